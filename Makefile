@@ -1,0 +1,91 @@
+# The commands of the project; `make help` lists them. Each installs what it needs into $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+# PyTorch, for the comparisons with it: `auto` takes its CPU build where pip has one and goes on without
+# it otherwise, `yes` takes whatever build pip has (some are gigabytes) and fails without, `no` goes without.
+TORCH ?= auto
+TORCH_VERSION := 2.13.0
+OS_NAME := $(shell uname -s)
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+SOURCES := $(wildcard pyproject.toml setup.py MANIFEST.in) \
+	$(shell find csrc qrnn -name '*.[ch]' -o -name '*.def' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
+WITH_TORCH := $(VENV)/.torch-$(TORCH)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test test-all-pythons bench bench-quick accuracy clean
+
+help:  ## list the commands
+	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
+	@sed -n 's/^\([a-z-]*\):.*##/  \1:/p' $(firstword $(MAKEFILE_LIST)) | awk -F': ' '{printf "  %-20s%s\n", $$1, $$2}'
+
+install: $(VENV)/.installed  ## install the package into the environment
+
+demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH))  ## quantise a digit classifier
+	$(BIN)/python examples/digits.py
+
+# From inside tests/, where no qrnn lies beside the installed one.
+test: $(VENV)/.installed $(VENV)/.test $(WITH_TORCH)  ## run the tests on the installed package
+	cd tests && $(abspath $(BIN))/pytest $(PYTEST_ARGS)
+
+test-all-pythons:  ## the tests on every Python here and on the oldest NumPy, without PyTorch
+	PYTEST_ARGS='$(PYTEST_ARGS)' bash .ci/pythons
+
+bench: $(VENV)/.installed $(VENV)/.bench $(WITH_TORCH)  ## time a call and a step against NumPy and PyTorch
+	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
+
+bench-quick: BENCH_ARGS := --quick --output $(VENV)/bench-quick
+bench-quick: bench  ## the same in seconds, at three sizes
+
+accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine
+	$(BIN)/python benchmarks/accuracy.py
+
+clean:  ## remove environments, build products and caches
+	rm -rf $(VENV) .venvs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# build/lib* would bring files that are gone from the sources into the new wheel.
+$(VENV)/.installed: $(VENV)/.made $(SOURCES)
+	rm -rf build/lib* build/bdist*
+	$(PIP) install .
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made
+	$(PIP) install scikit-learn
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made
+	$(PIP) install pytest hypothesis mypy
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.made
+	$(PIP) install threadpoolctl
+	@touch $@
+
+# Only on Linux does the plain version mean a CUDA build.
+$(VENV)/.torch-auto: $(VENV)/.made
+	@if $(PIP) install 'torch==$(TORCH_VERSION)$(if $(filter Linux,$(OS_NAME)),+cpu)' 2>$(VENV)/torch.log; then \
+		echo 'PyTorch $(TORCH_VERSION) is installed'; \
+	else \
+		echo '********************************************************************'; \
+		echo '** THE CPU BUILD OF PYTORCH $(TORCH_VERSION) IS NOT TO BE HAD HERE.'; \
+		echo '** Going on without it; TORCH=yes takes any build that there is.'; \
+		echo '** pip said: $(VENV)/torch.log'; \
+		echo '********************************************************************'; \
+	fi
+	@touch $@
+
+$(VENV)/.torch-yes: $(VENV)/.made
+	$(PIP) install torch==$(TORCH_VERSION)
+	@touch $@
+
+$(VENV)/.torch-no: $(VENV)/.made
+	@touch $@

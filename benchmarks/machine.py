@@ -1,0 +1,65 @@
+"""What a benchmark ran on."""
+
+import datetime
+import os
+import platform
+from pathlib import Path
+
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
+              "VECLIB_MAXIMUM_THREADS")
+TELLING = ("QRNN_ISA", "OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+
+
+def use_one_thread():
+    """Call before NumPy is imported: libraries read these variables when they are loaded."""
+    for name in ONE_THREAD:
+        os.environ[name] = "1"
+
+
+def cpu_name():
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _blas():
+    try:
+        import threadpoolctl
+    except ImportError:
+        return "unknown (threadpoolctl is not installed)"
+    pools = [p for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
+    return "; ".join(f"{p['internal_api']} {p['version']} {p.get('architecture', '')}, "
+                     f"{p['num_threads']} thread(s)" for p in pools) or "none found"
+
+
+def describe(with_torch):
+    """A dictionary of plain values."""
+    import numpy
+
+    import qrnn
+
+    found = {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "instruction sets": ", ".join(qrnn.isas()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "qrnn": qrnn.__version__,
+        "numpy": numpy.__version__,
+        "blas": _blas(),
+        "torch": "not run",
+    }
+    if with_torch:
+        import torch
+
+        found["torch"] = f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
+        found["torch engine"] = torch.backends.quantized.engine
+    if hasattr(os, "getloadavg"):
+        found["load at the start"] = round(os.getloadavg()[0], 2)
+    found.update({name: os.environ[name] for name in TELLING if name in os.environ})
+    return found

@@ -1,0 +1,45 @@
+"""One small adapter a peer: each turns a cell's weights into the contenders of a benchmark."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something that computes one step of a cell.
+
+    `step(x, h)` returns the new h, or, with `writes`, puts it into its third argument, `out=`.
+    `native` turns a float32 array into what `step` takes; np.asarray turns its result back.
+    """
+
+    name: str
+    precision: str  # "float32", "8 bits" or "7 bits": of the activations' codes
+    step: Callable[..., Any]
+    native: Callable[[np.ndarray], Any] = np.array
+    writes: bool = False
+    details: str = ""
+
+
+def available(names):
+    """The adapters of the installed peers among `names`, and the names that are not installed."""
+    from . import numpy_cell, qrnn_cells
+
+    adapters, missing = [], []
+    for name in names:
+        if name == "qrnn":
+            adapters.append(qrnn_cells.contenders)
+        elif name == "numpy":
+            adapters.append(numpy_cell.contenders)
+        elif name == "torch":
+            try:
+                from . import torch_cells
+            except ImportError:
+                missing.append("torch")
+            else:
+                adapters.append(torch_cells.contenders)
+        else:
+            raise ValueError(f"unknown peer {name!r}; known are qrnn, numpy, torch")
+    return adapters, missing

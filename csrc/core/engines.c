@@ -1,0 +1,128 @@
+/* engines.c - the arithmetic of each engine, one row an engine: how the range of the activations
+ * becomes scale and zero point, and which rounding and de-quantisation the kernels then use. The
+ * doubles of PyTorch's arithmetic live here alone. */
+#include "module.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+static float least_of(float a, float b)
+{
+    return a < b ? a : b;
+}
+
+static float most_of(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+/* Engine "qrnn", float32 throughout:
+ *   lo = min(0, lo), hi = max(0, hi); s = hi*c - lo*c with c = 1/255; inv = 1/s;
+ *   zp = clamp(rint(-lo * inv), 0, 255). A range too small for a normal scale gives zeros. */
+static void choose_row(float lo, float hi, struct qrnn_act *act)
+{
+    const float c = 1.0f / 255.0f;
+    lo = least_of(0.0f, lo);
+    hi = most_of(0.0f, hi);
+    const float s = hi * c - lo * c;
+    if (s < FLT_MIN) { /* |v| < 255 * FLT_MIN, so v * 0 rounds to code 0 */
+        *act = (struct qrnn_act){1.0f, 0.0f, 0};
+        return;
+    }
+    const float inv = 1.0f / s;
+    const float zp = qrnn_rint(-lo * inv);
+    *act = (struct qrnn_act){s, inv, (int32_t)least_of(most_of(zp, 0.0f), 255.0f)};
+}
+
+/* PyTorch's ChooseQuantizationParams for unsigned codes 0..most_code, without its power-of-two and
+ * sparsity options (ATen/native/quantized/cpu/QuantUtils.h). */
+static double choose_batch(float lo, float hi, int most_code, int32_t *zero_point)
+{
+    const float small = 6.1e-5f;
+    lo = least_of(0.0f, lo);
+    hi = most_of(0.0f, hi);
+    double scale = ((double)hi - (double)lo) / most_code;
+    if ((float)scale == 0.0f || isinf(1.0f / (float)scale)) scale = 0.1;
+    if (scale < (double)small) {
+        const float given = (float)scale;
+        scale = (double)small;
+        if (lo == 0.0f) {
+            hi = small * (float)most_code;
+        } else if (hi == 0.0f) {
+            lo = -small * (float)most_code;
+        } else {
+            const float stretch = small / given;
+            lo *= stretch;
+            hi *= stretch;
+        }
+    }
+    const double from_lo = -(double)lo / scale, from_hi = most_code - (double)hi / scale;
+    const double error_lo = -fabs((double)lo / scale), error_hi = most_code - fabs((double)hi / scale);
+    const double zp = nearbyint(error_lo < error_hi ? from_lo : from_hi);
+    *zero_point = zp < 0.0 ? 0 : zp > most_code ? most_code : (int32_t)zp;
+    return scale;
+}
+
+static void choose_fbgemm(float lo, float hi, struct qrnn_act *act)
+{
+    act->scale = (float)choose_batch(lo, hi, 127, &act->zero_point);
+    act->inv = 1.0f / act->scale;
+}
+
+static void choose_qnnpack(float lo, float hi, struct qrnn_act *act)
+{
+    act->scale = (float)choose_batch(lo, hi, 255, &act->zero_point);
+    act->inv = 1.0f / act->scale;
+}
+
+/* oneDNN's interface takes reciprocals of scales: each goes through 1/x twice. */
+static float through_reciprocal(double scale)
+{
+    return 1.0f / (float)(1.0 / scale);
+}
+
+static void choose_onednn(float lo, float hi, struct qrnn_act *act)
+{
+    act->scale = through_reciprocal(choose_batch(lo, hi, 127, &act->zero_point));
+    act->inv = 1.0f / act->scale;
+}
+
+static float factor_same(float scale)
+{
+    return scale;
+}
+
+static float factor_onednn(float scale)
+{
+    return through_reciprocal((double)scale);
+}
+
+/* "qrnn" first: the default. "float32" takes float weights and quantises nothing.
+ * no_bias: adding -0.0f changes no float; QNNPACK adds +0. */
+static const struct qrnn_engine engines[] = {
+    {"qrnn", 1, 1, 255, QRNN_ROUND_PRODUCT, QRNN_DEQUANT_FUSED, QRNN_TANH, -0.0f, choose_row, factor_same},
+    {"fbgemm", 1, 0, 128, QRNN_ROUND_FUSED, QRNN_DEQUANT_FUSED, QRNN_TANH_EXACT, -0.0f, choose_fbgemm,
+     factor_same},
+    {"x86", 1, 0, 128, QRNN_ROUND_FUSED, QRNN_DEQUANT_FUSED, QRNN_TANH_EXACT, -0.0f, choose_fbgemm,
+     factor_same},
+    {"qnnpack", 1, 0, 255, QRNN_ROUND_FUSED, QRNN_DEQUANT_TWICE, QRNN_TANH_EXACT, 0.0f, choose_qnnpack,
+     factor_same},
+    {"onednn", 1, 0, 128, QRNN_ROUND_TWICE, QRNN_DEQUANT_THRICE, QRNN_TANH_EXACT, -0.0f, choose_onednn,
+     factor_onednn},
+    {"float32", 0, 1, 0, QRNN_ROUND_PRODUCT, QRNN_DEQUANT_FUSED, QRNN_TANH, -0.0f, NULL, NULL},
+};
+
+enum { ENGINE_COUNT = sizeof engines / sizeof engines[0] };
+
+const char *qrnn_engine_name(size_t i)
+{
+    return i < ENGINE_COUNT ? engines[i].name : NULL;
+}
+
+const struct qrnn_engine *qrnn_engine_find(const char *name)
+{
+    for (size_t i = 0; i < ENGINE_COUNT; i++)
+        if (name && strcmp(name, engines[i].name) == 0) return &engines[i];
+    return NULL;
+}

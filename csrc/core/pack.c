@@ -1,0 +1,110 @@
+/* pack.c - weights to panels and row sums, and back. The only code that knows how panels are made. */
+#include "module.h"
+
+#include <string.h>
+
+/* Where column k of row r stands in a matrix of codes (see kernels.h). */
+static size_t code_at(const struct qrnn_panels *w, size_t r, size_t k)
+{
+    return (r / QRNN_PANEL * w->quads + k / QRNN_QUAD) * QRNN_LINE + r % QRNN_PANEL * QRNN_QUAD
+           + k % QRNN_QUAD;
+}
+
+static size_t value_at(const struct qrnn_panels *w, size_t r, size_t k)
+{
+    return (r / QRNN_PANEL * w->cols + k) * QRNN_PANEL + r % QRNN_PANEL;
+}
+
+/* Parts of a matrix's memory, in order; each starts on a line. */
+struct layout {
+    size_t weights, sum, scale, bias, given_scale, end;
+};
+
+static struct layout lay_out(const struct qrnn_engine *engine, size_t rows, size_t cols, size_t n_scale)
+{
+    const size_t padded = qrnn_round_up(rows, QRNN_PANEL);
+    const size_t row_bytes = padded * sizeof(float);
+    struct layout at = {0};
+    if (engine->quantised) {
+        at.sum = padded * qrnn_round_up(cols, QRNN_QUAD);
+        at.scale = at.sum + row_bytes;
+        at.bias = at.scale + row_bytes;
+        at.given_scale = at.bias + row_bytes;
+        at.end = at.given_scale + qrnn_round_up(n_scale * sizeof(float), QRNN_LINE);
+    } else {
+        at.bias = padded * cols * sizeof(float);
+        at.end = at.bias + row_bytes;
+    }
+    return at;
+}
+
+size_t qrnn_pack_bytes(const struct qrnn_engine *engine, size_t rows, size_t cols, const qrnn_weight *weight)
+{
+    return lay_out(engine, rows, cols, weight->n_scale).end;
+}
+
+static void pack_codes(const qrnn_weight *weight, struct qrnn_panels *w, int8_t *codes, int32_t *sums)
+{
+    w->min_weight = -127;
+    for (size_t r = 0; r < w->rows; r++) {
+        int32_t sum = 0;
+        for (size_t k = 0; k < w->cols; k++) {
+            const int8_t code = weight->codes[r * w->cols + k];
+            codes[code_at(w, r, k)] = code;
+            sum += code;
+            if (code == -128) w->min_weight = -128;
+        }
+        sums[r] = sum;
+    }
+}
+
+void qrnn_pack(const struct qrnn_engine *engine, size_t rows, size_t cols, const qrnn_weight *weight,
+               unsigned char *memory, struct qrnn_matrix *out)
+{
+    const struct layout at = lay_out(engine, rows, cols, weight->n_scale);
+    struct qrnn_panels *w = &out->panels;
+    float *bias = (float *)(void *)(memory + at.bias);
+    memset(memory, 0, at.end);
+    w->rows = rows;
+    w->cols = cols;
+    w->count = qrnn_round_up(rows, QRNN_PANEL) / QRNN_PANEL;
+    w->quads = qrnn_round_up(cols, QRNN_QUAD) / QRNN_QUAD;
+    w->bias = bias;
+    w->dequant = engine->dequant;
+    w->max_code = engine->max_code;
+    out->has_bias = weight->bias != NULL;
+    for (size_t r = 0; r < rows; r++) bias[r] = weight->bias ? weight->bias[r] : engine->no_bias;
+
+    if (!engine->quantised) {
+        float *values = (float *)(void *)memory;
+        w->values = values;
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < cols; k++) values[value_at(w, r, k)] = weight->values[r * cols + k];
+        return;
+    }
+    int32_t *sums = (int32_t *)(void *)(memory + at.sum);
+    float *scale = (float *)(void *)(memory + at.scale), *given = (float *)(void *)(memory + at.given_scale);
+    w->codes = (int8_t *)memory;
+    w->sum = sums;
+    w->scale = scale;
+    pack_codes(weight, w, (int8_t *)memory, sums);
+    for (size_t r = 0; r < w->count * QRNN_PANEL; r++)
+        scale[r] = r < rows ? engine->factor(weight->scale[weight->n_scale == 1 ? 0 : r]) : 1.0f;
+    out->n_scale = weight->n_scale;
+    out->given_scale = given;
+    memcpy(given, weight->scale, weight->n_scale * sizeof(float));
+}
+
+void qrnn_module_unpack(const qrnn_module *m, int matrix, float *values, int8_t *codes, float *scale,
+                        float *bias)
+{
+    const struct qrnn_matrix *from = &m->matrix[matrix];
+    const struct qrnn_panels *w = &from->panels;
+    for (size_t r = 0; r < w->rows; r++)
+        for (size_t k = 0; k < w->cols; k++) {
+            if (values && w->values) values[r * w->cols + k] = w->values[value_at(w, r, k)];
+            if (codes && w->codes) codes[r * w->cols + k] = w->codes[code_at(w, r, k)];
+        }
+    if (scale && from->n_scale) memcpy(scale, from->given_scale, from->n_scale * sizeof(float));
+    if (bias && from->has_bias) memcpy(bias, w->bias, w->rows * sizeof(float));
+}

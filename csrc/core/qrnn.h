@@ -1,0 +1,130 @@
+/* qrnn.h - dynamically quantised recurrent networks: the public C interface.
+ *
+ * The only header an embedder includes: C99 and C++ clean, no Python, no intrinsics.
+ *
+ * A module is weights packed for one instruction set and one engine. It never changes after
+ * qrnn_module_new and is reference counted, so any number of threads may compute with it at once.
+ * Nothing here reads the environment, prints or exits; nothing is global.
+ *
+ * Arrays are row-major float32 without padding. Sizes are in elements.
+ */
+#ifndef QRNN_H
+#define QRNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum qrnn_status {
+    QRNN_OK = 0,
+    QRNN_ERR_MEMORY,          /* an allocation failed */
+    QRNN_ERR_SIZE,            /* a size is out of range, or a product of sizes overflows */
+    QRNN_ERR_DEPTH,           /* more inputs than an int32 sum of u8 x s8 products can hold */
+    QRNN_ERR_ISA,             /* no such instruction set, or this CPU lacks it */
+    QRNN_ERR_ENGINE,          /* no such engine */
+    QRNN_ERR_SCALE,           /* a weight scale is not finite or not positive */
+    QRNN_ERR_WEIGHT,          /* a weight or a bias is not finite */
+    QRNN_ERR_INPUT_RANGE,     /* the input holds a NaN or an infinity and the engine's scale
+                                 belongs to the whole batch */
+    QRNN_ERR_HIDDEN_RANGE     /* the same of the hidden state */
+} qrnn_status;
+
+/* What a module computes; x is the input, h the hidden state.
+ *   linear    y  = W x + b
+ *   rnn_tanh  h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
+ *   rnn_relu  h' = max(0, W_ih x + b_ih + W_hh h + b_hh)                                     */
+typedef enum qrnn_kind {
+    QRNN_LINEAR = 0,
+    QRNN_RNN_TANH,
+    QRNN_RNN_RELU,
+    QRNN_KINDS
+} qrnn_kind;
+
+/* Inputs of one product that an exact int32 sum allows: 255 * 128 * 65793 < 2^31. */
+#define QRNN_MAX_DEPTH 65793
+
+/* One weight matrix with its bias. Float modules set `values`, quantised ones `codes` and `scale`. */
+typedef struct qrnn_weight {
+    const float *values;      /* [rows][cols], or NULL */
+    const int8_t *codes;      /* [rows][cols], or NULL */
+    const float *scale;       /* [n_scale]; weight = code * scale */
+    size_t n_scale;           /* 1 (per tensor) or rows (per channel) */
+    const float *bias;        /* [rows], or NULL: none */
+} qrnn_weight;
+
+typedef struct qrnn_spec {
+    qrnn_kind kind;
+    const char *engine;       /* a name from qrnn_engine_name; "float32" for float weights */
+    const char *isa;          /* a name from qrnn_isa_name; NULL: the best this CPU has */
+    size_t input_size;        /* columns of ih */
+    size_t hidden_size;       /* rows of one gate; a linear's out_features */
+    qrnn_weight ih;           /* the input's weights; a linear's only ones */
+    qrnn_weight hh;           /* the hidden state's weights; unused by a linear */
+} qrnn_spec;
+
+typedef struct qrnn_module qrnn_module;
+
+/* Checks, packs, and returns a module with one reference in *out (NULL on failure). On failure
+ * *matrix, unless `matrix` is NULL, is 0 where the fault is in ih, 1 where in hh. */
+qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, int *matrix);
+void qrnn_module_ref(qrnn_module *m);
+void qrnn_module_unref(qrnn_module *m);                       /* NULL is allowed */
+
+/* What a module was made of, read back from what runs. */
+qrnn_kind qrnn_module_kind(const qrnn_module *m);
+const char *qrnn_module_engine(const qrnn_module *m);
+const char *qrnn_module_isa(const qrnn_module *m);
+size_t qrnn_module_input_size(const qrnn_module *m);
+size_t qrnn_module_hidden_size(const qrnn_module *m);
+size_t qrnn_module_bytes(const qrnn_module *m);               /* memory held by the module */
+/* Of matrix 0 (ih) or 1 (hh): rows, number of scales (0: float) and whether it has a bias. */
+size_t qrnn_module_rows(const qrnn_module *m, int matrix);
+size_t qrnn_module_cols(const qrnn_module *m, int matrix);
+size_t qrnn_module_n_scale(const qrnn_module *m, int matrix);
+int qrnn_module_has_bias(const qrnn_module *m, int matrix);
+/* Unpacks into arrays of the sizes above; a NULL destination is passed over. */
+void qrnn_module_unpack(const qrnn_module *m, int matrix, float *values, int8_t *codes,
+                        float *scale, float *bias);
+
+/* y[batch][hidden_size] = W x + b. y may not overlap x. */
+qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, float *y);
+
+/* One time step. h == NULL stands for zeros; h_out may be h itself, but may overlap h or x in no
+ * other way. Fails only before its first write. */
+qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h,
+                      float *h_out);
+
+/* The test door: the same code path as a call, stopped before the non-linearity. acc_* are the
+ * exact integer products sum (q - zp) * w (quantised modules only, else NULL), pre the
+ * pre-activations; acc_hh is NULL for a linear. Each is [batch][rows]. */
+qrnn_status qrnn_gates(const qrnn_module *m, size_t batch, const float *x, const float *h,
+                       int32_t *acc_ih, int32_t *acc_hh, float *pre);
+
+/* Activation codes as `engine` makes them: codes [batch][n], scale and zero_point [batch].
+ * QRNN_ERR_INPUT_RANGE as in a call; engine "qrnn" marks a row that is not finite by scale NaN. */
+qrnn_status qrnn_quantise(const char *engine, const char *isa, size_t batch, size_t n,
+                          const float *v, uint8_t *codes, float *scale, int32_t *zero_point);
+
+typedef enum qrnn_function {
+    QRNN_TANH = 0,            /* within 2 ulp */
+    QRNN_TANH_EXACT,          /* correctly rounded */
+    QRNN_SIGMOID,             /* within 2 ulp */
+    QRNN_RELU,
+    QRNN_FUNCTIONS
+} qrnn_function;
+
+/* y[i] = f(x[i]); y may be x. A NaN gives 0x7FC00000. */
+qrnn_status qrnn_apply(qrnn_function f, const char *isa, size_t n, const float *x, float *y);
+
+/* Tables, in order; NULL past the end. */
+const char *qrnn_engine_name(size_t i);
+const char *qrnn_isa_name(size_t i);
+int qrnn_isa_supported(size_t i);                             /* by the CPU this runs on */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,204 @@
+/* avx2.c - AVX2 and FMA: everything, in 256-bit registers. */
+#include "kernels.h"
+
+#if QRNN_X86
+#include <immintrin.h>
+#include <math.h>
+
+QRNN_REGION("avx2,fma")
+
+#include "vec_avx2.h"
+#include "poly.h"
+#include "dequantise.h"
+#include "elementwise.h"
+#include "ymm.h"
+
+/* AVX2 has no exact u8 x s8 dot product: vpmaddubsw saturates its pair sums at 16 bits. Three forms
+ * that are exact, cheapest first:
+ *   NARROW   codes are at most 128: pairs within 2 * 128 * -128 = -32768 .. 2 * 128 * 127 = 32512;
+ *   SIGNED   a = q - 128, weights in -127..127: vpmaddubsw(|a|, w * sign a), within 2 * 128 * 127;
+ *   WIDE     weights of -128 with 8-bit codes: even and odd bytes widened to 16 bits.                 */
+enum { NARROW, SIGNED, WIDE };
+#define DOT_BIAS(form) ((form) == SIGNED ? 128 : 0)
+
+typedef struct { __m256i even, odd; } codes4;
+
+QRNN_INLINE codes4 codes4_load(int form, const uint8_t *q)
+{
+    int32_t bytes;
+    memcpy(&bytes, q, sizeof bytes);
+    const __m256i all = _mm256_set1_epi32(bytes);
+    if (form == NARROW) return (codes4){all, all};
+    if (form == SIGNED) {
+        const __m256i a = _mm256_xor_si256(all, _mm256_set1_epi8(-128));
+        return (codes4){_mm256_abs_epi8(a), a};
+    }
+    return (codes4){_mm256_and_si256(all, _mm256_set1_epi16(255)), _mm256_srli_epi16(all, 8)};
+}
+
+QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
+{
+    const __m256i ones = _mm256_set1_epi16(1);
+    if (form == NARROW)
+        return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(q.even, w), ones));
+    if (form == SIGNED) {
+        const __m256i pairs = _mm256_maddubs_epi16(q.even, _mm256_sign_epi8(w, q.odd));
+        return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, ones));
+    }
+    const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
+    const __m256i odd = _mm256_srai_epi16(w, 8);
+    return _mm256_add_epi32(acc, _mm256_add_epi32(_mm256_madd_epi16(even, q.even),
+                                                  _mm256_madd_epi16(odd, q.odd)));
+}
+
+#include "product.h"
+
+/* Tiles of 1 x 4 and 2 x 2: eight sums, the weights, the codes and a constant fit 16 registers. */
+QRNN_INLINE void product_form(int form, const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
+                              const struct qrnn_act *act, const struct qrnn_product *out)
+{
+    size_t panel = 0;
+    if (out->batch == 1)
+        for (; panel + 4 <= w->count; panel += 4) tile_u8s8(form, 1, 4, 1, w, panel, q, q_stride, act, 0, out);
+    for (; panel + 2 <= w->count; panel += 2) {
+        size_t row = 0;
+        for (; row + 2 <= out->batch; row += 2) tile_u8s8(form, 2, 2, 1, w, panel, q, q_stride, act, row, out);
+        if (row < out->batch) tile_u8s8(form, 1, 2, 1, w, panel, q, q_stride, act, row, out);
+    }
+    if (panel < w->count) {
+        size_t row = 0;
+        for (; row + 4 <= out->batch; row += 4) tile_u8s8(form, 4, 1, 1, w, panel, q, q_stride, act, row, out);
+        for (; row < out->batch; row++) tile_u8s8(form, 1, 1, 1, w, panel, q, q_stride, act, row, out);
+    }
+}
+
+static void product_narrow(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
+                           const struct qrnn_act *act, const struct qrnn_product *out)
+{
+    product_form(NARROW, w, q, q_stride, act, out);
+}
+
+static void product_signed(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
+                           const struct qrnn_act *act, const struct qrnn_product *out)
+{
+    product_form(SIGNED, w, q, q_stride, act, out);
+}
+
+static void product_wide(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
+                         const struct qrnn_act *act, const struct qrnn_product *out)
+{
+    product_form(WIDE, w, q, q_stride, act, out);
+}
+
+static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
+                         const struct qrnn_act *act, const struct qrnn_product *out)
+{
+    if (w->max_code <= 128)
+        product_narrow(w, q, q_stride, act, out);
+    else if (w->min_weight > -128)
+        product_signed(w, q, q_stride, act, out);
+    else
+        product_wide(w, q, q_stride, act, out);
+}
+
+static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_stride,
+                        const struct qrnn_product *out)
+{
+    for (size_t panel = 0; panel < w->count; panel++) {
+        size_t row = 0;
+        for (; row + 6 <= out->batch; row += 6) tile_f32(6, w, panel, x, x_stride, row, out);
+        for (; row + 3 <= out->batch; row += 3) tile_f32(3, w, panel, x, x_stride, row, out);
+        for (; row < out->batch; row++) row_f32(1, w, panel, x + row * x_stride, row, out);
+    }
+}
+
+static int range(const float *v, size_t n, float *lo, float *hi)
+{
+    __m256 least = _mm256_set1_ps(v[0]), most = least, wrong = _mm256_setzero_ps();
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256 x = _mm256_loadu_ps(v + i);
+        least = _mm256_min_ps(least, x);
+        most = _mm256_max_ps(most, x);
+        wrong = _mm256_or_ps(wrong, _mm256_sub_ps(x, x)); /* +0, or a NaN */
+    }
+    if (i < n) { /* lanes past the end repeat v[0] */
+        const __m256 rest = v_load_n(v + i, n - i);
+        const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        const __m256i there = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n - i)), lane);
+        const __m256 x = _mm256_blendv_ps(_mm256_set1_ps(v[0]), rest, _mm256_castsi256_ps(there));
+        least = _mm256_min_ps(least, x);
+        most = _mm256_max_ps(most, x);
+        wrong = _mm256_or_ps(wrong, _mm256_sub_ps(x, x));
+    }
+    /* One reduction for both: least in the lower half, most, negated, in the upper. */
+    const __m256 minus = _mm256_set1_ps(-0.0f);
+    const __m256 down = _mm256_xor_ps(most, minus);
+    __m256 both = _mm256_min_ps(_mm256_permute2f128_ps(least, down, 0x20),
+                                _mm256_permute2f128_ps(least, down, 0x31));
+    both = _mm256_min_ps(both, _mm256_permute_ps(both, 0x4e));
+    both = _mm256_min_ps(both, _mm256_permute_ps(both, 0xb1));
+    *lo = _mm256_cvtss_f32(both);
+    *hi = -_mm_cvtss_f32(_mm256_extractf128_ps(both, 1));
+    return _mm256_testz_si256(_mm256_castps_si256(wrong), _mm256_castps_si256(wrong));
+}
+
+QRNN_INLINE __m256i code_s32(enum qrnn_rounding rounding, __m256 v, __m256 inv, __m256 zp, __m256i zp_s32)
+{
+    switch (rounding) {
+    case QRNN_ROUND_FUSED: return _mm256_cvtps_epi32(_mm256_fmadd_ps(v, inv, zp));
+    case QRNN_ROUND_TWICE: return _mm256_cvtps_epi32(_mm256_add_ps(_mm256_mul_ps(v, inv), zp));
+    default: return _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(v, inv)), zp_s32);
+    }
+}
+
+/* The two saturating packs clamp to 0..255: codes before them are within +-2^15 by far. */
+QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t n,
+                             const struct qrnn_act *act, uint8_t *q)
+{
+    const __m256 inv = _mm256_set1_ps(act->inv), zp = _mm256_set1_ps((float)act->zero_point);
+    const __m256i zp_s32 = _mm256_set1_epi32(act->zero_point);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        const __m256i a = code_s32(rounding, _mm256_loadu_ps(v + i), inv, zp, zp_s32);
+        const __m256i b = code_s32(rounding, _mm256_loadu_ps(v + i + 8), inv, zp, zp_s32);
+        const __m256i c = code_s32(rounding, _mm256_loadu_ps(v + i + 16), inv, zp, zp_s32);
+        const __m256i d = code_s32(rounding, _mm256_loadu_ps(v + i + 24), inv, zp, zp_s32);
+        const __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+        _mm256_store_si256((__m256i *)(void *)(q + i), _mm256_permutevar8x32_epi32(bytes, order));
+    }
+    for (; i < n; i += 8) {
+        const __m256 x = i + 8 <= n ? _mm256_loadu_ps(v + i) : v_load_n(v + i, n - i);
+        const __m256i a = code_s32(rounding, x, inv, zp, zp_s32);
+        const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+        _mm_storel_epi64((__m128i *)(void *)(q + i), _mm_packus_epi16(words, words));
+    }
+}
+
+static void quantise(const float *v, size_t n, const struct qrnn_act *act,
+                     enum qrnn_rounding rounding, uint8_t *q)
+{
+    switch (rounding) {
+    case QRNN_ROUND_FUSED: quantise_by(QRNN_ROUND_FUSED, v, n, act, q); break;
+    case QRNN_ROUND_TWICE: quantise_by(QRNN_ROUND_TWICE, v, n, act, q); break;
+    default: quantise_by(QRNN_ROUND_PRODUCT, v, n, act, q); break;
+    }
+}
+
+void qrnn_use_avx2(struct qrnn_kernels *k)
+{
+    k->range = range;
+    k->quantise = quantise;
+    k->product_u8s8 = product_u8s8;
+    k->product_f32 = product_f32;
+    QRNN_USE_ELEMENTWISE(k);
+}
+
+QRNN_REGION_END
+#else
+void qrnn_use_avx2(struct qrnn_kernels *k)
+{
+    (void)k;
+}
+#endif

@@ -1,0 +1,169 @@
+/* avx512vnni.c - AVX-512 with VNNI (EVEX encoded vpdpbusd): everything, in 512-bit registers. */
+#include "kernels.h"
+
+#if QRNN_X86
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+QRNN_REGION("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+
+#include "vec_avx512.h"
+#include "poly.h"
+#include "dequantise.h"
+#include "elementwise.h"
+
+typedef __m512i s32v;
+typedef __m512i codes4;
+#define DOT_BIAS(form) 0
+
+QRNN_INLINE s32v s_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+QRNN_INLINE void s_store(int32_t *p, s32v v)
+{
+    _mm512_storeu_si512(p, v);
+}
+
+QRNN_INLINE s32v s_set1(int32_t v)
+{
+    return _mm512_set1_epi32(v);
+}
+
+QRNN_INLINE s32v s_add(s32v a, s32v b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+QRNN_INLINE s32v s_sub(s32v a, s32v b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+
+QRNN_INLINE s32v s_mul(s32v a, s32v b)
+{
+    return _mm512_mullo_epi32(a, b);
+}
+
+QRNN_INLINE f32v v_from_s32(s32v v)
+{
+    return _mm512_cvtepi32_ps(v);
+}
+
+QRNN_INLINE codes4 codes4_load(int form, const uint8_t *q)
+{
+    int32_t bytes;
+    (void)form;
+    memcpy(&bytes, q, sizeof bytes);
+    return _mm512_set1_epi32(bytes);
+}
+
+QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
+{
+    (void)form;
+    return _mm512_dpbusd_epi32(acc, q, w);
+}
+
+#include "product.h"
+
+/* vpdpbusd takes 4 to 5 cycles and two can start in each: a lone row runs 8 panels abreast; rows go
+ * in tiles of 6 x 4 (24 sums, 4 weights, 1 broadcast of the 32 registers). */
+static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
+                         const struct qrnn_act *act, const struct qrnn_product *out)
+{
+    size_t panel = 0;
+    for (; panel + 4 <= w->count; panel += 4) {
+        size_t row = 0;
+        for (; row + 6 <= out->batch; row += 6) tile_u8s8(0, 6, 4, 1, w, panel, q, q_stride, act, row, out);
+        for (; row + 2 <= out->batch; row += 2) tile_u8s8(0, 2, 4, 1, w, panel, q, q_stride, act, row, out);
+        if (row < out->batch) tile_u8s8(0, 1, 4, 2, w, panel, q, q_stride, act, row, out);
+    }
+    for (; panel < w->count; panel++) {
+        size_t row = 0;
+        for (; row + 8 <= out->batch; row += 8) tile_u8s8(0, 8, 1, 1, w, panel, q, q_stride, act, row, out);
+        for (; row + 2 <= out->batch; row += 2) tile_u8s8(0, 2, 1, 4, w, panel, q, q_stride, act, row, out);
+        if (row < out->batch) tile_u8s8(0, 1, 1, 8, w, panel, q, q_stride, act, row, out);
+    }
+}
+
+static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_stride,
+                        const struct qrnn_product *out)
+{
+    size_t panel = 0;
+    if (out->batch == 1)
+        for (; panel + 4 <= w->count; panel += 4) row_f32(4, w, panel, x, 0, out);
+    for (; panel < w->count; panel++) {
+        size_t row = 0;
+        for (; row + 12 <= out->batch; row += 12) tile_f32(12, w, panel, x, x_stride, row, out);
+        for (; row + 4 <= out->batch; row += 4) tile_f32(4, w, panel, x, x_stride, row, out);
+        for (; row < out->batch; row++) row_f32(1, w, panel, x + row * x_stride, row, out);
+    }
+}
+
+static int range(const float *v, size_t n, float *lo, float *hi)
+{
+    __m512 least = _mm512_set1_ps(v[0]), most = least;
+    __m512i wrong = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 there = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : (__mmask16)0xffff;
+        const __m512 x = _mm512_mask_loadu_ps(_mm512_set1_ps(v[0]), there, v + i);
+        least = _mm512_min_ps(least, x);
+        most = _mm512_max_ps(most, x);
+        /* +0, or a NaN */
+        wrong = _mm512_or_si512(wrong, _mm512_castps_si512(_mm512_sub_ps(x, x)));
+    }
+    *lo = _mm512_reduce_min_ps(least);
+    *hi = _mm512_reduce_max_ps(most);
+    return _mm512_test_epi32_mask(wrong, wrong) == 0;
+}
+
+QRNN_INLINE __m512i code_s32(enum qrnn_rounding rounding, __m512 v, __m512 inv, __m512 zp, __m512i zp_s32)
+{
+    switch (rounding) {
+    case QRNN_ROUND_FUSED: return _mm512_cvtps_epi32(_mm512_fmadd_ps(v, inv, zp));
+    case QRNN_ROUND_TWICE: return _mm512_cvtps_epi32(_mm512_add_ps(_mm512_mul_ps(v, inv), zp));
+    default: return _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(v, inv)), zp_s32);
+    }
+}
+
+QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t n,
+                             const struct qrnn_act *act, uint8_t *q)
+{
+    const __m512 inv = _mm512_set1_ps(act->inv), zp = _mm512_set1_ps((float)act->zero_point);
+    const __m512i zp_s32 = _mm512_set1_epi32(act->zero_point), none = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 there = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : (__mmask16)0xffff;
+        const __m512 x = _mm512_maskz_loadu_ps(there, v + i);
+        const __m512i codes = _mm512_max_epi32(code_s32(rounding, x, inv, zp, zp_s32), none);
+        _mm_store_si128((__m128i *)(void *)(q + i), _mm512_cvtusepi32_epi8(codes));
+    }
+}
+
+static void quantise(const float *v, size_t n, const struct qrnn_act *act,
+                     enum qrnn_rounding rounding, uint8_t *q)
+{
+    switch (rounding) {
+    case QRNN_ROUND_FUSED: quantise_by(QRNN_ROUND_FUSED, v, n, act, q); break;
+    case QRNN_ROUND_TWICE: quantise_by(QRNN_ROUND_TWICE, v, n, act, q); break;
+    default: quantise_by(QRNN_ROUND_PRODUCT, v, n, act, q); break;
+    }
+}
+
+void qrnn_use_avx512vnni(struct qrnn_kernels *k)
+{
+    k->range = range;
+    k->quantise = quantise;
+    k->product_u8s8 = product_u8s8;
+    k->product_f32 = product_f32;
+    QRNN_USE_ELEMENTWISE(k);
+}
+
+QRNN_REGION_END
+#else
+void qrnn_use_avx512vnni(struct qrnn_kernels *k)
+{
+    (void)k;
+}
+#endif

@@ -1,0 +1,31 @@
+/* dequantise.h - the last step of both products, written once over the vocabulary of vec_*.h. */
+#ifndef QRNN_DEQUANTISE_ONCE /* included once in each kernel file */
+#define QRNN_DEQUANTISE_ONCE
+
+QRNN_INLINE f32v canonical(f32v y)
+{
+    return v_select(v_is_nan(y), v_set1(NAN), y);
+}
+
+/* sum + bias (+ add) */
+QRNN_INLINE f32v with_bias(f32v sum, f32v bias, const float *add)
+{
+    f32v y = v_add(sum, bias);
+    if (add) y = v_add(y, v_load(add));
+    return canonical(y);
+}
+
+/* The rules of enum qrnn_dequant, then + add. */
+QRNN_INLINE f32v dequantise(enum qrnn_dequant rule, f32v acc, f32v a, f32v s, f32v b, const float *add)
+{
+    f32v y;
+    switch (rule) {
+    case QRNN_DEQUANT_TWICE: y = v_add(v_mul(acc, v_mul(a, s)), b); break;
+    case QRNN_DEQUANT_THRICE: y = v_add(v_mul(v_mul(acc, a), s), b); break;
+    default: y = v_fma(acc, v_mul(a, s), b); break;
+    }
+    if (add) y = v_add(y, v_load(add));
+    return canonical(y);
+}
+
+#endif

@@ -1,0 +1,118 @@
+/* isa.c - which instruction sets there are, which this CPU has, and the kernel table of each. */
+#include "kernels.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+enum { QRNN_CPU_AVX2 = 1, QRNN_CPU_AVXVNNI = 2, QRNN_CPU_AVX512VNNI = 4 };
+
+struct isa_row {
+    const char *name;
+    unsigned needs;
+    void (*use)(struct qrnn_kernels *k);
+};
+
+static const struct isa_row isa_rows[] = {
+#define QRNN_ISA(name, needs) {#name, needs, qrnn_use_##name},
+#include "isa.def"
+#undef QRNN_ISA
+};
+
+enum { ISA_COUNT = sizeof isa_rows / sizeof isa_rows[0] };
+
+#if QRNN_X86
+#include <cpuid.h>
+#include <xmmintrin.h>
+
+/* Register state that the operating system saves: XCR0 bits 1-2 are xmm and ymm, 5-7 k and zmm. */
+static unsigned os_state(void)
+{
+    unsigned eax, edx;
+    __asm__("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+    return eax;
+}
+
+static unsigned detect(void)
+{
+    unsigned a, b, c, d, a1 = 0, b1, c1, d1;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+    const unsigned fma = (c >> 12) & 1, osxsave = (c >> 27) & 1, avx = (c >> 28) & 1;
+    if (!fma || !osxsave || !avx || (os_state() & 0x06) != 0x06) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if (a >= 1) __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1);
+    const unsigned avx2 = (b >> 5) & 1;
+    const unsigned f = (b >> 16) & 1, dq = (b >> 17) & 1, bw = (b >> 30) & 1, vl = (b >> 31) & 1;
+    const unsigned vnni = (c >> 11) & 1, avxvnni = (a1 >> 4) & 1;
+    if (!avx2) return 0;
+    unsigned found = QRNN_CPU_AVX2;
+    if (avxvnni) found |= QRNN_CPU_AVXVNNI;
+    if (f && dq && bw && vl && vnni && (os_state() & 0xe6) == 0xe6) found |= QRNN_CPU_AVX512VNNI;
+    return found;
+}
+
+/* MXCSR without its six sticky exception flags: all exceptions masked, round to nearest, no FTZ or DAZ. */
+enum { MXCSR_DEFAULT = 0x1f80, MXCSR_FLAGS = 0x3f };
+
+uint32_t qrnn_fp_enter(void)
+{
+    const uint32_t saved = _mm_getcsr();
+    if ((saved & ~(uint32_t)MXCSR_FLAGS) != MXCSR_DEFAULT) _mm_setcsr(MXCSR_DEFAULT);
+    return saved;
+}
+
+void qrnn_fp_leave(uint32_t saved)
+{
+    if ((saved & ~(uint32_t)MXCSR_FLAGS) != MXCSR_DEFAULT) _mm_setcsr(saved);
+}
+#else
+static unsigned detect(void)
+{
+    return 0;
+}
+
+uint32_t qrnn_fp_enter(void)
+{
+    return 0;
+}
+
+void qrnn_fp_leave(uint32_t saved)
+{
+    (void)saved;
+}
+#endif
+
+/* Asked once: under a hypervisor one cpuid costs microseconds. Threads that race store the same. */
+static unsigned cpu_features(void)
+{
+    static atomic_uint known;
+    const unsigned asked = 1u << 31;
+    unsigned features = atomic_load_explicit(&known, memory_order_relaxed);
+    if (!features) {
+        features = detect() | asked;
+        atomic_store_explicit(&known, features, memory_order_relaxed);
+    }
+    return features & ~asked;
+}
+
+const char *qrnn_isa_name(size_t i)
+{
+    return i < ISA_COUNT ? isa_rows[i].name : NULL;
+}
+
+int qrnn_isa_supported(size_t i)
+{
+    return i < ISA_COUNT && (isa_rows[i].needs & ~cpu_features()) == 0;
+}
+
+const char *qrnn_kernels_init(struct qrnn_kernels *k, const char *isa)
+{
+    const unsigned have = cpu_features();
+    size_t chosen = ISA_COUNT;
+    for (size_t i = 0; i < ISA_COUNT; i++)
+        if ((isa_rows[i].needs & ~have) == 0 && (!isa || strcmp(isa, isa_rows[i].name) == 0))
+            chosen = i;
+    if (chosen == ISA_COUNT) return NULL;
+    for (size_t i = 0; i <= chosen; i++)
+        if ((isa_rows[i].needs & ~isa_rows[chosen].needs) == 0) isa_rows[i].use(k);
+    return isa_rows[chosen].name;
+}

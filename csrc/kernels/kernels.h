@@ -1,0 +1,118 @@
+/* kernels.h - the internal contract between what is computed (core/) and how a CPU does it (kernels/).
+ *
+ * scalar.c is the specification: every other file returns the same bits. Kernels cannot fail, know no
+ * cell and no engine, and allocate nothing.
+ *
+ * A panel holds 16 output rows. With quads = ceil(cols / 4) a panel of int8 codes is
+ *
+ *     byte    0..3            4..7                 60..63
+ *           | row 0, k 0..3 | row 1, k 0..3 | ... | row 15, k 0..3 |   quad 0: one 64-byte line
+ *           | row 0, k 4..7 | ...                                  |   quad 1
+ *           ...
+ *
+ * so one 64-byte load (one zmm, two ymm, four q registers) meets one broadcast of four activation
+ * codes. A panel of floats is cols lines of 16 floats: line k holds column k of the 16 rows. Rows and
+ * columns past the end are zero codes (zero floats), with sum 0, scale 1 and bias 0.
+ *
+ * Scratch arrays (activation codes, y, add, acc) start on 64-byte boundaries and have row strides
+ * that are multiples of 64 bytes, so kernels write whole panels without masks.
+ */
+#ifndef QRNN_KERNELS_H
+#define QRNN_KERNELS_H
+
+#include "qrnn.h"
+#include "target.h"
+
+enum { QRNN_PANEL = 16, QRNN_QUAD = 4, QRNN_LINE = 64 };
+
+/* How v becomes a code; inv = 1 / scale, zp the zero point; rint is half to even.
+ *   PRODUCT  clamp(rint(v * inv) + zp, 0, 255)             the product rounded, then an integer sum
+ *   FUSED    clamp(rint(fma(v, inv, zp)), 0, 255)
+ *   TWICE    clamp(rint(v * inv + zp), 0, 255)             product and sum rounded                   */
+enum qrnn_rounding { QRNN_ROUND_PRODUCT, QRNN_ROUND_FUSED, QRNN_ROUND_TWICE };
+
+/* How an exact integer sum becomes a float; a = act.scale, s = scale[row], b = bias[row].
+ *   FUSED    fma(acc, a * s, b)
+ *   TWICE    acc * (a * s) + b
+ *   THRICE   (acc * a) * s + b                                                                       */
+enum qrnn_dequant { QRNN_DEQUANT_FUSED, QRNN_DEQUANT_TWICE, QRNN_DEQUANT_THRICE };
+
+/* Quantisation of one row of activations: v ~ (code - zero_point) * scale. */
+struct qrnn_act {
+    float scale;
+    float inv;
+    int32_t zero_point;
+};
+
+/* A packed matrix. Of a float one `codes`, `sum` and `scale` are NULL, of an int8 one `values`. */
+struct qrnn_panels {
+    size_t rows, cols;
+    size_t count;             /* panels: ceil(rows / 16) */
+    size_t quads;             /* ceil(cols / 4) */
+    const float *values;
+    const int8_t *codes;
+    const int32_t *sum;       /* sum of the row's codes */
+    const float *scale;       /* factor of the row, as `dequant` takes it */
+    const float *bias;        /* -0.0f where there is none: x + -0.0f == x for every x */
+    enum qrnn_dequant dequant;
+    int max_code;             /* largest activation code that the engine makes: 128 or 255 */
+    int min_weight;           /* -128 if such a code occurs, else -127 */
+};
+
+/* y = product (+ add). All three arrays share the row stride; add and acc may be NULL, add may be y. */
+struct qrnn_product {
+    size_t batch;
+    float *y;
+    const float *add;
+    int32_t *acc;             /* if wanted: the exact sums (q - zp) * w */
+    size_t stride;            /* elements; a multiple of 16, at least 16 * count */
+};
+
+struct qrnn_kernels {
+    /* *lo = min v, *hi = max v (n >= 1). Returns 0, with lo and hi undefined, if a v is not finite. */
+    int (*range)(const float *v, size_t n, float *lo, float *hi);
+
+    /* q[i] = code of v[i]; pads q with any codes up to a multiple of 64. */
+    void (*quantise)(const float *v, size_t n, const struct qrnn_act *act,
+                     enum qrnn_rounding rounding, uint8_t *q);
+
+    /* acc[i][r] = sum_k (q[i][k] - act[i].zero_point) * codes[r][k], exact;
+     * y[i][r] = dequant(acc[i][r]) (+ add[i][r]); a NaN comes out as 0x7FC00000. */
+    void (*product_u8s8)(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
+                         const struct qrnn_act *act, const struct qrnn_product *out);
+
+    /* s_j = sum of x[i][k] * values[r][k] over k = j, j + 4, ... upwards, by fma from +0;
+     * y[i][r] = ((s_0 + s_1) + (s_2 + s_3)) + bias[r] (+ add[i][r]); a NaN comes out as 0x7FC00000. */
+    void (*product_f32)(const struct qrnn_panels *w, const float *x, size_t x_stride,
+                        const struct qrnn_product *out);
+
+    /* y[i] = f(x[i]); y may be x. */
+    void (*map[QRNN_FUNCTIONS])(const float *x, float *y, size_t n);
+};
+
+/* Fills the table of an instruction set (NULL: the best of this CPU); its name, or NULL if there is no
+ * such set or this CPU lacks it. */
+const char *qrnn_kernels_init(struct qrnn_kernels *k, const char *isa);
+
+/* Rounding to nearest even without flush to zero: found at entry and, only where the caller's setting
+ * differs, set until qrnn_fp_leave gives it back. */
+uint32_t qrnn_fp_enter(void);
+void qrnn_fp_leave(uint32_t saved);
+
+/* Half to even for |v| < 2^22: the sum's last place is 1. */
+QRNN_INLINE float qrnn_rint(float v)
+{
+    const float magic = 12582912.0f; /* 1.5 * 2^23 */
+    return (v + magic) - magic;
+}
+
+QRNN_INLINE size_t qrnn_round_up(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+#define QRNN_ISA(name, needs) void qrnn_use_##name(struct qrnn_kernels *k);
+#include "isa.def"
+#undef QRNN_ISA
+
+#endif

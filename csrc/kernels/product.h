@@ -1,0 +1,142 @@
+/* product.h - both matrix products in register tiles, written once for every SIMD file.
+ *
+ * A tile is R batch rows x P panels of 16 output rows; its sums stay in F * R * P * VECS registers
+ * while k runs. The including file gives the vocabulary of vec_*.h and, for integers,
+ *
+ *   s32v  s_load  s_store  s_set1  s_add  s_sub  s_mul  v_from_s32
+ *   codes4            four activation codes in every lane, in whatever form `dot` wants them
+ *   codes4_load(q)    the same, from four bytes
+ *   dot(form, acc, w, q)    acc[i] + sum_{j<4} w[4 i + j] * q[j]; exact while the sum fits
+ *   DOT_BIAS(form)    what codes4_load takes off each code (128 where the products are signed)
+ *
+ * R, P, F and form are constants in every instance, so the loops below unroll and the arrays live in
+ * registers (checked in the assembly: gcc 12 keeps them there once the loops are unrolled in full).
+ */
+#include <string.h>
+
+enum { VECS = QRNN_PANEL / LANES, TILE_MAX = 24 };
+#define UNROLL QRNN_PRAGMA(GCC unroll 24)
+
+/* One quad of inputs: V weight vectors met by R rows. What there is less of, rows or vectors, waits in
+ * registers for the other; the AVX2 tile of 2 x 2 needs it so to fit. */
+QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, size_t k,
+                           const uint8_t *q, size_t q_stride, s32v *acc)
+{
+    if (R <= V) {
+        codes4 quad[8];
+        UNROLL for (int r = 0; r < R; r++)
+            quad[r] = codes4_load(form, q + (size_t)r * q_stride + k * QRNN_QUAD);
+        UNROLL for (int v = 0; v < V; v++) {
+            const s32v weights = s_load(line[v / VECS] + k * QRNN_LINE + v % VECS * LANES * 4);
+            UNROLL for (int r = 0; r < R; r++) acc[r * V + v] = dot(form, acc[r * V + v], weights, quad[r]);
+        }
+        return;
+    }
+    s32v weights[8];
+    UNROLL for (int v = 0; v < V; v++)
+        weights[v] = s_load(line[v / VECS] + k * QRNN_LINE + v % VECS * LANES * 4);
+    UNROLL for (int r = 0; r < R; r++) {
+        const codes4 quad = codes4_load(form, q + (size_t)r * q_stride + k * QRNN_QUAD);
+        UNROLL for (int v = 0; v < V; v++) acc[r * V + v] = dot(form, acc[r * V + v], weights[v], quad);
+    }
+}
+
+/* One row's sums of P panels, less the zero point's share, de-quantised. The sums come through memory:
+ * gcc 12 spills the k loop's registers when this loop is unrolled into it. */
+QRNN_INLINE void finish_u8s8(int bias, int P, const struct qrnn_panels *w, size_t panel, const int32_t *sums,
+                             const struct qrnn_act *act, size_t row, const struct qrnn_product *out)
+{
+    const s32v zero = s_set1(act->zero_point - bias);
+    for (size_t i = 0; i < (size_t)P * QRNN_PANEL; i += LANES) {
+        const size_t first = panel * QRNN_PANEL + i, at = row * out->stride + first;
+        const s32v sum = s_sub(s_load(sums + i), s_mul(zero, s_load(w->sum + first)));
+        if (out->acc) s_store(out->acc + at, sum);
+        v_store(out->y + at, dequantise(w->dequant, v_from_s32(sum), v_set1(act->scale),
+                                        v_load(w->scale + first), v_load(w->bias + first),
+                                        out->add ? out->add + at : NULL));
+    }
+}
+
+/* F sets of sums take turns over k, to cover the latency of dot where a tile has few. */
+QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct qrnn_panels *w, size_t panel,
+                           const uint8_t *q, size_t q_stride, const struct qrnn_act *act, size_t row,
+                           const struct qrnn_product *out)
+{
+    const int V = P * VECS, S = R * V;
+    const uint8_t *codes = q + row * q_stride;
+    const int8_t *line[4];
+    s32v acc[TILE_MAX];
+    UNROLL for (int p = 0; p < P; p++) line[p] = w->codes + (panel + (size_t)p) * w->quads * QRNN_LINE;
+    UNROLL for (int i = 0; i < F * S; i++) acc[i] = s_set1(0);
+
+    size_t k = 0;
+    for (; k + (size_t)F <= w->quads; k += (size_t)F) UNROLL for (int f = 0; f < F; f++)
+        quad_u8s8(form, R, V, line, k + (size_t)f, codes, q_stride, acc + f * S);
+    if (F > 1)
+        for (; k < w->quads; k++) quad_u8s8(form, R, V, line, k, codes, q_stride, acc);
+    UNROLL for (int f = 1; f < F; f++) UNROLL for (int i = 0; i < S; i++)
+        acc[i] = s_add(acc[i], acc[f * S + i]);
+
+    _Alignas(QRNN_LINE) int32_t sums[TILE_MAX * LANES];
+    UNROLL for (int i = 0; i < S; i++) s_store(sums + i * LANES, acc[i]);
+    for (size_t r = 0; r < (size_t)R; r++) finish_u8s8(DOT_BIAS(form), P, w, panel, sums + r * (size_t)P * QRNN_PANEL,
+                                                       act + row + r, row + r, out);
+}
+
+/* Four interleaved partial sums: TILE_F32 rows of one panel, a pass over k for each k mod 4. */
+QRNN_INLINE void tile_f32(int R, const struct qrnn_panels *w, size_t panel, const float *x,
+                          size_t x_stride, size_t row, const struct qrnn_product *out)
+{
+    f32v part[4][TILE_MAX];
+    const float *lines = w->values + panel * w->cols * QRNN_PANEL;
+    for (size_t j = 0; j < 4; j++) {
+        f32v sum[TILE_MAX];
+        UNROLL for (int v = 0; v < R * VECS; v++) sum[v] = v_set1(0.0f);
+        for (size_t k = j; k < w->cols; k += 4) {
+            f32v column[VECS];
+            UNROLL for (int v = 0; v < VECS; v++) column[v] = v_load(lines + k * QRNN_PANEL + v * LANES);
+            UNROLL for (int r = 0; r < R; r++) {
+                const f32v value = v_set1(x[(row + (size_t)r) * x_stride + k]);
+                UNROLL for (int v = 0; v < VECS; v++)
+                    sum[r * VECS + v] = v_fma(value, column[v], sum[r * VECS + v]);
+            }
+        }
+        UNROLL for (int v = 0; v < R * VECS; v++) part[j][v] = sum[v];
+    }
+    UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < VECS; v++) {
+        const size_t first = panel * QRNN_PANEL + (size_t)(v * LANES);
+        const size_t at = (row + (size_t)r) * out->stride + first;
+        const int i = r * VECS + v;
+        const f32v sum = v_add(v_add(part[0][i], part[1][i]), v_add(part[2][i], part[3][i]));
+        v_store(out->y + at, with_bias(sum, v_load(w->bias + first), out->add ? out->add + at : NULL));
+    }
+}
+
+/* One row, one pass: the four partial sums of P panels in registers. */
+QRNN_INLINE void row_f32(int P, const struct qrnn_panels *w, size_t panel, const float *x, size_t row,
+                         const struct qrnn_product *out)
+{
+    const int V = P * VECS;
+    const float *lines = w->values + panel * w->cols * QRNN_PANEL;
+    f32v sum[TILE_MAX];
+    UNROLL for (int i = 0; i < 4 * V; i++) sum[i] = v_set1(0.0f);
+    size_t k = 0;
+    for (; k + 4 <= w->cols; k += 4) UNROLL for (int j = 0; j < 4; j++) {
+        const f32v value = v_set1(x[k + (size_t)j]);
+        UNROLL for (int v = 0; v < V; v++)
+            sum[j * V + v] = v_fma(value, v_load(lines + ((size_t)(v / VECS) * w->cols + k + (size_t)j) * QRNN_PANEL
+                                                 + v % VECS * LANES), sum[j * V + v]);
+    }
+    UNROLL for (int j = 0; j < 3; j++) if (k + (size_t)j < w->cols) {
+        const f32v value = v_set1(x[k + (size_t)j]);
+        UNROLL for (int v = 0; v < V; v++)
+            sum[j * V + v] = v_fma(value, v_load(lines + ((size_t)(v / VECS) * w->cols + k + (size_t)j) * QRNN_PANEL
+                                                 + v % VECS * LANES), sum[j * V + v]);
+    }
+    UNROLL for (int v = 0; v < V; v++) {
+        const size_t first = panel * QRNN_PANEL + (size_t)(v * LANES);
+        const size_t at = row * out->stride + first;
+        const f32v total = v_add(v_add(sum[v], sum[V + v]), v_add(sum[2 * V + v], sum[3 * V + v]));
+        v_store(out->y + at, with_bias(total, v_load(w->bias + first), out->add ? out->add + at : NULL));
+    }
+}

@@ -1,0 +1,42 @@
+/* target.h - pragmas only: contraction off, and regions compiled for more than the baseline CPU.
+ *
+ * Include it first in every C file that computes with floats. Where a fused multiply-add is meant it
+ * is written (fmaf, v_fma, the intrinsic); a compiler that fuses a*b+c on its own would change bits.
+ * gcc contracts in its gnu modes, intrinsics included, and ignores the standard's pragma; clang
+ * contracts even under -std=c11 and obeys it.
+ *
+ * Regions instead of per-file flags, so that plain `cc -c *.c` builds the whole core. Inside a region
+ * clang does not define __AVX2__ and its like: never test them. <immintrin.h> goes before a region.
+ */
+#ifndef QRNN_TARGET_H
+#define QRNN_TARGET_H
+
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#endif
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define QRNN_X86 1
+#else
+#define QRNN_X86 0
+#endif
+
+#define QRNN_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define QRNN_REGION(features) \
+    QRNN_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define QRNN_REGION_END QRNN_PRAGMA(clang attribute pop)
+#elif defined(__GNUC__)
+#define QRNN_REGION(features) QRNN_PRAGMA(GCC push_options) QRNN_PRAGMA(GCC target(features))
+#define QRNN_REGION_END QRNN_PRAGMA(GCC pop_options)
+#endif
+
+#if defined(__GNUC__)
+#define QRNN_INLINE static inline __attribute__((always_inline))
+#else
+#define QRNN_INLINE static inline
+#endif
+
+#endif

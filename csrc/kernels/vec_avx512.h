@@ -1,0 +1,179 @@
+/* vec_avx512.h - the vector vocabulary (vec_scalar.h says what each word means) in 16 lanes of
+ * AVX-512F and DQ. Included by a kernel file inside its target region, after kernels.h and
+ * <immintrin.h>. */
+#ifndef QRNN_VEC_H
+#define QRNN_VEC_H
+
+typedef __m512 f32v;
+typedef __m512d f64v;
+typedef __mmask16 m32v;
+typedef __mmask8 m64v;
+enum { LANES = 16 };
+
+QRNN_INLINE f32v v_set1(float x)
+{
+    return _mm512_set1_ps(x);
+}
+
+QRNN_INLINE f32v v_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+QRNN_INLINE void v_store(float *p, f32v a)
+{
+    _mm512_storeu_ps(p, a);
+}
+
+/* Lanes 0 .. n - 1 */
+QRNN_INLINE m32v v_first_n(size_t n)
+{
+    return (m32v)((1u << n) - 1u);
+}
+
+QRNN_INLINE f32v v_load_n(const float *p, size_t n)
+{
+    return _mm512_maskz_loadu_ps(v_first_n(n), p);
+}
+
+QRNN_INLINE void v_store_n(float *p, f32v a, size_t n)
+{
+    _mm512_mask_storeu_ps(p, v_first_n(n), a);
+}
+
+QRNN_INLINE f32v v_add(f32v a, f32v b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+QRNN_INLINE f32v v_sub(f32v a, f32v b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+QRNN_INLINE f32v v_mul(f32v a, f32v b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+QRNN_INLINE f32v v_div(f32v a, f32v b)
+{
+    return _mm512_div_ps(a, b);
+}
+
+QRNN_INLINE f32v v_fma(f32v a, f32v b, f32v c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+QRNN_INLINE f32v v_fnma(f32v a, f32v b, f32v c)
+{
+    return _mm512_fnmadd_ps(a, b, c);
+}
+
+QRNN_INLINE f32v v_min(f32v a, f32v b)
+{
+    return _mm512_min_ps(a, b);
+}
+
+QRNN_INLINE f32v v_max(f32v a, f32v b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+QRNN_INLINE f32v v_abs(f32v a)
+{
+    return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a);
+}
+
+QRNN_INLINE f32v v_copysign(f32v a, f32v b)
+{
+    return _mm512_or_ps(a, _mm512_and_ps(_mm512_set1_ps(-0.0f), b));
+}
+
+QRNN_INLINE m32v v_lt(f32v a, f32v b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+
+QRNN_INLINE m32v v_is_nan(f32v a)
+{
+    return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+}
+
+QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
+{
+    return _mm512_mask_blend_ps(m, b, a);
+}
+
+QRNN_INLINE f32v v_pow2(f32v k)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(k), 23));
+}
+
+QRNN_INLINE f64v v_lo_f64(f32v a)
+{
+    return _mm512_cvtps_pd(_mm512_castps512_ps256(a));
+}
+
+QRNN_INLINE f64v v_hi_f64(f32v a)
+{
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
+}
+
+QRNN_INLINE f32v v_join_f32(f64v lo, f64v hi)
+{
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi), 1);
+}
+
+QRNN_INLINE f64v d_set1(double x)
+{
+    return _mm512_set1_pd(x);
+}
+
+QRNN_INLINE f64v d_sub(f64v a, f64v b)
+{
+    return _mm512_sub_pd(a, b);
+}
+
+QRNN_INLINE f64v d_mul(f64v a, f64v b)
+{
+    return _mm512_mul_pd(a, b);
+}
+
+QRNN_INLINE f64v d_div(f64v a, f64v b)
+{
+    return _mm512_div_pd(a, b);
+}
+
+QRNN_INLINE f64v d_fma(f64v a, f64v b, f64v c)
+{
+    return _mm512_fmadd_pd(a, b, c);
+}
+
+QRNN_INLINE f64v d_fnma(f64v a, f64v b, f64v c)
+{
+    return _mm512_fnmadd_pd(a, b, c);
+}
+
+QRNN_INLINE f64v d_min(f64v a, f64v b)
+{
+    return _mm512_min_pd(a, b);
+}
+
+QRNN_INLINE m64v d_lt(f64v a, f64v b)
+{
+    return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ);
+}
+
+QRNN_INLINE f64v d_select(m64v m, f64v a, f64v b)
+{
+    return _mm512_mask_blend_pd(m, b, a);
+}
+
+QRNN_INLINE f64v d_pow2(f64v k)
+{
+    return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(k), 52));
+}
+
+#endif

@@ -1,0 +1,203 @@
+/* vec_scalar.h - the vector vocabulary with one lane: what every other vec_*.h means.
+ *
+ * A vec_*.h defines, alike in each, f32v (LANES floats), f64v (half as many doubles, at least one),
+ * their masks m32v and m64v, and the operations below, v_ on f32v and d_ on f64v. Each is one
+ * correctly rounded IEEE operation or an exact one, so an expression over them has the same bits on
+ * every instruction set. Written over it: poly.h, elementwise.h, dequantise.h, product.h.
+ *
+ * Included by a kernel file inside its target region, after kernels.h and <math.h>.
+ */
+#ifndef QRNN_VEC_H
+#define QRNN_VEC_H
+
+#include <string.h>
+
+typedef float f32v;
+typedef double f64v;
+typedef int m32v;
+typedef int m64v;
+enum { LANES = 1 };
+
+QRNN_INLINE f32v v_set1(float x)
+{
+    return x;
+}
+
+QRNN_INLINE f32v v_load(const float *p)
+{
+    return *p;
+}
+
+QRNN_INLINE void v_store(float *p, f32v a)
+{
+    *p = a;
+}
+
+/* The first n lanes, 0 < n < LANES: the others are read as 0, and no memory of theirs is touched.
+ * Here there is no such n. */
+QRNN_INLINE f32v v_load_n(const float *p, size_t n)
+{
+    (void)n;
+    return *p;
+}
+
+QRNN_INLINE void v_store_n(float *p, f32v a, size_t n)
+{
+    (void)n;
+    *p = a;
+}
+
+QRNN_INLINE f32v v_add(f32v a, f32v b)
+{
+    return a + b;
+}
+
+QRNN_INLINE f32v v_sub(f32v a, f32v b)
+{
+    return a - b;
+}
+
+QRNN_INLINE f32v v_mul(f32v a, f32v b)
+{
+    return a * b;
+}
+
+QRNN_INLINE f32v v_div(f32v a, f32v b)
+{
+    return a / b;
+}
+
+/* a * b + c, rounded once */
+QRNN_INLINE f32v v_fma(f32v a, f32v b, f32v c)
+{
+    return fmaf(a, b, c);
+}
+
+/* c - a * b, rounded once */
+QRNN_INLINE f32v v_fnma(f32v a, f32v b, f32v c)
+{
+    return fmaf(-a, b, c);
+}
+
+/* a < b ? a : b, so b if either is a NaN */
+QRNN_INLINE f32v v_min(f32v a, f32v b)
+{
+    return a < b ? a : b;
+}
+
+/* a > b ? a : b, so b if either is a NaN */
+QRNN_INLINE f32v v_max(f32v a, f32v b)
+{
+    return a > b ? a : b;
+}
+
+QRNN_INLINE f32v v_abs(f32v a)
+{
+    return fabsf(a);
+}
+
+/* of a >= 0, with the sign bit of b */
+QRNN_INLINE f32v v_copysign(f32v a, f32v b)
+{
+    return copysignf(a, b);
+}
+
+QRNN_INLINE m32v v_lt(f32v a, f32v b)
+{
+    return a < b;
+}
+
+QRNN_INLINE m32v v_is_nan(f32v a)
+{
+    return a != a;
+}
+
+/* m ? a : b */
+QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
+{
+    return m ? a : b;
+}
+
+/* 2^e of k = 1.5 * 2^23 + 127 + e, e in -126..127: the low bits of k are the exponent field. */
+QRNN_INLINE f32v v_pow2(f32v k)
+{
+    uint32_t bits;
+    memcpy(&bits, &k, sizeof bits);
+    bits <<= 23;
+    memcpy(&k, &bits, sizeof bits);
+    return k;
+}
+
+/* The two halves as doubles, and two halves rounded to float. With one lane each half is the whole. */
+QRNN_INLINE f64v v_lo_f64(f32v a)
+{
+    return (double)a;
+}
+
+QRNN_INLINE f64v v_hi_f64(f32v a)
+{
+    return (double)a;
+}
+
+QRNN_INLINE f32v v_join_f32(f64v lo, f64v hi)
+{
+    (void)hi;
+    return (float)lo;
+}
+
+QRNN_INLINE f64v d_set1(double x)
+{
+    return x;
+}
+
+QRNN_INLINE f64v d_sub(f64v a, f64v b)
+{
+    return a - b;
+}
+
+QRNN_INLINE f64v d_mul(f64v a, f64v b)
+{
+    return a * b;
+}
+
+QRNN_INLINE f64v d_div(f64v a, f64v b)
+{
+    return a / b;
+}
+
+QRNN_INLINE f64v d_fma(f64v a, f64v b, f64v c)
+{
+    return fma(a, b, c);
+}
+
+QRNN_INLINE f64v d_fnma(f64v a, f64v b, f64v c)
+{
+    return fma(-a, b, c);
+}
+
+QRNN_INLINE f64v d_min(f64v a, f64v b)
+{
+    return a < b ? a : b;
+}
+
+QRNN_INLINE m64v d_lt(f64v a, f64v b)
+{
+    return a < b;
+}
+
+QRNN_INLINE f64v d_select(m64v m, f64v a, f64v b)
+{
+    return m ? a : b;
+}
+
+/* 2^e of k = 1.5 * 2^52 + 1023 + e, e in -1022..1023 */
+QRNN_INLINE f64v d_pow2(f64v k)
+{
+    uint64_t bits;
+    memcpy(&bits, &k, sizeof bits);
+    bits <<= 52;
+    memcpy(&k, &bits, sizeof bits);
+    return k;
+}
+
+#endif

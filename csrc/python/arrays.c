@@ -1,0 +1,107 @@
+/* arrays.c - NumPy arrays in and out. */
+#include "binding.h"
+
+/* A function of qrnn._arrays, imported at its first use; borrowed. Of threads that race for that
+ * one import wins, and the reference stays in the module's state. */
+static PyObject *helper(_Atomic(PyObject *) *cache, const char *name)
+{
+    PyObject *found = atomic_load_explicit(cache, memory_order_acquire);
+    if (found) return found;
+    PyObject *module = PyImport_ImportModule("qrnn._arrays");
+    if (!module) return NULL;
+    PyObject *function = PyObject_GetAttrString(module, name);
+    Py_DECREF(module);
+    if (!function) return NULL;
+    if (atomic_compare_exchange_strong(cache, &found, function)) return function;
+    Py_DECREF(function);
+    return found;
+}
+
+PyArrayObject *array_from(struct state *state, PyObject *object, const char *name)
+{
+    if (array_is_plain(object, NPY_FLOAT32)) return (PyArrayObject *)Py_NewRef(object);
+    PyObject *to_float32 = helper(&state->to_float32, "to_float32");
+    if (!to_float32) return NULL;
+    PyObject *array = PyObject_CallFunction(to_float32, "Os", object, name);
+    if (array && !array_is_plain(array, NPY_FLOAT32)) {
+        PyErr_Format(PyExc_SystemError, "%s: qrnn._arrays.to_float32 gave no plain float32 array",
+                     name);
+        Py_CLEAR(array);
+    }
+    return (PyArrayObject *)array;
+}
+
+PyObject *array_like(struct state *state, PyObject *result, PyObject *object)
+{
+    PyObject *converted = NULL;
+    PyObject *like = helper(&state->like, "like");
+    if (like) converted = PyObject_CallFunctionObjArgs(like, result, object, NULL);
+    Py_DECREF(result);
+    return converted;
+}
+
+PyArrayObject *array_new(int type, int ndim, const npy_intp *dims)
+{
+    /* Takes over the reference to the descriptor: of the ways to make an array, the shortest. */
+    return (PyArrayObject *)PyArray_NewFromDescr(&PyArray_Type, PyArray_DescrFromType(type), ndim,
+                                                 dims, NULL, NULL, 0, NULL);
+}
+
+static int same_shape(PyArrayObject *array, int ndim, const npy_intp *dims)
+{
+    if (PyArray_NDIM(array) != ndim) return 0;
+    for (int i = 0; i < ndim; i++)
+        if (PyArray_DIM(array, i) != dims[i]) return 0;
+    return 1;
+}
+
+static void raise_out_shape(PyArrayObject *array, int ndim, const npy_intp *dims)
+{
+    PyObject *got = PyArray_IntTupleFromIntp(PyArray_NDIM(array), PyArray_DIMS(array));
+    PyObject *expected = PyArray_IntTupleFromIntp(ndim, dims);
+    if (got && expected)
+        PyErr_Format(PyExc_ValueError, "out: expected shape %S, got %S", expected, got);
+    Py_XDECREF(got);
+    Py_XDECREF(expected);
+}
+
+static void raise_out(PyArrayObject *array)
+{
+    const int flags = PyArray_FLAGS(array);
+    if (PyArray_TYPE(array) != NPY_FLOAT32 || !PyArray_ISNOTSWAPPED(array))
+        PyErr_Format(PyExc_ValueError, "out: expected dtype float32, got %S", PyArray_DESCR(array));
+    else if (!(flags & NPY_ARRAY_C_CONTIGUOUS))
+        PyErr_SetString(PyExc_ValueError,
+                        "out: expected a C-contiguous array, got one that is not");
+    else if (!(flags & NPY_ARRAY_WRITEABLE))
+        PyErr_SetString(PyExc_ValueError, "out: expected a writeable array, got a read-only one");
+    else
+        PyErr_SetString(PyExc_ValueError, "out: expected an aligned array, got a misaligned one");
+}
+
+int array_check_out(PyObject *out, int ndim, const npy_intp *dims)
+{
+    enum { LAYOUT = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_WRITEABLE };
+    if (!PyArray_Check(out)) {
+        PyErr_Format(PyExc_TypeError, "out: expected a float32 array, got %s",
+                     Py_TYPE(out)->tp_name);
+        return -1;
+    }
+    PyArrayObject *const array = (PyArrayObject *)out;
+    const int typed = PyArray_TYPE(array) == NPY_FLOAT32 && PyArray_ISNOTSWAPPED(array);
+    if (typed && !same_shape(array, ndim, dims)) {
+        raise_out_shape(array, ndim, dims);
+        return -1;
+    }
+    if (!typed || (PyArray_FLAGS(array) & LAYOUT) != LAYOUT) {
+        raise_out(array);
+        return -1;
+    }
+    return 0;
+}
+
+int array_overlap(PyArrayObject *a, PyArrayObject *b)
+{
+    const char *const a_data = PyArray_BYTES(a), *const b_data = PyArray_BYTES(b);
+    return a_data < b_data + PyArray_NBYTES(b) && b_data < a_data + PyArray_NBYTES(a);
+}

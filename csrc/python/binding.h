@@ -1,0 +1,183 @@
+/* binding.h - what the files of python/ share. With python/, the only place that knows Python.
+ *
+ *   module.c     the extension module: its state, its functions
+ *   functions.c  isas, known_isas, engines, apply, _gates, _quantise
+ *   call.c       Module.__call__ and forward: check, allocate, compute
+ *   type.c       the Module type: life, properties, sharing
+ *   packing.c    Module._pack and _unpack: arrays <-> packed weights
+ *   arguments.c  parameters of a call
+ *   arrays.c     NumPy arrays in and out
+ *   errors.c     exceptions
+ */
+#ifndef QRNN_BINDING_H
+#define QRNN_BINDING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* Headers of NumPy >= 2, set to the oldest NumPy that is supported at run time. */
+#define NPY_NO_DEPRECATED_API NPY_1_25_API_VERSION
+#define NPY_TARGET_VERSION NPY_1_25_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL qrnn_numpy_api
+#ifndef QRNN_IMPORTS_NUMPY
+#define NO_IMPORT_ARRAY
+#endif
+#include <numpy/arrayobject.h>
+#if NPY_ABI_VERSION < 0x02000000
+#error "building needs the headers of NumPy 2 or later"
+#endif
+
+#include "qrnn.h"
+
+#include <stdatomic.h>
+
+#if PY_VERSION_HEX < 0x030D0000
+#define Py_BEGIN_CRITICAL_SECTION(object) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
+/* A function of another signature than PyCFunction's, for a table of methods. */
+#define FAST(function) (PyCFunction)(void (*)(void))(function)
+
+enum {
+    MAX_PARAMETERS = 4,
+    MAX_DIMS = 64 /* of an array in any NumPy; NPY_MAXDIMS says 32 of one before 2 */
+};
+
+/* --- arguments.c --- */
+
+/* The parameters of a function: `count` names, of which the first `positional` may be given by
+ * position and the first `required` must be given. The rest default to None. */
+struct signature {
+    const char *function;
+    PyObject *names[MAX_PARAMETERS]; /* interned */
+    Py_ssize_t count, positional, required;
+};
+
+int signature_init(struct signature *signature, const char *function, const char *const *names,
+                   Py_ssize_t positional, Py_ssize_t required);
+void signature_clear(struct signature *signature);
+
+/* Binds arguments to parameters as Python does: values[count], borrowed, NULL where nothing or an
+ * optional None was given. `owner` is the object whose method this is, or NULL. The second form
+ * takes the arguments of a tp_call. Return 0, or -1 with TypeError set. */
+int arguments_bind(const struct signature *signature, PyObject *owner, PyObject *const *args,
+                   Py_ssize_t nargs, PyObject *kwnames, PyObject **values);
+int arguments_bind_call(const struct signature *signature, PyObject *owner, PyObject *args,
+                        PyObject *kwargs, PyObject **values);
+/* The UTF-8 of a str, or NULL with TypeError set. */
+const char *arguments_text(PyObject *value, const char *name);
+
+/* --- module.c --- */
+
+/* Of one extension module. Its types and instances point to it: they keep the module alive. */
+struct state {
+    PyTypeObject *module_type;
+    struct signature forward, forward_linear, apply, gates, quantise;
+    /* qrnn._arrays.to_float32 and like, imported by the first call that needs them. */
+    _Atomic(PyObject *) to_float32, like;
+};
+
+/* --- type.c --- */
+
+/* All zero until _pack or _share: `vectorcall` too, which sends a call to tp_call. */
+struct module_object {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    struct state *state;
+    qrnn_module *packed; /* immutable: setters swap in another one */
+    /* Of the scales as they were given: 0 (per tensor) or 1 (per channel), which with one row are
+     * the same number. Changes with `packed`. */
+    unsigned char scale_ndim[2];
+};
+
+extern PyType_Spec module_type_spec;
+
+/* The packed module, with a reference of the caller's, and its scale_ndim[2] unless that is NULL;
+ * NULL with RuntimeError set before _pack. */
+qrnn_module *module_hold(struct module_object *self, unsigned char *scale_ndim);
+/* Puts `packed` in place, taking over the caller's reference. */
+void module_swap(struct module_object *self, struct state *state, qrnn_module *packed,
+                 const unsigned char *scale_ndim);
+/* The class name as texts show it: without the module. */
+const char *module_class_name(PyObject *self);
+
+/* --- call.c --- */
+
+PyObject *module_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf,
+                            PyObject *kwnames);
+PyObject *module_tp_call(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *module_forward(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames);
+
+/* What a call computes with: a packed module, by a reference of its own, and its sizes. */
+struct callee {
+    qrnn_module *packed;
+    int linear;
+    npy_intp columns, hidden;
+};
+
+/* The shape of a result, and the rows of the batch in it. */
+struct result_shape {
+    int ndim;
+    npy_intp dims[MAX_DIMS];
+    size_t batch;
+};
+
+/* Fills *callee, whose reference the caller then drops; -1 with RuntimeError set before _pack. */
+int callee_hold(struct module_object *self, struct callee *callee);
+
+/* Checks a call's arrays against the module in PyTorch's order, with its texts; h is NULL where
+ * none was given. Returns 0 and the result's shape, or -1 with an exception set. */
+int call_check(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h,
+               struct result_shape *shape);
+
+/* --- packing.c --- */
+
+PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *args,
+                      Py_ssize_t nargs, PyObject *kwnames);
+PyObject *module_unpack(PyObject *self, PyObject *args);
+const char *packing_kind_name(qrnn_kind kind);
+
+/* --- functions.c --- */
+
+extern PyMethodDef binding_functions[];
+
+/* --- arrays.c --- */
+
+/* Whether an exact ndarray of this type, C-contiguous, aligned and in native byte order. */
+static inline int array_is_plain(PyObject *object, int type)
+{
+    enum { LAYOUT = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED };
+    if (!PyArray_CheckExact(object)) return 0;
+    PyArrayObject *const array = (PyArrayObject *)object;
+    return PyArray_TYPE(array) == type && (PyArray_FLAGS(array) & LAYOUT) == LAYOUT
+           && PyArray_ISNOTSWAPPED(array);
+}
+
+/* A new reference to `object` if it is a plain float32 array, else to what qrnn._arrays.to_float32
+ * makes of it. May run Python code. */
+PyArrayObject *array_from(struct state *state, PyObject *object, const char *name);
+/* `result` in the kind of container that `object`, no exact ndarray, is. Takes over `result`. */
+PyObject *array_like(struct state *state, PyObject *result, PyObject *object);
+PyArrayObject *array_new(int type, int ndim, const npy_intp *dims);
+/* Checks `out` for a result of this shape. Returns 0, or -1 with an exception set. */
+int array_check_out(PyObject *out, int ndim, const npy_intp *dims);
+/* Whether two C-contiguous arrays share memory. */
+int array_overlap(PyArrayObject *a, PyArrayObject *b);
+
+/* --- errors.c --- */
+
+/* What a status is about; each status reads the fields that it needs. */
+struct error_context {
+    const char *engine, *isa;
+    const char *input, *hidden;        /* names of arguments */
+    const char *weight, *scale, *bias; /* names of parameters, and what came: */
+    size_t depth;
+    float bad_scale, bad_bias;
+};
+
+/* The only place where a status of the core becomes an exception. Returns NULL. */
+PyObject *error_from_status(qrnn_status status, const struct error_context *context);
+
+#endif

@@ -1,0 +1,90 @@
+/* module.c - the extension module qrnn._core: its state and its making. */
+#define QRNN_IMPORTS_NUMPY
+#include "binding.h"
+
+/* The parameters of everything that takes keywords. */
+static int init_signatures(struct state *state)
+{
+    static const char *const forward[] = {"input", "hx", "out", NULL};
+    static const char *const forward_linear[] = {"input", "out", NULL};
+    static const char *const apply[] = {"name", "x", "isa", "out", NULL};
+    static const char *const gates[] = {"module", "x", "hx", NULL};
+    static const char *const quantise[] = {"engine", "v", "isa", NULL};
+    if (signature_init(&state->forward, "forward", forward, 2, 1) < 0) return -1;
+    if (signature_init(&state->forward_linear, "forward", forward_linear, 1, 1) < 0) return -1;
+    if (signature_init(&state->apply, "apply", apply, 4, 2) < 0) return -1;
+    if (signature_init(&state->gates, "_gates", gates, 3, 2) < 0) return -1;
+    return signature_init(&state->quantise, "_quantise", quantise, 3, 2);
+}
+
+static int exec(PyObject *module)
+{
+    struct state *const state = PyModule_GetState(module);
+    if (PyArray_ImportNumPyAPI() < 0) return -1;
+    if (init_signatures(state) < 0) return -1;
+    state->module_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &module_type_spec, NULL);
+    if (!state->module_type) return -1;
+    return PyModule_AddType(module, state->module_type);
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg)
+{
+    struct state *const state = PyModule_GetState(module);
+    if (!state) return 0;
+    Py_VISIT(state->module_type);
+    Py_VISIT(atomic_load(&state->to_float32));
+    Py_VISIT(atomic_load(&state->like));
+    return 0;
+}
+
+static int clear(PyObject *module)
+{
+    struct state *const state = PyModule_GetState(module);
+    if (!state) return 0;
+    Py_CLEAR(state->module_type);
+    Py_XDECREF(atomic_exchange(&state->to_float32, NULL));
+    Py_XDECREF(atomic_exchange(&state->like, NULL));
+    signature_clear(&state->forward);
+    signature_clear(&state->forward_linear);
+    signature_clear(&state->apply);
+    signature_clear(&state->gates);
+    signature_clear(&state->quantise);
+    return 0;
+}
+
+static void release(void *module)
+{
+    clear(module);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, exec},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, /* nor does NumPy */
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED}, /* packed modules are immutable */
+#endif
+    {0, NULL},
+};
+
+PyDoc_STRVAR(
+    doc,
+    "The computing core of qrnn: packed modules, which are called, and what tests need.");
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "qrnn._core",
+    .m_doc = doc,
+    .m_size = sizeof(struct state),
+    .m_methods = binding_functions,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = release,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&definition);
+}

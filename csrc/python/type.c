@@ -1,0 +1,221 @@
+/* type.c - the Module type: life, properties, sharing of what is packed. */
+#include "binding.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Before 3.12 these had other names and lived in structmember.h. */
+#if PY_VERSION_HEX < 0x030C0000
+#include <structmember.h>
+#define Py_T_PYSSIZET T_PYSSIZET
+#define Py_READONLY READONLY
+#endif
+
+const char *module_class_name(PyObject *self)
+{
+    const char *const name = Py_TYPE(self)->tp_name, *const dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* --- what is packed --- */
+
+/* Without a GIL the critical section keeps the packed module from being freed between its reading
+ * and the new reference; with one, that the caller holds it does. */
+qrnn_module *module_hold(struct module_object *self, unsigned char *scale_ndim)
+{
+    qrnn_module *packed;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    packed = self->packed;
+    if (packed) qrnn_module_ref(packed);
+    if (scale_ndim) memcpy(scale_ndim, self->scale_ndim, sizeof self->scale_ndim);
+    Py_END_CRITICAL_SECTION();
+    if (!packed)
+        PyErr_Format(PyExc_RuntimeError, "%s is not initialised: it has no weights yet",
+                     module_class_name((PyObject *)self));
+    return packed;
+}
+
+/* From 3.12 on, a Python subclass inherits the vectorcall by itself, and loses it with a __call__
+ * of its own. Before, it has to be given one, or every call makes a tuple and with `out=` a dict,
+ * which takes as long as the rest of the binding; module_vectorcall watches for a __call__ that
+ * comes later. */
+static void allow_vectorcall(PyTypeObject *type)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    if (type->tp_call == module_tp_call) type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+#else
+    (void)type;
+#endif
+}
+
+void module_swap(struct module_object *self, struct state *state, qrnn_module *packed,
+                 const unsigned char *scale_ndim)
+{
+    qrnn_module *old;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    old = self->packed;
+    self->state = state;
+    self->packed = packed;
+    memcpy(self->scale_ndim, scale_ndim, sizeof self->scale_ndim);
+    self->vectorcall = module_vectorcall;
+    Py_END_CRITICAL_SECTION();
+    allow_vectorcall(Py_TYPE(self));
+    qrnn_module_unref(old);
+}
+
+static PyObject *module_share(PyObject *self, PyTypeObject *definer, PyObject *const *args,
+                              Py_ssize_t nargs, PyObject *kwnames)
+{
+    unsigned char scale_ndim[2];
+    struct state *const state = PyType_GetModuleState(definer);
+    if (nargs != 1 || (kwnames && PyTuple_GET_SIZE(kwnames) > 0)) {
+        PyErr_SetString(PyExc_TypeError, "_share() takes exactly one positional argument");
+        return NULL;
+    }
+    if (!PyObject_TypeCheck(args[0], state->module_type)) {
+        PyErr_Format(PyExc_TypeError, "other: expected a Module, got %s",
+                     Py_TYPE(args[0])->tp_name);
+        return NULL;
+    }
+    qrnn_module *packed = module_hold((struct module_object *)args[0], scale_ndim);
+    if (!packed) return NULL;
+    module_swap((struct module_object *)self, state, packed, scale_ndim);
+    Py_RETURN_NONE;
+}
+
+/* --- properties --- */
+
+enum property { KIND, ENGINE, ISA, NBYTES, INPUT_SIZE, HIDDEN_SIZE };
+
+static PyObject *property_of(const qrnn_module *packed, enum property property)
+{
+    switch (property) {
+    case KIND:
+        return PyUnicode_FromString(packing_kind_name(qrnn_module_kind(packed)));
+    case ENGINE:
+        return PyUnicode_FromString(qrnn_module_engine(packed));
+    case ISA:
+        return PyUnicode_FromString(qrnn_module_isa(packed));
+    case NBYTES:
+        return PyLong_FromSize_t(qrnn_module_bytes(packed));
+    case INPUT_SIZE:
+        return PyLong_FromSize_t(qrnn_module_input_size(packed));
+    case HIDDEN_SIZE:
+        return PyLong_FromSize_t(qrnn_module_hidden_size(packed));
+    }
+    Py_UNREACHABLE();
+}
+
+static PyObject *module_property(PyObject *self, void *closure)
+{
+    qrnn_module *packed = module_hold((struct module_object *)self, NULL);
+    if (!packed) return NULL;
+    PyObject *value = property_of(packed, (enum property)(intptr_t)closure);
+    qrnn_module_unref(packed);
+    return value;
+}
+
+/* --- life --- */
+
+static int module_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static void module_dealloc(PyObject *self)
+{
+    PyTypeObject *const type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    qrnn_module_unref(((struct module_object *)self)->packed);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* --- the type --- */
+
+PyDoc_STRVAR(
+    module_doc,
+    "Module()\n--\n\n"
+    "What computes: packed weights that can be called. The base class of every layer.\n\n"
+    "The packed weights never change: `_pack` and `_share` put others in their place, and a\n"
+    "call keeps those that it began with, so threads may share a module.");
+
+PyDoc_STRVAR(
+    forward_doc,
+    "forward($self, /, input, hx=None, *, out=None)\n--\n\n"
+    "The new hidden state, or W x + b of a linear, which takes no `hx`. The same as a call.\n\n"
+    "Parameters\n----------\n"
+    "input : array_like, (batch, input_size) or (input_size,); a linear: (..., input_size)\n"
+    "hx : array_like, optional, (batch, hidden_size) or (hidden_size,)\n"
+    "    The hidden state; zeros if None.\n"
+    "out : ndarray, optional\n"
+    "    Takes the result: float32, C-contiguous, writeable, of the result's shape. It may be\n"
+    "    `hx` itself.\n\n"
+    "Returns\n-------\n"
+    "ndarray of float32, or a tensor if `input` is one; `out` if given\n\n"
+    "Raises\n------\n"
+    "RuntimeError, ValueError, TypeError\n"
+    "    For sizes that do not match, other bad values, and what is no array of real numbers.");
+
+PyDoc_STRVAR(
+    pack_doc,
+    "_pack($self, kind, engine, isa, ih, hh=None, /)\n--\n\n"
+    "Pack weights and put them in place; on failure nothing changes.\n\n"
+    "`ih` and `hh` are (weight, scale, bias): float32 or int8 (rows, columns), float32 () or\n"
+    "(rows,) or None for float32 weights, float32 (rows,) or None. `isa` None: the best.");
+
+PyDoc_STRVAR(
+    unpack_doc,
+    "_unpack($self, matrix, what, /)\n--\n\n"
+    "A new array of the 'weight', 'scale' or 'bias' of matrix 0 (ih) or 1 (hh); None without.");
+
+PyDoc_STRVAR(
+    share_doc,
+    "_share($self, other, /)\n--\n\n"
+    "Take the packed weights of `other`, which keeps them too.");
+
+static PyMethodDef module_methods[] = {
+    {"forward", FAST(module_forward), METH_FASTCALL | METH_KEYWORDS, forward_doc},
+    {"_pack", FAST(module_pack), METH_METHOD | METH_FASTCALL | METH_KEYWORDS, pack_doc},
+    {"_unpack", module_unpack, METH_VARARGS, unpack_doc},
+    {"_share", FAST(module_share), METH_METHOD | METH_FASTCALL | METH_KEYWORDS, share_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+#define PROPERTY(name, property, doc) \
+    {name, module_property, NULL, doc, (void *)(intptr_t)(property)}
+static PyGetSetDef module_properties[] = {
+    PROPERTY("kind", KIND, "'linear', 'rnn_tanh' or 'rnn_relu'."),
+    PROPERTY("engine", ENGINE, "The arithmetic: 'float32' or one of engines()."),
+    PROPERTY("isa", ISA, "The instruction set that runs."),
+    PROPERTY("nbytes", NBYTES, "Bytes of memory that the packed weights take."),
+    PROPERTY("input_size", INPUT_SIZE, "Columns of the input."),
+    PROPERTY("hidden_size", HIDDEN_SIZE, "Columns of the hidden state, or of a linear's result."),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef module_members[] = {
+    {"__vectorcalloffset__", Py_T_PYSSIZET, offsetof(struct module_object, vectorcall), Py_READONLY,
+     NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot module_slots[] = {
+    {Py_tp_doc, (void *)module_doc},
+    {Py_tp_dealloc, module_dealloc},
+    {Py_tp_traverse, module_traverse},
+    {Py_tp_call, module_tp_call},
+    {Py_tp_methods, module_methods},
+    {Py_tp_getset, module_properties},
+    {Py_tp_members, module_members},
+    {0, NULL},
+};
+
+PyType_Spec module_type_spec = {
+    .name = "qrnn._core.Module",
+    .basicsize = sizeof(struct module_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = module_slots,
+};

@@ -1,0 +1,96 @@
+"""qrnn: dynamically quantised recurrent networks for CPUs.
+
+Write ``qrnn`` where PyTorch says ``torch.ao``, and ``qrnn.nn`` where it says ``torch.nn``:
+
+* ``qrnn.nn``: float32 modules over NumPy arrays;
+* ``qrnn.nn.quantized.dynamic``: the same with int8 weights and inputs quantised in each call;
+* ``qrnn.quantization``: `prepare`, `convert`, `quantize_dynamic`, QConfigs and observers;
+* ``qrnn.backends.quantized`` and ``with qrnn.engine(...)``: which arithmetic.
+
+``qrnn.RNNCell`` and ``qrnn.Linear`` are short names of the *quantised* ones; the float ones are
+``qrnn.nn.RNNCell`` and ``qrnn.nn.Linear``. PyTorch is not needed, and never imported.
+
+Examples
+--------
+A model with a quantised cell, prepared, and converted back:
+
+>>> import numpy as np
+>>> import qrnn as qnn
+>>> import qrnn.nn as nn
+>>> class MyModel(nn.Module):
+...     def __init__(self):
+...         super().__init__()
+...         self.rnn_cell = qnn.quantized.dynamic.RNNCell(input_size=10, hidden_size=20)
+...     def forward(self, input):
+...         return self.rnn_cell(input)
+>>> model = MyModel()
+>>> model
+MyModel(
+  (rnn_cell): DynamicQuantizedRNNCell(10, 20)
+)
+>>> x = np.random.default_rng(0).standard_normal((1, 10), dtype=np.float32)
+>>> before = model(x)
+>>> model = qnn.prepare(model, qconfig={})
+>>> model
+MyModel(
+  (rnn_cell): PreparedRNNCell(10, 20, engine=qrnn)
+)
+>>> h = model(x)  # in float: here weights may be changed
+>>> model = qnn.convert(model)
+>>> bool((model(x) == before).all())  # unchanged weights have their codes back
+True
+
+A float model, quantised in one step:
+
+>>> model = nn.Sequential(nn.RNNCell(10, 20, nonlinearity="relu"), nn.ReLU())
+>>> qnn.quantize_dynamic(model)
+Sequential(
+  (0): DynamicQuantizedRNNCell(10, 20, nonlinearity=relu)
+  (1): ReLU()
+)
+"""
+
+from . import backends, nn, quantization, quantized
+from ._config import engine, isas
+from ._qtensor import QTensor
+from ._random import manual_seed
+from ._show import show_versions
+from ._types import (
+    float16,
+    float32,
+    per_channel_affine,
+    per_channel_symmetric,
+    per_tensor_affine,
+    per_tensor_symmetric,
+    qint8,
+    quint8,
+)
+from ._version import __version__
+from .nn.quantized.dynamic import Linear, RNNCell
+from .quantization import convert, prepare, quantize_dynamic
+
+__all__ = [
+    "Linear",
+    "QTensor",
+    "RNNCell",
+    "__version__",
+    "backends",
+    "convert",
+    "engine",
+    "float16",
+    "float32",
+    "isas",
+    "manual_seed",
+    "nn",
+    "per_channel_affine",
+    "per_channel_symmetric",
+    "per_tensor_affine",
+    "per_tensor_symmetric",
+    "prepare",
+    "qint8",
+    "quantization",
+    "quantize_dynamic",
+    "quantized",
+    "quint8",
+    "show_versions",
+]

@@ -1,0 +1,151 @@
+"""What a caller may pass as an array, and how it becomes one.
+
+The core computes on exact float32, C-contiguous, aligned arrays. Those never come here; everything
+else does. PyTorch is recognised through ``sys.modules`` and never imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["is_tensor", "to_numpy", "to_float32", "to_weight", "to_codes", "to_scale", "like", "read_only"]
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether `obj` is a PyTorch tensor, without importing PyTorch."""
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)
+    return tensor is not None and isinstance(obj, tensor)
+
+
+def _tensor_to_numpy(tensor: Any) -> NDArray[Any]:
+    """The memory of a tensor that has some and holds plain numbers; TypeError otherwise."""
+    if tensor.device.type != "cpu":
+        raise TypeError(f"expected it on the CPU, not on {tensor.device}")
+    if tensor.is_quantized or str(tensor.layout) != "torch.strided":
+        raise TypeError(f"expected it dense and not {tensor.dtype if tensor.is_quantized else tensor.layout}")
+    tensor = tensor.detach().resolve_neg()
+    try:
+        array = tensor.numpy()
+    except TypeError:  # a type that NumPy lacks: bfloat16 and the float8 family
+        array = tensor.float().numpy()
+    return np.asarray(array)
+
+
+def to_numpy(obj: Any, name: str) -> NDArray[Any]:
+    """`obj` as an array of real numbers of whatever type it has.
+
+    Parameters
+    ----------
+    obj : object
+        An array, a number, nested lists, anything with ``__array__`` or ``__dlpack__``, a
+        PyTorch tensor on the CPU.
+    name : str
+        The argument's name, for error texts.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of boolean, integer or floating type; it may share memory with `obj`.
+
+    Raises
+    ------
+    TypeError
+        If `obj` is no real array: complex, object, text, None, ragged lists, another device.
+    """
+    try:
+        if is_tensor(obj):
+            array = _tensor_to_numpy(obj)
+        elif hasattr(obj, "__dlpack__") and not hasattr(obj, "__array__"):
+            array = np.from_dlpack(obj)
+        else:
+            array = np.asarray(obj)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise TypeError(
+            f"{name}: expected an array of real numbers, got {_describe(obj)}: {error}"
+        ) from error
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected an array of real numbers, got {_describe(obj, array)}")
+    return array
+
+
+def _describe(obj: Any, array: NDArray[Any] | None = None) -> str:
+    """What came, for an error text: the type, and the element type where that tells more."""
+    kind = "None" if obj is None else type(obj).__name__
+    plain = obj is None or isinstance(obj, (str, bytes, dict, set))
+    return kind if array is None or plain else f"{kind} of {array.dtype}"
+
+
+def to_float32(obj: Any, name: str) -> NDArray[np.float32]:
+    """`obj` as the core takes it: an exact ndarray, float32, C-contiguous, aligned, native order.
+
+    The core calls this for every argument that is not such an array already. Numbers beyond the
+    range of float32 become infinities. For parameters and errors see `to_numpy`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> to_float32([[True, 2], [3.5, 4]], "input").dtype
+    dtype('float32')
+    >>> to_float32(np.ones(2, complex), "input")
+    Traceback (most recent call last):
+    TypeError: input: expected an array of real numbers, got ndarray of complex128
+    """
+    array = to_numpy(obj, name)
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.asarray(array, dtype=np.float32, order="C")
+    return array if array.flags.aligned else array.copy()
+
+
+def to_weight(obj: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """`obj` as float32 of exactly `shape`; ValueError naming it otherwise."""
+    array = to_float32(obj, name)
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+    return array
+
+
+def to_codes(obj: Any, name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.int8]:
+    """`obj`, integers in -128..127, as int8 of exactly `shape`."""
+    array = to_numpy(obj, name)
+    if array.dtype != np.int8:
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name}: expected int8 codes, got {array.dtype}")
+        if array.size and not -128 <= int(array.min()) <= int(array.max()) <= 127:
+            raise ValueError(
+                f"{name}: expected int8 codes, got {array.min()}..{array.max()} of {array.dtype}"
+            )
+    if array.ndim != 2 or (shape is not None and array.shape != shape):
+        expected = "2 dimensions" if shape is None else f"shape {shape}"
+        raise ValueError(f"{name}: expected {expected}, got shape {array.shape}")
+    return np.asarray(array, dtype=np.int8, order="C")
+
+
+def to_scale(obj: Any, name: str, rows: int) -> NDArray[np.float32]:
+    """`obj` as weight scales: float32 of shape () or (rows,), finite and positive."""
+    array = to_float32(obj, name)
+    if array.shape not in ((), (rows,)):
+        raise ValueError(f"{name}: expected shape () or ({rows},), got {array.shape}")
+    if not np.all(np.isfinite(array) & (array > 0)):
+        raise ValueError(f"{name}: expected finite, positive scales")
+    return array
+
+
+def like(result: Any, obj: Any) -> Any:
+    """`result`, or tensors over its memory if `obj`, a call's first argument, is a tensor."""
+    if not is_tensor(obj):
+        return result
+    if isinstance(result, tuple):
+        return tuple(like(item, obj) for item in result)
+    return sys.modules["torch"].from_numpy(result) if isinstance(result, np.ndarray) else result
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """`array`, made read-only."""
+    array.flags.writeable = False
+    return array

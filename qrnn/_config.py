@@ -1,0 +1,128 @@
+"""Which engine and which instruction set a new module takes.
+
+An engine is the name of one arithmetic; the instruction set is no part of it. Both are read here
+when a module is made, and the module keeps them: nothing here is consulted in a call.
+"""
+
+from __future__ import annotations
+
+import os
+from contextvars import ContextVar, Token
+from typing import Any
+
+from . import _core
+
+__all__ = ["engine", "isas", "check_engine", "resolve_engine", "resolve_isa"]
+
+_default_engine: str = "qrnn"
+_engine_here: ContextVar[str | None] = ContextVar("qrnn_engine", default=None)
+_isa_of_environment: str | None = os.environ.get("QRNN_ISA") or None
+
+
+def check_engine(name: Any, argument: str = "engine") -> str:
+    """`name` if it is an engine's; TypeError or ValueError naming `argument` otherwise."""
+    if not isinstance(name, str):
+        raise TypeError(f"{argument}: expected an engine's name (str), got {type(name).__name__}")
+    if name not in _core.engines():
+        raise ValueError(f"{argument}: expected one of {', '.join(_core.engines())}, got {name!r}")
+    return name
+
+
+def default_engine() -> str:
+    """The process's default engine."""
+    return _default_engine
+
+
+def set_default_engine(name: Any) -> None:
+    """Set the process's default engine."""
+    global _default_engine
+    _default_engine = check_engine(name)
+
+
+def resolve_engine(name: Any = None) -> str:
+    """The engine that a module made here and now takes when asked for `name`."""
+    return engine.current() if name is None else check_engine(name)
+
+
+def resolve_isa(name: Any = None) -> str | None:
+    """The instruction set that a new module takes: `name`, else ``QRNN_ISA``, else None (the best)."""
+    if name is not None:
+        if not isinstance(name, str):
+            raise TypeError(f"isa: expected an instruction set's name (str), got {type(name).__name__}")
+        if name not in _core.isas():
+            raise ValueError(f"isa: {_unusable(name)}")
+        return name
+    if _isa_of_environment is not None and _isa_of_environment not in _core.isas():
+        raise ValueError(f"QRNN_ISA: {_unusable(_isa_of_environment)}")
+    return _isa_of_environment
+
+
+def _unusable(name: str) -> str:
+    why = "this CPU lacks it" if name in _core.known_isas() else "there is no such instruction set"
+    return f"expected one of {', '.join(_core.isas())}, got {name!r}: {why}"
+
+
+def isas() -> tuple[str, ...]:
+    """Instruction sets that this CPU runs, from ``"scalar"`` to the best.
+
+    Every one gives the same bits. A new module takes the last, unless the environment variable
+    ``QRNN_ISA`` (read once, at import) or the argument ``isa=`` names another.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> qrnn.isas()[0]
+    'scalar'
+    """
+    return _core.isas()
+
+
+class engine:
+    """Make modules of one engine inside a ``with`` block.
+
+    A context variable over ``qrnn.backends.quantized.engine``: it holds for the current thread
+    or asynchronous task only. A module keeps the engine it was made with.
+
+    Parameters
+    ----------
+    name : str
+        One of ``qrnn.backends.quantized.supported_engines``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `name` is no engine's name.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> with qrnn.engine("fbgemm"):
+    ...     cell = qrnn.RNNCell(4, 3)
+    >>> cell.engine
+    'fbgemm'
+    >>> qrnn.engine.current()
+    'qrnn'
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = check_engine(name, "name")
+        self._tokens: list[Token[str | None]] = []
+
+    def __enter__(self) -> engine:
+        self._tokens.append(_engine_here.set(self._name))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _engine_here.reset(self._tokens.pop())
+
+    def __repr__(self) -> str:
+        return f"qrnn.engine({self._name!r})"
+
+    @staticmethod
+    def current() -> str:
+        """The engine that a module made here and now takes."""
+        return _engine_here.get() or _default_engine

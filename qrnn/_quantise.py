@@ -1,0 +1,180 @@
+"""How float weights become int8 codes and scales: every rule, and only here.
+
+All arithmetic is float32 with one rounding an operation, vectorised over a whole matrix. Two rules:
+
+* engine ``qrnn``'s own, one scale an output row (`own_rule`);
+* PyTorch's observers, per tensor or per row (`symmetric_scale` and `codes_of`), which the torch
+  engines use, and engine ``qrnn`` where a QConfig asks for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _types
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "EPS",
+    "own_rule",
+    "symmetric_scale",
+    "affine_qparams",
+    "codes_of",
+    "quantise_weight",
+    "dequantise",
+]
+
+#: PyTorch's smallest scale: the epsilon of float32.
+EPS = np.float32(np.finfo(np.float32).eps)
+_TINY = np.finfo(np.float32).tiny
+
+
+def own_rule(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Engine ``qrnn``'s rule: one scale a row, codes in -127..127.
+
+    ``m = max |w|``, ``scale = m / 127``, ``code = clamp(rint(w / scale), -127, 127)``; a row whose
+    scale would be below the smallest normal float32 gets scale 1 and codes 0. 127, where PyTorch
+    takes 127.5, so that the largest weight of a row comes back as it was.
+
+    Parameters
+    ----------
+    weight : ndarray, float32, shape (rows, columns)
+        Finite.
+
+    Returns
+    -------
+    codes : ndarray, int8, shape (rows, columns)
+    scale : ndarray, float32, shape (rows,)
+
+    Examples
+    --------
+    >>> codes, scale = own_rule(np.float32([[0.5, -1.27], [0, 0]]))
+    >>> codes.tolist(), scale.tolist()
+    ([[50, -127], [0, 0]], [0.009999999776482582, 1.0])
+    """
+    scale = np.max(np.abs(weight), axis=1, initial=np.float32(0)) / np.float32(127)
+    zero = scale < _TINY
+    scale[zero] = 1
+    codes = np.clip(np.rint(weight / scale[:, None]), -127, 127)
+    codes[zero] = 0
+    return codes.astype(np.int8), scale
+
+
+def symmetric_scale(
+    low: NDArray[np.float32] | np.float32,
+    high: NDArray[np.float32] | np.float32,
+    levels: int,
+    eps: float = float(EPS),
+) -> NDArray[np.float32]:
+    """PyTorch's symmetric scale: the larger of ``-low`` and ``high`` over half of `levels`.
+
+    `levels` is ``quant_max - quant_min``: 255 for int8, so the divisor is 127.5.
+    """
+    zero = np.float32(0)
+    largest = np.maximum(-np.minimum(low, zero), np.maximum(high, zero))
+    return np.asarray(np.maximum(largest / np.float32(levels / 2), np.float32(eps)), dtype=np.float32)
+
+
+def affine_qparams(
+    low: NDArray[np.float32], high: NDArray[np.float32], qmin: int, qmax: int, eps: float = float(EPS)
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """PyTorch's asymmetric scale and zero point of the range `low`..`high`, widened to hold 0."""
+    low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
+    scale = np.maximum((high - low) / np.float32(qmax - qmin), np.float32(eps))
+    zero_point = qmin - np.rint(low / scale).astype(np.int64)
+    return np.asarray(scale, dtype=np.float32), np.clip(zero_point, qmin, qmax)
+
+
+def codes_of(weight: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.int8]:
+    """PyTorch's codes: ``clamp(rint(w * (1 / scale)), -128, 127)``, by reciprocal, not by division.
+
+    Parameters
+    ----------
+    weight : ndarray, float32, shape (rows, columns)
+    scale : ndarray, float32, shape () or (rows,)
+
+    Returns
+    -------
+    ndarray, int8, shape (rows, columns)
+    """
+    inverse = np.float32(1) / scale
+    product = weight * (inverse if inverse.ndim == 0 else inverse[:, None])
+    return np.clip(np.rint(product), -128, 127).astype(np.int8)
+
+
+def dequantise(codes: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``code * scale`` in float32; `scale` of shape () or (rows,)."""
+    return codes.astype(np.float32) * (scale if scale.ndim == 0 else scale[:, None])
+
+
+def quantise_weight(
+    weight: NDArray[np.float32], name: str, engine: str, qconfig: Any = None
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Codes and scale of one weight matrix, as its engine or its QConfig says.
+
+    Parameters
+    ----------
+    weight : ndarray, float32, shape (rows, columns)
+    name : str
+        The parameter's name, for error texts.
+    engine : str
+        ``"qrnn"`` or one of PyTorch's.
+    qconfig : QConfig, optional
+        Its ``weight`` is a factory of observers, ours or PyTorch's. None, or one without a
+        ``weight``, means the engine's default: `own_rule` for ``qrnn``, PyTorch's default (per
+        tensor, symmetric) for the others.
+
+    Returns
+    -------
+    codes : ndarray, int8, shape (rows, columns)
+    scale : ndarray, float32, shape () or (rows,)
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite, or the observer is not of signed 8 bits, symmetric, and per
+        tensor or per output row.
+    """
+    if not np.isfinite(weight).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(weight))[0])
+        raise ValueError(f"{name}: expected finite weights, got {weight[where]} at {where}")
+    factory = getattr(qconfig, "weight", None)
+    if factory is None:
+        if engine == "qrnn":
+            return own_rule(weight)
+        low = np.min(weight, initial=np.float32(0))
+        high = np.max(weight, initial=np.float32(0))
+        scale = symmetric_scale(low, high, 255) if weight.size else np.ones((), np.float32)
+    else:
+        scale = _observed_scale(factory, weight, name)
+    return codes_of(weight, scale), scale
+
+
+def _observed_scale(factory: Any, weight: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    """The scale that an observer, ours or PyTorch's, gives `weight`."""
+    observer = factory()
+    _types.expect_qint8(getattr(observer, "dtype", None), f"{name}: the weight observer's dtype")
+    if not weight.size:
+        per_row = str(getattr(observer, "qscheme", "")).rpartition(".")[2].startswith("per_channel")
+        return np.ones(len(weight) if per_row else (), np.float32)
+    values: Any = weight
+    if any(base.__module__.partition(".")[0] == "torch" for base in type(observer).__mro__):
+        values = sys.modules["torch"].from_numpy(weight.copy())
+    observer(values)
+    scale, zero_point = (np.asarray(value) for value in observer.calculate_qparams())
+    kind = type(observer).__name__
+    if np.any(zero_point != 0):
+        raise ValueError(
+            f"{name}: expected a symmetric weight observer, got {kind} with zero points other than 0"
+        )
+    if getattr(observer, "ch_axis", 0) != 0:
+        raise ValueError(
+            f"{name}: expected a weight observer over axis 0, got {kind} over {observer.ch_axis}"
+        )
+    per_row = hasattr(observer, "ch_axis") or scale.size > 1
+    return np.asarray(scale, dtype=np.float32).reshape(-1 if per_row else ())

@@ -1,0 +1,68 @@
+"""show_versions: what a bug report should say."""
+
+from __future__ import annotations
+
+from . import _config, _core
+from ._version import __version__
+
+__all__ = ["show_versions"]
+
+
+def _cpu() -> str:
+    """The CPU's name, as well as the system tells it."""
+    import platform
+
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _installed(name: str) -> str:
+    """The version of a distribution that is installed, without importing it."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def show_versions() -> None:
+    """Print the versions, the CPU and its instruction sets, and the engine in force.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> qrnn.show_versions()  # doctest: +ELLIPSIS
+    qrnn      ...
+    numpy     ...
+    torch     ...
+    python    ...
+    platform  ...
+    cpu       ...
+    isas      scalar...
+    engine    qrnn
+    """
+    import platform
+
+    import numpy
+
+    isas = ", ".join(_core.isas())
+    chosen = _config._isa_of_environment
+    rows = {
+        "qrnn": __version__,
+        "numpy": numpy.__version__,
+        "torch": _installed("torch"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "isas": isas if chosen is None else f"{isas} (QRNN_ISA={chosen})",
+        "engine": _config.resolve_engine(),
+    }
+    for name, value in rows.items():
+        print(f"{name:<10}{value}")

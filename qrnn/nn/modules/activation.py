@@ -1,0 +1,148 @@
+"""Layers without weights: ReLU, Tanh, Sigmoid, Dropout, Identity."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ... import _arrays, _config, _core
+from .module import Module
+
+__all__ = ["ReLU", "Tanh", "Sigmoid", "Dropout", "Identity"]
+
+
+class _Function(Module):
+    """A function of the core, element by element."""
+
+    _function: ClassVar[str]
+
+    def forward(self, input: Any) -> Any:
+        """The function of each element.
+
+        Parameters
+        ----------
+        input : array_like, any shape
+
+        Returns
+        -------
+        ndarray, float32, the shape of `input`
+            A tensor if `input` is one.
+
+        Raises
+        ------
+        TypeError
+            If `input` is no array of real numbers.
+        """
+        return self._apply(input, None)
+
+    def _apply(self, input: Any, out: Any) -> Any:
+        return _arrays.like(_core.apply(self._function, input, isa=_config.resolve_isa(), out=out), input)
+
+
+class ReLU(_Function):
+    """``max(0, x)``, as ``torch.nn.ReLU``.
+
+    Parameters
+    ----------
+    inplace : bool
+        Write the result over the input, which must then be a writable float32 C-contiguous array.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.ReLU()([-1, 0, 2]).tolist()
+    [0.0, 0.0, 2.0]
+    """
+
+    _function = "relu"
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Any) -> Any:
+        """``max(0, x)`` of each element; see `_Function.forward`."""
+        return self._apply(input, input if self.inplace else None)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+
+class Tanh(_Function):
+    """tanh, within 2 ulp, as ``torch.nn.Tanh``.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.Tanh()([0, 100]).tolist()
+    [0.0, 1.0]
+    """
+
+    _function = "tanh"
+
+
+class Sigmoid(_Function):
+    """``1 / (1 + exp(-x))``, within 2 ulp, as ``torch.nn.Sigmoid``.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.Sigmoid()([0, 100]).tolist()
+    [0.5, 1.0]
+    """
+
+    _function = "sigmoid"
+
+
+class Dropout(Module):
+    """The identity: qrnn computes inference, where dropout does nothing, in either mode.
+
+    Parameters
+    ----------
+    p : float
+        Kept as an attribute.
+    inplace : bool
+        Kept as an attribute.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in 0..1.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.Dropout(0.2)
+    Dropout(p=0.2, inplace=False)
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        self.p = p
+        self.inplace = inplace
+
+    def forward(self, input: Any) -> Any:
+        """`input` itself."""
+        return input
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Identity(Module):
+    """Returns its argument, as ``torch.nn.Identity``; arguments of the constructor are ignored.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.Identity(54)
+    Identity()
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        """`input` itself."""
+        return input

@@ -1,0 +1,42 @@
+"""``qrnn.quantization``: from a float model to a quantised one, as ``torch.ao.quantization``."""
+
+from .mappings import get_default_dynamic_quant_module_mappings, get_default_qconfig_propagation_list
+from .observer import (
+    MinMaxObserver,
+    NoopObserver,
+    ObserverBase,
+    PerChannelMinMaxObserver,
+    PlaceholderObserver,
+    default_dynamic_quant_observer,
+    default_per_channel_weight_observer,
+    default_placeholder_observer,
+    default_weight_observer,
+    per_channel_weight_observer_range_neg_127_to_127,
+    weight_observer_range_neg_127_to_127,
+)
+from .qconfig import QConfig, default_dynamic_qconfig, engine_qconfig, per_channel_dynamic_qconfig
+from .quantize import convert, prepare, propagate_qconfig_, quantize_dynamic
+
+__all__ = [
+    "MinMaxObserver",
+    "NoopObserver",
+    "ObserverBase",
+    "PerChannelMinMaxObserver",
+    "PlaceholderObserver",
+    "QConfig",
+    "convert",
+    "default_dynamic_qconfig",
+    "default_dynamic_quant_observer",
+    "default_per_channel_weight_observer",
+    "default_placeholder_observer",
+    "default_weight_observer",
+    "engine_qconfig",
+    "get_default_dynamic_quant_module_mappings",
+    "get_default_qconfig_propagation_list",
+    "per_channel_dynamic_qconfig",
+    "per_channel_weight_observer_range_neg_127_to_127",
+    "prepare",
+    "propagate_qconfig_",
+    "quantize_dynamic",
+    "weight_observer_range_neg_127_to_127",
+]

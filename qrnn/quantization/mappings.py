@@ -1,0 +1,68 @@
+"""Which modules can be quantised, and what they become: the one table."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..nn.modules.layer import FloatLayer, overrides
+from ..nn.modules.linear import Linear
+from ..nn.modules.module import Module
+from ..nn.modules.rnn import RNNCell
+from ..nn.quantized import dynamic
+from ..nn.quantized.dynamic.modules.base import QuantisedLayer
+from .prepared import PreparedLayer, PreparedLinear, PreparedRNNCell
+
+__all__ = [
+    "Quantisable",
+    "TABLE",
+    "find",
+    "get_default_dynamic_quant_module_mappings",
+    "get_default_qconfig_propagation_list",
+]
+
+
+class Quantisable(NamedTuple):
+    """A row of the table."""
+
+    float_type: type[FloatLayer]
+    quantised_type: type[QuantisedLayer]
+    prepared_type: type[PreparedLayer]
+
+
+TABLE: tuple[Quantisable, ...] = (
+    Quantisable(Linear, dynamic.Linear, PreparedLinear),
+    Quantisable(RNNCell, dynamic.RNNCell, PreparedRNNCell),
+)
+
+
+def find(module: Module) -> tuple[Quantisable, type] | None:
+    """The row that `module`, float, prepared or quantised, belongs to, and which of its types it is."""
+    for row in TABLE:
+        for each in (row.prepared_type, row.float_type, row.quantised_type):
+            if isinstance(module, each):
+                return row, each
+    return None
+
+
+def overridden(module: Module) -> bool:
+    """Whether the class of `module`, which has a row, says itself what a call does."""
+    found = find(module)
+    return found is not None and overrides(type(module), found[1])
+
+
+def get_default_dynamic_quant_module_mappings() -> dict[type, Any]:
+    """What each float type becomes: a new dict.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> mapping = qrnn.quantization.get_default_dynamic_quant_module_mappings()
+    >>> mapping[qrnn.nn.RNNCell] is qrnn.nn.quantized.dynamic.RNNCell
+    True
+    """
+    return {row.float_type: row.quantised_type for row in TABLE}
+
+
+def get_default_qconfig_propagation_list() -> set[type]:
+    """The float types that can be quantised."""
+    return {row.float_type for row in TABLE}

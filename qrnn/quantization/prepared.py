@@ -1,0 +1,112 @@
+"""Prepared modules: float modules that know what they will become.
+
+``prepare`` puts one in the place of each module that is to be quantised. It computes in float32
+and its weights may be changed; ``convert`` quantises it. Statistics of inputs, for rounding by
+data, belong here: a prepared class that defines ``forward`` has it called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _config, _quantise
+from ..nn.modules.layer import FloatLayer, Matrix
+from ..nn.modules.linear import Linear
+from ..nn.modules.rnn import RNNCell
+from ..nn.quantized.dynamic.modules.base import QuantisedLayer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Preparation", "PreparedLayer", "PreparedLinear", "PreparedRNNCell"]
+
+
+class Preparation:
+    """What a prepared module keeps for its conversion.
+
+    Parameters
+    ----------
+    engine : str
+        The engine of the module to be; fixed.
+    isa : str or None
+        Its instruction set; None: the default.
+    original : list of Matrix or None
+        The codes and scales that a quantised module had, to be given back for weights that
+        did not change.
+    """
+
+    def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
+        self.engine = engine
+        self.isa = isa
+        self.original = original
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Preparation:
+        return Preparation(self.engine, self.isa, self.original)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "isa": None}  # pickles may travel to another CPU
+
+    def convert(
+        self, mod: FloatLayer, cls: type[QuantisedLayer], qconfig: Any, engine: str | None, isa: str | None
+    ) -> Any:
+        """The quantised module, of type `cls`, that the prepared `mod` becomes."""
+        if engine is not None and _config.check_engine(engine) != self.engine:
+            raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
+        matrices = []
+        for index, (name, _, matrix) in enumerate(mod._named_matrices()):
+            codes, scale = self._kept(index, matrix.weight) or _quantise.quantise_weight(
+                matrix.weight, name, self.engine, qconfig
+            )
+            matrices.append(Matrix(codes, scale, matrix.bias))
+        new = cls.__new__(cls)
+        new._adopt(mod)
+        new._pack_matrices(mod.kind, self.engine, _config.resolve_isa(isa or self.isa), matrices)
+        return new
+
+    def _kept(self, index: int, weight: NDArray[np.float32]) -> tuple[Any, Any] | None:
+        """The original codes and scale, if `weight` still equals what they stand for, bit for bit."""
+        if self.original is None:
+            return None
+        codes, scale, _ = self.original[index]
+        assert scale is not None
+        same = _quantise.dequantise(codes, scale).tobytes() == weight.tobytes()
+        return (codes, scale) if same else None
+
+
+class PreparedLayer(FloatLayer):
+    """A float module that ``prepare`` put in place and ``convert`` quantises."""
+
+    _prepared: Preparation
+    qconfig: Any
+
+    @classmethod
+    def _of(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
+        """Prepare `mod`, a float module, or a quantised one, which keeps its engine."""
+        new = cls.__new__(cls)
+        new._adopt(mod)
+        if isinstance(mod, QuantisedLayer):
+            original = mod._matrices()
+            weights = [
+                Matrix(_quantise.dequantise(m.weight, np.asarray(m.scale)), None, m.bias) for m in original
+            ]
+            new._pack_matrices(mod.kind, "float32", mod.isa, weights)
+            engine = mod.engine if engine is None else engine
+            new._prepared = Preparation(_config.resolve_engine(engine), isa or mod.isa, original)
+        else:
+            new._share(mod)
+            new._prepared = Preparation(_config.resolve_engine(engine), isa, None)
+        new.qconfig = qconfig
+        return new
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, engine={self._prepared.engine}"
+
+
+class PreparedLinear(PreparedLayer, Linear):
+    """A prepared Linear."""
+
+
+class PreparedRNNCell(PreparedLayer, RNNCell):
+    """A prepared RNNCell."""

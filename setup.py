@@ -1,0 +1,38 @@
+"""The extension module; everything else is in pyproject.toml.
+
+Environment, for builds that are tested rather than used:
+
+QRNN_SANITIZE=address,undefined  compile with these sanitizers
+QRNN_COVERAGE=1                  count executed lines, for gcov
+"""
+
+import os
+from glob import glob
+
+import numpy
+from setuptools import Extension, setup
+
+compile_args = ["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"]
+link_args = []
+
+if sanitizers := os.environ.get("QRNN_SANITIZE"):
+    flags = [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer"]
+    compile_args += [*flags, "-g", "-O1", "-fno-sanitize-recover=all"]
+    link_args += flags
+if os.environ.get("QRNN_COVERAGE"):
+    compile_args += ["--coverage", "-g", "-O1"]
+    link_args += ["--coverage"]
+
+setup(
+    ext_modules=[
+        Extension(
+            "qrnn._core",
+            sources=sorted(glob("csrc/**/*.c", recursive=True)),
+            depends=sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.def", recursive=True)),
+            include_dirs=["csrc/core", "csrc/kernels", numpy.get_include()],
+            extra_compile_args=compile_args,
+            extra_link_args=link_args,
+            language="c",
+        )
+    ]
+)

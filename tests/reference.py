@@ -1,0 +1,381 @@
+"""The equations of qrnn in NumPy, to be read as documentation.
+
+Everything here is exact: a float32 step is one float32 operation, a fused multiply-add rounds once,
+integer products are exact. The C core has to return the same bits (``tests/test_engine_qrnn.py``), and
+so does PyTorch for the engines named after its own (``tests/test_torch_parity.py``).
+
+The names follow the equations::
+
+    v       one batch of x or of h, float32 [B, n]
+    q       its codes, uint8 [B, n]; v is about (q - zp) * s
+    s, zp   scale and zero point, one a row: [B]
+    w, sw   weight codes, int8 [rows, n], and their scales, float32 [rows]; W is about w * sw
+    acc     sum over n of (q - zp) * w, int32 [B, rows]
+    y       acc * s * sw + bias, float32 [B, rows]
+    pre     y of x + y of h, the pre-activation
+"""
+
+from __future__ import annotations
+
+import decimal
+from typing import NamedTuple
+
+import numpy as np
+
+f32 = np.float32
+FLT_MIN = f32(2.0**-126)  # the smallest normal float32
+NAN = np.array(0x7FC00000, np.uint32).view(f32)  # the one NaN that qrnn writes
+
+ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
+TORCH_ENGINES = ENGINES[1:]
+
+
+# ---------------------------------------------------------------------------------------------------
+# float32 arithmetic that NumPy lacks
+# ---------------------------------------------------------------------------------------------------
+def fma(a, b, c):
+    """Round a * b + c once to float32.
+
+    A product of two float32 has at most 48 bits, so float64 holds it exactly. The sum may need more than
+    the 53 bits of float64, and rounding it twice (to float64, then to float32) can go wrong at ties. So
+    the sum is rounded to odd: where its float64 value is inexact, the neighbour with an odd last bit is
+    taken. That value is no tie of float32 and lies on the right side of every tie, so the final
+    rounding is the only one that counts.
+
+    >>> a = 1 + 2.0**-12                          # a * a lies in the middle between two float32
+    >>> float(f32(a * a + 2.0**-60)), float(fma(a, a, 2.0**-60))
+    (1.00048828125, 1.0004884004592896)
+    """
+    a, b, c = (np.asarray(v, f32) for v in (a, b, c))
+    with np.errstate(all="ignore"):
+        p = a.astype(np.float64) * b.astype(np.float64)  # exact
+        z = np.broadcast_to(c.astype(np.float64), np.broadcast_shapes(p.shape, c.shape))
+        total = p + z
+        part = total - p  # Knuth's two-sum: total + error == p + z exactly
+        error = (p - (total - part)) + (z - part)
+        even = (total.view(np.int64) & 1) == 0
+        towards = np.where(error > 0, np.inf, -np.inf)
+        odd = np.where(np.isfinite(total) & (error != 0) & even, np.nextafter(total, towards), total)
+        return odd.astype(f32)
+
+
+def tanh(x):
+    """Tanh of float32, correctly rounded.
+
+    float64 decides, unless its value is so near the middle of two float32 that its own error matters;
+    those few are computed with 60 digits.
+    """
+    x = np.asarray(x, f32)
+    with np.errstate(all="ignore"):
+        wide = np.tanh(x.astype(np.float64))
+        slack = np.abs(wide) * 2.0**-48  # 16 units in the last place of float64, at least
+        doubtful = ((wide - slack).astype(f32) != (wide + slack).astype(f32)) & np.isfinite(x)
+        y = np.where(np.isnan(x), NAN, wide.astype(f32))
+    if doubtful.any():
+        y[doubtful] = [_tanh_decimal(v) for v in x[doubtful]]
+    return y
+
+
+def _tanh_decimal(x):
+    """One correctly rounded tanh, by 60 decimal digits."""
+    with decimal.localcontext() as context:
+        context.prec = 60
+        d = decimal.Decimal(float(x))
+        e = (2 * d).exp()
+        exact = (e - 1) / (e + 1) if abs(d) > decimal.Decimal("1e-8") else d - d**3 / 3
+        near = f32(float(exact))
+        steps = np.nextafter(near, f32(-np.inf)), near, np.nextafter(near, f32(np.inf))
+        return min(steps, key=lambda v: abs(decimal.Decimal(float(v)) - exact))
+
+
+def relu(x):
+    """The larger of x and 0. As in PyTorch -0 stays -0, and a NaN a NaN."""
+    x = np.asarray(x, f32)
+    return np.where(x < 0, f32(0), x)
+
+
+# ---------------------------------------------------------------------------------------------------
+# tanh and sigmoid of engine qrnn and of float modules: within 2 ulp, and of fixed bits
+# ---------------------------------------------------------------------------------------------------
+def _constants(text):
+    return [f32(float.fromhex(word)) for word in text.split()]
+
+
+ROUNDER = f32(1.5 * 2**23)  # adding it rounds to an integer, which stands in the low bits then
+LOG2_E, HALF_LN2, HALF_LN2_HIGH, HALF_LN2_LOW = _constants(
+    "0x1.715476p+0 0x1.62e43p-2 0x1.62e4p-2 0x1.7f7d1cp-21"
+)
+TANH_NEAR = _constants("0x1.800006p+1 0x1.3332bap+0 -0x1.750566p-8 0x1.dad2a2p-13")
+TANH_FAR = _constants("0x1.fffdd2p-1 0x1.55571ap-1 0x1.57365p-2 0x1.10b4d4p-3")
+SIGMOID = _constants("0x1.fffffcp-1 0x1.555494p-1 0x1.5558bep-2 0x1.123856p-3 0x1.6a3d0cp-5")
+
+
+def _pow2(k):
+    """2 to the integer in the low bits of k, which the exponent's bias was added to."""
+    return (k.view(np.uint32) << np.uint32(23)).view(f32)
+
+
+def tanh_fast(x):
+    """tanh a = A - A^3 / C with a = |x| and A = min(a, 1).
+
+    C is 3 + 6/5 a^2 + ... for a < 1, else (1 + e^2a) / 2, where e^2a = s (1 + 2 E), s = 2^n and
+    E = v + v^2 q(v) of the rest v = a - n ln2/2.
+    """
+    x = np.asarray(x, f32)
+    one, half, d, q = f32(1), f32(0.5), TANH_NEAR, TANH_FAR
+    with np.errstate(all="ignore"):
+        a = np.fmin(np.abs(x), f32(10))  # a NaN is dealt with at the end
+        bias = ROUNDER + f32(127)
+        k = fma(a, f32(2) * LOG2_E, bias)
+        n, s = k - bias, _pow2(k)
+        v = fma(-n, HALF_LN2, a)
+        vv = v * v
+        series = fma(vv, fma(v, q[3], q[2]), fma(v, q[1], q[0]))
+        far = fma(s * vv, series, fma(s, v, fma(s, half, half)))
+        A = np.minimum(a, one)
+        z = A * A
+        near = fma(z, fma(z, fma(z, d[3], d[2]), d[1]), d[0])
+        y = A - (z * A) / np.where(a < one, near, far)
+        return np.where(np.isnan(x), NAN, np.copysign(y, x))
+
+
+def sigmoid_fast(x):
+    """1 / (1 + e^-x) = c / (c + S/2 + S E) with c = 2^-64, S = 2 c 2^n, E as above of -x/2.
+
+    What rounding c + S/2 lost is added to S E.
+    """
+    x = np.asarray(x, f32)
+    c, half, q = f32(2.0**-64), f32(0.5), SIGMOID
+    with np.errstate(all="ignore"):
+        held = np.fmax(np.fmin(x, f32(20)), f32(-105))
+        bias = ROUNDER + f32(127 - 63)
+        k = fma(held, -LOG2_E, bias)
+        n, S = k - bias, _pow2(k)
+        v = fma(-n, HALF_LN2_LOW, fma(-n, HALF_LN2_HIGH, held * f32(-0.5)))
+        vv = v * v
+        E = fma(vv, fma(vv, fma(vv, q[4], fma(v, q[3], q[2])), fma(v, q[1], q[0])), v)
+        total = fma(S, half, c)
+        lost = c - fma(-S, half, total)
+        return np.where(np.isnan(x), NAN, c / (total + fma(S, E, lost)))
+
+
+# ---------------------------------------------------------------------------------------------------
+# Weights: float32 matrix -> int8 codes and scales
+# ---------------------------------------------------------------------------------------------------
+class Weight(NamedTuple):
+    """Codes and scales of a matrix: scale of shape () is per tensor, of shape (rows,) per channel."""
+
+    codes: np.ndarray
+    scale: np.ndarray
+
+    def dequantise(self):
+        return self.codes.astype(f32) * np.reshape(self.scale, (-1, 1)).astype(f32)
+
+    def row_scale(self):
+        """One scale a row, as the kernels see it."""
+        return np.broadcast_to(self.scale, len(self.codes)).astype(f32)
+
+
+def weight_qrnn(w):
+    """Rule of engine qrnn, per output row: the largest absolute weight of the row becomes +-127."""
+    w = np.asarray(w, f32)
+    codes = np.zeros(w.shape, np.int8)
+    scale = np.ones(len(w), f32)
+    for row in range(len(w)):
+        m = np.max(np.abs(w[row]), initial=f32(0))
+        sw = m / f32(127)
+        if sw >= FLT_MIN:
+            scale[row] = sw
+            codes[row] = np.clip(np.rint(w[row] / sw), -127, 127).astype(np.int8)
+    return Weight(codes, scale)
+
+
+def weight_torch(w, per_channel, quant_min=-128, quant_max=127, eps=2.0**-23):
+    """Rule of PyTorch's MinMaxObserver and PerChannelMinMaxObserver, symmetric int8."""
+    w = np.asarray(w, f32)
+    axis = 1 if per_channel else None
+    low = np.minimum(np.min(w, axis, initial=np.inf), f32(0))
+    high = np.maximum(np.max(w, axis, initial=-np.inf), f32(0))
+    m = np.maximum(-low, high).astype(f32)
+    scale = np.maximum(m / f32((quant_max - quant_min) / 2), f32(eps))
+    inv = f32(1) / scale
+    codes = np.clip(np.rint(w * (inv[:, None] if per_channel else inv)), quant_min, quant_max)
+    return Weight(codes.astype(np.int8), np.asarray(scale, f32))
+
+
+# ---------------------------------------------------------------------------------------------------
+# Activations: float32 batch -> uint8 codes, scale and zero point, by each engine
+# ---------------------------------------------------------------------------------------------------
+class Activation(NamedTuple):
+    """Codes of a batch. `step` is what de-quantisation multiplies with: s, or for onednn a."""
+
+    codes: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray
+    step: np.ndarray
+
+    @property
+    def finite(self):
+        return np.isfinite(self.scale)
+
+
+def activation_qrnn(v):
+    """Engine qrnn: every row by itself, 8 bits, float32 throughout. A row that is not finite: s is NaN."""
+    v = np.asarray(v, f32)
+    codes = np.zeros(v.shape, np.uint8)
+    scale = np.ones(len(v), f32)
+    zero_point = np.zeros(len(v), np.int32)
+    c = f32(1) / f32(255)
+    for row in range(len(v)):
+        if not np.isfinite(v[row]).all():
+            scale[row] = np.nan
+            continue
+        lo = np.min(v[row], initial=f32(0))
+        hi = np.max(v[row], initial=f32(0))
+        s = hi * c - lo * c
+        if s < FLT_MIN:
+            continue
+        inv = f32(1) / s
+        zp = np.clip(np.rint(-lo * inv), 0, 255).astype(np.int32)
+        scale[row], zero_point[row] = s, zp
+        codes[row] = np.clip(np.rint(v[row] * inv).astype(np.int32) + zp, 0, 255)
+    return Activation(codes, scale, zero_point, scale)
+
+
+def choose_qparams(low, high, qmax):
+    """PyTorch's scale (float64) and zero point for the range low..high and codes 0..qmax."""
+    low, high = f32(min(low, 0)), f32(max(high, 0))
+    small = f32(6.1e-5)
+    scale = (float(high) - float(low)) / qmax
+    with np.errstate(all="ignore"):
+        if f32(scale) == 0 or np.isinf(f32(1) / f32(scale)):
+            scale = 0.1
+        if scale < float(small):
+            original, scale = f32(scale), float(small)
+            if low == 0:
+                high = small * f32(qmax)
+            elif high == 0:
+                low = -small * f32(qmax)
+            else:
+                low, high = low * (small / original), high * (small / original)
+    from_low, from_high = 0 - float(low) / scale, qmax - float(high) / scale
+    error_low, error_high = 0 - abs(float(low) / scale), qmax - abs(float(high) / scale)
+    zero_point = from_low if error_low < error_high else from_high
+    return scale, int(np.clip(np.rint(zero_point), 0, qmax))
+
+
+def activation_torch(engine, v):
+    """Torch engines: one scale for the whole batch. Their codes differ only in how they are rounded."""
+    v = np.asarray(v, f32)
+    if not np.isfinite(v).all():
+        raise ValueError("a torch engine has no scale for values that are not finite")
+    qmax = 255 if engine == "qnnpack" else 127
+    scale, zero_point = choose_qparams(np.min(v, initial=f32(0)), np.max(v, initial=f32(0)), qmax)
+    step = f32(scale)
+    if engine == "onednn":
+        step = f32(1) / f32(1.0 / scale)  # a
+        code = np.rint(v * (f32(1) / step) + f32(zero_point))  # two roundings
+    else:
+        code = np.rint(fma(v, f32(1) / step, f32(zero_point)))  # one rounding
+    rows = len(v)
+    codes = np.clip(code, 0, 255).astype(np.uint8)  # 255 for all: code 128 does occur with 7 bits
+    return Activation(
+        codes, np.full(rows, scale, f32), np.full(rows, zero_point, np.int32), np.full(rows, step, f32)
+    )
+
+
+def activation(engine, v):
+    """Codes, scale and zero point of a batch."""
+    return activation_qrnn(v) if engine == "qrnn" else activation_torch(engine, v)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Products
+# ---------------------------------------------------------------------------------------------------
+def accumulate(act, codes):
+    """The exact integer product sum (q - zp) * w, int32 [B, rows]."""
+    centred = act.codes.astype(np.int64) - act.zero_point[:, None]
+    acc = centred @ codes.astype(np.int64).T
+    assert np.abs(acc).max(initial=0) < 2**31
+    return acc.astype(np.int32)
+
+
+def dequantise(engine, acc, act, weight, bias):
+    """y of the integer product acc, float32 [B, rows]; a bias of None adds nothing."""
+    a = acc.astype(f32)  # exact below 2**24, to nearest even above
+    step, sw = act.step[:, None], weight.row_scale()[None]
+    with np.errstate(all="ignore"):
+        if engine == "onednn":
+            c = f32(1) / (1.0 / sw.astype(np.float64)).astype(f32)
+            y = (a * step) * c
+            y = y if bias is None else y + bias
+        elif engine == "qnnpack":
+            y = a * (sw * step) + (f32(0) if bias is None else bias)
+        else:  # qrnn, fbgemm, x86
+            y = a * (step * sw) if bias is None else fma(a, step * sw, bias)
+    y[~act.finite] = NAN
+    return y
+
+
+def linear(engine, v, weight, bias):
+    """Quantised linear layer: returns acc and y."""
+    act = activation(engine, v)
+    acc = accumulate(act, weight.codes)
+    return acc, dequantise(engine, acc, act, weight, bias)
+
+
+# ---------------------------------------------------------------------------------------------------
+# The cell
+# ---------------------------------------------------------------------------------------------------
+class Cell(NamedTuple):
+    """A quantised Elman cell: h' = f(W_ih x + b_ih + W_hh h + b_hh)."""
+
+    engine: str
+    nonlinearity: str
+    ih: Weight
+    hh: Weight
+    bias_ih: np.ndarray | None
+    bias_hh: np.ndarray | None
+
+    def gates(self, x, h=None):
+        """acc of x, acc of h, pre-activation."""
+        h = np.zeros((len(x), len(self.hh.codes)), f32) if h is None else h
+        acc_ih, y_ih = linear(self.engine, x, self.ih, self.bias_ih)
+        acc_hh, y_hh = linear(self.engine, h, self.hh, self.bias_hh)
+        with np.errstate(all="ignore"):
+            pre = y_ih + y_hh
+        pre[np.isnan(pre)] = NAN
+        return acc_ih, acc_hh, pre
+
+    def step(self, x, h=None):
+        """The next hidden state."""
+        pre = self.gates(x, h)[2]
+        if self.nonlinearity == "relu":
+            return relu(pre)
+        return tanh_fast(pre) if self.engine == "qrnn" else tanh(pre)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Float modules
+# ---------------------------------------------------------------------------------------------------
+def linear_float32(v, w, bias):
+    """Four interleaved partial sums by fma, combined (0+1)+(2+3), then the bias."""
+    v, w = np.asarray(v, f32), np.asarray(w, f32)
+    partial = np.zeros((4, len(v), len(w)), f32)
+    for k in range(w.shape[1]):
+        partial[k % 4] = fma(v[:, k, None], w[None, :, k], partial[k % 4])
+    with np.errstate(all="ignore"):
+        y = (partial[0] + partial[1]) + (partial[2] + partial[3])
+        return y if bias is None else y + bias
+
+
+def linear_float64(v, w, bias):
+    """The exact model that errors are measured against."""
+    y = np.asarray(v, np.float64) @ np.asarray(w, np.float64).T
+    return y if bias is None else y + np.asarray(bias, np.float64)
+
+
+def cell_float64(nonlinearity, x, h, w_ih, w_hh, b_ih=None, b_hh=None):
+    """One step of the float model in float64."""
+    pre = linear_float64(x, w_ih, b_ih) + linear_float64(h, w_hh, b_hh)
+    return np.tanh(pre) if nonlinearity == "tanh" else np.maximum(pre, 0)

@@ -1,0 +1,218 @@
+"""Memory: allocated blocks, references and process size before and after many calls, good and failing."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import sys
+import weakref
+
+import numpy as np
+import pytest
+
+import qrnn
+from qrnn import _core, nn
+from qrnn.nn.quantized import dynamic as qd
+
+f32 = np.float32
+CALLS = 2000
+
+
+def growth(work, calls=CALLS):
+    """How many blocks Python's allocator holds more after `calls` calls of work()."""
+    for _ in range(50):
+        work()
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for _ in range(calls):
+        work()
+    gc.collect()
+    return sys.getallocatedblocks() - before
+
+
+def fails(call, *kinds):
+    def work():
+        try:
+            call()
+        except kinds:
+            return
+        raise AssertionError("this call was expected to fail")
+
+    return work
+
+
+def zeros(*shape):
+    return np.zeros(shape, f32)
+
+
+CELL = qd.RNNCell(4, 3)
+FLOAT = nn.RNNCell(4, 3)
+TORCH = qd.RNNCell(4, 3, engine="fbgemm")
+X, H, OUT = zeros(2, 4), zeros(2, 3), zeros(2, 3)
+NAN_X = np.full((2, 4), np.nan, f32)
+STATE, WEIGHTS = CELL.state_dict(), CELL._weight_bias()
+BAD_STATE = {**STATE, "bias_ih": zeros(7)}
+ISA = _core.isas()[0]
+
+GOOD = {
+    "call": lambda: CELL(X, H),
+    "call without a state": lambda: CELL(X),
+    "call by keyword": lambda: CELL(input=X, hx=H, out=OUT),
+    "call with out": lambda: CELL(X, H, out=OUT),
+    "call in place": lambda: CELL(X, OUT, out=OUT),
+    "float call": lambda: FLOAT(X, H),
+    "converted input": lambda: CELL(X.astype(float), H.tolist()),
+    "unbatched": lambda: CELL(X[0], H[0]),
+    "linear": lambda: qd.Linear.__call__(LINEAR, X),
+    "forward": lambda: CELL.forward(X, H),
+    "gates": lambda: _core._gates(CELL, X, H),
+    "quantise": lambda: _core._quantise("qrnn", X),
+    "apply": lambda: _core.apply("tanh", X, ISA),
+    "module": lambda: qd.RNNCell(4, 3),
+    "from_float": lambda: qd.RNNCell.from_float(FLOAT),
+    "weights": lambda: CELL.get_weight()["weight_ih"].dequantize(),
+    "set weights": lambda: CELL.set_weight_bias(WEIGHTS),
+    "assign": lambda: setattr(FLOAT, "bias_ih", H[0]),
+    "properties": lambda: (
+        CELL.engine,
+        CELL.isa,
+        CELL.nbytes,
+        CELL.kind,
+        CELL.input_size,
+        CELL.bias_ih,
+        repr(CELL),
+    ),
+    "state": lambda: CELL.load_state_dict(CELL.state_dict()),
+    "deepcopy": lambda: copy.deepcopy(CELL),
+    "pickle": lambda: pickle.loads(pickle.dumps(CELL)),
+}
+LINEAR = qd.Linear(4, 3)
+
+BAD = {
+    "input size": fails(lambda: CELL(zeros(2, 5)), RuntimeError),
+    "batch": fails(lambda: CELL(X, zeros(3, 3)), RuntimeError),
+    "rank": fails(lambda: CELL(zeros(1, 2, 4)), ValueError),
+    "no argument": fails(lambda: CELL(), TypeError),
+    "keyword": fails(lambda: CELL(X, nope=1), TypeError),
+    "complex": fails(lambda: CELL(X.astype(complex)), TypeError),
+    "text state": fails(lambda: CELL(X, "text"), TypeError),
+    "out shape": fails(lambda: CELL(X, H, out=zeros(3, 3)), ValueError),
+    "out type": fails(lambda: CELL(X, H, out=np.zeros((2, 3))), ValueError),
+    "nan": fails(lambda: TORCH(NAN_X), ValueError),
+    "engine": fails(lambda: qd.RNNCell(4, 3, engine="no"), ValueError),
+    "isa": fails(lambda: qd.RNNCell(4, 3, isa="no"), ValueError),
+    "size": fails(lambda: qd.RNNCell(4, 0), ValueError),
+    "depth": fails(
+        lambda: _core.Module()._pack(
+            "linear", "qrnn", None, (np.zeros((1, 65794), np.int8), np.ones((), f32), None)
+        ),
+        ValueError,
+    ),
+    "pack scale": fails(
+        lambda: _core.Module()._pack("linear", "qrnn", None, (np.zeros((1, 4), np.int8), zeros(1), None)),
+        ValueError,
+    ),
+    "pack tuple": fails(lambda: _core.Module()._pack("linear", "qrnn", None, (1, 2)), TypeError, ValueError),
+    "not packed": fails(lambda: _core.Module()(X), RuntimeError),
+    "unpack": fails(lambda: CELL._unpack(5, "weight"), ValueError, IndexError),
+    "unpack what": fails(lambda: CELL._unpack(0, "no"), ValueError),
+    "set weights": fails(lambda: CELL.set_weight_bias({"weight": {}, "bias": {}}), KeyError),
+    "state": fails(lambda: CELL.load_state_dict(BAD_STATE), RuntimeError),
+    "apply name": fails(lambda: _core.apply("no", X), ValueError),
+    "apply out": fails(lambda: _core.apply("tanh", X, out=zeros(1)), ValueError),
+    "quantise nan": fails(lambda: _core._quantise("fbgemm", NAN_X), ValueError),
+    "gates shape": fails(lambda: _core._gates(CELL, zeros(2, 5)), RuntimeError),
+    "share": fails(lambda: CELL._share(3), TypeError),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_calls(name):
+    assert growth(GOOD[name], CALLS if "pickle" not in name else 500) < 50
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_failing_calls(name):
+    assert growth(BAD[name]) < 50
+
+
+def test_this_file_sees_a_leak():
+    kept = []
+    assert growth(lambda: kept.append(object())) >= CALLS
+
+
+def test_references():
+    """A call keeps no reference to what it was given."""
+    x, h, out = zeros(2, 4), zeros(2, 3), zeros(2, 3)
+    before = [sys.getrefcount(v) for v in (x, h, out, CELL)]
+    for _ in range(100):
+        CELL(x, h, out=out)
+        CELL(x, h)
+        fails(lambda: CELL(x, h, out=x), ValueError)()
+    assert [sys.getrefcount(v) for v in (x, h, out, CELL)] == before
+
+
+def test_modules_can_be_collected():
+    """Also from a cycle through an attribute, and a subclass's class with its module."""
+
+    class Mine(qd.RNNCell):
+        pass
+
+    cell = Mine(4, 3)
+    cell.me = [cell]
+    watch, watch_class = weakref.ref(cell), weakref.ref(Mine)
+    del cell, Mine
+    gc.collect()
+    assert watch() is None and watch_class() is None
+
+
+def test_packed_weights_are_freed():
+    """Modules of 4 MB, made, copied, replaced and dropped: the process does not grow."""
+    try:
+        with open("/proc/self/statm"):
+            pass
+    except OSError:
+        pytest.skip("NO /proc/self/statm HERE: the process's size was not measured")
+
+    def resident():
+        gc.collect()
+        with open("/proc/self/statm") as f:
+            return int(f.read().split()[1]) * 4096
+
+    def once():
+        weight = np.ones((1000, 1000), f32)
+        module = _core.Module()
+        module._pack("linear", "float32", None, (weight, None, None))
+        other = _core.Module()
+        other._share(module)
+        other._pack("linear", "float32", None, (weight, None, None))
+        module._share(other)
+        fails(lambda: module._pack("linear", "float32", "no", (weight, None, None)), ValueError)()
+        assert module.nbytes >= 4_000_000
+
+    for _ in range(5):
+        once()
+    before = resident()
+    for _ in range(60):
+        once()
+    assert resident() - before < 40e6
+
+
+def test_scratch_is_kept_not_grown():
+    """Calls of growing size reuse one buffer a thread."""
+    cell = qrnn.RNNCell(500, 10)
+    try:
+        with open("/proc/self/statm") as f:
+            f.read()
+    except OSError:
+        pytest.skip("NO /proc/self/statm HERE: the process's size was not measured")
+    x = zeros(70, 500)
+    for _ in range(20):
+        cell(x)
+    with open("/proc/self/statm") as f:
+        before = int(f.read().split()[1])
+    for _ in range(1000):
+        cell(x)
+    with open("/proc/self/statm") as f:
+        assert (int(f.read().split()[1]) - before) * 4096 < 5e6
