@@ -17,18 +17,27 @@ from qrnn.nn.quantized import dynamic as qd
 
 f32 = np.float32
 CALLS = 2000
+ALLOWED = 50  # blocks that come and go by themselves
 
 
 def growth(work, calls=CALLS):
-    """How many blocks Python's allocator holds more after `calls` calls of work()."""
-    for _ in range(50):
-        work()
-    gc.collect()
-    before = sys.getallocatedblocks()
-    for _ in range(calls):
-        work()
-    gc.collect()
-    return sys.getallocatedblocks() - before
+    """How many blocks Python's allocator holds more after `calls` calls of work().
+
+    The least of three rounds, for caches that settle in the first: a leak shows in each.
+    """
+    least = calls
+    for _ in range(3):
+        for _ in range(50):
+            work()
+        gc.collect()
+        before = sys.getallocatedblocks()
+        for _ in range(calls):
+            work()
+        gc.collect()
+        least = min(least, sys.getallocatedblocks() - before)
+        if least < ALLOWED:
+            break
+    return least
 
 
 def fails(call, *kinds):
@@ -129,12 +138,12 @@ BAD = {
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_calls(name):
-    assert growth(GOOD[name], CALLS if "pickle" not in name else 500) < 50
+    assert growth(GOOD[name], 500 if name == "pickle" else CALLS) < ALLOWED
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_failing_calls(name):
-    assert growth(BAD[name]) < 50
+    assert growth(BAD[name]) < ALLOWED
 
 
 def test_this_file_sees_a_leak():

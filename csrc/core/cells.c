@@ -37,14 +37,15 @@ struct block {
     size_t stride;
 };
 
-/* Cuts `bytes` off the memory at *next; with no memory, only counts. */
+/* Cuts `bytes` off the memory at *next, on a line. The memory may prove too small, or be unused: pointers
+ * are made before the sum is known. */
 static void *cut(unsigned char **next, size_t *total, size_t bytes)
 {
-    void *const at = *next;
+    const uintptr_t at = (uintptr_t)*next;
     bytes = qrnn_round_up(bytes, QRNN_LINE);
-    if (*next) *next += bytes;
+    *next = (unsigned char *)(at + bytes);
     *total += bytes;
-    return at;
+    return (void *)at;
 }
 
 static void lay_out_operand(const qrnn_module *m, int matrix, size_t rows, struct operand *o,
@@ -61,7 +62,7 @@ static void lay_out_operand(const qrnn_module *m, int matrix, size_t rows, struc
     }
 }
 
-/* Bytes that a block of `rows` takes; sets the pointers where there is memory. */
+/* Bytes that a block of `rows` takes; sets its pointers. */
 static size_t lay_out(const qrnn_module *m, size_t rows, int door, struct block *b, unsigned char *memory)
 {
     size_t total = 0;
@@ -216,12 +217,14 @@ static qrnn_status run(const qrnn_module *m, size_t batch, const float *x, const
                        const struct results *to)
 {
     _Alignas(QRNN_LINE) unsigned char stack[STACK_BYTES];
-    struct block b = {0};
+    struct block b;
     const size_t rows = batch < BLOCK_ROWS ? batch : BLOCK_ROWS;
-    const size_t bytes = lay_out(m, rows, !to->out, &b, NULL);
-    void *const memory = bytes <= sizeof stack ? stack : qrnn_scratch(bytes);
-    if (!memory) return QRNN_ERR_MEMORY;
-    lay_out(m, rows, !to->out, &b, memory);
+    const size_t bytes = lay_out(m, rows, !to->out, &b, stack);
+    if (bytes > sizeof stack) {
+        void *const memory = qrnn_scratch(bytes);
+        if (!memory) return QRNN_ERR_MEMORY;
+        lay_out(m, rows, !to->out, &b, memory);
+    }
 
     qrnn_status status = QRNN_OK;
     const uint32_t fp = qrnn_fp_enter();

@@ -11,7 +11,7 @@ QRNN_INLINE f32v relu_f32(f32v x)
 
 /* y may be x. The last vector ends at the array's end and may overlap the one before: it is loaded
  * before anything is stored, and a lane's result does not depend on the lane. Vectors need no
- * interleaving by hand: the loop carries nothing from one to the next, and the CPU overlaps them. */
+ * interleaving by hand: the loop carries nothing over, and the CPU overlaps them by itself. */
 QRNN_INLINE void map(f32v (*f)(f32v), const float *x, float *y, size_t n)
 {
     if (n < LANES) {
@@ -44,12 +44,12 @@ static void relu_n(const float *x, float *y, size_t n)
     map(relu_f32, x, y, n);
 }
 
-#define QRNN_USE_ELEMENTWISE(k)               \
-    do {                                      \
-        (k)->map[QRNN_TANH] = tanh_n;         \
+#define QRNN_USE_ELEMENTWISE(k)                   \
+    do {                                          \
+        (k)->map[QRNN_TANH] = tanh_n;             \
         (k)->map[QRNN_TANH_EXACT] = tanh_exact_n; \
-        (k)->map[QRNN_SIGMOID] = sigmoid_n;   \
-        (k)->map[QRNN_RELU] = relu_n;         \
+        (k)->map[QRNN_SIGMOID] = sigmoid_n;       \
+        (k)->map[QRNN_RELU] = relu_n;             \
     } while (0)
 
 #endif

@@ -1,5 +1,5 @@
-/* vec_avx2.h - the vector vocabulary (vec_scalar.h says what each word means) in 8 lanes of AVX2 and
- * FMA. Included by a kernel file inside its target region, after kernels.h and <immintrin.h>. */
+/* vec_avx2.h - the vector vocabulary (vec_scalar.h says what each word means) in 8 lanes of AVX2
+ * and FMA. Included by a kernel file inside its region, after kernels.h and <immintrin.h>. */
 #ifndef QRNN_VEC_H
 #define QRNN_VEC_H
 
@@ -129,7 +129,7 @@ QRNN_INLINE f64v v_hi_f64(f32v a)
 
 QRNN_INLINE f32v v_join_f32(f64v lo, f64v hi)
 {
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(lo)), _mm256_cvtpd_ps(hi), 1);
+    return _mm256_set_m128(_mm256_cvtpd_ps(hi), _mm256_cvtpd_ps(lo));
 }
 
 QRNN_INLINE f64v d_set1(double x)

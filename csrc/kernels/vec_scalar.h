@@ -128,7 +128,7 @@ QRNN_INLINE f32v v_pow2(f32v k)
     return k;
 }
 
-/* The two halves as doubles, and two halves rounded to float. With one lane each half is the whole. */
+/* The two halves as doubles, and two halves rounded to float. With one lane a half is the whole. */
 QRNN_INLINE f64v v_lo_f64(f32v a)
 {
     return (double)a;
