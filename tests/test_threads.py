@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -147,6 +148,37 @@ def test_functions_in_threads():
                 assert_same_bits(_core.apply(name, x), values)
 
     in_threads(work)
+
+
+LONG_CALLS = {
+    "cell": lambda: (qd.RNNCell(1000, 1000, isa="scalar"), np.ones((300, 1000), f32)),
+    "float cell": lambda: (nn.RNNCell(700, 700, isa="scalar"), np.ones((100, 700), f32)),
+    "linear": lambda: (qd.Linear(1000, 1000, isa="scalar"), np.ones((600, 1000), f32)),
+    "function": lambda: (lambda x: qrnn._core.apply("sigmoid", x, "scalar"), np.ones(20_000_000, f32)),
+}
+
+
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_other_threads_run_during_long_calls(name):
+    """The GIL is given up: this thread wakes again and again while another one is inside one call."""
+    call, x = LONG_CALLS[name]()
+    inside = threading.Event()
+    state = {"done": False}
+
+    def work():
+        inside.set()
+        call(x)
+        state["done"] = True
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait()
+    wakes = 0
+    while not state["done"]:
+        time.sleep(0.001)
+        wakes += 1
+    thread.join()
+    assert wakes > 20, f"woke {wakes} times during a call of some tenths of a second"
 
 
 def test_engine_blocks_belong_to_their_thread():
