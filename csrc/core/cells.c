@@ -126,10 +126,11 @@ static void multiply(const qrnn_module *m, const struct operand *o, size_t batch
 /* pre = dq(W_ih x) (+ dq(W_hh h)) of the block's rows. */
 static void pre_activations(const qrnn_module *m, struct block *b, size_t batch)
 {
+    const int recurrent = qrnn_cells[m->kind].recurrent;
     encode(m, &b->x, batch);
+    if (recurrent) encode(m, &b->h, batch); /* beside x's: two chains through a division overlap */
     multiply(m, &b->x, batch, NULL, b->pre, b->acc_ih, b->stride);
-    if (!qrnn_cells[m->kind].recurrent) return;
-    encode(m, &b->h, batch);
+    if (!recurrent) return;
     multiply(m, &b->h, batch, b->pre, b->pre, b->acc_hh, b->stride);
 }
 

@@ -107,7 +107,7 @@ static int range(const float *v, size_t n, float *lo, float *hi)
     __m512 least = _mm512_set1_ps(v[0]), most = least;
     __m512i wrong = _mm512_setzero_si512();
     for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 there = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : (__mmask16)0xffff;
+        const __mmask16 there = v_first_n(n - i < 16 ? n - i : 16);
         const __m512 x = _mm512_mask_loadu_ps(_mm512_set1_ps(v[0]), there, v + i);
         least = _mm512_min_ps(least, x);
         most = _mm512_max_ps(most, x);
@@ -134,7 +134,7 @@ QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t
     const __m512 inv = _mm512_set1_ps(act->inv), zp = _mm512_set1_ps((float)act->zero_point);
     const __m512i zp_s32 = _mm512_set1_epi32(act->zero_point), none = _mm512_setzero_si512();
     for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 there = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : (__mmask16)0xffff;
+        const __mmask16 there = v_first_n(n - i < 16 ? n - i : 16);
         const __m512 x = _mm512_maskz_loadu_ps(there, v + i);
         const __m512i codes = _mm512_max_epi32(code_s32(rounding, x, inv, zp, zp_s32), none);
         _mm_store_si128((__m128i *)(void *)(q + i), _mm512_cvtusepi32_epi8(codes));
