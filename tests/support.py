@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -218,7 +219,7 @@ class _Environment:
     """Reads and sets the control word of the floating-point unit by the C library's fenv."""
 
     # machine: bytes of fenv_t, offset of the control word, flush-to-zero bits, rounding bits by name
-    LAYOUTS = {
+    LAYOUTS: ClassVar = {
         "x86_64": (32, 28, 0x8040, {"nearest": 0, "down": 0x2000, "up": 0x4000, "zero": 0x6000}),
         "aarch64": (8, 0, 1 << 24, {"nearest": 0, "up": 1 << 22, "down": 2 << 22, "zero": 3 << 22}),
     }

@@ -39,7 +39,7 @@ def run(*command, cwd):
 
 
 def build(isa, folder, kernel):
-    flags = ["-std=c11", "-O2", f"-I{ROOT}/csrc/core", f"-I{ROOT}/csrc/kernels"]
+    flags = ["-std=c11", "-O1", f"-I{ROOT}/csrc/core", f"-I{ROOT}/csrc/kernels"]
     shim = [f"-I{ROOT}/tests/emulate/{isa}", *ENTRY[isa]]
     run(COMPILER, *flags, *shim, "-w", "-c", kernel, "-o", "kernel.o", cwd=folder)
     sources = [*ROOT.glob("csrc/core/*.c"), *ROOT.glob("csrc/kernels/*.c")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,12 +198,13 @@ def test_engine_blocks_belong_to_their_thread():
 
 def test_many_short_threads():
     """Scratch memory of a thread goes with it: 200 threads that need some leave none behind."""
-    statm = "/proc/self/statm"
-    try:
-        pages = lambda: int(open(statm).read().split()[1])  # noqa: E731, SIM115
-        pages()
-    except OSError:
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
         pytest.skip(f"NO {statm} HERE: memory of finished threads was not measured")
+
+    def pages():
+        return int(statm.read_text().split()[1])
+
     cell = qd.RNNCell(2000, 64)
     x = np.zeros((64, 2000), f32)
 
