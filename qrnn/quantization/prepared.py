@@ -65,16 +65,21 @@ class Preparation:
         """The quantised module, of type `cls`, that the prepared `mod` becomes."""
         if engine is not None and _config.check_engine(engine) != self.engine:
             raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
-        matrices = []
-        for index, (name, _, matrix) in enumerate(mod._named_matrices()):
-            codes, scale = self._kept(index, matrix.weight) or _quantise.quantise_weight(
-                matrix.weight, name, self.engine, qconfig
-            )
-            matrices.append(Matrix(codes, scale, matrix.bias))
+        matrices = [
+            self._quantised(index, name, matrix, qconfig)
+            for index, (name, _, matrix) in enumerate(mod._named_matrices())
+        ]
         new = cls.__new__(cls)
         new._adopt(mod)
         new._pack_matrices(mod._form(), self.engine, _config.resolve_isa(isa or self.isa), matrices)
         return new
+
+    def _quantised(self, index: int, name: str, matrix: Matrix, qconfig: Any) -> Matrix:
+        """The float `matrix`, the one of `index`, in codes and scale."""
+        codes, scale = self._kept(index, matrix.weight) or _quantise.quantise_weight(
+            matrix.weight, name, self.engine, qconfig
+        )
+        return Matrix(codes, scale, matrix.bias)
 
     def _kept(self, index: int, weight: NDArray[np.float32]) -> tuple[Any, Any] | None:
         """The original codes and scale, if `weight` still equals what they stand for, bit for bit."""

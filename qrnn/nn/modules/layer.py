@@ -14,6 +14,7 @@ from __future__ import annotations
 import copyreg
 import functools
 import operator
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -83,7 +84,7 @@ _WAYS = ("", "_reverse")
 
 
 @functools.cache
-def slots(form: Form) -> dict[str, Slot]:
+def slots(form: Form) -> Mapping[str, Slot]:
     """Every parameter by its name, in the order of PyTorch's state_dict.
 
     A layer in one direction has its weights, its biases, and then the projection.

@@ -169,6 +169,11 @@ class QuantisedLayer(Layer):
 
     # ---- weights
 
+    @property
+    def weight_dtype(self) -> _dtype:
+        """`qrnn.qint8`."""
+        return qint8
+
     def _assign(self, name: str, found: Slot, value: Any) -> None:
         raise AttributeError(f"{name}: a quantised module's weights and biases are set by set_weight_bias")
 
@@ -244,11 +249,6 @@ class QuantisedRecurrent(RecurrentLayer, QuantisedLayer):
         if found.what == "weight" or self._unpack(*found) is None:
             super()._assign(name, found, value)
         self._replace_all(self._qtensors(), {**self._biases(), name: value})
-
-    @property
-    def weight_dtype(self) -> _dtype:
-        """`qrnn.qint8`."""
-        return qint8
 
     def _weight_bias(self) -> dict[str, dict[str, Any]]:
         """``{"weight": get_weight(), "bias": get_bias()}``, as PyTorch's."""
