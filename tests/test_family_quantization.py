@@ -153,12 +153,12 @@ def test_reprs_are_torchs(name, quiet):
 def test_what_torchs_engines_lack(engine):
     """An error when the module is made or prepared, and it names the option."""
     cases = (
-        ("LSTM", {"proj_size": 2}, "proj_size"),
-        ("GRU", {"reset_after": False}, "reset_after"),
-        ("GRUCell", {"reset_after": False}, "reset_after"),
+        ("LSTM", {"proj_size": 2}, "proj_size: expected 0"),
+        ("GRU", {"reset_after": False}, "reset_after: expected True"),
+        ("GRUCell", {"reset_after": False}, "reset_after: expected True"),
     )
-    for name, options, option in cases:
-        text = f"{option}: engine '{engine}' has no"
+    for name, options, expected in cases:
+        text = f"{expected} with engine '{engine}'"
         with pytest.raises(ValueError, match=f"^{text}"):
             make(name, options, engine=engine)
         float_module = getattr(nn, name)(5, 4, **options)
@@ -278,6 +278,17 @@ def test_from_float_refuses(name):
         with pytest.raises(TypeError, match=rf"mod: {name}\.from_float takes a qrnn\.nn\.{name} or"):
             cls.from_float(mod)
     assert type(cls.from_float(Same(4, 3))) is cls
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_biases_that_are_not_finite(engine):
+    for model in (nn.LSTM(4, 3, 2, bidirectional=True), nn.GRUCell(4, 3)):
+        for key, value in model.state_dict().items():
+            if key.startswith("bias"):
+                bad = copy.copy(model)
+                setattr(bad, key, np.full(value.shape, np.nan))
+                with pytest.raises(ValueError, match=rf"^{key}: .*nan"):
+                    getattr(qd, type(model).__name__).from_float(bad, engine=engine)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -622,9 +633,14 @@ def test_quantised_modules_get_their_codes_back(name, options, engine):
     for key, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[key])
     changed = next(iter(weights))
-    setattr(kept[0], changed, getattr(kept[0], changed) * 2)
-    for key, value in qrnn.convert(kept).state_dict().items():
-        assert np.array_equal(value, before[key]) == (key != f"0.{changed}_scale")
+    weight = getattr(kept[0], changed) * 2
+    setattr(kept[0], changed, weight)
+    new = qrnn.convert(kept).state_dict()
+    assert (new.pop(f"0.{changed}_scale") != before.pop(f"0.{changed}_scale")).any()
+    anew = ref.weight_qrnn(weight) if engine == "qrnn" else ref.weight_torch(weight, False)
+    before[f"0.{changed}"] = anew.codes
+    for key, value in new.items():
+        np.testing.assert_array_equal(value, before[key])
 
 
 @mixed

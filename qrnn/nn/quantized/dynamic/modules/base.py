@@ -38,12 +38,11 @@ def check_engine_has(form: Form, engine: str) -> None:
     """Raise ValueError where `engine` is one of PyTorch's, and `form` is what PyTorch has not quantised."""
     if engine == "qrnn":
         return
+    lacks = f"with engine {engine!r}, which has PyTorch's arithmetic alone: use engine 'qrnn'"
     if form.projection:
-        raise ValueError(f"proj_size: engine {engine!r} has no projection, as PyTorch: use engine 'qrnn'")
+        raise ValueError(f"proj_size: expected 0 {lacks}")
     if form.kind == "gru_reset_before":
-        raise ValueError(
-            f"reset_after: engine {engine!r} has no reset before the product, as PyTorch: use engine 'qrnn'"
-        )
+        raise ValueError(f"reset_after: expected True {lacks}")
 
 
 class QuantisedLayer(Layer):
@@ -243,7 +242,8 @@ class QuantisedRecurrent(RecurrentLayer, QuantisedLayer):
             found = self._find(name)
             if found is None or found.what != "bias":
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return self._biases()[name]
+            array = self._unpack(*found)
+            return None if array is None else _arrays.read_only(array)
 
     def _assign(self, name: str, found: Slot, value: Any) -> None:
         if found.what == "weight" or self._unpack(*found) is None:
