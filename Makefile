@@ -25,8 +25,9 @@ help:  ## list the commands
 
 install: $(VENV)/.installed  ## install the package into the environment
 
-demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH))  ## quantise a digit classifier
+demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH))  ## quantise classifiers of digits and of speech
 	$(BIN)/python examples/digits.py
+	$(BIN)/python examples/vowels.py
 
 # From inside tests/, where no qrnn lies beside the installed one.
 test: $(VENV)/.installed $(VENV)/.test $(WITH_TORCH)  ## run the tests on the installed package
@@ -58,8 +59,10 @@ $(VENV)/.installed: $(VENV)/.made $(SOURCES)
 	$(PIP) install .
 	@touch $@
 
+# aeon is there for a data set alone, so without its dependencies, and where pip does not miss them.
 $(VENV)/.demo: $(VENV)/.made
 	$(PIP) install scikit-learn
+	$(PIP) install --no-deps --no-compile --upgrade --target $(VENV)/data aeon
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
