@@ -30,7 +30,7 @@ demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH)
 	$(BIN)/python examples/vowels.py
 
 # From inside tests/, where no qrnn lies beside the installed one.
-test: $(VENV)/.installed $(VENV)/.test $(WITH_TORCH)  ## run the tests on the installed package
+test: $(VENV)/.installed $(VENV)/.test $(VENV)/.demo $(WITH_TORCH)  ## run the tests on the installed package
 	cd tests && $(abspath $(BIN))/pytest $(PYTEST_ARGS)
 
 test-all-pythons:  ## the tests on every Python here and on the oldest NumPy, without PyTorch

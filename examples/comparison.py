@@ -30,12 +30,16 @@ def versions_of(original):
 
 def torch_versions_of(original, kinds):
     """(name, model) pairs of PyTorch: its float32 model and what torch.ao makes of it."""
-    pairs = [("torch.nn float32", original.eval())]
-    if "fbgemm" in torch.backends.quantized.supported_engines:
-        torch.backends.quantized.engine = "fbgemm"
+    torch.set_num_threads(1)
+    original = original.eval().requires_grad_(False)
+    pairs = [("torch.nn float32", original)]
+    backend = torch.backends.quantized
+    if "fbgemm" in backend.supported_engines:
+        before, backend.engine = backend.engine, "fbgemm"
         with warnings.catch_warnings():  # torch.ao announces its removal
             warnings.simplefilter("ignore")
             pairs.append(("torch.ao int8, fbgemm", torch.ao.quantization.quantize_dynamic(original, kinds)))
+        backend.engine = before
     return pairs
 
 

@@ -60,8 +60,6 @@ def torch_models():
     import torch
     import train_digits
 
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
     with np.load(trained.DIRECTORY / "digits.npz") as weights:
         model = train_digits.Classifier(weights["rnn_cell.weight_hh"].shape[1])
         model.load_state_dict({name: torch.from_numpy(weights[name]) for name in weights})

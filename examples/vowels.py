@@ -56,8 +56,6 @@ def torch_models(name):
     import torch
     import train_vowels
 
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[name]
     with np.load(trained.DIRECTORY / f"vowels_{name}.npz") as weights:
         hidden_size, both = weights["rnn.weight_hh_l0"].shape[1], "rnn.weight_hh_l0_reverse" in weights
