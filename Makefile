@@ -66,7 +66,7 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	$(PIP) install pytest hypothesis mypy
+	$(PIP) install pytest hypothesis mypy ipykernel matplotlib nbclient
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made
