@@ -101,7 +101,7 @@ static void run_blocks(struct qrnn_block *b, const struct call *call)
         if (cell->recurrent) {
             set_states(b, rows, row, call);
             cell->step(b, rows, b->ih_product);
-        } else if (call->h_out) {
+        } else if (!call->pre) {
             finish_linear(b, rows, call->h_out + row * m->hidden_size);
         }
         if (call->pre) show_block(b, rows, row, call);

@@ -11,8 +11,8 @@ unset QRNN_ISA QRNN_REQUIRE_ISAS PYTEST_ARGS PYTHONPATH
 mkdir -p "$WORK"
 
 C_FLAGS=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -I"$ROOT/csrc/core" -I"$ROOT/csrc/kernels" -I"$ROOT/tests/c")
-CORE=("$ROOT"/csrc/core/?*.c "$ROOT"/csrc/kernels/?*.c)
-C_LIBS=(-lm -lpthread)
+WRAP_MEMORY=-Wl,--wrap=aligned_alloc,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
+WRAP_THREADS=-Wl,--wrap=pthread_create,--wrap=pthread_key_create,--wrap=pthread_setspecific
 
 say() { printf '%s: %s\n' "$NAME" "$*"; }
 fail() { printf '%s: FAILED: %s\n' "$NAME" "$*" >&2; exit 1; }
@@ -52,4 +52,27 @@ pytest_on() {
     local package=$1
     shift
     (cd "$ROOT/tests" && PYTHONPATH=$package "$PYTHON" -m pytest -q -p no:cacheprovider "$@")
+}
+
+# objects FOLDER COMPILER FLAG ...: core and kernels, compiled into FOLDER, two at a time.
+objects() {
+    local folder=$1
+    shift
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    printf '%s\n' "$ROOT"/csrc/core/?*.c "$ROOT"/csrc/kernels/?*.c |
+        xargs -P "${JOBS:-2}" -I{} sh -c 'out=$1/$(basename "$2" .c).o; shift; source=$1; shift; "$@" -c "$source" -o "$out"' \
+            objects "$folder" {} "$@" "${C_FLAGS[@]}" || fail 'the core did not compile'
+}
+
+# program FOLDER SOURCE ... -- COMPILER FLAG ...: a program over the objects of FOLDER, FOLDER/program.
+program() {
+    local folder=$1 sources=()
+    shift
+    while [ "$1" != -- ]; do
+        sources+=("$ROOT/tests/$1")
+        shift
+    done
+    shift
+    "$@" "${C_FLAGS[@]}" "${sources[@]}" "$folder"/*.o -lm -lpthread -o "$folder/program" || fail 'a program did not compile'
 }
