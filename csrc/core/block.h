@@ -9,8 +9,8 @@
 #ifndef QRNN_BLOCK_H
 #define QRNN_BLOCK_H
 
-#include "limits.h"
 #include "module.h"
+#include "tuning.h"
 
 /* Activations as a product takes them: codes with scale and zero point a row, or floats. */
 struct qrnn_operand {

@@ -178,7 +178,7 @@ static atomic_int writing;
 static void *write_inputs(void *argument)
 {
     volatile float *const x = argument;
-    for (unsigned i = 0; atomic_load(&writing); i++) x[i % 7] = i % 3 ? 1.0f : NAN;
+    for (unsigned i = 0; atomic_load(&writing); i++) x[3] = i & 64 ? 1.0f : NAN;
     return NULL;
 }
 
@@ -255,7 +255,9 @@ int main(int argc, char **argv)
 #endif
     pthread_barrier_destroy(&start);
     pthread_barrier_init(&start, NULL, THREADS + 1);
+#ifndef __SANITIZE_ADDRESS__ /* whose allocator may be locked when a child is made */
     check_fork();
+#endif
     for (size_t i = 0; i < modules; i++) qrnn_module_unref(calls[i].m);
     give_back();
     printf("%lu passed, %lu failed\n", (unsigned long)atomic_load(&passed), (unsigned long)atomic_load(&failed));

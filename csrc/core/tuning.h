@@ -1,7 +1,7 @@
-/* limits.h - where the core changes its ways: sizes from which it works in pieces, on the heap, with
+/* tuning.h - where the core changes its ways: sizes from which it works in pieces, on the heap, with
  * threads. They change no bit. With QRNN_SMALL_LIMITS, which tests define, small calls take every way. */
-#ifndef QRNN_LIMITS_H
-#define QRNN_LIMITS_H
+#ifndef QRNN_TUNING_H
+#define QRNN_TUNING_H
 
 #ifndef QRNN_SMALL_LIMITS
 enum {
