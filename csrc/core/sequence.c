@@ -23,12 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Multiply-adds between two questions to qrnn_run.stop: below 10 ms by the slowest kernels. */
-#define STOP_WORK ((size_t)1 << 23)
-
-/* Most bytes of a chunk's products, so that they share the second-level cache with the weights. */
-enum { CHUNK_BYTES = 262144, CHUNK_LEAST_ROWS = 16 };
-
 /* Where (time, row) lies in an array of steps x batch, in either order. */
 struct view {
     float *at;
@@ -46,6 +40,11 @@ struct group {
     float *c;                 /* [rows][hidden_size] running cell states */
     float *between;           /* [steps][rows][directions * state_size] */
     struct qrnn_block *blocks;/* [slices] */
+    /* Of the input of a unit, where the engine has one scale for all: slice 0 finds it for every member,
+     * who must not come to different ends if the caller's array changes meanwhile. */
+    struct qrnn_act whole;
+    int finite;
+    size_t fault;
     /* Of the fault that ended it; every member comes to the same. */
     qrnn_status status;
     size_t step;
@@ -85,7 +84,7 @@ static void ask_stop(struct walk *w, size_t rows, size_t cols)
     const qrnn_run *run = w->g->run;
     if (!run->stop || w->b->slice != 0) return;
     w->work += rows * cols * w->b->m->hidden_size * qrnn_cells[w->b->m->kind].gates;
-    if (w->work < STOP_WORK) return;
+    if (w->work < QRNN_STOP_WORK) return;
     w->work = 0;
     if (run->stop(run->context)) w->b->wants_stop = 1;
 }
@@ -138,7 +137,7 @@ static void project_inputs(struct walk *w, size_t rows)
 {
     struct qrnn_block *b = w->b;
     const struct qrnn_panels whole = *b->ih;
-    const size_t work = rows * w->inputs * QRNN_PANEL, most = STOP_WORK / (work + 1) / 4 * 4;
+    const size_t work = rows * w->inputs * QRNN_PANEL, most = QRNN_STOP_WORK / (work + 1) / 4 * 4;
     const size_t piece = most < 16 ? 16 : most;
     for (size_t panel = 0; panel < whole.count && !b->wants_stop; panel += piece) {
         const size_t count = whole.count - panel < piece ? whole.count - panel : piece;
@@ -207,13 +206,14 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
 static qrnn_status walk_unit(struct walk *w, size_t unit, size_t *fault)
 {
     struct group *g = w->g;
-    struct qrnn_act whole;
     qrnn_block_use(w->b, &g->m->units[unit]);
     w->b->x.whole = NULL;
     if (qrnn_engine_is_whole(g->m->engine)) {
-        w->b->x.whole = &whole;
-        if (!choose_input(w, &whole, fault))
-            return unit < g->m->directions ? QRNN_ERR_INPUT_RANGE : QRNN_ERR_HIDDEN_RANGE;
+        w->b->x.whole = &g->whole;
+        if (w->b->slice == 0) g->finite = choose_input(w, &g->whole, &g->fault);
+        qrnn_block_meet(w->b);
+        *fault = g->fault;
+        if (!g->finite) return unit < g->m->directions ? QRNN_ERR_INPUT_RANGE : QRNN_ERR_HIDDEN_RANGE;
     }
     begin_states(w, unit);
     for (size_t step = 0; step < g->lengths[0];) {
@@ -315,8 +315,8 @@ static size_t capacity_of(const struct group *g)
 {
     const size_t row_bytes = qrnn_cells[g->m->kind].gates * qrnn_round_up(g->m->hidden_size, QRNN_PANEL) * sizeof(float);
     const size_t all = g->rows * g->run->steps;
-    size_t rows = CHUNK_BYTES / row_bytes;
-    rows = rows < CHUNK_LEAST_ROWS ? CHUNK_LEAST_ROWS : rows;
+    size_t rows = QRNN_CHUNK_BYTES / row_bytes;
+    rows = rows < QRNN_CHUNK_LEAST_ROWS ? QRNN_CHUNK_LEAST_ROWS : rows;
     rows = rows > all ? all : rows;
     return rows < g->rows ? g->rows : rows;
 }
@@ -378,11 +378,11 @@ static size_t group_rows(const qrnn_module *m, size_t batch)
  * take less than meeting does. */
 static size_t members_of(const qrnn_module *m, const qrnn_run *run, size_t group)
 {
-    enum { STEP_WORK = 1 << 17, CALL_WORK = 1 << 24 };
     const size_t blocks = qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL;
     const double row = (double)(qrnn_cells[m->kind].gates * m->hidden_size) * (double)m->state_size;
     const double step = row * (double)group;
-    if (run->threads < 2 || step < STEP_WORK || row * (double)run->batch * (double)run->steps < CALL_WORK) return 1;
+    const double all = row * (double)run->batch * (double)run->steps;
+    if (run->threads < 2 || step < QRNN_TEAM_STEP_WORK || all < QRNN_TEAM_CALL_WORK) return 1;
     return run->threads < blocks ? run->threads : blocks;
 }
 
