@@ -375,6 +375,16 @@ def test_lengths_of_torch():
         rnn(x, lengths=torch.tensor([2.0, 5.0, 3.0]))
 
 
+def test_lengths_whose_conversion_fails_otherwise():
+    class Loud:
+        def __index__(self):
+            raise KeyError("mine")
+
+    for lengths in ([Loud(), 5], (Loud() for _ in range(2))):
+        with pytest.raises(KeyError, match="mine"):
+            make("gru", sequence=(1, 1, False))(S, lengths=lengths)
+
+
 def test_lengths_that_change_the_input_meanwhile():
     """Their conversion runs Python code: what it does to arrays is seen before they are checked."""
     x = randoms(5, 2, 4)
