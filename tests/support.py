@@ -178,7 +178,7 @@ def random_unit(rng, kind, engine, inputs, hidden, *, proj=0, per_channel=True, 
         bound = 2 / np.sqrt(max(columns, 1))
         if engine in ref.ENGINES:
             w = random_weight(rng, rows, columns, per_channel, low)
-            return w._replace(scale=(w.scale * f32(bound)).astype(f32))
+            return w._replace(scale=np.asarray(w.scale * f32(bound), f32))
         return rng.uniform(-bound, bound, (rows, columns)).astype(f32)
 
     return ref.Unit(
