@@ -229,16 +229,21 @@ def test_a_row_of_a_sequence_that_is_not_finite(isa, kind, proj, engine, bad):
 @pytest.mark.parametrize("name", ["RNN tanh", "RNN relu", "LSTM", "LSTM proj", "GRU"])
 @pytest.mark.parametrize("batched", ["batch first", "time first", "unbatched"])
 def test_float_sequences_are_torchs(name, batched):
-    """Layers 1-3, both directions, lengths, projection, bias, states: within 1e-6 of the largest output."""
+    """Layers 1-3, both directions, lengths, projection, bias, states: within 1e-6 of the largest output.
+
+    Of 8 hidden units or more: the largest of two or three outputs can be what cancellation left, and then
+    PyTorch's own is further than that from float64. Small sizes have the reference's bits
+    (``test_family_kernels.py``), and the reference is held to rounding's bound.
+    """
     rng = np.random.default_rng(96)
     torch.manual_seed(96)
     isas, worst = _core.isas(), 0.0
     for number in range(96):
         layers, directions = number % 3 + 1, number // 3 % 2 + 1
         bias, lengths, initial = (number // n % 2 == 0 for n in (6, 12, 24))
-        inputs, hidden = int(rng.integers(1, 70)), int(rng.integers(2, 70))
+        inputs, hidden = int(rng.integers(1, 70)), int(rng.integers(8, 70))
         options = {"nonlinearity": name.split()[1]} if name.startswith("RNN") else {}
-        options |= {"proj_size": int(rng.integers(1, hidden))} if name == "LSTM proj" else {}
+        options |= {"proj_size": int(rng.integers(4, hidden))} if name == "LSTM proj" else {}
         options |= {"num_layers": layers, "bidirectional": directions == 2, "bias": bias}
         layer = getattr(torch.nn, name.split()[0])(inputs, hidden, **options)
         units = support_torch.units_of(layer, "float32")
