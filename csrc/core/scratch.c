@@ -4,12 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-struct arena {
-    void *memory;
-    size_t bytes;
-};
-
-static _Thread_local struct arena arena;
+static _Thread_local struct qrnn_arena arena;
 static pthread_key_t arena_key;
 static pthread_once_t arena_once = PTHREAD_ONCE_INIT;
 static int arena_key_made;
@@ -38,6 +33,27 @@ void *qrnn_scratch(size_t bytes)
         return NULL;
     }
     free(arena.memory);
-    arena = (struct arena){memory, wanted};
+    arena = (struct qrnn_arena){memory, wanted};
     return memory;
+}
+
+void *qrnn_scratch_take(size_t bytes, struct qrnn_arena *taken)
+{
+    void *memory = qrnn_scratch(bytes);
+    if (!memory) return NULL;
+    *taken = arena;
+    arena = (struct qrnn_arena){NULL, 0};
+    pthread_setspecific(arena_key, NULL);
+    return memory;
+}
+
+/* The larger of the two stays; it is this thread's, so a place for the key's value is there. */
+void qrnn_scratch_give(struct qrnn_arena taken)
+{
+    if (taken.bytes > arena.bytes && pthread_setspecific(arena_key, taken.memory) == 0) {
+        const struct qrnn_arena spare = arena;
+        arena = taken;
+        taken = spare;
+    }
+    free(taken.memory);
 }

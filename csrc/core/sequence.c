@@ -23,11 +23,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Multiply-adds between two questions to qrnn_run.stop: below 10 ms by the slowest kernels. */
-#define STOP_WORK ((size_t)1 << 23)
+/* Work between two questions to qrnn_run.stop, in multiply-adds. Whatever the sizes, one of them as counted
+ * here takes at most 9 ns by the slowest kernels, so the questions are at most 20 ms apart. */
+#define STOP_WORK ((size_t)1 << 21)
 
-/* Most bytes of a chunk's products, so that they share the second-level cache with the weights. */
-enum { CHUNK_BYTES = 262144, CHUNK_LEAST_ROWS = 16 };
+/* Beside the products: of a row in a step, and of each value that they make. */
+enum { STEP_WORK = 512, VALUE_WORK = 32 };
+
+/* Most bytes of a chunk's products and most inputs, so that they share the second-level cache with the
+ * weights, and so that the products of a few panels are no more work than a question to stop may wait for. */
+enum { CHUNK_BYTES = 262144, CHUNK_INPUTS = 131072, CHUNK_LEAST_ROWS = 16 };
 
 /* Where (time, row) lies in an array of steps x batch, in either order. */
 struct view {
@@ -77,12 +82,12 @@ static size_t active_at(const struct group *g, size_t step, size_t rows)
     return rows;
 }
 
-/* Asks, now and then, whether to give up; the other members learn of it when they meet. */
-static void ask_stop(struct walk *w, size_t rows, size_t cols)
+/* After `work`: asks, now and then, whether to give up; the other members learn of it when they meet. */
+static void ask_stop(struct walk *w, size_t work)
 {
     const qrnn_run *run = w->g->run;
     if (!run->stop || w->b->slice != 0) return;
-    w->work += rows * cols * w->b->m->hidden_size * qrnn_cells[w->b->m->kind].gates;
+    w->work += work;
     if (w->work < STOP_WORK) return;
     w->work = 0;
     if (run->stop(run->context)) w->b->wants_stop = 1;
@@ -133,13 +138,13 @@ static void project_inputs(struct walk *w, size_t rows)
     struct qrnn_block *b = w->b;
     const struct qrnn_panels whole = b->ih;
     const size_t work = rows * w->inputs * QRNN_PANEL, most = STOP_WORK / (work + 1) / 4 * 4;
-    const size_t piece = most < 16 ? 16 : most;
+    const size_t piece = most < 4 ? 4 : most;
     for (size_t panel = 0; panel < whole.count && !b->wants_stop; panel += piece) {
         const size_t count = whole.count - panel < piece ? whole.count - panel : piece;
         const struct qrnn_panels part = qrnn_slice(&whole, panel, count);
         const struct qrnn_product out = {rows, b->ih_product + panel * QRNN_PANEL, NULL, NULL, b->stride};
         qrnn_multiply(b->m, &part, &b->x, 0, &out);
-        if (count < whole.count) ask_stop(w, rows, w->inputs);
+        ask_stop(w, count * work);
     }
 }
 
@@ -189,7 +194,7 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
         b->h_from[i] = b->h_to[i];
         if (w->g->c) b->c_from[i] = b->c_to[i];
     }
-    ask_stop(w, active, b->m->state_size);
+    ask_stop(w, active * (STEP_WORK + b->stride * (b->m->state_size + VALUE_WORK)));
     qrnn_block_meet(b);
     return 1;
 }
@@ -301,12 +306,16 @@ static void lay_out_blocks(const struct group *g, size_t slices, struct qrnn_blo
     }
 }
 
-/* Rows of a chunk: as many as keep its products in cache, at least a step's. */
+/* Rows of a chunk: as many as keep it in cache, at least a step's. */
 static size_t capacity_of(const struct group *g)
 {
-    const size_t row_bytes = qrnn_cells[g->m->kind].gates * qrnn_round_up(g->m->hidden_size, QRNN_PANEL) * sizeof(float);
+    const qrnn_module *m = g->m;
+    const size_t row_bytes = qrnn_cells[m->kind].gates * qrnn_round_up(m->hidden_size, QRNN_PANEL) * sizeof(float);
+    const size_t later = m->layers > 1 ? m->directions * m->state_size : 1;
+    const size_t inputs = m->input_size > later ? m->input_size : later;
     const size_t all = g->rows * g->run->steps;
     size_t rows = CHUNK_BYTES / row_bytes;
+    rows = rows > CHUNK_INPUTS / inputs ? CHUNK_INPUTS / inputs : rows;
     rows = rows < CHUNK_LEAST_ROWS ? CHUNK_LEAST_ROWS : rows;
     rows = rows > all ? all : rows;
     return rows < g->rows ? g->rows : rows;
@@ -322,7 +331,8 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
     g.capacity = capacity_of(&g);
     lay_out(&g, slices, &bytes);
     lay_out_blocks(&g, slices, &measured, 1, &bytes);
-    void *memory = qrnn_scratch(bytes);
+    struct qrnn_arena arena;
+    void *memory = qrnn_scratch_take(bytes, &arena);
     if (!memory) return QRNN_ERR_MEMORY;
     uintptr_t next = (uintptr_t)memory;
     lay_out(&g, slices, &next);
@@ -334,6 +344,7 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
         qrnn_team_run(team, walk_layers, &g);
     else
         walk_layers(&g, 0, NULL);
+    qrnn_scratch_give(arena);
     *step = g.step;
     if (g.status == QRNN_OK) clear_past_ends(&g);
     return g.status;
@@ -369,11 +380,11 @@ static size_t group_rows(const qrnn_module *m, size_t batch)
  * take less than meeting does. */
 static size_t members_of(const qrnn_module *m, const qrnn_run *run, size_t group)
 {
-    enum { STEP_WORK = 1 << 17, CALL_WORK = 1 << 24 };
+    enum { LEAST_STEP = 1 << 17, LEAST_CALL = 1 << 24 };
     const size_t blocks = qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL;
     const double row = (double)(qrnn_cells[m->kind].gates * m->hidden_size) * (double)m->state_size;
     const double step = row * (double)group;
-    if (run->threads < 2 || step < STEP_WORK || row * (double)run->batch * (double)run->steps < CALL_WORK) return 1;
+    if (run->threads < 2 || step < LEAST_STEP || row * (double)run->batch * (double)run->steps < LEAST_CALL) return 1;
     return run->threads < blocks ? run->threads : blocks;
 }
 
