@@ -11,6 +11,7 @@ import statistics
 import time
 
 BLOCK = 200e-6
+WARMED = 20e6  # nanoseconds: a longer call needs no other one before it
 
 
 def block_of(contender, xs, h, feed_back):
@@ -76,31 +77,50 @@ def repeats(block):
 
 
 class Race:
-    """Blocks that are timed against each other; every `run` adds rounds."""
+    """Blocks that are timed against each other; every `run` adds rounds.
 
-    def __init__(self, blocks):
+    block(n) gives the nanoseconds of n calls. With `net` the time of an empty loop is taken off; names in
+    `least` map to the fewest calls of their blocks.
+    """
+
+    def __init__(self, blocks, net=True, least=None):
         self.blocks = blocks
         self.times = {name: [] for name in blocks}  # nanoseconds a call, one entry a round
         self.calls = {}
+        self.net, self.least = net, least or {}
+        self.dropped = set()
 
-    def run(self, rounds, rng):
+    def run(self, rounds, rng, seconds=None, fewest=3, drop=None):
+        """Adds `rounds` rounds; with `seconds` only as many as fit into them, but `fewest` at least.
+
+        drop() may name contenders that have seen enough rounds; they keep the times that they have.
+        """
+        end = time.perf_counter() + seconds if seconds else float("inf")
         collecting = gc.isenabled()
         gc.disable()
         try:
             for name, block in self.blocks.items():
                 if name not in self.calls:
-                    self.calls[name] = repeats(block)
-            overhead = min(empty_loop(20_000) for _ in range(10)) / 20_000
-            names = list(self.blocks)
-            for _ in range(rounds):
+                    self.calls[name] = max(repeats(block), self.least.get(name, 1))
+            overhead = min(empty_loop(20_000) for _ in range(10)) / 20_000 if self.net else 0
+            for turn in range(rounds):
+                if turn >= fewest and time.perf_counter() > end:
+                    break
+                names = [name for name in self.blocks if name not in self.dropped]
                 rng.shuffle(names)
                 for name in names:
-                    block, n = self.blocks[name], self.calls[name]
-                    block(max(1, n // 8))  # caches and branch predictors
-                    self.times[name].append(max(0.0, block(n) / n - overhead))
+                    self.times[name].append(self._block(name, overhead))
+                if drop:
+                    self.dropped |= set(drop())
         finally:
             if collecting:
                 gc.enable()
+
+    def _block(self, name, overhead):
+        block, n = self.blocks[name], self.calls[name]
+        if n > 1 or not self.times[name] or self.times[name][-1] < WARMED:
+            block(max(1, n // 8))  # caches and branch predictors
+        return max(0.0, block(n) / n - overhead)
 
     def microseconds(self, name):
         """Minimum and median."""
@@ -108,6 +128,6 @@ class Race:
         return min(times) / 1e3, statistics.median(times) / 1e3
 
     def ratio(self, name, base):
-        """How many times longer `name` takes than `base`: the median over the rounds."""
-        pairs = zip(self.times[name], self.times[base], strict=True)
+        """How many times longer `name` takes than `base`: the median over the rounds that both ran in."""
+        pairs = zip(self.times[name], self.times[base], strict=False)
         return statistics.median(a / b if b else float("inf") for a, b in pairs)
