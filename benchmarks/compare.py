@@ -39,13 +39,14 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=25, help="at most, at each point (default 25)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help=f"sizes {QUICK_SIZES}, batches {QUICK_BATCHES}")
-    parser.add_argument("--output", type=Path, help="where .json and .md are written, without the ending")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "peers",
+                        help="where .json, .md and .svg are written (default: %(default)s)")
     given = parser.parse_args()
     given.seconds = given.seconds or (0.7 if given.quick else 1.5)
     if given.modes is None:
         given.modes = ("sequence", "step") if given.threads == 1 else ("sequence",)
-    if given.output is None:
-        given.output = HERE / "results" / ("peers" if given.threads == 1 else f"peers-threads{given.threads}")
+    if given.threads > 1:
+        given.output = given.output.with_name(f"{given.output.name}-threads{given.threads}")
     return given
 
 
@@ -77,7 +78,8 @@ def main():
     results = {
         "machine": machine.describe(with_torch=any(peer.distribution == "torch" for peer in peers)),
         "threads": given.threads,
-        "peers": {p.name: {"version": p.version(), "precision": p.precision, "details": p.details} for p in peers},
+        "peers": {p.name: {"distribution": p.distribution, "version": p.version(), "precision": p.precision,
+                           "details": p.details} for p in peers},
         "not run": missing,
         "limits": bounds.table() if bounds else no_bounds,
         "points": [],
@@ -93,7 +95,13 @@ def main():
     text = report.markdown(results)
     given.output.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
     print(text)
-    print(f"written to {given.output}.md and .json in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    try:
+        import plots
+
+        plots.draw(results, given.output)
+    except ImportError as error:
+        print(f"NO PLOTS: {error}", file=sys.stderr)
+    print(f"written to {given.output}.* in {time.perf_counter() - start:.0f} s", file=sys.stderr)
 
 
 def write(path, results):

@@ -1,10 +1,10 @@
 """Markdown tables from the results of benchmarks/compare.py."""
 
 TITLES = {"sequence": "sequences, µs a step", "step": "single steps, the state fed back, µs a step"}
-
-
-def point_name(record):
-    return f"{record['kind'].upper()}, batch {record['batch']}"
+WRAPPED = (
+    "Every answer was checked against float64 before it was timed. Ratios are medians of the ratios inside",
+    "interleaved rounds. Limit: the bare loops of the same rounds.",
+)
 
 
 def us(value):
@@ -78,12 +78,11 @@ def markdown(results):
     lines += [f"- {name}: {p['details']}; {p['precision']}; version {p['version']}"
               for name, p in results["peers"].items()]
     lines += [f"- **not run: {name}: {why}**" for name, why in results["not run"].items()]
-    lines += ["", "Every answer was checked against float64 before it was timed. Ratios are medians of the ratios "
-              "inside interleaved rounds. Limit: the bare loops of the same rounds.", ""]
-    for mode in TITLES:
+    lines += ["", *WRAPPED, ""]
+    for mode, title in TITLES.items():
         table = summary(results, mode)
         if table:
-            lines += [f"## Fastest peer: {TITLES[mode]}", "", *table]
+            lines += [f"## Fastest peer: {title}", "", *table]
     lines += ["## Every peer", ""]
     for key, records in groups(results["points"]):
         lines += all_peers(results, key, records)

@@ -22,7 +22,7 @@ RAW, INT8 = np.uint32(0), np.uint32(0x000D4B38)
 
 def net(kind, weights, int8, threads, states):
     """A net with blobs x -> y, or x h (c) -> y h1 (c1)."""
-    inputs, size = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
+    size = weights["weight_hh"].shape[1]
     names = (["h", "c"] if kind == "lstm" else ["h"]) if states else []
     blobs = ["x", *names], ["y", *(f"{n}1" for n in names)]
     param = ["7767517", f"{len(blobs[0]) + 1} {len(blobs[0]) + len(blobs[1])}"]

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from .base import quantise_rows
 
 GATES = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
+INT8_GATES = {"rnn": (0,), "lstm": (0, 1, 3, 2), "gru": (0, 1, 2)}  # all sigmoids of a step beside one another
 OPERATORS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
@@ -84,13 +85,11 @@ class Int8Graph:
     DynamicQuantizeLinear, MatMulInteger and a scaling, or ONNX Runtime's DynamicQuantizeMatMul.
     """
 
-    GATES = {"rnn": (0,), "lstm": (0, 1, 3, 2), "gru": (0, 1, 2)}
-
     def __init__(self, kind, weights, fused):
         self.kind, self.fused = kind, fused
         self.inputs, self.size = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
         self.constants, self.nodes = {}, []
-        b_ih, b_hh = (reordered(kind, weights[n], self.GATES) for n in ("bias_ih", "bias_hh"))
+        b_ih, b_hh = (reordered(kind, weights[n], INT8_GATES) for n in ("bias_ih", "bias_hh"))
         if kind == "gru":  # n's recurrent bias is multiplied by r, the others may be summed
             keep = np.arange(len(b_hh)) >= 2 * self.size
             self.biases = {"x": b_ih + np.where(keep, 0, b_hh).astype(np.float32),
@@ -98,7 +97,7 @@ class Int8Graph:
         else:
             self.biases = {"x": b_ih + b_hh, "h": None}
         for name, key in (("x", "weight_ih"), ("h", "weight_hh")):
-            codes, scale = quantise_rows(reordered(kind, weights[key], self.GATES))
+            codes, scale = quantise_rows(reordered(kind, weights[key], INT8_GATES))
             self.constants[f"{name}_codes"] = codes.T
             self.constants[f"{name}_scale"] = scale
             if self.biases[name] is not None:

@@ -13,6 +13,7 @@ from . import onnx_graphs
 from .base import Peer
 from .onnxruntime_ import state_names
 
+
 class Compiled:
     def __init__(self, model, precision, threads):
         core = openvino.Core()

@@ -1,5 +1,9 @@
 """This project: the quantised modules of engine qrnn, and the float ones."""
 
+import itertools
+
+import numpy as np
+
 import qrnn
 from qrnn import nn
 
@@ -13,11 +17,6 @@ class Float(Peer):
     name = "qrnn f32"
     distribution = "quantized-rnn"
     details = "qrnn.nn"
-
-    def __init__(self, threads=1):
-        super().__init__(threads)
-        if hasattr(qrnn, "set_num_threads"):
-            qrnn.set_num_threads(threads)
 
     def version(self):
         return qrnn.__version__
@@ -35,12 +34,23 @@ class Float(Peer):
         module.load_state_dict({key + suffix: w for key, w in weights.items()})
         return module
 
+    def started(self, run):
+        """run(n) on this adapter's number of threads, which is a setting of the process."""
+        if not hasattr(qrnn, "set_num_threads"):
+            return run
+
+        def with_threads(n):
+            qrnn.set_num_threads(self.threads)
+            return run(n)
+
+        return with_threads
+
     def sequence(self, kind, weights, xs):
-        return calls(self.module(kind, "sequence", weights), xs)
+        return self.started(calls(self.module(kind, "sequence", weights), xs))
 
     def step(self, kind, weights, xs):
-        return fed_back(self.module(kind, "step", weights), list(xs), None,
-                        (lambda s: s[0]) if kind == "lstm" else (lambda h: h))
+        return self.started(fed_back(self.module(kind, "step", weights), list(xs), None,
+                                     (lambda s: s[0]) if kind == "lstm" else (lambda h: h)))
 
 
 class Int8(Float):
@@ -53,4 +63,35 @@ class Int8(Float):
         return getattr(nn.quantized.dynamic, type(given).__name__).from_float(given, engine="qrnn")
 
 
-PEERS = (Int8, Float)
+class Int8Out(Int8):
+    name = "qrnn out="
+    details = "the same, the result written over the state: nothing is allocated"
+
+    def refuses(self, kind, mode, batch):
+        return super().refuses(kind, mode, batch) or ("" if mode == "step" else "no such way of calling it here")
+
+    def step(self, kind, weights, xs):
+        cell = self.module(kind, "step", weights)
+        h, c = (np.zeros((xs.shape[1], weights["weight_hh"].shape[1]), np.float32) for _ in range(2))
+        state = (h, c) if kind == "lstm" else h
+        inputs = itertools.cycle(list(xs))
+
+        def run(n):
+            for x in itertools.islice(inputs, n):
+                cell(x, state, out=state)
+            return h.copy()
+
+        return self.started(run)
+
+
+class Int8OneThread(Int8):
+    """Beside the run with more threads, to tell what they gain."""
+
+    name = "qrnn 1 thread"
+    details = "the same on one thread"
+
+    def __init__(self, threads=1):
+        super().__init__(1)
+
+
+PEERS = (Int8, Int8Out, Float, Int8OneThread)
