@@ -51,7 +51,7 @@ def arguments():
 
 
 def grid(given):
-    """(kind, mode, size, batch) of every point; sizes run up, so that a peer's pace is known before it is slow."""
+    """(kind, mode, size, batch) of every point; sizes run upwards, so a peer's pace is known in time."""
     for mode in given.modes:
         sizes, batches = SIZES[mode], BATCHES[mode]
         if given.threads > 1:

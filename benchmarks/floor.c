@@ -10,7 +10,8 @@ static PyArrayObject *checked(PyObject *value)
     if (!PyArray_CheckExact(value))
         return NULL;
     PyArrayObject *const array = (PyArrayObject *)value;
-    return PyArray_TYPE(array) == NPY_FLOAT32 && PyArray_NDIM(array) == 2 && PyArray_ISCARRAY_RO(array) ? array : NULL;
+    const int fits = PyArray_TYPE(array) == NPY_FLOAT32 && PyArray_NDIM(array) == 2;
+    return fits && PyArray_ISCARRAY_RO(array) ? array : NULL;
 }
 
 static PyObject *like_second(PyObject *const *arguments, Py_ssize_t count)
@@ -46,7 +47,9 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "floor_of_a_call", NULL, -1, functions, 0, 0, 0, 0};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "floor_of_a_call", NULL, -1, functions, NULL, NULL, NULL, NULL,
+};
 
 PyMODINIT_FUNC PyInit_floor_of_a_call(void)
 {

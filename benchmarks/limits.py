@@ -60,7 +60,7 @@ def level_of(size, caches):
 
 
 class Limits:
-    """The loops for one instruction set; every method returns nanoseconds that one measurement took."""
+    """The loops for one instruction set; what measures returns nanoseconds."""
 
     def __init__(self, isa, largest):
         self.isa, self.caches = isa, cache_sizes()
@@ -81,11 +81,12 @@ class Limits:
         self._way = {}
 
     def read(self, size, times):
-        """Nanoseconds that reading `size` bytes `times` times takes, plainly or with prefetch, as is faster."""
+        """Nanoseconds that reading `size` bytes `times` times takes, with prefetch where that is faster."""
         size = max(64, size // 64 * 64)
         if size not in self._way:
             tries = max(1, min(1000, (1 << 22) // size))
-            self._way[size] = min(self._read, key=lambda f: min(self._read_by(f, size, tries) for _ in range(5)))
+            took = {f: min(self._read_by(f, size, tries) for _ in range(5)) for f in self._read}
+            self._way[size] = min(took, key=took.get)
         return self._read_by(self._way[size], size, times)
 
     def _read_by(self, function, size, times):
@@ -101,15 +102,17 @@ class Limits:
 
     def table(self):
         """What the bare loops reach, in plain numbers: for the notes on the machine."""
-        sizes = [16 << 10, 256 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20]
+        sizes = [kib << 10 for kib in (16, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)]
         largest = self._buffer.size - 4160
         reads = {}
         for size in sizes:
             if size <= largest:
                 times = max(1, (1 << 22) // size)
                 self.read(size, times)
-                reads[f"{size >> 10} KiB"] = round(size * times / min(self.read(size, times) for _ in range(7)), 1)
-        return {"isa": self.isa, "caches": {name: size for name, size in self.caches},
-                "read GB/s": reads,
-                **{f"{kind} Gmac/s": round(4000 * self.block[kind] / min(self.multiply(kind, 4000) for _ in range(20)), 1)
-                   for kind in self._products}}
+                fastest = min(self.read(size, times) for _ in range(7))
+                reads[f"{size >> 10} KiB"] = round(size * times / fastest, 1)
+        found = {"isa": self.isa, "caches": dict(self.caches), "read GB/s": reads}
+        for kind, products in self.block.items():
+            fastest = min(self.multiply(kind, 4000) for _ in range(20))
+            found[f"{kind} Gmac/s"] = round(4000 * products / fastest, 1)
+        return found

@@ -17,11 +17,13 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 COLOURS = {"quantized-rnn": "#c1121f", "numpy": "#7a7a7a", "torch": "#e8871e", "onnxruntime": "#1f77b4",
            "ai-edge-litert": "#2a9d3a", "openvino": "#7b4fb5", "ncnn": "#8c564b"}
+OURS = "quantized-rnn"  # drawn last, above the others
 LIBRARIES = {"quantized-rnn": "qrnn", "numpy": "NumPy", "torch": "PyTorch", "onnxruntime": "ONNX Runtime",
              "ai-edge-litert": "LiteRT", "openvino": "OpenVINO", "ncnn": "ncnn"}
 DASHES = {"int8": "-", "bfloat16": "-.", "float32": ":"}
 KINDS = ("rnn", "lstm", "gru")
-TITLES = {"sequence": "Sequences of 50 to 100 steps in one call: µs a step", "step": "Single steps from Python: µs"}
+TITLES = {"sequence": "Sequences of 50 to 100 steps in one call: µs a step",
+          "step": "Single steps from Python: µs"}
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "qrnn", "font.size": 9, "axes.spines.top": False,
          "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.6,
          "legend.frameon": False}
@@ -59,25 +61,27 @@ def times(results, mode, path):
     for row, batch in zip(grid, batches, strict=True):
         for axes, kind in zip(row, kinds, strict=True):
             found, limit = lines_of(results, kind, mode, batch)
-            for (library, precision), at in sorted(found.items(), key=lambda item: item[0][0] == "quantized-rnn"):
-                ours = library == "quantized-rnn"
+            for (library, precision), at in sorted(found.items(), key=lambda item: item[0][0] == OURS):
+                ours = library == OURS
                 handles[library, precision], = axes.plot(
                     list(at), list(at.values()), DASHES[precision], color=COLOURS[library],
                     linewidth=2.4 if ours and precision == "int8" else 1.3, marker="o" if ours else None,
                     markersize=3)
             if limit:
-                handles["limit", ""], = axes.plot(list(limit), list(limit.values()), color="black", linewidth=0.8)
+                line, = axes.plot(list(limit), list(limit.values()), color="black", linewidth=0.8)
+                handles["limit", ""] = line
             axes.set_yscale("log")
             axes.set_title(f"{kind.upper()}, batch {batch}", fontsize=9)
             size_axis(axes, sorted({size for at in found.values() for size in at}))
         row[0].set_ylabel("µs a step")
     for axes in grid[-1]:
         axes.set_xlabel("I = H")
-    names = {key: "limit of the machine" if key[0] == "limit" else f"{LIBRARIES[key[0]]} {key[1]}" for key in handles}
-    order = sorted(handles, key=lambda key: (key[0] != "quantized-rnn", key[0] == "limit", names[key]))
+    names = {key: f"{LIBRARIES.get(key[0], 'limit of the machine')} {key[1]}".strip() for key in handles}
+    order = sorted(handles, key=lambda key: (key[0] != OURS, key[0] == "limit", names[key]))
     figure.legend([handles[key] for key in order], [names[key] for key in order], loc="outside lower center",
                   ncols=5, fontsize=8)
-    figure.suptitle(f"{TITLES[mode]}, {threads_of(results)}; medians, the fastest variant of each library", fontsize=10)
+    what = f"{TITLES[mode]}, {threads_of(results)}; medians, the fastest variant of a library"
+    figure.suptitle(what, fontsize=10)
     save(figure, path)
 
 

@@ -72,7 +72,7 @@ def check(name, precision, got, exact):
 
 
 class Work:
-    """What all peers compute at a point: the same weights and inputs, and the float64 answer for some rows."""
+    """What all peers compute at a point: the same weights and inputs; the float64 answer for some rows."""
 
     def __init__(self, kind, mode, size, batch):
         rng = np.random.default_rng(zlib.crc32(repr((kind, mode, size, batch)).encode()))
@@ -219,18 +219,20 @@ def limits_reached(contest, bound, peers, runs):
     for peer in peers:
         if peer.name in runs and peer.name in OURS:
             precision = "int8" if peer.precision == "int8" else "float32"
-            rounds = [{n: contest.times[n][i] for n in bound.blocks} for i in range(len(contest.times[peer.name]))]
-            limit = [bound.of(times, precision) for times in rounds]
+            limit = [bound.of({n: contest.times[n][i] for n in bound.blocks}, precision)
+                     for i in range(len(contest.times[peer.name]))]
             share = [least / t for (least, _), t in zip(limit, contest.times[peer.name], strict=True)]
-            found[peer.name] = [float(f"{statistics.median(least for least, _ in limit) / 1e3:.4g}"),
-                                round(statistics.median(share), 3), statistics.mode(w for _, w in limit)]
+            least = statistics.median(least for least, _ in limit) / 1e3
+            found[peer.name] = [float(f"{least:.4g}"), round(statistics.median(share), 3),
+                                statistics.mode(what for _, what in limit)]
     return found
 
 
 def behind_at(point, before):
     """{name: how many times the fastest peer's time} at the next smaller size."""
     kind, mode, size, batch = point
-    same = [r for r in before if (r["kind"], r["mode"], r["batch"]) == (kind, mode, batch) and r["size"] < size]
+    same = [r for r in before
+            if (r["kind"], r["mode"], r["batch"]) == (kind, mode, batch) and r["size"] < size]
     return dict(same[-1].get("ratio", {})) if same else {}
 
 

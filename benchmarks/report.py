@@ -72,7 +72,8 @@ def all_peers(results, key, records):
 
 def markdown(results):
     threads = results["threads"]
-    lines = [f"# RNN, LSTM and GRU against the peers, {'one thread' if threads == 1 else f'{threads} threads'}", ""]
+    number = "one thread" if threads == 1 else f"{threads} threads"
+    lines = [f"# RNN, LSTM and GRU against the peers, {number}", ""]
     lines += [f"- {name}: {value}" for name, value in results["machine"].items()]
     lines += [f"- limits: {results['limits']}"]
     lines += [f"- {name}: {p['details']}; {p['precision']}; version {p['version']}"

@@ -16,7 +16,7 @@ def quantise_rows(weight, levels=127):
 class Peer:
     """One library in one way of using it.
 
-    `sequence` and `step` return `run(n)`, which does the work n times and returns what came last, as an array:
+    `sequence` and `step` return `run(n)`, which does the work n times and returns what came last, an array:
     a sequence call starts from zeros and gives h of all steps, [T, B, H]; a step takes the next x of xs
     (round and round, also from one run to the next) and the state that the step before gave, from zeros at
     first, and gives h, [B, H]. The loop belongs to the adapter, so that each peer is called in its own

@@ -106,7 +106,8 @@ class LiteRT(Peer):
         made = Interpreter(model_content=build(weights, steps, batch, self.int8, self.asymmetric),
                            num_threads=self.threads)
         made.allocate_tensors()
-        return made, *(made.tensor(d[0]["index"]) for d in (made.get_input_details(), made.get_output_details()))
+        x, y = made.get_input_details()[0]["index"], made.get_output_details()[0]["index"]
+        return made, made.tensor(x), made.tensor(y)
 
     def sequence(self, kind, weights, xs):
         made, x, y = self.interpreter(kind, weights, *xs.shape[:2])

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from .base import quantise_rows
 
 GATES = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
-INT8_GATES = {"rnn": (0,), "lstm": (0, 1, 3, 2), "gru": (0, 1, 2)}  # all sigmoids of a step beside one another
+INT8_GATES = {"rnn": (0,), "lstm": (0, 1, 3, 2), "gru": (0, 1, 2)}  # all sigmoids side by side
 OPERATORS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
@@ -39,7 +39,8 @@ def float_layer(kind, weights, steps, batch, states):
     w, r, b_w, b_r = (reordered(kind, weights[n])[None]
                       for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
     constants = {"W": w, "R": r, "B": np.concatenate([b_w, b_r], axis=1)}
-    return _layer(kind, OPERATORS[kind], ["x", "W", "R", "B"], constants, (steps, batch, inputs, size), states)
+    shape = (steps, batch, inputs, size)
+    return _layer(kind, OPERATORS[kind], ["x", "W", "R", "B"], constants, shape, states)
 
 
 def int8_lstm(weights, steps, batch, states):
@@ -74,7 +75,8 @@ def _layer(kind, operator, arguments, constants, shape, states):
     options = {"hidden_size": size}
     if kind == "gru":
         options["linear_before_reset"] = 1
-    node = helper.make_node(operator, arguments, results, domain="com.microsoft" if quantised else "", **options)
+    domain = "com.microsoft" if quantised else ""
+    node = helper.make_node(operator, arguments, results, domain=domain, **options)
     return model([node], given, made, constants)
 
 
@@ -102,13 +104,12 @@ class Int8Graph:
             self.constants[f"{name}_scale"] = scale
             if self.biases[name] is not None:
                 self.constants[f"{name}_bias"] = self.biases[name]
-        self.constants["three" if kind == "lstm" else "two"] = np.array(
-            {"rnn": [], "lstm": [3 * self.size, self.size], "gru": [2 * self.size, self.size]}[kind], np.int64)
-        self.constants["parts"] = np.array([self.size] * (3 if kind == "lstm" else 2), np.int64)
+        sigmoids = 3 if kind == "lstm" else 2
+        self.constants["halves"] = np.array([sigmoids * self.size, self.size], np.int64)
+        self.constants["parts"] = np.array([self.size] * sigmoids, np.int64)
 
     def node(self, operator, inputs, outputs, **options):
-        domain = "com.microsoft" if operator == "DynamicQuantizeMatMul" else ""
-        self.nodes.append(helper.make_node(operator, inputs.split(), outputs.split(), domain=domain, **options))
+        self.nodes.append(helper.make_node(operator, inputs.split(), outputs.split(), **options))
 
     def product(self, name, given, result):
         """result = given @ W.T (+ bias), quantised on the way."""
@@ -136,7 +137,7 @@ class Int8Graph:
             self.node("Tanh", "pre", "h1")
         elif self.kind == "lstm":
             self.node("Add", "y yh", "pre")
-            self.node("Split", "pre three", "pre_ifo pre_g", axis=-1)
+            self.node("Split", "pre halves", "pre_ifo pre_g", axis=-1)
             self.node("Sigmoid", "pre_ifo", "ifo")
             self.node("Split", "ifo parts", "i f o", axis=-1)
             self.node("Tanh", "pre_g", "g")
@@ -146,8 +147,8 @@ class Int8Graph:
             self.node("Tanh", "c1", "tanh_c")
             self.node("Mul", "o tanh_c", "h1")
         else:
-            self.node("Split", "y two", "y_rz y_n", axis=-1)
-            self.node("Split", "yh two", "yh_rz yh_n", axis=-1)
+            self.node("Split", "y halves", "y_rz y_n", axis=-1)
+            self.node("Split", "yh halves", "yh_rz yh_n", axis=-1)
             self.node("Add", "y_rz yh_rz", "pre_rz")
             self.node("Sigmoid", "pre_rz", "rz")
             self.node("Split", "rz parts", "r z", axis=-1)

@@ -40,7 +40,8 @@ class OpenVINOFloat(Peer):
     details = "the ONNX operators RNN, LSTM, GRU, INFERENCE_PRECISION_HINT f32"
 
     def compiled(self, kind, weights, steps, batch, states):
-        return Compiled(onnx_graphs.float_layer(kind, weights, steps, batch, states), self.precision, self.threads)
+        model = onnx_graphs.float_layer(kind, weights, steps, batch, states)
+        return Compiled(model, self.precision, self.threads)
 
     def sequence(self, kind, weights, xs):
         steps, batch, _ = xs.shape

@@ -68,7 +68,7 @@ class Int8Out(Int8):
     details = "the same, the result written over the state: nothing is allocated"
 
     def refuses(self, kind, mode, batch):
-        return super().refuses(kind, mode, batch) or ("" if mode == "step" else "no such way of calling it here")
+        return super().refuses(kind, mode, batch) or ("" if mode == "step" else "no sequences in place")
 
     def step(self, kind, weights, xs):
         cell = self.module(kind, "step", weights)
