@@ -85,8 +85,8 @@ class Limits:
         size = max(64, size // 64 * 64)
         if size not in self._way:
             tries = max(1, min(1000, (1 << 22) // size))
-            took = {f: min(self._read_by(f, size, tries) for _ in range(5)) for f in self._read}
-            self._way[size] = min(took, key=took.get)
+            took = [min(self._read_by(f, size, tries) for _ in range(5)) for f in self._read]
+            self._way[size] = self._read[took.index(min(took))]
         return self._read_by(self._way[size], size, times)
 
     def _read_by(self, function, size, times):

@@ -72,7 +72,7 @@ def times(results, mode, path):
                 handles["limit", ""] = line
             axes.set_yscale("log")
             axes.set_title(f"{kind.upper()}, batch {batch}", fontsize=9)
-            size_axis(axes, sorted({size for at in found.values() for size in at}))
+            size_axis(axes, sorted({r["size"] for r in results["points"] if r["mode"] == mode}))
         row[0].set_ylabel("µs a step")
     for axes in grid[-1]:
         axes.set_xlabel("I = H")

@@ -20,7 +20,7 @@ FEWER = 50  # where a step has more than LARGE products
 LARGE = 1 << 25
 HEAVY = 5e9  # products of a whole call above which only peers run that were not far behind at a smaller size
 BEHIND = 3.0  # times the fastest: far behind
-DROPPED = {1: 12.0, 3: 5.0}  # after so many rounds: this many times the fastest peer is settled
+DROPPED = {2: 10.0, 3: 5.0}  # after so many rounds: this many times the fastest peer is settled
 INPUTS = 8  # different inputs of single steps
 
 
@@ -130,6 +130,14 @@ def timed(run, overhead):
     return block
 
 
+def repeated(function, *arguments):
+    def run(n):
+        for _ in itertools.repeat(None, n):
+            function(*arguments)
+
+    return run
+
+
 class Bound:
     """The bare loops at a point, as blocks of a race, and the limit that they put on a step.
 
@@ -145,13 +153,8 @@ class Bound:
         matrices = 1 if work.mode == "sequence" else 2
         self.bytes = {"int8": matrices * work.products, "float32": 4 * matrices * work.products}
 
-        def call(n):
-            start = time.perf_counter_ns()
-            for _ in itertools.repeat(None, n):
-                empty(h, h)
-            return time.perf_counter_ns() - start - n * overhead
-
-        self.blocks = {"limit: call": call}
+        self.blocks = {"limit: call": timed(repeated(empty, h, h), overhead),
+                       "np.add": timed(repeated(np.add, h, h), overhead)}
         for kind, size in self.bytes.items():
             self.blocks[f"limit: read {kind}"] = lambda n, size=size: loops.read(size, n)
             self.blocks[f"limit: product {kind}"] = lambda n, kind=kind: loops.multiply(kind, n)
@@ -208,7 +211,11 @@ def measure(point, peers, loops, given, before):
     record["fastest"] = fastest
     if fastest:
         record["ratio"] = {n: float(f"{contest.ratio(n, fastest):.4g}") for n in runs}
+    if "qrnn 1 thread" in runs:
+        record["gain"] = round(contest.ratio("qrnn 1 thread", "qrnn"), 3)
     if bound:
+        record["calls"] = {name: round(contest.microseconds(block)[1], 4)
+                           for name, block in (("empty", "limit: call"), ("np.add", "np.add"))}
         record["limit"] = limits_reached(contest, bound, peers, runs)
     return record
 

@@ -26,11 +26,15 @@ def rows(head, lines):
 
 def summary(results, mode):
     """A row a point: our median, the fastest peer's, the ratio of the two, and the share of the limit."""
-    ours = [n for n in ("qrnn", "qrnn out=", "qrnn f32", "qrnn 1 thread") if n in results["peers"]]
+    ours = [n for n in ("qrnn", "qrnn out=", "qrnn f32") if n in results["peers"]]
+    ours = [n for n in ours if any(n in r["us"] for r in results["points"] if r["mode"] == mode)]
     head = ["kind", "batch", "I = H", "fastest peer", "its µs"]
     for name in ours:
         head += [f"{name} µs", "peer ÷ it"]
-    head += ["limit µs", "share of limit", "bound by"]
+    if results["threads"] > 1:
+        head += ["1 thread ÷ qrnn"]
+    else:
+        head += ["limit µs", "share of limit", "bound by", "empty call µs", "np.add µs"][:5 if mode == "step" else 3]
     lines = []
     for record in results["points"]:
         if record["mode"] != mode:
@@ -44,8 +48,13 @@ def summary(results, mode):
                 line += [us(record["us"][name][1]), f"{1 / ratio:.2f}" if ratio else ""]
             else:
                 line += ["", ""]
-        limit = record.get("limit", {}).get("qrnn")
-        line += [us(limit[0]), f"{limit[1]:.0%}", limit[2]] if limit else ["", "", ""]
+        if results["threads"] > 1:
+            line += [f"{record['gain']:.2f}" if "gain" in record else ""]
+        else:
+            limit = record.get("limit", {}).get("qrnn")
+            line += [us(limit[0]), f"{limit[1]:.0%}", limit[2]] if limit else ["", "", ""]
+            if mode == "step":
+                line += [us(record["calls"][name]) if "calls" in record else "" for name in ("empty", "np.add")]
         lines.append(line)
     return rows(head, lines) if lines else []
 
