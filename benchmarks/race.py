@@ -18,8 +18,8 @@ OURS = ("qrnn", "qrnn out=", "qrnn f32", "qrnn 1 thread")
 STEPS = 100  # of a sequence
 FEWER = 50  # where a step has more than LARGE products
 LARGE = 1 << 25
-HEAVY = 5e9  # products of a whole call above which only peers run that were not far behind at a smaller size
-BEHIND = 3.0  # times the fastest: far behind
+BEHIND = {2e9: 3.0, 1e11: 1.5}  # products of a call above which who was so many times slower does not run
+LONG = 20e-3  # seconds: a call that a block need not repeat
 DROPPED = {2: 10.0, 3: 5.0}  # after so many rounds: this many times the fastest peer is settled
 INPUTS = 8  # different inputs of single steps
 
@@ -92,22 +92,29 @@ class Work:
             return np.array(run(1)[:, self.rows]), self.exact
         return np.array(run(self.steps)[self.rows]), self.exact[-1]
 
-    def heavy(self):
-        return self.mode == "sequence" and 2.0 * self.products * self.batch * self.steps > HEAVY
+    def hopeless(self, times):
+        """Whether a peer that was so many times slower than the fastest would only cost minutes here."""
+        work = 2 * self.products * self.batch * self.steps
+        return self.mode == "sequence" and any(work > limit and times > most for limit, most in BEHIND.items())
 
     def build(self, peers, behind):
-        """{name: run} of checked peers, {name: error}, and {name: why} of the others."""
+        """{name: run} of checked peers, {name: error}, {name: why} of the others; self.long: of long calls."""
         runs, errors, absent = {}, {}, {}
+        self.long = set()
         for peer in peers:
             why = peer.refuses(self.kind, self.mode, self.batch)
-            if not why and self.heavy() and behind.get(peer.name, 0) > BEHIND and peer.name not in OURS:
+            if not why and peer.name not in OURS and self.hopeless(behind.get(peer.name, 0)):
                 why = f"{behind[peer.name]:.1f} times the fastest at half the size"
             if why:
                 absent[peer.name] = why
                 continue
             try:
                 run = getattr(peer, self.mode)(self.kind, self.weights, self.xs)
-                errors[peer.name] = check(peer.name, peer.precision, *self.answer(run))
+                start = time.perf_counter()
+                answer = self.answer(run)
+                if self.mode == "sequence" and time.perf_counter() - start > LONG:
+                    self.long.add(peer.name)
+                errors[peer.name] = check(peer.name, peer.precision, *answer)
             except Exception as error:  # a peer may fail in any way; the run goes on without it and says so
                 if peer.name in OURS:
                     raise
@@ -189,6 +196,7 @@ def measure(point, peers, loops, given, before):
         blocks |= bound.blocks
     least = dict.fromkeys(runs, 1 if each > 1 else 8)
     contest = timing.Race(blocks, net=False, least=least, each=dict.fromkeys(runs, each))
+    contest.calls = dict.fromkeys(work.long, 1)
     order = random.Random(0)
     outside = [name for name in runs if name not in OURS]
 
@@ -199,7 +207,7 @@ def measure(point, peers, loops, given, before):
 
     contest.run(given.rounds, order, given.seconds, drop=settled)
     for peer in peers:  # still right after all that
-        if peer.name in runs and peer.name not in contest.dropped and work.mode == "sequence":
+        if peer.name in runs and peer.name not in work.long | contest.dropped and work.mode == "sequence":
             check(peer.name, peer.precision, *work.answer(runs[peer.name]))
     kind, mode, size, batch = point
     record = {"kind": kind, "mode": mode, "size": size, "batch": batch, "steps": work.steps,
