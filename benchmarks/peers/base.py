@@ -13,6 +13,16 @@ def quantise_rows(weight, levels=127):
     return np.rint(weight / scale[:, None]).astype(np.int8), scale.astype(np.float32)
 
 
+def reordered(kind, array, gates):
+    """The rows of a PyTorch array with its gates in another order; `gates` has one for each kind."""
+    parts = np.split(array, len(gates[kind]))
+    return np.concatenate([parts[g] for g in gates[kind]])
+
+
+def state_names(kind):
+    return ("h", "c") if kind == "lstm" else ("h",)
+
+
 class Peer:
     """One library in one way of using it.
 

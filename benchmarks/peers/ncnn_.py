@@ -12,8 +12,7 @@ from pathlib import Path
 import ncnn
 import numpy as np
 
-from .base import Peer, quantise_rows
-from .onnx_graphs import reordered
+from .base import Peer, quantise_rows, reordered, state_names
 
 ORDER = {"rnn": (0,), "lstm": (0, 1, 3, 2), "gru": (0, 1, 2)}
 LAYERS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
@@ -23,7 +22,7 @@ RAW, INT8 = np.uint32(0), np.uint32(0x000D4B38)
 def net(kind, weights, int8, threads, states):
     """A net with blobs x -> y, or x h (c) -> y h1 (c1)."""
     size = weights["weight_hh"].shape[1]
-    names = (["h", "c"] if kind == "lstm" else ["h"]) if states else []
+    names = state_names(kind) if states else ()
     blobs = ["x", *names], ["y", *(f"{n}1" for n in names)]
     param = ["7767517", f"{len(blobs[0]) + 1} {len(blobs[0]) + len(blobs[1])}"]
     param += [f"Input {name} 0 1 {name}" for name in blobs[0]]

@@ -6,17 +6,11 @@ Gates: PyTorch has i f g o and r z n, ONNX i o f c and z r h. Every model has ba
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from .base import quantise_rows
+from .base import quantise_rows, reordered, state_names
 
 GATES = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
 INT8_GATES = {"rnn": (0,), "lstm": (0, 1, 3, 2), "gru": (0, 1, 2)}  # all sigmoids side by side
 OPERATORS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
-
-
-def reordered(kind, array, gates=GATES):
-    """The rows of a PyTorch array with its gates in another order."""
-    parts = np.split(array, len(gates[kind]))
-    return np.concatenate([parts[g] for g in gates[kind]])
 
 
 def value(name, shape):
@@ -36,7 +30,7 @@ def model(nodes, inputs, outputs, constants):
 def float_layer(kind, weights, steps, batch, states):
     """The operator RNN, LSTM or GRU. x -> y, or, with `states`, x, h (, c) -> h1 (, c1)."""
     inputs, size = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
-    w, r, b_w, b_r = (reordered(kind, weights[n])[None]
+    w, r, b_w, b_r = (reordered(kind, weights[n], GATES)[None]
                       for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
     constants = {"W": w, "R": r, "B": np.concatenate([b_w, b_r], axis=1)}
     shape = (steps, batch, inputs, size)
@@ -46,10 +40,10 @@ def float_layer(kind, weights, steps, batch, states):
 def int8_lstm(weights, steps, batch, states):
     """DynamicQuantizeLSTM of ONNX Runtime; one scale an output of each matrix."""
     inputs, size = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
-    b = np.concatenate([reordered("lstm", weights[n]) for n in ("bias_ih", "bias_hh")])[None]
+    b = np.concatenate([reordered("lstm", weights[n], GATES) for n in ("bias_ih", "bias_hh")])[None]
     constants = {"B": b}
     for name, key in (("W", "weight_ih"), ("R", "weight_hh")):
-        codes, scale = quantise_rows(reordered("lstm", weights[key]))
+        codes, scale = quantise_rows(reordered("lstm", weights[key], GATES))
         constants |= {name: codes.T[None], f"{name}_scale": scale[None],
                       f"{name}_zero": np.zeros((1, len(scale)), np.int8)}
     return _layer("lstm", "DynamicQuantizeLSTM", ["x", "W", "R", "B"], constants,
@@ -161,8 +155,8 @@ class Int8Graph:
 
     def states(self, batch):
         shape = (batch, self.size)
-        names = ("h", "c") if self.kind == "lstm" else ("h",)
-        return {n: shape for n in names}, {f"{n}1": shape for n in names}
+        names = state_names(self.kind)
+        return dict.fromkeys(names, shape), {f"{n}1": shape for n in names}
 
     def one_step(self, batch):
         """x, h (, c) -> h1 (, c1), all [batch, size]."""

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from . import onnx_graphs
-from .base import Peer
+from .base import Peer, state_names
 
 
 class Session:
@@ -61,10 +61,6 @@ class Session:
             return sets[done % 2]["h"].reshape(shape[-2:]).copy() if keep else None
 
         return run
-
-
-def state_names(kind):
-    return ("h", "c") if kind == "lstm" else ("h",)
 
 
 class ORTFloat(Peer):

@@ -10,8 +10,7 @@ import numpy as np
 import openvino
 
 from . import onnx_graphs
-from .base import Peer
-from .onnxruntime_ import state_names
+from .base import Peer, state_names
 
 
 class Compiled:
