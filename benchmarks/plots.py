@@ -98,7 +98,7 @@ def shares(results, path):
     columns = min(3, len(panels))
     count = -(-len(panels) // columns)
     figure, grid = plt.subplots(count, columns, squeeze=False, sharey=True, layout="constrained",
-                                figsize=(3.4 * columns, 2.6 * count + 0.5))
+                                figsize=(max(6.8, 3.4 * columns), 2.6 * count + 0.5))
     colours = matplotlib.colormaps["viridis"]
     batches = sorted({r["batch"] for r in points})
     for axes, (mode, kind) in zip(grid.flat, panels, strict=False):
