@@ -15,6 +15,7 @@ import timing
 
 ADAPTERS = ("qrnn_", "numpy_", "torch_", "onnxruntime_", "litert_", "openvino_", "ncnn_")
 OURS = ("qrnn", "qrnn out=", "qrnn f32", "qrnn 1 thread")
+ALWAYS = ("qrnn", "qrnn 1 thread")
 STEPS = 100  # of a sequence
 FEWER = 50  # where a step has more than LARGE products
 LARGE = 1 << 25
@@ -103,7 +104,7 @@ class Work:
         self.long = set()
         for peer in peers:
             why = peer.refuses(self.kind, self.mode, self.batch)
-            if not why and peer.name not in OURS and self.hopeless(behind.get(peer.name, 0)):
+            if not why and peer.name not in ALWAYS and self.hopeless(behind.get(peer.name, 0)):
                 why = f"{behind[peer.name]:.1f} times the fastest at half the size"
             if why:
                 absent[peer.name] = why
