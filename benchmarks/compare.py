@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 SIZES = {"sequence": (16, 32, 64, 128, 256, 512, 1024, 2048), "step": (16, 32, 64, 128, 256, 512, 1024)}
 BATCHES = {"sequence": (1, 2, 4, 8, 32, 128), "step": (1, 32)}
 QUICK_SIZES, QUICK_BATCHES = (16, 128, 1024), (1, 32)
-THREADED_SIZES, THREADED_BATCHES = (256, 512, 1024, 2048), (1, 32)
+THREADED_SIZES, THREADED_BATCHES, THREADED_QUICK = (256, 512, 1024, 2048), (1, 32), (256, 1024)
 
 
 def numbers(text):
@@ -57,7 +57,7 @@ def grid(given):
         if given.threads > 1:
             sizes, batches = THREADED_SIZES, THREADED_BATCHES
         if given.quick:
-            sizes, batches = QUICK_SIZES, QUICK_BATCHES
+            sizes, batches = QUICK_SIZES if given.threads == 1 else THREADED_QUICK, QUICK_BATCHES
         for kind in given.kinds:
             for batch in given.batches or batches:
                 for size in given.sizes or sizes:
