@@ -52,6 +52,7 @@ def describe(with_torch):
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "instruction sets": ", ".join(qrnn.isas()),
+        "instruction set run": qrnn.RNNCell(1, 1).isa,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "qrnn": qrnn.__version__,
