@@ -88,6 +88,16 @@ def assert_same_bits(got, want, what=""):
         )
 
 
+def leaves(result):
+    """The arrays of a result in order."""
+    return [leaf for part in result for leaf in leaves(part)] if isinstance(result, tuple) else [result]
+
+
+def assert_same_results(got, want, what=""):
+    for g, w in zip(leaves(got), leaves(want), strict=True):
+        assert_same_bits(g, w, what)
+
+
 def ulps(a, b):
     """Distance of float32 values in units of the last place: steps from one float to the other."""
     lines = []
