@@ -1,21 +1,25 @@
 """Prepared modules: float modules that know what they will become.
 
 ``prepare`` puts one in the place of each module that is to be quantised. It computes in float32
-and its weights may be changed; ``convert`` quantises it. Statistics of inputs, for rounding by
-data, belong here: a prepared class that defines ``forward`` has it called.
+and its weights may be changed; ``convert`` quantises it, by the statistics of the inputs that it was
+called with, where there were any.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _config, _quantise
+from .. import _config, _core, _quantise
 from ..nn.modules.layer import FloatLayer, Matrix
 from ..nn.modules.linear import Linear
 from ..nn.modules.rnn import RNNCell
 from ..nn.quantized.dynamic.modules.base import QuantisedLayer
+from .calibrating import Calibrating
+from .observing import observed_call
+from .statistics import Statistics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,15 +39,23 @@ class Preparation:
     original : list of Matrix or None
         The codes and scales that a quantised module had, to be given back for weights that
         did not change.
+
+    Attributes
+    ----------
+    statistics : Statistics
+        Of what the products multiplied so far.
     """
 
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
         self.engine = engine
         self.isa = isa
         self.original = original
+        self.statistics = Statistics(engine)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Preparation:
-        return Preparation(self.engine, self.isa, self.original)
+        new = Preparation(self.engine, self.isa, self.original)
+        new.statistics = deepcopy(self.statistics, memo)
+        return new
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "isa": None}  # pickles may travel to another CPU
@@ -55,13 +67,16 @@ class Preparation:
         if engine is not None and _config.check_engine(engine) != self.engine:
             raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
         matrices = []
+        calibrating = Calibrating(mod, self.statistics)
         for index, (name, _, matrix) in enumerate(mod._named_matrices()):
-            codes, scale = self._kept(index, matrix.weight) or _quantise.quantise_weight(
-                matrix.weight, name, self.engine, qconfig
-            )
-            matrices.append(Matrix(codes, scale, matrix.bias))
+            kept = self._kept(index, matrix.weight)
+            codes, scale = kept or _quantise.quantise_weight(matrix.weight, name, self.engine, qconfig)
+            quantised = Matrix(codes, scale, matrix.bias)
+            matrices.append(quantised if kept else calibrating.rounded(index, name, matrix, quantised))
         new = cls.__new__(cls)
         new._adopt(mod)
+        if calibrating.report:
+            new._calibration = tuple(calibrating.report)  # type: ignore[attr-defined]
         new._pack_matrices(mod.kind, self.engine, _config.resolve_isa(isa or self.isa), matrices)
         return new
 
@@ -80,6 +95,13 @@ class PreparedLayer(FloatLayer):
 
     _prepared: Preparation
     qconfig: Any
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The call of the float module; what its products multiply is observed."""
+        statistics = self._prepared.statistics
+        if not statistics.enabled:
+            return _core.Module.__call__(self, *args, **kwargs)
+        return observed_call(self, statistics, args, kwargs)
 
     @classmethod
     def _of(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
