@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["products", "observed_call"]
+__all__ = ["observe", "observed_call", "products"]
 
 
 def products(kind: str, matrix: int, rows: int) -> list[slice]:
@@ -44,9 +44,28 @@ def observed_call(
     """
     given = dict(zip(("input", "hx"), args, strict=False), **kwargs)
     if given.get("out") is not None:  # which may be the state itself, or lie over the input
-        given = {name: _kept(value) for name, value in given.items() if name in ("input", "hx")}
+        given.update({name: _kept(given[name]) for name in ("input", "hx") if name in given})
     result = _core.Module.__call__(module, *args, **kwargs)
-    x, hx = _arrays.to_float32(given["input"], "input"), given.get("hx")
+    observe(module, statistics, given["input"], given.get("hx"), given.get("lengths"), result)
+    return result
+
+
+def observe(
+    module: FloatLayer, statistics: Statistics, input: Any, hx: Any, lengths: Any, result: Any
+) -> None:
+    """Record in `statistics` what the products of a call multiplied.
+
+    Parameters
+    ----------
+    module : FloatLayer
+        With the weights that gave `result`.
+    statistics : Statistics
+    input, hx, lengths : array_like
+        The arguments of the call; an `hx` or `lengths` of None is what it is there.
+    result : array or tuple
+        What it returned.
+    """
+    x = _arrays.to_float32(input, "input")
     states = [] if hx is None else list(hx) if module.kind == "lstm" else [hx]
     states = [_arrays.to_float32(state, "hx") for state in states]
     if module.kind == "linear":
@@ -54,8 +73,7 @@ def observed_call(
     elif getattr(module, "sequence", None) is None:
         _cell(module, statistics, x, states)
     else:
-        _sequence(module, statistics, x, states, given.get("lengths"), result)
-    return result
+        _sequence(module, statistics, x, states, lengths, result[0])
 
 
 def _kept(value: Any) -> Any:
@@ -91,14 +109,14 @@ def _cell(module: FloatLayer, statistics: Statistics, x: Array, states: list[Arr
 
 
 def _sequence(
-    module: FloatLayer, statistics: Statistics, x: Array, states: list[Array], lengths: Any, result: Any
+    module: FloatLayer, statistics: Statistics, x: Array, states: list[Array], lengths: Any, output: Any
 ) -> None:
     layers, directions, batch_first = module.sequence
     if x.ndim == 2:  # unbatched
         x, states = x[:, None], [state[:, None] for state in states]
-        output = np.asarray(result[0])[:, None]
+        output = np.asarray(output)[:, None]
     else:
-        output = np.asarray(result[0])
+        output = np.asarray(output)
         if batch_first:
             x, output = x.swapaxes(0, 1), output.swapaxes(0, 1)
     steps, batch, _ = x.shape

@@ -7,7 +7,7 @@ called with, where there were any.
 
 from __future__ import annotations
 
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,6 +120,12 @@ class PreparedLayer(FloatLayer):
             new._share(mod)
             new._prepared = Preparation(_config.resolve_engine(engine), isa, None)
         new.qconfig = qconfig
+        return new
+
+    def _unobserved(self) -> PreparedLayer:
+        """This module without the statistics of its inputs."""
+        new = copy(self)
+        new._prepared = Preparation(self._prepared.engine, self._prepared.isa, self._prepared.original)
         return new
 
     def extra_repr(self) -> str:

@@ -1,13 +1,14 @@
 """Rounding of weights by data: the codes and scales whose products err least on the inputs seen.
 
 For a row w of a matrix, its codes q and scale s, the error ``e = w - s q`` makes the product ``w v``
-wrong by ``e v``. Over inputs v of mean m and covariance C, a corrected bias ``b + e m`` leaves ::
+wrong by ``e v``. Over inputs v of second moment S and mean m, a bias raised by ``k e m`` leaves ::
 
-    E (e v - e m)^2 = e C e^T
+    E (e v - k e m)^2 = e (S - k (2 - k) m m^T) e^T
 
-Without a bias the mean stays in: C is E v v^T then. The measure of this file is ``e A e^T`` with ::
+with k = 0 where there is no bias. The measure of this file is ``e A e^T`` with ::
 
-    A = C + d I,   d = (DAMPING + columns / samples) * mean diag C + FLOOR * mean diag E v v^T
+    C = S - k (2 - k) m m^T
+    A = C + d I,   d = (DAMPING + columns / samples) * mean diag C + FLOOR * mean diag S
 
 where d stands for what so few samples cannot show. docs/calibration.md derives and measures all of it.
 """
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Codes", "Inputs", "Rounded", "damped", "rounded"]
+__all__ = ["Codes", "Inputs", "Rounded", "damped", "rounded", "trust"]
 
 DAMPING = 0.01
 FLOOR = 1e-6
@@ -64,16 +65,29 @@ class Rounded(NamedTuple):
 
     codes: Codes
     by_data: NDArray[np.bool_]  # (rows,): whether codes or scale differ from those without data
-    bias_change: Array  # (rows,): e m, or zeros
+    bias_change: Array  # (rows,): k e m
     power: float  # E |W v|^2
     plain_error: float  # E |e v|^2 of the codes without data
     error: float  # E |e v - bias_change|^2
 
 
-def damped(inputs: Inputs, centred: bool) -> Array:
-    """The matrix A of the measure; `centred`: about the mean, which a bias takes up."""
+def trust(inputs: Inputs) -> float:
+    """The factor k of the mean: how much of it is no accident of the samples.
+
+    James and Stein's: ``1 - (trace of the covariance / samples) / |m|^2``, at least 0.
+    """
     second, mean, samples = inputs
-    matrix = second - np.outer(mean, mean) if centred else second.copy()
+    power = float(mean @ mean)
+    if samples < 2 or power == 0:
+        return 0.0
+    variance = float(np.trace(second)) - power
+    return max(0.0, 1 - max(0.0, variance) / ((samples - 1) * power))
+
+
+def damped(inputs: Inputs, trusted: float) -> Array:
+    """The matrix A of the measure; `trusted`: the factor k of the mean."""
+    second, mean, samples = inputs
+    matrix = second - trusted * (2 - trusted) * np.outer(mean, mean)
     diagonal = np.einsum("ii->i", matrix)  # a view
     np.maximum(diagonal, 0, out=diagonal)
     damping = (DAMPING + len(mean) / samples) * diagonal.mean()
@@ -99,7 +113,7 @@ def rounded(
         unless others are better by the measure. -128 is used only if it is among them.
     inputs : Inputs
     centred : bool
-        Whether a bias takes up the mean of the error.
+        Whether there is a bias to take up the mean of the error.
     fixed : bool
         Whether the scale has to stay as it is.
     tick : callable
@@ -121,7 +135,8 @@ def rounded(
     ([[127, 0, 1]], True)
     """
     exact = weight.astype(np.float64)
-    matrix = damped(inputs, centred)
+    trusted = trust(inputs) if centred else 0.0
+    matrix = damped(inputs, trusted)
     codes = _search(exact, plain, matrix, fixed, tick) if matrix.any() else plain
     before, after = (_measure(exact - each.values(), matrix) for each in (plain, codes))
     if plain.scale.ndim:
@@ -133,15 +148,15 @@ def rounded(
         by_data = np.full(len(weight), after.sum() < before.sum())
         codes = codes if by_data.any() else plain
     error = exact - codes.values()
-    change = error @ inputs.mean if centred else np.zeros(len(weight))
-    second = inputs.second_moment
+    second, mean = inputs.second_moment, error @ inputs.mean
+    change = trusted * mean
     return Rounded(
         codes,
         by_data,
         change,
         float(_measure(exact, second).sum()),
         float(_measure(exact - plain.values(), second).sum()),
-        float(max(_measure(error, second).sum() - change @ change, 0)),
+        float(max(_measure(error, second).sum() + change @ (change - 2 * mean), 0)),
     )
 
 

@@ -1,0 +1,538 @@
+"""Calibration: statistics of what products multiply, rounding by them, and what `convert` makes of it."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+import threading
+import types
+
+import numpy as np
+import pytest
+import reference as ref
+from support import assert_same_bits, needs_torch
+
+import qrnn
+from qrnn import nn
+from qrnn._quantise import own_rule
+from qrnn.quantization import (
+    calibration_report,
+    default_dynamic_qconfig,
+    disable_observer,
+    enable_observer,
+    merge_statistics,
+    per_channel_dynamic_qconfig,
+    rounding,
+)
+from qrnn.quantization.rounding import Codes, Inputs, damped, rounded, trust
+from qrnn.quantization.statistics import BLOCK, Moments, Statistics, as_seen
+
+f32 = np.float32
+
+
+def correlated(rng, rows, columns, rank=6):
+    """Inputs as trained models have them: a few directions hold most of the power, the mean is not 0."""
+    mixed = rng.standard_normal((rows, rank)) @ rng.standard_normal((rank, columns))
+    return (mixed + 0.2 * rng.standard_normal((rows, columns)) + rng.standard_normal(columns)).astype(f32)
+
+
+def inputs_of(rows):
+    wide = rows.astype(np.float64)
+    return Inputs(wide.T @ wide / len(wide), wide.mean(0), len(wide))
+
+
+def plain_codes(weight, per_channel=True):
+    if per_channel:
+        return Codes(*own_rule(weight))
+    codes, scale = ref.weight_torch(weight, per_channel=False)
+    return Codes(codes, scale)
+
+
+def measure(weight, codes, matrix):
+    error = weight - codes.values()
+    return np.einsum("ij,jk,ik->i", error, matrix, error)
+
+
+def white_cell(rng, inputs, hidden, **options):
+    cell = nn.RNNCell(inputs, hidden, **options)
+    for name in cell.state_dict():
+        shape = getattr(cell, name).shape
+        setattr(cell, name, rng.uniform(-1, 1, shape).astype(f32) / f32(np.sqrt(hidden)))
+    return cell
+
+
+def states(cell, xs, h=None):
+    seen = []
+    for x in xs:
+        h = cell(x, h)
+        seen.append(h)
+    return np.stack(seen)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Rounding
+# ---------------------------------------------------------------------------------------------------
+def gptq(weight, matrix, scale, least):
+    """Frantar et al., 2022, algorithm 1 without its blocks: by the Cholesky factor of the inverse."""
+    order = np.argsort(-np.diag(matrix), kind="stable")
+    inverse = np.linalg.inv(matrix[np.ix_(order, order)])
+    upper = np.linalg.cholesky(inverse).T
+    left, codes = weight[:, order].astype(np.float64), np.zeros(weight.shape)
+    for k in range(weight.shape[1]):
+        codes[:, k] = np.clip(np.rint(left[:, k] / scale), least, 127)
+        error = (left[:, k] - codes[:, k] * scale) / upper[k, k]
+        left[:, k:] -= np.outer(error, upper[k, k:])
+    back = np.zeros_like(codes)
+    back[:, order] = codes
+    return back
+
+
+@pytest.mark.parametrize("columns", (1, 2, 7, 64, 65, 150))
+def test_feedback_is_gptq(columns):
+    """The factor U D U^T of A gives the codes that the factor of its inverse gives."""
+    rng = np.random.default_rng(columns)
+    weight = rng.standard_normal((40, columns)).astype(f32)
+    plain = plain_codes(weight)
+    matrix = damped(inputs_of(correlated(rng, 500, columns)), 1.0)
+    scale = plain.scale.astype(np.float64)
+    codes, value = rounding._Feedback(matrix).codes(weight.astype(np.float64), plain.scale, -127)
+    assert np.array_equal(codes, gptq(weight, matrix, scale, -127))
+    np.testing.assert_allclose(value, measure(weight, Codes(codes, plain.scale), matrix), rtol=1e-7)
+
+
+@pytest.mark.parametrize("per_channel", (True, False))
+@pytest.mark.parametrize("centred", (True, False))
+@pytest.mark.parametrize("shape", ((1, 1), (3, 2), (16, 33), (600, 70)))
+def test_never_worse_than_plain(shape, centred, per_channel):
+    """Row by row, or as a whole where all rows share a scale; and far better on correlated inputs."""
+    rng = np.random.default_rng(shape)
+    weight = rng.standard_normal(shape).astype(f32)
+    inputs = inputs_of(correlated(rng, 2000, shape[1]))
+    plain, matrix = plain_codes(weight, per_channel), damped(inputs, trust(inputs) if centred else 0.0)
+    new = rounded(weight, plain, inputs, centred)
+    before, after = measure(weight, plain, matrix), measure(weight, new.codes, matrix)
+    assert (after <= before * (1 + 1e-9)).all() if per_channel else after.sum() <= before.sum()
+    assert new.codes.codes.dtype == np.int8 and new.codes.scale.dtype == f32
+    assert new.codes.scale.shape == plain.scale.shape
+    assert (new.codes.scale > 0).all() and new.codes.codes.min() >= min(-127, plain.codes.min())
+    if shape[1] > 30:
+        assert after.sum() < 0.4 * before.sum()
+
+
+def test_the_errors_that_are_reported():
+    """As measured on the data themselves: power of the product, error before, error with the new bias."""
+    rng = np.random.default_rng(3)
+    weight, rows = rng.standard_normal((12, 30)).astype(f32), correlated(rng, 700, 30)
+    for centred in (True, False):
+        plain = plain_codes(weight)
+        new = rounded(weight, plain, inputs_of(rows), centred)
+        wide = rows.astype(np.float64)
+        assert new.power == pytest.approx(((wide @ weight.T) ** 2).sum(1).mean())
+        assert new.plain_error == pytest.approx(((wide @ (weight - plain.values()).T) ** 2).sum(1).mean())
+        left = wide @ (weight - new.codes.values()).T - new.bias_change
+        assert new.error == pytest.approx((left**2).sum(1).mean(), rel=1e-6)
+        assert (abs(left.mean(0)).max() < 0.05 * left.std()) == centred
+        assert new.bias_change.any() == centred
+
+
+def test_a_scale_is_chosen_where_that_helps():
+    """The largest of many weights need not set the scale of all; one of a row mostly does."""
+    rng = np.random.default_rng(4)
+    weight, inputs = rng.laplace(size=(60, 40)).astype(f32), inputs_of(rng.standard_normal((4000, 40)))
+    plain = plain_codes(weight, per_channel=False)
+    new, fixed = (rounded(weight, plain, inputs, True, fixed) for fixed in (False, True))
+    assert new.codes.scale < 0.95 * plain.scale and new.error < 0.9 * fixed.error
+    assert fixed.codes.scale == plain.scale
+    plain = plain_codes(weight)
+    new, fixed = (rounded(weight, plain, inputs, True, fixed) for fixed in (False, True))
+    assert (new.codes.scale != plain.scale).mean() > 0.9 and new.error < fixed.error
+    assert np.array_equal(fixed.codes.scale, plain.scale)
+
+
+def test_the_mean_is_trusted_as_far_as_the_samples_show_it():
+    rng = np.random.default_rng(20)
+    white = rng.standard_normal((400, 30))
+    assert trust(inputs_of(white)) < 0.3 and trust(inputs_of(white + 1)) > 0.99
+    assert trust(inputs_of(white[:1])) == 0 == trust(inputs_of(0 * white))
+    assert trust(inputs_of(0 * white + 2)) == 1
+
+
+@pytest.mark.parametrize("centred", (True, False))
+@pytest.mark.parametrize(
+    "rows",
+    (
+        np.zeros((50, 9), f32),
+        np.full((50, 9), 3, f32),
+        np.float32([[1, 0, 2, 0, 0, 0, 0, 0, 5]] * 3),
+        np.eye(9, dtype=f32)[:4],
+        np.repeat(np.arange(40, dtype=f32)[:, None], 9, 1),
+        np.full((50, 9), 1e-30, f32),
+        np.full((50, 9), 1e18, f32) * np.arange(9, dtype=f32),
+        np.ones((1, 9), f32),
+    ),
+    ids=("zeros", "constant", "dead columns", "fewer than columns", "rank 1", "tiny", "huge", "one row"),
+)
+def test_inputs_that_leave_the_moments_singular(rows, centred):
+    rng = np.random.default_rng(5)
+    weight = rng.standard_normal((20, 9)).astype(f32)
+    weight[3] = 0
+    weight[4] *= 1e-42
+    plain = plain_codes(weight)
+    with np.errstate(all="raise", under="ignore"):
+        new = rounded(weight, plain, inputs_of(rows), centred)
+    assert np.isfinite(new.codes.scale).all() and np.isfinite(new.bias_change).all()
+    assert new.error <= new.plain_error * (1 + 1e-6) + 1e-30
+    far = abs(weight - new.codes.values()).max(1)
+    assert (far <= 4 * np.maximum(plain.scale, abs(weight).max(1) / 127)).all(), "weights stay what they were"
+    if not rows.any():
+        assert np.array_equal(new.codes.codes, plain.codes)
+
+
+def test_no_code_of_minus_128_that_was_not_there():
+    """It would cost AVX2 the fast form of its products."""
+    rng = np.random.default_rng(6)
+    weight = -abs(rng.standard_normal((30, 20))).astype(f32)
+    inputs = inputs_of(correlated(rng, 500, 20))
+    assert rounded(weight, plain_codes(weight), inputs, True).codes.codes.min() == -127
+
+
+# ---------------------------------------------------------------------------------------------------
+# Statistics
+# ---------------------------------------------------------------------------------------------------
+def test_moments_do_not_depend_on_how_the_rows_came():
+    rows = np.random.default_rng(7).standard_normal((3 * BLOCK + 5, 6)).astype(f32)
+    wide = rows.astype(np.float64)
+    together, apart = Moments(), [Moments(), Moments()]
+    together.add(rows)
+    for place, row in enumerate(rows):
+        apart[place % 2].add(row[None])
+    apart[0].merge(apart[1])
+    for each in (together, apart[0], pickle.loads(pickle.dumps(together)), copy.deepcopy(together)):
+        assert each.count == len(rows)
+        np.testing.assert_allclose(each.mean(), wide.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(each.second_moment(), wide.T @ wide / len(wide), rtol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ref.ENGINES)
+def test_inputs_are_what_the_engine_sees(engine):
+    rows = np.random.default_rng(8).standard_normal((2 * BLOCK + 3, 5)).astype(f32)
+    rows[7] = 0
+    act = ref.activation(engine, rows)
+    expected = (act.codes.astype(np.int32) - act.zero_point[:, None]).astype(f32) * act.step[:, None]
+    np.testing.assert_allclose(np.concatenate(list(as_seen(engine, rows))), expected, rtol=3e-7)
+
+
+@pytest.mark.parametrize("engine", ("qrnn", "fbgemm"))
+def test_rows_that_are_not_finite_are_left_out(engine):
+    rows = np.ones((4, 3), f32)
+    rows[1, 2], rows[3, 0] = np.nan, np.inf
+    statistics = Statistics(engine)
+    statistics.record(0, rows)
+    statistics.record(0, rows[1:2])
+    assert statistics.of(0).count == 2 and np.isfinite(statistics.of(0).second_moment()).all()
+
+
+def test_memory_does_not_grow_with_the_data():
+    moments = Moments()
+    for _ in range(200):
+        moments.add(np.ones((97, 4), f32))
+    assert sum(map(len, moments._kept)) < BLOCK and moments.count == 200 * 97
+
+
+# ---------------------------------------------------------------------------------------------------
+# Prepared modules
+# ---------------------------------------------------------------------------------------------------
+def observed(module):
+    """{(matrix, product): (count, second moment)} of a prepared module."""
+    found = module._prepared.statistics._moments
+    return {key: (m.count, m.second_moment()) for key, m in found.items()}
+
+
+@pytest.mark.parametrize("engine", ("qrnn", "fbgemm"))
+def test_a_prepared_call_is_the_float_call(engine):
+    """The same bits, by every way of calling; inputs are seen as they were, also where out= is the state."""
+    rng = np.random.default_rng(9)
+    cell = white_cell(rng, 5, 4)
+    prepared = qrnn.prepare(cell, engine=engine, qconfig={})
+    x, h = rng.standard_normal((3, 5)).astype(f32), rng.standard_normal((3, 4)).astype(f32)
+    expected = cell(x, h)
+    assert_same_bits(prepared(x, h), expected)
+    assert_same_bits(prepared(input=x, hx=h), expected)
+    assert_same_bits(prepared(x.tolist(), hx=h.astype(np.float64)), expected)
+    out = np.empty_like(h)
+    assert prepared(x, h, out=out) is out
+    assert_same_bits(out, expected)
+    state = h.copy()
+    assert prepared(x, state, out=state) is state
+    assert_same_bits(state, expected)
+    assert_same_bits(prepared(x), cell(x))
+    assert_same_bits(prepared(x[0], h[0]), cell(x[0], h[0]))
+    if engine == "qrnn":
+        seen = np.concatenate([h] * 5 + [np.zeros((3, 4), f32), h[:1]])
+        seen = np.concatenate(list(as_seen(engine, seen))).astype(np.float64)
+        count, second = observed(prepared)[1, 0]
+        assert count == len(seen)
+        np.testing.assert_allclose(second, seen.T @ seen / len(seen), rtol=1e-12)
+
+
+def test_a_call_that_fails_is_not_observed():
+    prepared = qrnn.prepare(nn.RNNCell(5, 4), qconfig={})
+    for call in (
+        lambda: prepared(np.zeros((2, 4), f32)),
+        lambda: prepared(np.zeros((2, 5), f32), np.zeros((3, 4), f32)),
+        lambda: prepared(np.zeros((2, 5), f32), out=np.zeros((2, 5), f32)),
+        lambda: prepared("text", out=np.zeros((2, 4), f32)),
+        lambda: prepared(None),
+        lambda: prepared(),
+    ):
+        with pytest.raises((TypeError, ValueError, RuntimeError)):
+            call()
+    assert not observed(prepared)
+
+
+def test_linear_and_empty_calls():
+    layer = nn.Linear(5, 4)
+    prepared = qrnn.prepare(layer, qconfig={})
+    x = np.random.default_rng(10).standard_normal((2, 3, 5)).astype(f32)
+    assert_same_bits(prepared(x), layer(x))
+    assert prepared(x[:0]).shape == (0, 3, 4)
+    assert_same_bits(prepared(x[0, 0]), layer(x[0, 0]))
+    assert observed(prepared)[0, 0][0] == 7
+    nothing = qrnn.prepare(nn.RNNCell(0, 4), qconfig={})
+    assert nothing(np.zeros((3, 0), f32)).shape == (3, 4)
+    assert type(qrnn.convert(nothing)) is qrnn.RNNCell
+
+
+@needs_torch
+def test_torch_tensors():
+    import torch
+
+    cell = nn.RNNCell(5, 4)
+    prepared = qrnn.prepare(cell, qconfig={})
+    x = torch.randn(3, 5, requires_grad=True)
+    h = prepared(x, torch.zeros(3, 4), out=None)
+    assert isinstance(h, torch.Tensor)
+    assert_same_bits(h.numpy(), cell(x.detach().numpy()))
+    assert observed(prepared)[0, 0][0] == 3
+
+
+def test_hooks_run():
+    prepared = qrnn.prepare(nn.Linear(3, 2), qconfig={})
+    calls = []
+    prepared.register_forward_hook(lambda module, args, result: calls.append(args[0].shape))
+    prepared(np.zeros((4, 3), f32))
+    assert calls == [(4, 3)]
+
+
+def test_observers_can_be_switched_off():
+    model = qrnn.prepare(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), qconfig={})
+    x = np.ones((6, 3), f32)
+    model.apply(disable_observer)
+    model(x)
+    assert not observed(model[0])
+    model.apply(enable_observer)(x)
+    assert observed(model[1])[0, 0][0] == 6
+
+
+def test_many_threads_observe_one_module():
+    layer = qrnn.prepare(nn.Linear(6, 3), qconfig={})
+    rows = np.random.default_rng(11).standard_normal((40, 6)).astype(f32)
+    threads = [
+        threading.Thread(target=lambda: [layer(row[None]) for row in rows for _ in range(9)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen = np.concatenate(list(as_seen("qrnn", rows))).astype(np.float64)
+    count, second = observed(layer)[0, 0]
+    assert count == 40 * 9 * 4
+    np.testing.assert_allclose(second, seen.T @ seen / len(seen), rtol=1e-11)
+
+
+def test_merging_copies():
+    """Data in parallel: copies, one of them in a pickle, give what one model gives that saw all."""
+    rng = np.random.default_rng(12)
+    xs = correlated(rng, 1200, 7).reshape(4, 300, 7)
+    model = qrnn.prepare(nn.Sequential(white_cell(rng, 7, 12), nn.Linear(12, 3)), qconfig={}, inplace=False)
+    parts = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
+    for x in xs:
+        model(x)
+    parts[0](xs[0]), parts[1](xs[1]), parts[2](xs[2]), parts[2](xs[3])
+    assert merge_statistics(*parts) is parts[0]
+    for one, other in zip((model[0], model[1]), (parts[0][0], parts[0][1]), strict=True):
+        for key, (count, second) in observed(one).items():
+            assert observed(other)[key][0] == count
+            np.testing.assert_allclose(observed(other)[key][1], second, rtol=1e-12)
+    together, merged = qrnn.convert(model), qrnn.convert(parts[0])
+    for name, array in together.state_dict().items():
+        np.testing.assert_allclose(
+            merged.state_dict()[name], array, atol=1e-6 if "int" not in str(array.dtype) else 0
+        )
+
+
+def test_merging_what_does_not_belong_together():
+    model = qrnn.prepare(nn.Sequential(nn.Linear(3, 2)), qconfig={})
+    for other, error in (
+        (nn.Sequential(nn.Linear(3, 2)), ValueError),
+        (qrnn.prepare(nn.Sequential(nn.Linear(3, 3)), qconfig={}), ValueError),
+        (qrnn.prepare(nn.Sequential(nn.Linear(3, 2)), qconfig={}, engine="fbgemm"), ValueError),
+        (qrnn.prepare(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)), qconfig={}), ValueError),
+        (3, TypeError),
+    ):
+        with pytest.raises(error, match="others"):
+            merge_statistics(model, other)
+    with pytest.raises(ValueError, match="model"):
+        merge_statistics(nn.Linear(3, 2))
+
+
+# ---------------------------------------------------------------------------------------------------
+# Converted models
+# ---------------------------------------------------------------------------------------------------
+QCONFIGS = {"own": {}, "tensor": default_dynamic_qconfig, "channel": per_channel_dynamic_qconfig}
+
+
+def same_state(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    assert list(one) == list(other)
+    return all(one[name].tobytes() == other[name].tobytes() for name in one)
+
+
+@pytest.mark.parametrize("engine", ref.ENGINES)
+@pytest.mark.parametrize("qconfig", QCONFIGS)
+def test_without_data_it_is_plain_rounding(engine, qconfig):
+    rng = np.random.default_rng(13)
+    model = nn.Sequential(white_cell(rng, 6, 9), nn.Linear(9, 4))
+    prepared = qrnn.prepare(model, qconfig=QCONFIGS[qconfig], inplace=False, engine=engine)
+    for module in prepared.children():
+        module(np.zeros((0, module.input_size), f32))
+    new = qrnn.convert(prepared, inplace=False)
+    spec = None if qconfig == "own" else {nn.RNNCell: QCONFIGS[qconfig], nn.Linear: QCONFIGS[qconfig]}
+    assert same_state(new, qrnn.quantize_dynamic(model, spec, engine=engine))
+    assert len(calibration_report(new)) == 0 and "no weight" in str(calibration_report(new))
+
+
+@pytest.mark.parametrize("engine", ref.ENGINES)
+@pytest.mark.parametrize("qconfig", QCONFIGS)
+def test_data_help_with_every_engine(engine, qconfig):
+    """The rms error of h on other data falls, weights keep their scheme, and only biases change beside."""
+    rng = np.random.default_rng(14)
+    cell = white_cell(rng, 10, 48)
+    cell.weight_hh = (0.9 * np.linalg.qr(rng.standard_normal((48, 48)))[0]).astype(f32)
+    xs = correlated(rng, 4000, 10, rank=2).reshape(200, 20, 10)
+    prepared = qrnn.prepare(cell, qconfig=QCONFIGS[qconfig], engine=engine)
+    plain = qrnn.convert(prepared)
+    states(prepared, xs[:150])
+    new = qrnn.convert(prepared)
+    assert not same_state(new, plain)
+    exact, rough, fine = (states(each, xs[150:]) for each in (cell, plain, new))
+    bound = 0.8 if engine in ("qrnn", "qnnpack") else 0.95  # with 7 bits, activations make most of it
+    assert ((fine - exact) ** 2).mean() < bound**2 * ((rough - exact) ** 2).mean()
+    for name, weight in new.get_weight().items():
+        assert weight.qscheme() == plain.get_weight()[name].qscheme()
+    assert new.nbytes == plain.nbytes
+    assert same_state(qrnn.quantize_dynamic(prepared), plain), "quantize_dynamic stays plain"
+
+
+@pytest.mark.parametrize("hidden", (8, 32, 96))
+@pytest.mark.parametrize("samples", (1, 10, 100, 2000))
+def test_white_inputs_are_no_worse(hidden, samples):
+    """Where there is nothing to gain, and few samples invite to fit them, nothing is lost."""
+    rng = np.random.default_rng([hidden, samples])
+    ratios = []
+    for _ in range(3):
+        cell = white_cell(rng, hidden, hidden)
+        prepared = qrnn.prepare(cell, qconfig={})
+        plain = qrnn.convert(prepared)
+        states(prepared, rng.standard_normal((samples, 1, hidden)).astype(f32))
+        xs = rng.standard_normal((60, 20, hidden)).astype(f32)
+        exact, rough, fine = (states(each, xs) for each in (cell, plain, qrnn.convert(prepared)))
+        ratios.append(np.sqrt(((fine - exact) ** 2).mean() / ((rough - exact) ** 2).mean()))
+    assert max(ratios) < 1.05, ratios
+
+
+def test_weights_that_did_not_change_keep_their_codes():
+    """A quantised module that was prepared has no rounding error: data cannot better its codes."""
+    cell = qrnn.RNNCell(5, 4)
+    prepared = qrnn.prepare(cell, qconfig={})
+    states(prepared, np.random.default_rng(15).standard_normal((30, 8, 5)).astype(f32))
+    assert same_state(qrnn.convert(prepared), cell)
+
+
+def test_modules_without_biases():
+    rng = np.random.default_rng(16)
+    cell = white_cell(rng, 6, 24, bias=False)
+    prepared = qrnn.prepare(cell, qconfig={})
+    xs = correlated(rng, 1000, 6, rank=2).reshape(50, 20, 6)
+    plain = qrnn.convert(prepared)
+    states(prepared, xs)
+    new = qrnn.convert(prepared)
+    assert new.bias_ih is None and not new.bias
+    exact, rough, fine = (states(each, xs) for each in (cell, plain, new))
+    assert ((fine - exact) ** 2).mean() < ((rough - exact) ** 2).mean()
+
+
+def test_every_instruction_set_gives_the_same():
+    rng = np.random.default_rng(17)
+    prepared = qrnn.prepare(white_cell(rng, 6, 24), qconfig={})
+    xs = correlated(rng, 400, 6).reshape(20, 20, 6)
+    states(prepared, xs)
+    results = [states(qrnn.convert(prepared, isa=isa), xs) for isa in qrnn.isas()]
+    for result in results[1:]:
+        assert_same_bits(result, results[0])
+
+
+def test_report():
+    rng = np.random.default_rng(18)
+    model = nn.Sequential(white_cell(rng, 6, 24), nn.Tanh(), nn.Linear(24, 3))
+    prepared = qrnn.prepare(model, qconfig={}, inplace=False)
+    prepared[2](states(prepared[0], correlated(rng, 400, 6).reshape(20, 20, 6)))
+    new = qrnn.convert(prepared)
+    report = calibration_report(new)
+    assert [each.name for each in report] == ["0.weight_ih", "0.weight_hh", "2.weight"]
+    assert [each.samples for each in report] == [400] * 3
+    for each in report:
+        assert 0 < each.calibrated <= each.plain < 0.1 and each.seconds > 0
+        assert each.scale[0] <= each.scale[1] <= each.scale[2]
+    for other in (copy.deepcopy(new), pickle.loads(pickle.dumps(new))):
+        assert str(calibration_report(other)) == str(report)
+    assert len(report[:2]) == 2 and repr(report[:2]).count("\n") == 2
+    page = report._repr_html_()
+    assert page.count("<tr>") == 4 and "0.weight_hh" in page and "%" in str(report)
+    with pytest.raises(TypeError, match="model"):
+        calibration_report(3)
+
+
+def test_progress_of_long_work(monkeypatch):
+    """tqdm, where it is installed, counts the passes over all rows; without it nothing is shown."""
+    bars = []
+
+    class Bar:
+        def __init__(self, total, **options):
+            self.total, self.done = total, 0
+            bars.append(self)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exc):
+            pass
+
+        def update(self, rows):
+            self.done += rows
+
+    auto = types.ModuleType("tqdm.auto")
+    auto.tqdm = Bar
+    monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
+    monkeypatch.setitem(sys.modules, "tqdm.auto", auto)
+    layer = qrnn.prepare(nn.Linear(9, 700), qconfig={})
+    layer(np.random.default_rng(19).standard_normal((50, 9)))
+    qrnn.convert(layer)
+    assert not bars, "short work shows none"
+    monkeypatch.setattr("qrnn.quantization.calibrating.LONG", 0)
+    new = qrnn.convert(layer)
+    assert len(bars) == 1 and bars[0].done == bars[0].total
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    assert same_state(qrnn.convert(layer), new)
