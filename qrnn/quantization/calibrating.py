@@ -74,8 +74,9 @@ class Calibrating:
 
     def __init__(self, module: FloatLayer, statistics: Statistics) -> None:
         self._statistics = statistics
-        self._kind = module.kind
-        self._each = _matrices_of_a_unit(module)
+        form = module._form()
+        self._kind = form.kind
+        self._unit = 3 if form.projection else 1 if form.kind == "linear" else 2
         self.report: list[WeightReport] = []
 
     def rounded(self, index: int, name: str, matrix: Matrix, plain: Matrix) -> Matrix:
@@ -90,7 +91,7 @@ class Calibrating:
             Float and quantised.
         """
         weight, old = matrix.weight, Codes(plain.weight, np.asarray(plain.scale))
-        parts = products(self._kind, index % self._each, len(weight))
+        parts = products(self._kind, index % self._unit, len(weight))
         seen = [self._statistics.of(index, product) for product in range(len(parts))]
         if not weight.size or any(moments is None for moments in seen):
             return plain
@@ -135,13 +136,6 @@ class Calibrating:
         )
 
 
-def _matrices_of_a_unit(module: FloatLayer) -> int:
-    """How many matrices one layer in one direction has."""
-    sequence = getattr(module, "sequence", None)
-    units = sequence[0] * sequence[1] if sequence else 1
-    return len(module._parameter_names()) // units
-
-
 @contextlib.contextmanager
 def _progress(name: str, weight: Any) -> Iterator[Callable[[int], object]]:
     """A progress bar where the work is long and tqdm is installed: yields what counts rows."""
@@ -149,7 +143,7 @@ def _progress(name: str, weight: Any) -> Iterator[Callable[[int], object]]:
     if rounding.PASSES * weight.size * columns >= LONG:
         with contextlib.suppress(ImportError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tqdm's, of a notebook without widgets
-            from tqdm.auto import tqdm
+            from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
 
             with tqdm(total=rows * rounding.PASSES, desc=f"rounding {name}", leave=False, delay=1) as bar:
                 yield bar.update

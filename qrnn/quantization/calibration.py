@@ -7,7 +7,7 @@ showed. See docs/calibration.md.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 from ..nn.modules.module import Module
@@ -98,7 +98,7 @@ def merge_statistics(model: Module, *others: Module) -> Module:
     for place, other in enumerate(others):
         theirs = _prepared(other, f"others[{place}]")
         for name in own.keys() | theirs.keys():
-            if name not in own or name not in theirs or _form(own[name]) != _form(theirs[name]):
+            if name not in own or name not in theirs or _summable(own[name]) != _summable(theirs[name]):
                 raise ValueError(
                     f"others[{place}]: expected the same prepared modules as in model, but "
                     f"{name or 'the model'} differs"
@@ -118,10 +118,10 @@ def _prepared(model: Any, argument: str) -> dict[str, PreparedLayer]:
     return found
 
 
-def _form(layer: PreparedLayer) -> tuple[Any, ...]:
+def _summable(layer: PreparedLayer) -> tuple[Any, ...]:
     """What has to agree for statistics to add up."""
     shapes = tuple(matrix.weight.shape for matrix in layer._matrices())
-    return layer.kind, layer._prepared.engine, getattr(layer, "sequence", None), shapes
+    return layer._form(), layer._prepared.engine, shapes
 
 
 class CalibrationReport(Sequence[WeightReport]):
@@ -157,8 +157,8 @@ class CalibrationReport(Sequence[WeightReport]):
         "seconds",
     )
 
-    def __init__(self, weights: Any) -> None:
-        self._weights = tuple(weights)
+    def __init__(self, weights: Iterable[WeightReport]) -> None:
+        self._weights: tuple[WeightReport, ...] = tuple(weights)
 
     def __len__(self) -> int:
         return len(self._weights)

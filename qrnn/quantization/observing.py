@@ -70,7 +70,7 @@ def observe(
     states = [_arrays.to_float32(state, "hx") for state in states]
     if module.kind == "linear":
         statistics.record(0, x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1]))
-    elif getattr(module, "sequence", None) is None:
+    elif module.sequence is None:
         _cell(module, statistics, x, states)
     else:
         _sequence(module, statistics, x, states, lengths, result[0])
@@ -111,6 +111,7 @@ def _cell(module: FloatLayer, statistics: Statistics, x: Array, states: list[Arr
 def _sequence(
     module: FloatLayer, statistics: Statistics, x: Array, states: list[Array], lengths: Any, output: Any
 ) -> None:
+    assert module.sequence is not None
     layers, directions, batch_first = module.sequence
     if x.ndim == 2:  # unbatched
         x, states = x[:, None], [state[:, None] for state in states]
@@ -207,9 +208,9 @@ def _unprojected(unit: _Unit) -> Array:
     i, f, g, o = (gates[..., k * hidden : (k + 1) * hidden] for k in range(4))
     fresh, keep = _sigmoid(i) * np.tanh(g), _sigmoid(f)
     c, states = unit.cell, np.empty_like(fresh)
+    assert c is not None
     for t in range(len(fresh))[:: -1 if unit.reverse else 1]:
-        new = keep[t] * c + fresh[t]
-        c = states[t] = np.where(unit.valid[t][:, None], new, c)
+        c = states[t] = np.where(unit.valid[t][:, None], keep[t] * c + fresh[t], c)
     return np.asarray(_sigmoid(o) * np.tanh(states))
 
 

@@ -45,10 +45,9 @@ def as_seen(engine: str, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float
     whole = None if engine == "qrnn" else _core._quantise(engine, rows)
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
-        if whole is None:
-            codes, scale, zero_point = _core._quantise(engine, rows[part])
-        else:
-            codes, scale, zero_point = (each[part] for each in whole)
+        codes, scale, zero_point = _core._quantise(engine, rows[part]) if whole is None else whole
+        if whole is not None:
+            codes, scale, zero_point = codes[part], scale[part], zero_point[part]
         if engine == "onednn":  # which goes through the reciprocal
             scale = np.float32(1) / (np.float32(1) / scale)
         yield (codes - zero_point[:, None]).astype(np.float32) * scale[:, None]
