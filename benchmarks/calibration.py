@@ -1,0 +1,220 @@
+"""What rounding by data gains over plain rounding, and what it costs.
+
+    make calibration       (or, where qrnn and scikit-learn are installed, and aeon with --no-deps:
+                            python benchmarks/calibration.py)
+
+The trained models of the examples are calibrated with data that they were trained on and measured on data held
+back from training: Kullback-Leibler divergence of the predicted distribution from the float32 model's, and rms
+error of the hidden states. Ends with an error if a promised ratio to plain rounding is exceeded.
+"""
+
+import machine
+
+machine.use_one_thread()
+
+import argparse  # noqa: E402
+import resource  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+
+import numpy as np  # noqa: E402
+import trained_data  # noqa: E402
+
+import qrnn  # noqa: E402
+from qrnn import nn  # noqa: E402
+from qrnn.quantization import (  # noqa: E402
+    calibration_report,
+    default_dynamic_qconfig,
+    per_channel_dynamic_qconfig,
+)
+
+# Of plain rounding's, with engine qrnn: divergence, and rms error of h where that is what counts.
+PROMISED = {
+    "digits": ("divergence", 0.8), "vowels_lstm": ("divergence", 0.8), "vowels_gru": ("divergence", 0.8),
+    "text_rnn": ("divergence", 0.7), "text_lstm": ("divergence", 0.7), "text_gru": ("divergence", 0.7),
+    "irnn": ("h", 0.5),
+}
+PROMISED_WHITE = 1.05
+PROMISED_SECONDS = 120
+ENGINES = (
+    ("qrnn", "own", {}), ("fbgemm", "per tensor", default_dynamic_qconfig),
+    ("fbgemm", "per channel", per_channel_dynamic_qconfig), ("qnnpack", "per tensor", default_dynamic_qconfig),
+    ("onednn", "per channel", per_channel_dynamic_qconfig),
+)
+LENGTHS = (16, 64, 256, 1024, 4096, 16384)
+COST_SIZES = (64, 128, 256, 512, 1024)
+
+
+def table(heads):
+    print("| " + " | ".join(heads) + " |\n|" + "---|" + "---:|" * (len(heads) - 1))
+
+
+def line(*cells):
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def versions(task, engine="qrnn", qconfig=None, data=None):
+    """The model quantised plainly and by data."""
+    prepared = qrnn.prepare(task.model, qconfig=qconfig or {}, inplace=False, engine=engine)
+    plain = qrnn.convert(prepared, inplace=False)
+    task.run(prepared, *(task.calibration if data is None else data))
+    return plain, qrnn.convert(prepared)
+
+
+def errors(task, model, exact):
+    """Divergence and relative rms error of h on the data held back."""
+    scores, states = task.run(model, *task.held_back)
+    return trained_data.divergence(exact[0], scores), trained_data.relative_rms(states, exact[1])
+
+
+def trained_models(tasks, broken):
+    print("\n## Trained models\n")
+    table(["model", "engine", "weights", "steps seen", "divergence plain", "by data", "ratio", "error of h plain",
+           "by data", "ratio", "promised"])
+    for task in tasks:
+        exact = task.run(task.model, *task.held_back)
+        for engine, scheme, qconfig in ENGINES:
+            plain, new = versions(task, engine, qconfig)
+            before, after = (errors(task, each, exact) for each in (plain, new))
+            ratio = {"divergence": after[0] / before[0], "h": after[1] / before[1]}
+            promised = ""
+            if engine == "qrnn":
+                what, bound = PROMISED[task.name]
+                promised = f"{what} {bound}"
+                if ratio[what] > bound:
+                    broken.append(f"{task.name}: {what} {ratio[what]:.3f}, promised {bound}")
+                if new.nbytes != plain.nbytes:
+                    broken.append(f"{task.name}: {new.nbytes} bytes, plain {plain.nbytes}")
+            line(task.name, engine, scheme, f"{calibration_report(new)[0].samples:,}", f"{before[0]:.2e}",
+                 f"{after[0]:.2e}", f"{ratio['divergence']:.3f}", f"{before[1]:.2%}", f"{after[1]:.2%}",
+                 f"{ratio['h']:.3f}", promised)
+
+
+def white_models(broken):
+    """Random weights on white inputs: nothing to gain, and nothing to lose."""
+    print("\n## Random weights on white inputs, rms error of h by data as a part of plain rounding's\n")
+    table(["layer", "steps seen", "mean", "worst of 10"])
+    kinds = {"RNN": nn.RNN, "relu RNN": lambda *sizes: nn.RNN(*sizes, nonlinearity="relu"), "LSTM": nn.LSTM,
+             "GRU": nn.GRU, "GRU, resets before": lambda *sizes: nn.GRU(*sizes, reset_after=False)}
+    for name, make in kinds.items():
+        for steps in (30, 3000):
+            ratios = []
+            for seed in range(10):
+                qrnn.manual_seed(seed)
+                rng, layer = np.random.default_rng(seed), make(32, 64)
+                prepared = qrnn.prepare(layer, qconfig={})
+                plain = qrnn.convert(prepared)
+                prepared(rng.standard_normal((steps // 10, 10, 32)).astype(np.float32))
+                x = rng.standard_normal((50, 40, 32)).astype(np.float32)
+                exact, rough, fine = (each(x)[0] for each in (layer, plain, qrnn.convert(prepared)))
+                ratios.append(trained_data.relative_rms(fine, exact) / trained_data.relative_rms(rough, exact))
+            line(f"{name}(32, 64)", f"{steps:,}", f"{np.mean(ratios):.3f}", f"{max(ratios):.3f}")
+            if max(ratios) > PROMISED_WHITE:
+                broken.append(f"white {name}: {max(ratios):.3f}, promised {PROMISED_WHITE}")
+
+
+def shortened(task, steps, rng):
+    """About so many steps of the data to calibrate with."""
+    x, lengths = task.calibration
+    if task.kind == "text":
+        count = min(len(x), -(-steps // trained_data.STREAMS))
+        streams = max(1, steps // count) if steps < trained_data.STREAMS else trained_data.STREAMS
+        start = rng.integers(0, len(x) - count + 1)
+        return x[start : start + count, rng.permutation(x.shape[1])[:streams]], None
+    mean = x.shape[1] if lengths is None else lengths.mean()
+    chosen = rng.permutation(len(x))[: max(1, round(steps / mean))]
+    return x[chosen], None if lengths is None else lengths[chosen]
+
+
+def curve(tasks):
+    print("\n## How much data: ratio to plain rounding by steps seen, engine qrnn, mean of 5 draws\n")
+    table(["model", "", *(f"{steps:,}" for steps in LENGTHS)])
+    for task in tasks:
+        exact = task.run(task.model, *task.held_back)
+        before = errors(task, versions(task)[0], exact)
+        found = []
+        for steps in LENGTHS:
+            rng = np.random.default_rng(steps)
+            runs = [errors(task, versions(task, data=shortened(task, steps, rng))[1], exact) for _ in range(5)]
+            found.append(np.mean(runs, axis=0) / before)
+        for place, what in enumerate(("divergence", "error of h")):
+            line(task.name, what, *(f"{ratios[place]:.2f}" for ratios in found))
+
+
+def costs(sizes, steps, broken):
+    """Time and memory of calibrating an LSTM, batch 16."""
+    print(f"\n## Time of calibrating an LSTM, I = H, on {steps:,} steps (batch 16), one thread, seconds\n")
+    table(["H", "float32 alone", "float32 observed", "rounding", "in all", "peak memory, MiB"])
+    for hidden in sizes:
+        qrnn.manual_seed(0)
+        layer = nn.LSTM(hidden, hidden)
+        x = np.random.default_rng(0).standard_normal((steps // 16, 16, hidden)).astype(np.float32)
+        prepared = qrnn.prepare(layer, qconfig={})
+        before = _peak()
+        times = [time.process_time()]
+        for part in (lambda: layer(x), lambda: prepared(x), lambda: qrnn.convert(prepared)):
+            part()
+            times.append(time.process_time())
+        alone, observed, rounding = np.diff(times)
+        line(hidden, f"{alone:.2f}", f"{observed:.2f}", f"{rounding:.2f}", f"{observed + rounding:.2f}",
+             f"{_peak() - before:.0f}")
+        if observed + rounding > PROMISED_SECONDS:
+            broken.append(f"an LSTM of {hidden} took {observed + rounding:.0f} s, promised {PROMISED_SECONDS}")
+
+
+def _peak():
+    """The most memory that the process has had so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+
+
+def speed(tasks, broken):
+    """The same kernels on other codes: as fast as before."""
+    print("\n## Speed of a call on data held back, by data over plain rounding\n")
+    table(["model", "bytes plain", "by data", "time ratio"])
+    for task in tasks:
+        plain, new = versions(task)
+        x, lengths = task.held_back
+        x = x[:, :1] if task.kind == "text" else x[:1]
+        lengths = None if lengths is None else lengths[:1]
+        ratio = timing_ratio(lambda: task.run(new, x, lengths), lambda: task.run(plain, x, lengths))
+        line(task.name, f"{plain.nbytes:,}", f"{new.nbytes:,}", f"{ratio:.3f}")
+
+
+def timing_ratio(one, other, rounds=25):
+    """Median over interleaved rounds of one's time over the other's."""
+    ratios = []
+    for turn in range(rounds):
+        times = {}
+        for run in (one, other) if turn % 2 else (other, one):
+            start = time.perf_counter()
+            run()
+            times[run] = time.perf_counter() - start
+        ratios.append(times[one] / times[other])
+    return float(np.median(ratios))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="*", default=trained_data.NAMES, help="of the examples; default: all")
+    parser.add_argument("--quick", action="store_true", help="trained and random models only")
+    parser.add_argument("--steps", type=int, default=10_000, help="of the LSTM that is timed (default 10,000)")
+    given = parser.parse_args()
+
+    start = time.perf_counter()
+    facts = machine.describe(with_torch=False)
+    print(f"# Rounding by data against plain rounding\n\n{facts['cpu']}; qrnn {facts['qrnn']}, numpy {facts['numpy']}, "
+          f"BLAS {facts['blas']}")
+    tasks, broken = [trained_data.load(name) for name in given.models], []
+    trained_models(tasks, broken)
+    white_models(broken)
+    if not given.quick:
+        curve(tasks)
+        speed(tasks, broken)
+        costs(COST_SIZES, given.steps, broken)
+    print(f"\n{time.perf_counter() - start:.0f} s", file=sys.stderr)
+    if broken:
+        sys.exit("not as promised: " + "; ".join(broken))
+
+
+if __name__ == "__main__":
+    main()
