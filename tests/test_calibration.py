@@ -96,9 +96,8 @@ def test_feedback_is_gptq(columns):
     plain = plain_codes(weight)
     matrix = damped(inputs_of(correlated(rng, 500, columns)), 1.0)
     scale = plain.scale.astype(np.float64)
-    codes, value = rounding._Feedback(matrix).codes(weight.astype(np.float64), plain.scale, -127)
+    codes = rounding._Feedback(matrix).codes(weight.astype(np.float64), plain.scale, -127)
     assert np.array_equal(codes, gptq(weight, matrix, scale, -127))
-    np.testing.assert_allclose(value, measure(weight, Codes(codes, plain.scale), matrix), rtol=1e-7)
 
 
 @pytest.mark.parametrize("per_channel", (True, False))
@@ -136,18 +135,19 @@ def test_the_errors_that_are_reported():
         assert new.bias_change.any() == centred
 
 
-def test_a_scale_is_chosen_where_that_helps():
-    """The largest of many weights need not set the scale of all; one of a row mostly does."""
+@pytest.mark.parametrize("per_channel", (True, False))
+def test_a_scale_is_chosen(per_channel):
+    """The one that fits the codes best; unless it has to stay."""
     rng = np.random.default_rng(4)
-    weight, inputs = rng.laplace(size=(400, 100)).astype(f32), inputs_of(rng.standard_normal((4000, 100)))
-    plain = plain_codes(weight, per_channel=False)
-    new, fixed = (rounded(weight, plain, inputs, True, fixed) for fixed in (False, True))
-    assert new.codes.scale < 0.95 * plain.scale and new.error < 0.97 * fixed.error
-    assert fixed.codes.scale == plain.scale
-    plain = plain_codes(weight)
+    weight, inputs = rng.standard_normal((60, 40)).astype(f32), inputs_of(correlated(rng, 4000, 40))
+    plain = plain_codes(weight, per_channel)
     new, fixed = (rounded(weight, plain, inputs, True, fixed) for fixed in (False, True))
     assert (new.codes.scale != plain.scale).mean() > 0.9 and new.error < fixed.error
     assert np.array_equal(fixed.codes.scale, plain.scale)
+    matrix = damped(inputs, trust(inputs))
+    for factor in (0.9999, 1.0001):
+        other = Codes(new.codes.codes, new.codes.scale * f32(factor))
+        assert measure(weight, other, matrix).sum() > measure(weight, new.codes, matrix).sum()
 
 
 def test_the_mean_is_trusted_as_far_as_the_samples_show_it():

@@ -27,12 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Codes", "Inputs", "Rounded", "damped", "rounded", "trust"]
 
-DAMPING = 0.01
+#: Between 0.001 and 0.03 the models of docs/calibration.md come out alike, slow memory better with less.
+DAMPING = 0.003
 FLOOR = 1e-6
-#: Scales that are tried, as parts of the one without data, down to the first that is no better.
-FACTORS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 #: Times that the scale is fitted to the codes and the codes are gone over again.
-REFINEMENTS = 3
+REFINEMENTS = 2
 #: Columns whose errors are fed back by one matrix product; those within a block by a vector each.
 COLUMNS = 64
 #: Rows that are rounded together, so that the block that is worked on stays in the cache.
@@ -160,7 +159,7 @@ def rounded(
     )
 
 
-#: Passes over each row that `rounded` ticks for, those over FACTORS apart: their number depends.
+#: Passes over each row that `rounded` ticks for.
 PASSES = 1 + REFINEMENTS
 
 
@@ -172,51 +171,20 @@ def _measure(error: Array, matrix: Array) -> Array:
 def _search(exact: Array, plain: Codes, matrix: Array, fixed: bool, tick: Callable[[int], object]) -> Codes:
     """Codes by error feedback; then, in turn, the scales that fit them best and better codes."""
     least = min(-127, int(plain.codes.min()))
-    factors = FACTORS[:1] if fixed else FACTORS
-    codes, scale = _fed_back(exact, plain.scale, factors, _Feedback(matrix), least, tick)
-    for _ in range(REFINEMENTS):
-        scale = scale if fixed else _fitted(exact, codes, scale, matrix)
-        for rows in _blocks(len(exact)):
+    blocks = [slice(start, min(start + ROWS, len(exact))) for start in range(0, len(exact), ROWS)]
+    codes, scale = np.empty(exact.shape, np.int8), plain.scale
+    feedback = _Feedback(matrix)
+    for turn in range(PASSES):
+        if turn and not fixed:
+            scale = _fitted(exact, codes, scale, matrix)
+        for rows in blocks:
             own = scale[rows] if scale.ndim else scale
-            _descend(exact[rows], codes[rows], own, matrix, least)
+            if turn:
+                _descend(exact[rows], codes[rows], own, matrix, least)
+            else:
+                codes[rows] = feedback.codes(exact[rows], own, least)
             tick(rows.stop - rows.start)
     return Codes(codes, scale)
-
-
-def _blocks(count: int, most: int = ROWS) -> list[slice]:
-    return [slice(start, min(start + most, count)) for start in range(0, count, most)]
-
-
-def _fed_back(
-    exact: Array,
-    scale: NDArray[np.float32],
-    factors: tuple[float, ...],
-    feedback: _Feedback,
-    least: int,
-    tick: Callable[[int], object],
-) -> Codes:
-    """Codes by error feedback, at the best of the scales ``factors * scale``."""
-    codes = np.zeros(exact.shape, np.int8)
-    chosen, best = scale.copy(), np.full(len(exact), np.inf)
-    rows = np.arange(len(exact))  # those that the next smaller scale may still help
-    for factor in factors:
-        tried = np.maximum(scale * np.float32(factor), np.float32(_TINY))
-        measure, new = np.empty(len(rows)), np.empty((len(rows), exact.shape[1]), np.int8)
-        for part in _blocks(len(rows)):
-            own = tried[rows[part]] if scale.ndim else tried
-            new[part], measure[part] = feedback.codes(exact[rows[part]], own, least)
-        if factor == 1:
-            tick(len(rows))
-        better = measure < best[rows] if scale.ndim else np.full(len(rows), measure.sum() < best.sum())
-        rows, new = rows[better], new[better]
-        if not len(rows):
-            break
-        codes[rows], best[rows] = new, measure[better]
-        if scale.ndim:
-            chosen[rows] = tried[rows]
-        else:
-            chosen = tried
-    return Codes(codes, chosen)
 
 
 class _Feedback:
@@ -233,29 +201,23 @@ class _Feedback:
         self._order = np.argsort(-np.einsum("ii->i", matrix), kind="stable")
         ordered = matrix[np.ix_(self._order, self._order)]
         factor = np.linalg.cholesky(ordered[::-1, ::-1])[::-1, ::-1]  # U D^1/2
-        root = np.einsum("ii->i", factor)
-        self._pivots = root**2
-        self._upper = np.ascontiguousarray((factor / root).T)  # row k: the column k of U
+        self._upper = np.ascontiguousarray((factor / np.einsum("ii->i", factor)).T)  # row k: column k of U
 
-    def codes(self, exact: Array, scale: NDArray[np.float32], least: int) -> tuple[NDArray[np.int8], Array]:
-        """Codes of the rows `exact`, and their measure."""
+    def codes(self, exact: Array, scale: NDArray[np.float32], least: int) -> NDArray[np.int8]:
+        """Codes of the rows `exact`."""
         s = scale.astype(np.float64)
         weight = np.ascontiguousarray(exact.T[self._order])
         error, codes = np.empty_like(weight), np.empty(weight.shape, np.int8)
-        measure = np.zeros(len(exact))
-        for part in _blocks(len(weight), COLUMNS):
-            start = part.start
-            target = weight[part] + self._upper[part, :start] @ error[:start]
-            for k in range(start, part.stop):
+        for start in range(0, len(weight), COLUMNS):
+            stop = min(start + COLUMNS, len(weight))
+            target = weight[start:stop] + self._upper[start:stop, :start] @ error[:start]
+            for k in range(start, stop):
                 wanted = target[k - start] + self._upper[k, start:k] @ error[start:k]
-                code = np.clip(np.rint(wanted / s), least, 127)
-                codes[k] = code
-                code *= s
-                error[k] = weight[k] - code
-                measure += self._pivots[k] * (wanted - code) ** 2
+                codes[k] = np.clip(np.rint(wanted / s), least, 127)
+                error[k] = weight[k] - codes[k] * s
         back = np.empty(exact.shape, np.int8)
         back[:, self._order] = codes.T
-        return back, measure
+        return back
 
 
 def _fitted(
@@ -263,11 +225,11 @@ def _fitted(
 ) -> NDArray[np.float32]:
     """The scales that make the measure least for these codes: ``s = w A q^T / q A q^T``."""
     share, norm = np.empty(len(exact)), np.empty(len(exact))
-    for rows in _blocks(len(exact)):
-        q = codes[rows].astype(np.float64)
-        product = q @ matrix
+    for start in range(0, len(exact), ROWS):
+        rows = slice(start, start + ROWS)
+        product = codes[rows] @ matrix
         share[rows] = np.einsum("ij,ij->i", product, exact[rows])
-        norm[rows] = np.einsum("ij,ij->i", product, q)
+        norm[rows] = np.einsum("ij,ij->i", product, codes[rows])
     if not scale.ndim:
         share, norm = share.sum(), norm.sum()
     good = (norm > 0) & (share > _TINY * norm)
@@ -284,11 +246,12 @@ def _descend(
     """
     s = scale.astype(np.float64)
     error = np.ascontiguousarray((exact - codes * s.reshape(-1, 1)).T)
-    for part in _blocks(len(matrix), COLUMNS):
+    for start in range(0, len(matrix), COLUMNS):
+        part = slice(start, min(start + COLUMNS, len(matrix)))
         slope = matrix[part] @ error
-        for k in range(part.start, part.stop):
+        for k in range(start, part.stop):
             old = codes[:, k]
-            new = np.clip(np.rint(old + slope[k - part.start] / (s * matrix[k, k])), least, 127)
+            new = np.clip(np.rint(old + slope[k - start] / (s * matrix[k, k])), least, 127)
             change = (new - old) * s
             if not change.any():
                 continue
