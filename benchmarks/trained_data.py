@@ -71,7 +71,7 @@ def log_probabilities(scores):
 
 
 def divergence(exact, other):
-    """Mean Kullback-Leibler divergence of the distribution that scores give from that of the exact ones, nats."""
+    """Mean Kullback-Leibler divergence, in nats, of the distribution that scores give from the exact one."""
     p, q = log_probabilities(exact), log_probabilities(other)
     return float((np.exp(p) * (p - q)).sum(axis=-1).mean())
 
