@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Calibrating", "WeightReport"]
 
-#: Multiplications above which rounding is long enough, some seconds, for a progress bar.
-LONG = 2e10
+#: Multiplications above which rounding may take seconds, long enough for a progress bar.
+LONG = 5e9
 
 
 class WeightReport(NamedTuple):
