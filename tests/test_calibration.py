@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 import sys
 import threading
@@ -11,7 +12,7 @@ import types
 import numpy as np
 import pytest
 import reference as ref
-from support import assert_same_bits, needs_torch
+from support import ROOT, assert_same_bits, needs_torch
 
 import qrnn
 from qrnn import nn
@@ -576,6 +577,29 @@ def test_data_help_every_kind(kind):
     assert type(pickle.loads(pickle.dumps(new))) is type(new)
 
 
+@pytest.mark.parametrize("engine", ("qrnn", "qnnpack"))
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_white_sequences_are_no_worse(kind, engine):
+    """Random weights of PyTorch's size, white inputs, both directions and two layers."""
+    if engine != "qrnn" and kind in ("projected", "before"):
+        pytest.skip("PyTorch has no such module")
+    ratios = []
+    for seed in range(3):
+        qrnn.manual_seed(seed)
+        rng, small = np.random.default_rng([26, seed]), SEQUENCES[kind]()
+        options = {"proj_size": 24} if small.proj_size else {}
+        options |= {"nonlinearity": "relu"} if kind == "relu" else {}
+        options |= {"reset_after": False} if kind == "before" else {}
+        module = type(small)(16, 40, num_layers=2, bidirectional=True, **options)
+        prepared = qrnn.prepare(module, qconfig={}, engine=engine)
+        plain = qrnn.convert(prepared)
+        prepared(rng.standard_normal((40, 10, 16)).astype(f32))
+        x = rng.standard_normal((30, 20, 16)).astype(f32)
+        exact, rough, fine = (each(x)[0] for each in (module, plain, qrnn.convert(prepared)))
+        ratios.append(np.sqrt(((fine - exact) ** 2).mean() / ((rough - exact) ** 2).mean()))
+    assert max(ratios) < 1.05, ratios
+
+
 def test_a_scale_for_all_of_a_matrix_of_two_products():
     """weight_hh of a GRU that resets before, per tensor: the scale stays, both products are rounded."""
     rng = np.random.default_rng(25)
@@ -586,6 +610,53 @@ def test_a_scale_for_all_of_a_matrix_of_two_products():
     assert after["weight_hh_l0_scale"] == before["weight_hh_l0_scale"]
     changed = (after["weight_hh_l0"] != before["weight_hh_l0"]).any(axis=1)
     assert changed[:12].any() and changed[12:].any()
+
+
+# ---------------------------------------------------------------------------------------------------
+# Trained models
+# ---------------------------------------------------------------------------------------------------
+@pytest.fixture
+def examples(monkeypatch):
+    """Import a file of examples/; skip where its data are not installed."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+
+    def load(name):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            pytest.skip(f"NOT INSTALLED: {error}")
+
+    return load
+
+
+def log_probabilities(scores):
+    scores = scores.astype(np.float64) - scores.max(axis=-1, keepdims=True)
+    return scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True))
+
+
+@pytest.mark.parametrize("name", ("text_rnn", "text_lstm", "text_gru"))
+def test_language_models_diverge_less(examples, name):
+    """Kullback-Leibler divergence of the next character on text held back: at most 0.7 of plain rounding's."""
+    text, model = examples("text_data"), examples("trained").load(name)
+    seen, held = (text.one_hot(text.streams(codes, 32)[:500]) for codes in text.load())
+    prepared = qrnn.prepare(model, qconfig={}, inplace=False)
+    plain = qrnn.convert(prepared, inplace=False)
+    prepared(seen)
+    p, *others = (log_probabilities(each(held)[0]) for each in (model, plain, qrnn.convert(prepared)))
+    rough, fine = ((np.exp(p) * (p - q)).sum(-1).mean() for q in others)
+    assert fine < 0.7 * rough
+
+
+def test_slow_memory_drifts_less(examples):
+    """Rms error of h of a relu cell whose W_hh is near the identity, 64 steps: at most half."""
+    seen, _, held, _ = examples("digits_data").load()
+    model = examples("trained").load("irnn")
+    prepared = qrnn.prepare(model, qconfig={}, inplace=False)
+    plain = qrnn.convert(prepared, inplace=False)
+    prepared(seen.reshape(len(seen), 64, 1)[:300])
+    steps = held.reshape(len(held), 64, 1).swapaxes(0, 1)
+    exact, rough, fine = (states(each.rnn_cell, steps) for each in (model, plain, qrnn.convert(prepared)))
+    assert ((fine - exact) ** 2).mean() < 0.5**2 * ((rough - exact) ** 2).mean()
 
 
 # ---------------------------------------------------------------------------------------------------
