@@ -97,8 +97,8 @@ def draws(task, steps=None):
 
 
 def trained_models(tasks, broken):
-    print(f"\n## Trained models: mean of {DRAWS} calibrations (text: {DRAWS // 3}), each with other four fifths "
-          "of the data\n")
+    print(f"\n## Trained models: mean of {DRAWS} calibrations (text: {DRAWS // 3}), each with four fifths of "
+          "the data\n")
     table(["model", "engine", "weights", "steps seen", "divergence plain", "by data", "ratio",
            "error of h plain", "by data", "ratio", "promised"])
     for task in tasks:
