@@ -1,8 +1,8 @@
 /* sequence.c - a whole sequence: layers, directions, lengths; the input's product of many steps at once.
  *
- * Rows are sorted by length, longest first, so the rows that still run at a step are always the first
- * `active` ones. In step s (counted as the direction goes) row i stands at time s, or, in reverse, at
- * lengths[i] - 1 - s: reversal and padding are nothing but that.
+ * Rows are sorted by length, longest first, so the rows that run at a time are always the first `active`
+ * ones: in the forward direction they leave at their ends, in reverse they join there, with their initial
+ * state. That is the order of PyTorch's packed sequences, on which one scale for all active rows depends.
  *
  * For a layer and direction:   chunk of steps:  rows of x --encode--> W_ih --> ih [rows of the chunk]
  *                              each step:       the cell's step on its rows of ih, from the last
@@ -23,12 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Multiply-adds between two questions to qrnn_run.stop: below 10 ms by the slowest kernels. */
-#define STOP_WORK ((size_t)1 << 23)
-
-/* Most bytes of a chunk's products, so that they share the second-level cache with the weights. */
-enum { CHUNK_BYTES = 262144, CHUNK_LEAST_ROWS = 16 };
-
 /* Where (time, row) lies in an array of steps x batch, in either order. */
 struct view {
     float *at;
@@ -46,6 +40,11 @@ struct group {
     float *c;                 /* [rows][hidden_size] running cell states */
     float *between;           /* [steps][rows][directions * state_size] */
     struct qrnn_block *blocks;/* [slices] */
+    /* Of the input of a unit, where the engine has one scale for all: slice 0 finds it for every member,
+     * who must not come to different ends if the caller's array changes meanwhile. */
+    struct qrnn_act whole;
+    int finite;
+    size_t fault;
     /* Of the fault that ended it; every member comes to the same. */
     qrnn_status status;
     size_t step;
@@ -66,24 +65,26 @@ static float *view_at(const struct group *g, const struct view *v, size_t time, 
     return v->at + time * v->step_stride + (v->callers ? g->order[row] : row) * v->row_stride;
 }
 
-static size_t time_of(const struct walk *w, size_t step, size_t row)
+static size_t time_of(const struct walk *w, size_t step)
 {
-    return w->reverse ? w->g->lengths[row] - 1 - step : step;
+    return w->reverse ? w->g->lengths[0] - 1 - step : step;
 }
 
-static size_t active_at(const struct group *g, size_t step, size_t rows)
+/* How many rows run at a time; `rows` is how many did so nearby. */
+static size_t active_at(const struct group *g, size_t time, size_t rows)
 {
-    while (rows > 0 && g->lengths[rows - 1] <= step) rows--;
+    while (rows > 0 && g->lengths[rows - 1] <= time) rows--;
+    while (rows < g->rows && g->lengths[rows] > time) rows++;
     return rows;
 }
 
-/* Asks, now and then, whether to give up; the other members learn of it when they meet. */
-static void ask_stop(struct walk *w, size_t rows, size_t cols)
+/* After `work`: asks, now and then, whether to give up; the other members learn of it when they meet. */
+static void ask_stop(struct walk *w, size_t work)
 {
     const qrnn_run *run = w->g->run;
     if (!run->stop || w->b->slice != 0) return;
-    w->work += rows * cols * w->b->m->hidden_size * qrnn_cells[w->b->m->kind].gates;
-    if (w->work < STOP_WORK) return;
+    w->work += work;
+    if (w->work < QRNN_STOP_WORK) return;
     w->work = 0;
     if (run->stop(run->context)) w->b->wants_stop = 1;
 }
@@ -119,9 +120,13 @@ static size_t encode_inputs(const struct walk *w, size_t step, size_t *rows)
 {
     const struct group *g = w->g;
     struct qrnn_block *b = w->b;
-    size_t filled = 0, active = active_at(g, step, g->rows);
-    for (; active > 0 && filled + active <= g->capacity; active = active_at(g, ++step, active))
-        for (size_t i = 0; i < active; i++) b->x_from[filled++] = view_at(g, &w->x, time_of(w, step, i), i);
+    size_t filled = 0, active = 0;
+    for (; step < g->lengths[0]; step++) {
+        const size_t time = time_of(w, step);
+        active = active_at(g, time, active);
+        if (filled + active > g->capacity) break;
+        for (size_t i = 0; i < active; i++) b->x_from[filled++] = view_at(g, &w->x, time, i);
+    }
     *rows = filled;
     qrnn_encode(g->m, &b->x, filled, w->inputs, b->x_from, NULL);
     return step;
@@ -131,15 +136,15 @@ static size_t encode_inputs(const struct walk *w, size_t step, size_t *rows)
 static void project_inputs(struct walk *w, size_t rows)
 {
     struct qrnn_block *b = w->b;
-    const struct qrnn_panels whole = b->ih;
-    const size_t work = rows * w->inputs * QRNN_PANEL, most = STOP_WORK / (work + 1) / 4 * 4;
-    const size_t piece = most < 16 ? 16 : most;
+    const struct qrnn_panels whole = *b->ih;
+    const size_t work = rows * w->inputs * QRNN_PANEL, most = QRNN_STOP_WORK / (work + 1) / 4 * 4;
+    const size_t piece = most < 4 ? 4 : most;
     for (size_t panel = 0; panel < whole.count && !b->wants_stop; panel += piece) {
         const size_t count = whole.count - panel < piece ? whole.count - panel : piece;
         const struct qrnn_panels part = qrnn_slice(&whole, panel, count);
         const struct qrnn_product out = {rows, b->ih_product + panel * QRNN_PANEL, NULL, NULL, b->stride};
         qrnn_multiply(b->m, &part, &b->x, 0, &out);
-        if (count < whole.count) ask_stop(w, rows, w->inputs);
+        ask_stop(w, count * work);
     }
 }
 
@@ -160,6 +165,8 @@ static void begin_states(struct walk *w, size_t unit)
     if (b->slice == 0) g->m->kernels.range(g->rows, state, b->h_from, b->before.at);
     for (size_t s = 1; b->slice == 0 && s < b->slices; s++)
         memcpy(b->before.at + s * b->before.rows, b->before.at, g->rows * sizeof *b->before.at);
+    if (b->slice == 0) /* for rows that join later */
+        memcpy(b->after.at, b->before.at, b->slices * b->before.rows * sizeof *b->before.at);
     qrnn_block_meet(b);
 }
 
@@ -170,7 +177,7 @@ static void save_states(const struct walk *w, size_t unit)
     const qrnn_run *run = g->run;
     const size_t state = g->m->state_size, n = g->m->hidden_size, at = unit * run->batch;
     for (size_t i = w->b->slice; i < g->rows; i += w->b->slices) {
-        const float *last = view_at(g, &w->out, time_of(w, g->lengths[i] - 1, i), i);
+        const float *last = view_at(g, &w->out, w->reverse ? 0 : g->lengths[i] - 1, i);
         memcpy(run->h_out + (at + g->order[i]) * state, last, state * sizeof(float));
         if (g->c) memcpy(run->c_out + (at + g->order[i]) * n, g->c + i * n, n * sizeof(float));
     }
@@ -180,8 +187,10 @@ static void save_states(const struct walk *w, size_t unit)
 static int step_once(struct walk *w, size_t step, size_t active, float *ih)
 {
     struct qrnn_block *b = w->b;
-    for (size_t i = 0; i < active; i++) b->h_to[i] = view_at(w->g, &w->out, time_of(w, step, i), i);
-    if (!qrnn_cells[b->m->kind].step(b, active, ih)) return 0;
+    const size_t time = time_of(w, step);
+    for (size_t i = 0; i < active; i++) b->h_to[i] = view_at(w->g, &w->out, time, i);
+    if (!qrnn_encode(b->m, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
+    qrnn_cells[b->m->kind].step(b, active, ih);
     const struct qrnn_extents extents = b->before;
     b->before = b->after;
     b->after = extents;
@@ -189,7 +198,7 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
         b->h_from[i] = b->h_to[i];
         if (w->g->c) b->c_from[i] = b->c_to[i];
     }
-    ask_stop(w, active, b->m->state_size);
+    ask_stop(w, active * (QRNN_STEP_WORK + b->stride * (b->m->state_size + QRNN_VALUE_WORK)));
     qrnn_block_meet(b);
     return 1;
 }
@@ -197,13 +206,14 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
 static qrnn_status walk_unit(struct walk *w, size_t unit, size_t *fault)
 {
     struct group *g = w->g;
-    struct qrnn_act whole;
     qrnn_block_use(w->b, &g->m->units[unit]);
     w->b->x.whole = NULL;
     if (qrnn_engine_is_whole(g->m->engine)) {
-        w->b->x.whole = &whole;
-        if (!choose_input(w, &whole, fault))
-            return unit < g->m->directions ? QRNN_ERR_INPUT_RANGE : QRNN_ERR_HIDDEN_RANGE;
+        w->b->x.whole = &g->whole;
+        if (w->b->slice == 0) g->finite = choose_input(w, &g->whole, &g->fault);
+        qrnn_block_meet(w->b);
+        *fault = g->fault;
+        if (!g->finite) return unit < g->m->directions ? QRNN_ERR_INPUT_RANGE : QRNN_ERR_HIDDEN_RANGE;
     }
     begin_states(w, unit);
     for (size_t step = 0; step < g->lengths[0];) {
@@ -212,9 +222,9 @@ static qrnn_status walk_unit(struct walk *w, size_t unit, size_t *fault)
         project_inputs(w, rows);
         qrnn_block_meet(w->b); /* all have read the rows that this layer may overwrite */
         for (; step < end && !w->b->stop; step++, done += active) {
-            active = active_at(g, step, active);
+            active = active_at(g, time_of(w, step), active);
             if (!step_once(w, step, active, w->b->ih_product + done * w->b->stride)) {
-                *fault = time_of(w, step, 0);
+                *fault = time_of(w, step);
                 return QRNN_ERR_HIDDEN_RANGE;
             }
         }
@@ -295,19 +305,22 @@ static void lay_out_blocks(const struct group *g, size_t slices, struct qrnn_blo
 {
     for (size_t s = 0; s < slices; s++) {
         struct qrnn_block *b = &blocks[measured ? 0 : s];
-        const struct qrnn_block nobody = {.slices = 0}, *shared = measured && s > 0 ? &nobody : &blocks[0];
-        memset(b, 0, sizeof *b);
+        const struct qrnn_block *shared = s == 0 ? NULL : &blocks[0];
         qrnn_block_layout(b, g->m, s, slices, g->capacity, g->rows, QRNN_BLOCK_SEQUENCE, shared, next);
     }
 }
 
-/* Rows of a chunk: as many as keep its products in cache, at least a step's. */
+/* Rows of a chunk: as many as keep it in cache, at least a step's. */
 static size_t capacity_of(const struct group *g)
 {
-    const size_t row_bytes = qrnn_cells[g->m->kind].gates * qrnn_round_up(g->m->hidden_size, QRNN_PANEL) * sizeof(float);
+    const qrnn_module *m = g->m;
+    const size_t row_bytes = qrnn_cells[m->kind].gates * qrnn_round_up(m->hidden_size, QRNN_PANEL) * sizeof(float);
+    const size_t later = m->layers > 1 ? m->directions * m->state_size : 1;
+    const size_t inputs = m->input_size > later ? m->input_size : later;
     const size_t all = g->rows * g->run->steps;
-    size_t rows = CHUNK_BYTES / row_bytes;
-    rows = rows < CHUNK_LEAST_ROWS ? CHUNK_LEAST_ROWS : rows;
+    size_t rows = QRNN_CHUNK_BYTES / row_bytes;
+    rows = rows > QRNN_CHUNK_INPUTS / inputs ? QRNN_CHUNK_INPUTS / inputs : rows;
+    rows = rows < QRNN_CHUNK_LEAST_ROWS ? QRNN_CHUNK_LEAST_ROWS : rows;
     rows = rows > all ? all : rows;
     return rows < g->rows ? g->rows : rows;
 }
@@ -322,7 +335,8 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
     g.capacity = capacity_of(&g);
     lay_out(&g, slices, &bytes);
     lay_out_blocks(&g, slices, &measured, 1, &bytes);
-    void *memory = qrnn_scratch(bytes);
+    struct qrnn_arena arena;
+    void *memory = qrnn_scratch_take(bytes, &arena);
     if (!memory) return QRNN_ERR_MEMORY;
     uintptr_t next = (uintptr_t)memory;
     lay_out(&g, slices, &next);
@@ -334,6 +348,7 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
         qrnn_team_run(team, walk_layers, &g);
     else
         walk_layers(&g, 0, NULL);
+    qrnn_scratch_give(arena);
     *step = g.step;
     if (g.status == QRNN_OK) clear_past_ends(&g);
     return g.status;
@@ -369,11 +384,11 @@ static size_t group_rows(const qrnn_module *m, size_t batch)
  * take less than meeting does. */
 static size_t members_of(const qrnn_module *m, const qrnn_run *run, size_t group)
 {
-    enum { STEP_WORK = 1 << 17, CALL_WORK = 1 << 24 };
     const size_t blocks = qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL;
     const double row = (double)(qrnn_cells[m->kind].gates * m->hidden_size) * (double)m->state_size;
     const double step = row * (double)group;
-    if (run->threads < 2 || step < STEP_WORK || row * (double)run->batch * (double)run->steps < CALL_WORK) return 1;
+    const double all = row * (double)run->batch * (double)run->steps;
+    if (run->threads < 2 || step < QRNN_TEAM_STEP_WORK || all < QRNN_TEAM_CALL_WORK) return 1;
     return run->threads < blocks ? run->threads : blocks;
 }
 
