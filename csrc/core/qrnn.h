@@ -137,8 +137,9 @@ typedef struct qrnn_run {
     void *context;
 } qrnn_run;
 
-/* QRNN_ERR_INPUT_RANGE, _HIDDEN_RANGE and _STOPPED leave out, h_out and c_out undefined, and *step,
- * unless NULL, is the time step of the fault. */
+/* Without steps, the final states are the initial ones. QRNN_ERR_SIZE, before the first write: of a linear,
+ * of a length out of range, of an LSTM without c_out. QRNN_ERR_INPUT_RANGE, _HIDDEN_RANGE and _STOPPED
+ * leave out, h_out and c_out undefined, and *step, unless NULL, is the time step of the fault. */
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step);
 
 /* The test door: the same code path as a step, whose products are shown. acc_* are the exact integer

@@ -20,6 +20,7 @@
 #include "block.h"
 #include "team.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -407,10 +408,48 @@ static qrnn_status run_groups(const qrnn_module *m, const qrnn_run *run, struct 
     return status;
 }
 
+/* Sizes of which the caller's arrays cannot be, nor bytes of working memory be counted: its buffers are
+ * fewer than 64 for each float of the widest row of a batch, and member, and of the output. */
+static int is_absurd(const qrnn_module *m, const qrnn_run *run)
+{
+    const size_t most = SIZE_MAX / 64, members = run->threads < QRNN_TEAM_MOST ? run->threads + 1 : QRNN_TEAM_MOST;
+    const size_t width = m->directions * m->state_size, wide = qrnn_round_up(m->hidden_size, QRNN_LINE);
+    const size_t row = qrnn_cells[m->kind].gates * wide + width + qrnn_round_up(m->input_size, QRNN_LINE);
+    return run->batch > most / row / members || run->steps > most / run->batch / width;
+}
+
+static qrnn_status check_run(const qrnn_module *m, const qrnn_run *run)
+{
+    const struct qrnn_cell *const cell = &qrnn_cells[m->kind];
+    if (!cell->recurrent || (cell->cell_state && !run->c_out)) return QRNN_ERR_SIZE;
+    if (run->batch && is_absurd(m, run)) return QRNN_ERR_MEMORY;
+    for (size_t i = 0; run->lengths && i < run->batch; i++)
+        if (run->lengths[i] < 1 || run->lengths[i] > run->steps) return QRNN_ERR_SIZE;
+    return QRNN_OK;
+}
+
+/* A state as it is, with the one NaN there is; `from` may be NULL for zeros, or `to`. */
+static void copy_state(size_t n, const float *from, float *to)
+{
+    for (size_t i = 0; i < n; i++) to[i] = !from ? 0.0f : isnan(from[i]) ? NAN : from[i];
+}
+
+static void pass_states(const qrnn_module *m, const qrnn_run *run)
+{
+    const size_t rows = m->layers * m->directions * run->batch;
+    copy_state(rows * m->state_size, run->h, run->h_out);
+    if (qrnn_cells[m->kind].cell_state) copy_state(rows * m->hidden_size, run->c, run->c_out);
+}
+
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step)
 {
     size_t failed = 0, few[3 * QRNN_BLOCK_ROWS], *order = few;
-    if (run->batch == 0 || run->steps == 0) return QRNN_OK;
+    const qrnn_status wrong = check_run(m, run);
+    if (wrong != QRNN_OK || run->batch == 0) return wrong;
+    if (run->steps == 0) {
+        pass_states(m, run);
+        return QRNN_OK;
+    }
     if (run->batch > QRNN_BLOCK_ROWS) order = malloc(3 * run->batch * sizeof *order);
     if (!order) return QRNN_ERR_MEMORY;
     size_t *const lengths = order + run->batch, *const spare = lengths + run->batch;
