@@ -382,6 +382,29 @@ def test_a_handler_that_calls_modules(count):
     assert run_python(PROGRAM + f"qrnn.set_num_threads({count})\n" + HANDLER) == "True\n"
 
 
+@needs_fork
+@pytest.mark.parametrize("count", (1, 3, 8))
+def test_a_handler_that_forks(count):
+    """The child has no threads but its own: it ends a call that has more by an error, and can go on after it."""
+    program = PROGRAM + (
+        f"qrnn.set_num_threads({count})\n"
+        "long, parent, forked = np.tile(x, (40, 1, 1)), os.getpid(), []\n"
+        "want_long = module(long)[0].tobytes()\n"
+        "signal.signal(signal.SIGALRM, lambda *_: forked.append(os.fork()))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.02)\n"
+        "try:\n"
+        "    while not forked:\n"
+        "        right = module(long)[0].tobytes() == want_long\n"
+        "except RuntimeError as error:\n"
+        "    assert os.getpid() != parent and 'forked' in str(error)\n"
+        "    right = 'error'\n"
+        "if os.getpid() != parent:\n"
+        "    os._exit((40 if right == 'error' else 30 if right else 20) + same())\n"
+        "print(right, os.waitstatus_to_exitcode(os.waitpid(forked[0], 0)[1]), same())\n"
+    )
+    assert run_python(program, PYTHONWARNINGS="ignore") == f"True {31 if count == 1 else 41} True\n"
+
+
 def test_waiting_threads_sleep():
     """While the calling thread is held up, in a handler or for want of the GIL, the others cost nothing."""
     program = PROGRAM + (

@@ -32,7 +32,8 @@ typedef enum qrnn_status {
     QRNN_ERR_INPUT_RANGE,     /* the input holds a NaN or an infinity and the engine's scale
                                  belongs to the whole batch */
     QRNN_ERR_HIDDEN_RANGE,    /* the same of the hidden state */
-    QRNN_ERR_STOPPED          /* qrnn_run.stop said so */
+    QRNN_ERR_STOPPED          /* qrnn_run.stop said so, or it forked and this is the child of a call with
+                                 threads, which are not there */
 } qrnn_status;
 
 /* What a module computes; x is the input, h the hidden state, c the cell state, * element by element.

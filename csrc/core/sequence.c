@@ -93,6 +93,7 @@ static void ask_stop(struct walk *w, size_t work)
     if (w->work < QRNN_STOP_WORK) return;
     w->work = 0;
     if (run->stop(run->context)) w->b->wants_stop = 1;
+    if (w->b->team && qrnn_team_is_alone(w->b->team)) w->b->wants_stop = 1;
 }
 
 /* One scale for all valid elements of a layer's input; 0 if one is not finite, and its time. */

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <unistd.h>
 
 /* In `arrived`, beside the count: somebody may be asleep. */
 #define ASLEEP (SIZE_MAX / 2 + 1)
@@ -72,6 +73,16 @@ int qrnn_team_meet(struct qrnn_team *team, int wants_to_stop)
     return team->agreed;
 }
 
+/* The mutex may be locked, by nobody, and `woken` have waiters that are not here: both are left as they are. */
+int qrnn_team_is_alone(struct qrnn_team *team)
+{
+    if (getpid() == team->process) return 0;
+    atomic_store_explicit(&team->members, 1, memory_order_relaxed);
+    atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
+    team->can_sleep = 0;
+    return 1;
+}
+
 static void *member_main(void *argument)
 {
     struct qrnn_team *team = argument;
@@ -104,6 +115,7 @@ void qrnn_team_start(struct qrnn_team *team, size_t members)
     atomic_init(&team->named, 1);
     atomic_init(&team->wanted, 0);
     team->agreed = 0;
+    team->process = getpid();
     team->can_sleep = make_bed(team);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the caller's affair */

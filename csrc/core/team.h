@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum { QRNN_TEAM_MOST = 64 };
 
@@ -20,6 +21,7 @@ struct qrnn_team {
     atomic_int wanted;        /* somebody wants to stop */
     int agreed;               /* the same, as of the last meeting */
     pthread_t threads[QRNN_TEAM_MOST];
+    pid_t process;
     /* Of members that have waited for long: */
     int can_sleep;            /* mutex and woken are there */
     pthread_mutex_t mutex;
@@ -36,5 +38,9 @@ void qrnn_team_end(struct qrnn_team *team);
 /* Returns when every member has called it as often as this one: what they wrote before is visible, and
  * all of them learn whether one of them has ever wanted to stop. */
 int qrnn_team_meet(struct qrnn_team *team, int wants_to_stop);
+
+/* Asked by member 0 after it has run the caller's code: whether that has forked and this is the child,
+ * where the other members are not. It is then the whole team. */
+int qrnn_team_is_alone(struct qrnn_team *team);
 
 #endif
