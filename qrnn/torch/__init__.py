@@ -1,0 +1,5 @@
+"""``qrnn.torch``: the same for torch models."""
+
+from . import nn, quantized
+
+__all__ = ["nn", "quantized"]

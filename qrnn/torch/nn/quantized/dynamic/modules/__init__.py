@@ -1,0 +1,6 @@
+"""The modules of ``qrnn.torch.nn.quantized.dynamic``."""
+
+from .linear import Linear
+from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "Linear", "RNNCell"]
