@@ -9,7 +9,7 @@ import torch
 from .. import _arrays, _config, _core
 from ..nn.modules.layer import Matrix
 
-__all__ = ["array_of", "call", "pack", "to_tensors", "traced", "version_of"]
+__all__ = ["array_of", "call", "call_linear", "pack", "to_tensors", "traced", "version_of"]
 
 _from_numpy = torch.from_numpy
 _is_compiling = torch.compiler.is_compiling
@@ -62,9 +62,14 @@ def state_of(hx: Any) -> Any:
     return array_of(hx, "hx")
 
 
-def call(packed: Any, input: Any, hx: Any = None, **keywords: Any) -> Any:
-    """`packed` of tensors, as tensors; `hx` is None, a tensor or a pair."""
-    return to_tensors(packed(array_of(input, "input"), state_of(hx), **keywords))
+def call(packed: Any, input: Any, hx: Any = None) -> Any:
+    """A cell of the core, of tensors; `hx` is None, a tensor or a pair."""
+    return to_tensors(packed(array_of(input, "input"), state_of(hx)))
+
+
+def call_linear(packed: Any, input: Any) -> Any:
+    """A linear layer of the core, of a tensor."""
+    return _from_numpy(packed(array_of(input, "input")))
 
 
 def version_of(tensor: torch.Tensor) -> int | None:

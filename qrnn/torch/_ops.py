@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..nn.modules.layer import Matrix
-from ._calls import array_of, call, pack, state_of, to_tensors, version_of
+from ._calls import array_of, call, call_linear, pack, state_of, to_tensors, version_of
 from ._shape import Shape
 
 __all__ = ["call_cell", "call_sequence", "register"]
@@ -86,7 +86,7 @@ def _module_of(
 
 def _linear(input: Any, weight: Any, weight_scale: Any, bias: Any, engine: str) -> Any:
     module = _module_of("linear", engine, [weight], [weight_scale], [bias])
-    return torch.from_numpy(module(array_of(input, "input")))
+    return call_linear(module, input)
 
 
 def _cell_module(kind: str, engine: str, weights: tuple[Any, ...]) -> Any:

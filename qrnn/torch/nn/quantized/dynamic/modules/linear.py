@@ -8,7 +8,7 @@ import torch
 
 from ......_types import qint8
 from ..... import _ops
-from ....._calls import array_of, traced
+from ....._calls import call_linear, traced
 from ....._qtensor import QTensor
 from ....._shape import Shape, check_size
 from .base import QuantisedLayer
@@ -94,7 +94,7 @@ class Linear(QuantisedLayer):
         if traced(x):
             (weight,), (scale,), (bias,) = self._tensors()
             return torch.ops.qrnn.linear(x, weight, scale, bias, self._engine)
-        return torch.from_numpy(self._module()(array_of(x, "input")))
+        return call_linear(self._module(), x)
 
     @property
     def in_features(self) -> int:
