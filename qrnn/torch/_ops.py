@@ -73,7 +73,9 @@ def _module_of(
     if entry is not None and _is_of(entry, what, tensors):
         return entry.module
     versions = [version_of(tensor) for tensor in tensors]
-    arrays = [[None if t is None else array_of(t, "weight") for t in each] for each in (weights, scales, biases)]
+    arrays = [
+        [None if t is None else array_of(t, "weight") for t in each] for each in (weights, scales, biases)
+    ]
     module = pack(kind, engine, None, [Matrix(*each) for each in zip(*arrays, strict=True)], sequence)
     references = [weakref.ref(tensors[0], lambda _: _known.pop(place, None))]
     references += [weakref.ref(tensor) for tensor in tensors[1:]]
@@ -144,7 +146,9 @@ def _fake_cell(input: Any, hx: Any, weight_ih: Any, scale: Any, weight_hh: Any, 
     return _new(input, *input.shape[:-1], weight_hh.shape[1])
 
 
-def _fake_lstm_cell(input: Any, h: Any, c: Any, weight_ih: Any, scale: Any, weight_hh: Any, *rest: Any) -> Any:
+def _fake_lstm_cell(
+    input: Any, h: Any, c: Any, weight_ih: Any, scale: Any, weight_hh: Any, *rest: Any
+) -> Any:
     state = _fake_cell(input, h, weight_ih, scale, weight_hh)
     return state, _new(input, *state.shape)
 

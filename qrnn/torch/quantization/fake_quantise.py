@@ -153,9 +153,7 @@ def _run_direction(
         n = sizes[t]
         new = _step(shape.kind, engine, unit, y_ih[t], tuple(each[:n] for each in state))
         outputs[t] = new[0]
-        state = tuple(
-            a if n == len(b) else torch.cat((a, b[n:])) for a, b in zip(new, state, strict=True)
-        )
+        state = tuple(a if n == len(b) else torch.cat((a, b[n:])) for a, b in zip(new, state, strict=True))
     return torch.cat(outputs), state  # type: ignore[arg-type]
 
 

@@ -22,6 +22,7 @@ from . import fake_quantise
 from .fake_quantise import Unit
 
 __all__ = [
+    "Preparation",
     "PreparedGRU",
     "PreparedGRUCell",
     "PreparedLSTM",
@@ -30,7 +31,6 @@ __all__ = [
     "PreparedLinear",
     "PreparedRNN",
     "PreparedRNNCell",
-    "Preparation",
 ]
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from copy import copy, deepcopy
 from typing import Any
 
 import torch
 
-from ... import _config
 from ..._types import expect_qint8, qint8
-from ...quantization.qconfig import engine_qconfig
-from ...quantization.quantize import _MARK, _NOTHING, _UNSET, _is_qconfig, _Unset
+from ...quantization.quantize import _MARK, _NOTHING, _UNSET, _Unset
 from .. import _torch_ao
-from ..nn.quantized.dynamic.modules.base import QuantisedLayer, overrides_call
-from .mappings import TABLE, Quantisable, find, get_default_dynamic_quant_module_mappings
+from ..nn.quantized.dynamic.modules.base import QuantisedLayer
+from .choice import check, choose, expect_model, keeps_its_call, normalised, quantisable
+from .mappings import TABLE, find, get_default_dynamic_quant_module_mappings
 from .prepared import PreparedLayer
 
 __all__ = ["convert", "from_torch_ao", "prepare", "prepare_qat", "propagate_qconfig_", "quantize_dynamic"]
@@ -87,17 +86,17 @@ def prepare(
       (0): PreparedLinear(in_features=4, out_features=3, bias=True, engine=qrnn)
     )
     """
-    _expect_model(model, "model")
+    expect_model(model, "model")
     given = not isinstance(qconfig, _Unset)
-    spec = _normalised(qconfig, "qconfig", empty_is_all=True) if given else {}
-    _check(engine, isa)
+    spec = normalised(qconfig, "qconfig", empty_is_all=True) if given else {}
+    check(engine, isa)
     in_place = given if inplace is None else inplace
     if not in_place:
         model = deepcopy(model)
     replacements: dict[int, Module] = {}
     left: list[tuple[Module, Any]] = []  # float now, for convert to quantise or to warn of
     prepared_before = False
-    for name, module, row, chosen in _quantisable(model, _choose(model, spec, "qconfig")):
+    for name, module, row, chosen in quantisable(model, choose(model, spec, "qconfig")):
         if allow_list is not None and type(module) not in allow_list and row.float_type not in allow_list:
             continue
         if isinstance(module, PreparedLayer):
@@ -105,7 +104,7 @@ def prepare(
             before = module._prepared.engine
             if engine is not None and engine != before:
                 raise ValueError(f"engine: {name or 'the model'} was prepared for {before!r}, got {engine!r}")
-        elif _keeps_its_call(module) or torch.nn.utils.parametrize.is_parametrized(module):
+        elif keeps_its_call(module) or torch.nn.utils.parametrize.is_parametrized(module):
             left.append((module, chosen))
         else:
             replacements[id(module)] = row.prepared_type._of(module, chosen, engine, isa)
@@ -160,7 +159,7 @@ def prepare_qat(
     >>> model[0](torch.ones(2, 4)).requires_grad
     True
     """
-    _expect_model(model, "model")
+    expect_model(model, "model")
     if not model.training:
         raise AssertionError("prepare_qat only works on models in training mode")
     if mapping is not None:
@@ -226,8 +225,8 @@ def convert(
       (0): DynamicQuantizedRNNCell(4, 3)
     )
     """
-    _expect_model(module, "module")
-    _check(engine, isa)
+    expect_model(module, "module")
+    check(engine, isa)
     in_place = module.__dict__.get(_MARK, False) if inplace is None else inplace
     if not any(getattr(each, "qconfig", None) is not None for each in module.modules()):
         warnings.warn(_NOTHING, UserWarning, stacklevel=2)
@@ -299,13 +298,13 @@ def quantize_dynamic(
       (1): Linear(in_features=3, out_features=2, bias=True)
     )
     """
-    _expect_model(model, "model")
+    expect_model(model, "model")
     expect_qint8(dtype)
-    spec = _normalised(qconfig_spec, "qconfig_spec", empty_is_all=False)
-    _check(engine, isa)
+    spec = normalised(qconfig_spec, "qconfig_spec", empty_is_all=False)
+    check(engine, isa)
     if not inplace:
         model = deepcopy(model)
-    chosen = _choose(model, spec, "qconfig_spec")
+    chosen = choose(model, spec, "qconfig_spec")
     if all(qconfig is None for qconfig in chosen.values()):
         warnings.warn(_NOTHING, UserWarning, stacklevel=2)
     replacements = _quantised(model, chosen, mapping, engine, isa)
@@ -343,9 +342,9 @@ def propagate_qconfig_(
     >>> model[0].qconfig is per_channel_dynamic_qconfig
     True
     """
-    _expect_model(module, "module")
-    spec = {} if qconfig_dict is None else _normalised(qconfig_dict, "qconfig_dict", empty_is_all=False)
-    chosen = _choose(module, spec, "qconfig_dict")
+    expect_model(module, "module")
+    spec = {} if qconfig_dict is None else normalised(qconfig_dict, "qconfig_dict", empty_is_all=False)
+    chosen = choose(module, spec, "qconfig_dict")
     for each in module.modules():
         each.qconfig = chosen[id(each)]
 
@@ -385,8 +384,8 @@ def from_torch_ao(
       (0): ReLU()
     )
     """
-    _expect_model(model, "model")
-    _check(engine, isa)
+    expect_model(model, "model")
+    check(engine, isa)
     if not inplace:
         model = deepcopy(model)
     replacements: dict[int, Module] = {}
@@ -399,100 +398,7 @@ def from_torch_ao(
     return _swapped(model, replacements)
 
 
-# ---- what is chosen
-
-
-def _expect_model(model: Any, name: str) -> None:
-    if not isinstance(model, Module):
-        cls = type(model)
-        raise TypeError(f"{name}: expected a torch.nn.Module, got {cls.__module__}.{cls.__qualname__}")
-
-
-def _check(engine: Any, isa: Any) -> None:
-    if engine is not None:
-        _config.check_engine(engine)
-    _config.resolve_isa(isa)
-
-
-def _everything(qconfig: Any) -> dict[Any, Any]:
-    return {row.float_type: qconfig for row in TABLE}
-
-
-def _normalised(spec: Any, argument: str, empty_is_all: bool) -> dict[Any, Any]:
-    """What a user may give as a choice of modules, as a dict of type or name to QConfig or None."""
-    if spec is None or (empty_is_all and isinstance(spec, Mapping) and not spec):
-        return _everything(engine_qconfig)
-    if _is_qconfig(spec):
-        return _everything(spec)
-    if isinstance(spec, (set, frozenset)):
-        spec = dict.fromkeys(spec, engine_qconfig)
-    if not isinstance(spec, Mapping):
-        raise TypeError(
-            f"{argument}: expected a mapping of type or name to QConfig, a set of types and names, a QConfig "
-            f"or None, got {type(spec).__name__}"
-        )
-    for key, value in spec.items():
-        if not isinstance(key, (str, type)):
-            raise TypeError(f"{argument}: expected types and names as keys, got {key!r}")
-        if value is not None and not _is_qconfig(value):
-            raise TypeError(f"{argument}: expected QConfig or None for {key!r}, got {type(value).__name__}")
-    return dict(spec)
-
-
-def _choose(model: Module, spec: dict[Any, Any], argument: str) -> dict[int, Any]:
-    """The qconfig of every module, by identity: its attribute, else name, else type, else parent's."""
-    chosen: dict[int, Any] = {}
-    names = set()
-
-    def visit(module: Module, name: str, qconfig: Any) -> None:
-        names.add(name)
-        if id(module) in chosen:
-            return
-        for each in _types_of(module):
-            if each in spec:
-                qconfig = spec[each]
-                break
-        qconfig = spec.get(name, qconfig)
-        qconfig = getattr(module, "qconfig", qconfig)
-        if qconfig is not None and not _is_qconfig(qconfig):
-            where = f"{name}.qconfig" if name else "qconfig"
-            raise TypeError(f"{where}: expected a QConfig or None, got {type(qconfig).__name__}")
-        chosen[id(module)] = qconfig
-        for child_name, child in module._modules.items():
-            if child is not None:
-                visit(child, f"{name}.{child_name}" if name else child_name, qconfig)
-
-    visit(model, "", None)
-    unknown = sorted(key for key in spec if isinstance(key, str) and key not in names)
-    if unknown:
-        warnings.warn(f"{argument}: no submodule is named {', '.join(unknown)}", UserWarning, stacklevel=3)
-    return chosen
-
-
-def _types_of(module: Module) -> tuple[type, ...]:
-    """The types under which a choice may name `module`: its own, and those of its row."""
-    found = find(module)
-    row = () if found is None else (found[0].float_type, found[0].quantised_type)
-    return (type(module), *row)
-
-
-def _quantisable(model: Module, chosen: Mapping[int, Any]) -> Iterator[tuple[str, Module, Quantisable, Any]]:
-    """Name, module, row of the table and qconfig of each module that is chosen and has a row."""
-    for name, module in model.named_modules():
-        found = find(module)
-        if found is not None and chosen[id(module)] is not None:
-            yield name, module, found[0], chosen[id(module)]
-
-
 # ---- what it becomes
-
-
-def _keeps_its_call(module: Module, base: type | None = None) -> bool:
-    """Whether `module` says itself what a call does, below `base`, and so cannot be replaced."""
-    found = find(module)
-    if found is not None and (base is None or isinstance(module, PreparedLayer)):
-        base = found[1]
-    return base is not None and overrides_call(module, base)
 
 
 def _quantised(
@@ -510,7 +416,7 @@ def _quantised(
         base = next((each for each in type(module).__mro__ if each in table), None)
         if qconfig is None or base is None or (mapping is None and find(module) is None):
             continue
-        if _keeps_its_call(module, base):
+        if keeps_its_call(module, base):
             cls = type(module)
             warnings.warn(
                 f"{name or 'the model'}: {cls.__qualname__} overrides forward or __call__ and is left float",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch
@@ -19,8 +19,6 @@ from ....._qtensor import QTensor
 from ....._shape import Shape, shape_of
 
 __all__ = ["HOOKS", "QuantisedLayer"]
-
-Q = TypeVar("Q", bound="QuantisedLayer")
 
 #: Attributes of a module that hold its hooks; a module that takes another's place takes them over.
 HOOKS = (
@@ -67,7 +65,7 @@ class QuantisedLayer(torch.nn.Module):
         self._install(shape, engine, isa, matrices)
 
     @classmethod
-    def _of(cls: type[Q], shape: Shape, engine: str, isa: str | None, matrices: list[Matrix], mod: Any) -> Q:
+    def _of(cls, shape: Shape, engine: str, isa: str | None, matrices: list[Matrix], mod: Any) -> Any:
         """A module of given weights in the place of `mod`, whose hooks and mode it takes over."""
         new = cls.__new__(cls)
         torch.nn.Module.__init__(new)
@@ -125,9 +123,7 @@ class QuantisedLayer(torch.nn.Module):
             else:
                 return self._packed
         watch = [(name, t, version_of(t)) for name, t in self._buffers.items() if t is not None]
-        self._packed = pack(
-            self._shape.kind, self._engine, self._isa, self._matrices(), self._shape.sequence
-        )
+        self._packed = pack(self._shape.kind, self._engine, self._isa, self._matrices(), self._shape.sequence)
         self._watch = watch
         return self._packed
 
@@ -139,7 +135,7 @@ class QuantisedLayer(torch.nn.Module):
         biases = [None if name is None else buffers[name] for _, name in self._names]
         return weights, scales, biases
 
-    def _apply(self: Q, fn: Callable[[Any], Any], recurse: bool = True) -> Q:
+    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Any:
         """Weights and scales stay what they are, on the CPU: ``.half()``, ``.double()``, ``.to()``."""
         for name, tensor in self._buffers.items():
             if tensor is not None:
@@ -150,7 +146,7 @@ class QuantisedLayer(torch.nn.Module):
 
     # ---- copies
 
-    def __deepcopy__(self: Q, memo: dict[int, Any]) -> Q:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         new = type(self).__new__(type(self))
         memo[id(self)] = new
         kept = {name: value for name, value in self.__dict__.items() if name not in _NOT_COPIED}
@@ -165,13 +161,13 @@ class QuantisedLayer(torch.nn.Module):
 
     @classmethod
     def from_float(
-        cls: type[Q],
+        cls,
         mod: torch.nn.Module,
         use_precomputed_fake_quant: bool = False,
         *,
         engine: str | None = None,
         isa: str | None = None,
-    ) -> Q:
+    ) -> Any:
         """Quantise a float module.
 
         Parameters
@@ -211,7 +207,7 @@ class QuantisedLayer(torch.nn.Module):
         return cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa)
 
     @classmethod
-    def _from_float(cls: type[Q], mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Q:
+    def _from_float(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Any:
         """`from_float` under `qconfig`, whatever the module's own is."""
         if not isinstance(mod, cls._float_type):
             cls._refuse(mod)
@@ -228,9 +224,7 @@ class QuantisedLayer(torch.nn.Module):
         return cls._of(shape, engine, _config.resolve_isa(isa), matrices, mod)
 
     @classmethod
-    def from_torch_ao(
-        cls: type[Q], mod: torch.nn.Module, *, engine: str | None = None, isa: str | None = None
-    ) -> Q:
+    def from_torch_ao(cls, mod: torch.nn.Module, *, engine: str | None = None, isa: str | None = None) -> Any:
         """Take over a module of ``torch.ao.nn.quantized.dynamic``: its codes, scales and biases.
 
         Parameters
@@ -266,7 +260,9 @@ class QuantisedLayer(torch.nn.Module):
             tensor = QTensor.of(qtensors[each.weight], each.weight)
             bias = None if each.bias is None else biases[each.bias]
             matrices.append(
-                Matrix(tensor._codes, tensor._scale, None if bias is None else _arrays.to_float32(bias, "bias"))
+                Matrix(
+                    tensor._codes, tensor._scale, None if bias is None else _arrays.to_float32(bias, "bias")
+                )
             )
         return cls._of(shape, engine or _torch_ao.engine(), _config.resolve_isa(isa), matrices, mod)
 

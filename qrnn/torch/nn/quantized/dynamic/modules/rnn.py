@@ -1,264 +1,24 @@
-"""The dynamically quantised recurrent cells and layers."""
+"""The dynamically quantised recurrent layers over whole sequences."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from ......_types import qint8
 from ..... import _ops
-from ....._calls import array_of, call, state_of, to_tensors, traced
+from ....._calls import array_of, state_of, to_tensors, traced
 from ....._shape import Shape, check_size, rnn_kind
-from .base import QuantisedLayer
+from .recurrent import Nonlinear, Recurrent, documented
 
-__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "run_sequence"]
-
-_PARAMETERS = """    dtype : qint8
-        `qrnn.qint8` or `torch.qint8`.
-    engine : str, optional
-        The arithmetic. Default: the current one, see ``qrnn.engine``.
-    isa : str, optional
-        An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
-
-    Attributes
-    ----------
-    bias_ih, bias_hh : torch.Tensor, float32, or None
-        The biases; layers name them ``bias_ih_l0`` and so on, as PyTorch does.
-    engine, isa : str
-    nbytes : int
-        Memory of the packed weights.
-
-    Raises
-    ------
-    TypeError
-        If a size is no integer.
-    ValueError
-        If an argument is out of range.
-"""
+__all__ = ["GRU", "LSTM", "RNN", "run_packed", "run_sequence"]
 
 
-class _Recurrent(QuantisedLayer):
-    """What cells and layers share."""
-
-    def set_weight_bias(self, weight_bias_dict: Mapping[str, Mapping[str, Any]]) -> None:
-        """Replace all weights and biases.
-
-        Parameters
-        ----------
-        weight_bias_dict : dict
-            ``{"weight": {name: QTensor}, "bias": {name: tensor or None}}``, as `_weight_bias` gives it, or
-            ``{name: QTensor or tensor}`` in one dict. Quantised torch tensors are taken too.
-
-        Raises
-        ------
-        KeyError
-            If a name is missing.
-        TypeError, ValueError
-            If a value does not fit. In each case nothing has changed.
-        """
-        if "weight" in weight_bias_dict:
-            self._replace_all(weight_bias_dict["weight"], weight_bias_dict["bias"])
-        else:
-            self._replace_all(weight_bias_dict, weight_bias_dict)
-
-    def _weight_bias(self) -> dict[str, dict[str, Any]]:
-        """``{"weight": get_weight(), "bias": get_bias()}``, as PyTorch's."""
-        return {"weight": dict(self.get_weight()), "bias": dict(self.get_bias())}
-
-    @property
-    def input_size(self) -> int:
-        """Size of an input row."""
-        return self._shape.input_size
-
-    @property
-    def hidden_size(self) -> int:
-        """Size of a hidden row."""
-        return self._shape.hidden_size
-
-    @property
-    def bias(self) -> bool:
-        """Whether there are biases."""
-        return self._shape.bias
-
-
-class _Nonlinear:
-    """What Elman cells and layers add."""
-
-    _shape: Shape
-
-    @property
-    def nonlinearity(self) -> str:
-        """``"tanh"`` or ``"relu"``."""
-        return self._shape.kind.removeprefix("rnn_")
-
-
-# ---- cells
-
-
-class _Cell(_Recurrent):
-    """A cell whose state is one tensor."""
-
-    def _make(self, kind: str, input_size: Any, hidden_size: Any, bias: Any, *rest: Any) -> None:
-        columns, hidden = check_size(input_size, "input_size", 0), check_size(hidden_size, "hidden_size", 1)
-        self._fill(Shape(kind, columns, hidden, bool(bias)), *rest)
-
-    def forward(self, input: Any, hx: Any = None) -> Any:
-        """The next state.
-
-        Parameters
-        ----------
-        input : torch.Tensor, shape (batch, input_size) or (input_size,)
-        hx : torch.Tensor, shape (batch, hidden_size) or (hidden_size,), optional
-            The state. Default: zeros.
-
-        Returns
-        -------
-        torch.Tensor, float32, the shape of the state
-            Without a gradient.
-
-        Raises
-        ------
-        TypeError
-            If an argument is no tensor of real numbers on the CPU.
-        RuntimeError, ValueError
-            If the shapes do not fit, or, for a torch engine, a value is not finite.
-        """
-        if traced(input):
-            return _ops.call_cell(self._shape.kind, self._engine, self._tensors(), input, hx)
-        return call(self._module(), input, hx)
-
-    def extra_repr(self) -> str:
-        kind = "" if self._shape.kind != "rnn_relu" else ", nonlinearity=relu"
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False") + kind
-
-
-class RNNCell(_Nonlinear, _Cell):
-    """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
-
-    ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit integers.
-
-    Parameters
-    ----------
-    input_size : int
-        Size of an input row, not negative.
-    hidden_size : int
-        Size of a hidden row, at least 1.
-    bias : bool
-        Whether there are biases.
-    nonlinearity : {{"tanh", "relu"}}
-{parameters}
-    Examples
-    --------
-    >>> import torch, qrnn.torch
-    >>> cell = qrnn.torch.nn.quantized.dynamic.RNNCell(4, 3)
-    >>> h = cell(torch.ones(2, 4))
-    >>> cell(torch.ones(2, 4), h).shape
-    torch.Size([2, 3])
-    """
-
-    _float_type = torch.nn.RNNCell
-    _torch_ao_type = "RNNCell"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        dtype: Any = qint8,
-        *,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        self._make(rnn_kind(nonlinearity), input_size, hidden_size, bias, dtype, engine, isa)
-
-
-class GRUCell(_Cell):
-    """A GRU cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRUCell``.
-
-    Parameters
-    ----------
-    input_size : int
-        Size of an input row, not negative.
-    hidden_size : int
-        Size of a hidden row, at least 1.
-    bias : bool
-        Whether there are biases.
-{parameters}
-    Examples
-    --------
-    >>> import torch, qrnn.torch
-    >>> cell = qrnn.torch.nn.quantized.dynamic.GRUCell(4, 3)
-    >>> cell(torch.ones(2, 4)).shape
-    torch.Size([2, 3])
-    """
-
-    _float_type = torch.nn.GRUCell
-    _torch_ao_type = "GRUCell"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        dtype: Any = qint8,
-        *,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        self._make("gru", input_size, hidden_size, bias, dtype, engine, isa)
-
-
-class LSTMCell(_Cell):
-    """An LSTM cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
-
-    Its state is a pair ``(h, c)``; c is not quantised.
-
-    Parameters
-    ----------
-    input_size : int
-        Size of an input row, not negative.
-    hidden_size : int
-        Size of a hidden row, at least 1.
-    bias : bool
-        Whether there are biases.
-{parameters}
-    Examples
-    --------
-    >>> import torch, qrnn.torch
-    >>> cell = qrnn.torch.nn.quantized.dynamic.LSTMCell(4, 3)
-    >>> h, c = cell(torch.ones(2, 4))
-    >>> h.shape, c.shape
-    (torch.Size([2, 3]), torch.Size([2, 3]))
-    """
-
-    _float_type = torch.nn.LSTMCell
-    _torch_ao_type = "LSTMCell"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        dtype: Any = qint8,
-        *,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        self._make("lstm", input_size, hidden_size, bias, dtype, engine, isa)
-
-
-# ---- layers
-
-
-class _Layer(_Recurrent):
+class _Layer(Recurrent):
     """Layers over whole sequences."""
-
-    _has_projection: ClassVar[bool] = False
 
     def _make(
         self,
@@ -393,7 +153,8 @@ def _permuted(hx: Any, order: Any) -> Any:
     return tuple(_permuted(each, order) for each in hx) if isinstance(hx, tuple) else hx[:, order]
 
 
-class RNN(_Nonlinear, _Layer):
+@documented
+class RNN(Nonlinear, _Layer):
     """Elman layers with int8 weights over whole sequences; ``torch.ao`` has no such module.
 
     Parameters
@@ -402,7 +163,7 @@ class RNN(_Nonlinear, _Layer):
         Sizes of an input and a hidden row, at least 1.
     num_layers : int
         Layers above one another.
-    nonlinearity : {{"tanh", "relu"}}
+    nonlinearity : {"tanh", "relu"}
     bias : bool
         Whether there are biases.
     batch_first : bool
@@ -411,7 +172,7 @@ class RNN(_Nonlinear, _Layer):
         Kept as an attribute.
     bidirectional : bool
         Whether there is a reverse direction.
-{parameters}
+    {parameters}
     Examples
     --------
     >>> import torch, qrnn.torch
@@ -443,6 +204,7 @@ class RNN(_Nonlinear, _Layer):
         self._make(kind, sizes, bias, batch_first, dropout, bidirectional, 0, dtype, engine, isa)
 
 
+@documented
 class LSTM(_Layer):
     """LSTM layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
 
@@ -462,7 +224,7 @@ class LSTM(_Layer):
         Whether there is a reverse direction.
     proj_size : int
         Size of a projected state, 0 for none; engine ``qrnn`` alone has one.
-{parameters}
+    {parameters}
     Examples
     --------
     >>> import torch, qrnn.torch
@@ -494,6 +256,7 @@ class LSTM(_Layer):
         self._make("lstm", sizes, bias, batch_first, dropout, bidirectional, proj_size, dtype, engine, isa)
 
 
+@documented
 class GRU(_Layer):
     """GRU layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRU``.
 
@@ -511,7 +274,7 @@ class GRU(_Layer):
         Kept as an attribute.
     bidirectional : bool
         Whether there is a reverse direction.
-{parameters}
+    {parameters}
     Examples
     --------
     >>> import torch, qrnn.torch
@@ -540,8 +303,3 @@ class GRU(_Layer):
     ) -> None:
         sizes = (input_size, hidden_size, num_layers)
         self._make("gru", sizes, bias, batch_first, dropout, bidirectional, 0, dtype, engine, isa)
-
-
-for _class in (RNNCell, GRUCell, LSTMCell, RNN, LSTM, GRU):
-    if _class.__doc__:
-        _class.__doc__ = _class.__doc__.format(parameters=_PARAMETERS)
