@@ -7,8 +7,9 @@ Write ``qrnn`` where PyTorch says ``torch.ao``, and ``qrnn.nn`` where it says ``
 * ``qrnn.quantization``: `prepare`, `convert`, `quantize_dynamic`, QConfigs and observers;
 * ``qrnn.backends.quantized`` and ``with qrnn.engine(...)``: which arithmetic.
 
-``qrnn.RNNCell`` and ``qrnn.Linear`` are short names of the *quantised* ones; the float ones are
-``qrnn.nn.RNNCell`` and ``qrnn.nn.Linear``. PyTorch is not needed, and never imported.
+``qrnn.LSTM``, ``GRU``, ``RNN``, ``LSTMCell``, ``GRUCell``, ``RNNCell`` and ``Linear`` are short
+names of the *quantised* ones; the float ones are ``qrnn.nn.LSTM`` and so on. Cells compute one step
+a call, the others whole sequences. PyTorch is not needed, and never imported.
 
 Examples
 --------
@@ -48,6 +49,15 @@ Sequential(
   (0): DynamicQuantizedRNNCell(10, 20, nonlinearity=relu)
   (1): ReLU()
 )
+
+Sequences of different lengths in one call:
+
+>>> lstm = qnn.LSTM.from_float(nn.LSTM(10, 20, batch_first=True, bidirectional=True))
+>>> lstm
+DynamicQuantizedLSTM(10, 20, batch_first=True, bidirectional=True)
+>>> output, (h_n, c_n) = lstm(np.ones((3, 7, 10), np.float32), lengths=[7, 2, 5])
+>>> output.shape, h_n.shape
+((3, 7, 40), (2, 3, 20))
 """
 
 from . import backends, nn, quantization, quantized
@@ -66,12 +76,17 @@ from ._types import (
     quint8,
 )
 from ._version import __version__
-from .nn.quantized.dynamic import Linear, RNNCell
+from .nn.quantized.dynamic import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 from .quantization import convert, prepare, quantize_dynamic
 
 __all__ = [
+    "GRU",
+    "GRUCell",
+    "LSTM",
+    "LSTMCell",
     "Linear",
     "QTensor",
+    "RNN",
     "RNNCell",
     "__version__",
     "backends",

@@ -1,4 +1,5 @@
-/* module.h - what the files of core/ share: the packed module, the table of engines, scratch memory. */
+/* module.h - what the files of core/ share: the packed module, the tables of engines and of cells,
+ * scratch memory. */
 #ifndef QRNN_MODULE_H
 #define QRNN_MODULE_H
 
@@ -15,15 +16,21 @@ struct qrnn_engine {
     int max_code;
     enum qrnn_rounding rounding;
     enum qrnn_dequant dequant;
-    qrnn_function tanh;
+    int exact;                /* takes the correctly rounded tanh */
     float no_bias;
-    /* Finite lo <= hi, the extremes of what is quantised, to scale and zero point. */
-    void (*choose)(float lo, float hi, struct qrnn_act *act);
+    /* Extents to scales and zero points. Where they are not finite the scale is NaN, inv and zero point 0. */
+    void (*choose)(size_t rows, const struct qrnn_extent *extent, struct qrnn_act *act);
     /* The factor that `dequant` wants for a weight scale. */
     float (*factor)(float scale);
 };
 
 const struct qrnn_engine *qrnn_engine_find(const char *name);
+
+/* Whether the engine takes one scale for everything that a call quantises at once. */
+QRNN_INLINE int qrnn_engine_is_whole(const struct qrnn_engine *engine)
+{
+    return engine->quantised && !engine->per_row;
+}
 
 /* A packed matrix with what unpacking needs. */
 struct qrnn_matrix {
@@ -33,33 +40,46 @@ struct qrnn_matrix {
     int has_bias;
 };
 
+/* A layer in one direction. A GRU that resets before the product meets the last third of its recurrent
+ * rows with r * h instead of h: they are a matrix of their own, hn. */
+struct qrnn_unit {
+    struct qrnn_matrix ih, hh, hn, hr;
+};
+
 struct qrnn_module {
     qrnn_kind kind;
     const struct qrnn_engine *engine;
     const char *isa;
     struct qrnn_kernels kernels;
-    size_t input_size, hidden_size;
+    size_t input_size, hidden_size, proj_size, state_size;
+    size_t layers, directions;
     size_t bytes;
-    struct qrnn_matrix matrix[2]; /* ih, hh; a linear has the first alone */
     atomic_long references;
+    struct qrnn_unit units[]; /* [layers * directions] */
 };
+
+struct qrnn_block;
 
 /* The table of cells (cells.c): one row a kind. */
 struct qrnn_cell {
-    size_t gates;             /* rows of a matrix, in hidden sizes */
-    int recurrent;            /* has hh */
-    /* New hidden states of `rows` rows from their pre-activations. */
-    void (*finish)(const struct qrnn_module *m, size_t rows, const float *pre, size_t stride,
-                   float *h_out);
+    size_t gates;             /* rows of ih and hh, in hidden sizes */
+    int recurrent;            /* has hh and a state */
+    int cell_state;           /* the state has c */
+    int split;                /* hh without its last gate, which is hn */
+    int keeps_hh;             /* the recurrent product is not added to the input's */
+    /* One step: the input's product, which may be overwritten, and states to the next states. 0 if the
+     * state holds what an engine with one scale for the batch cannot quantise; nothing is written then. */
+    int (*step)(struct qrnn_block *b, size_t rows, float *ih);
 };
 
 extern const struct qrnn_cell qrnn_cells[QRNN_KINDS];
 
-/* pack.c: bytes that a matrix of this shape takes, then the packing into that much memory. */
-size_t qrnn_pack_bytes(const struct qrnn_engine *engine, size_t rows, size_t cols,
-                       const qrnn_weight *weight);
-void qrnn_pack(const struct qrnn_engine *engine, size_t rows, size_t cols, const qrnn_weight *weight,
-               unsigned char *memory, struct qrnn_matrix *out);
+/* pack.c: bytes that a matrix of this shape takes, then the packing into that much memory, and back; a
+ * NULL destination is passed over. `rows` are `gates` gates. */
+size_t qrnn_pack_bytes(const struct qrnn_engine *engine, size_t gates, size_t rows, size_t cols, size_t n_scale);
+void qrnn_pack(const struct qrnn_engine *engine, size_t gates, size_t rows, size_t cols,
+               const qrnn_weight *weight, unsigned char *memory, struct qrnn_matrix *out);
+void qrnn_unpack(const struct qrnn_matrix *from, float *values, int8_t *codes, float *scale, float *bias);
 
 /* scratch.c: this thread's arena of at least `bytes`, 64-byte aligned; NULL without memory. Its
  * content is lost at the next call. Freed when the thread ends. */

@@ -25,21 +25,35 @@ typedef enum qrnn_status {
     QRNN_ERR_DEPTH,           /* more inputs than an int32 sum of u8 x s8 products can hold */
     QRNN_ERR_ISA,             /* no such instruction set, or this CPU lacks it */
     QRNN_ERR_ENGINE,          /* no such engine */
+    QRNN_ERR_UNSUPPORTED,     /* an engine with one scale for the batch has no GRU that resets before the
+                                 product and no projection: PyTorch has none */
     QRNN_ERR_SCALE,           /* a weight scale is not finite or not positive */
     QRNN_ERR_WEIGHT,          /* a weight or a bias is not finite */
     QRNN_ERR_INPUT_RANGE,     /* the input holds a NaN or an infinity and the engine's scale
                                  belongs to the whole batch */
-    QRNN_ERR_HIDDEN_RANGE     /* the same of the hidden state */
+    QRNN_ERR_HIDDEN_RANGE,    /* the same of the hidden state */
+    QRNN_ERR_STOPPED          /* qrnn_run.stop said so */
 } qrnn_status;
 
-/* What a module computes; x is the input, h the hidden state.
+/* What a module computes; x is the input, h the hidden state, c the cell state, * element by element.
  *   linear    y  = W x + b
  *   rnn_tanh  h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
- *   rnn_relu  h' = max(0, W_ih x + b_ih + W_hh h + b_hh)                                     */
+ *   rnn_relu  h' = max(0, W_ih x + b_ih + W_hh h + b_hh)
+ *   lstm      i, f, g, o = W_ih x + b_ih + W_hh h + b_hh
+ *             c' = sigmoid(f) * c + sigmoid(i) * tanh(g) ; h' = sigmoid(o) * tanh(c')
+ *             with a projection: h' = W_hr (sigmoid(o) * tanh(c'))
+ *   gru       r = sigmoid(W_ir x + b_ir + W_hr h + b_hr) ; z likewise
+ *             n = tanh(W_in x + b_in + r * (W_hn h + b_hn)) ; h' = n + z * (h - n)
+ *   gru_reset_before
+ *             n = tanh(W_in x + b_in + W_hn (r * h) + b_hn)
+ * Gates are rows of the matrices in the order i f g o, and r z n.                              */
 typedef enum qrnn_kind {
     QRNN_LINEAR = 0,
     QRNN_RNN_TANH,
     QRNN_RNN_RELU,
+    QRNN_LSTM,
+    QRNN_GRU,
+    QRNN_GRU_RESET_BEFORE,
     QRNN_KINDS
 } qrnn_kind;
 
@@ -59,17 +73,23 @@ typedef struct qrnn_spec {
     qrnn_kind kind;
     const char *engine;       /* a name from qrnn_engine_name; "float32" for float weights */
     const char *isa;          /* a name from qrnn_isa_name; NULL: the best this CPU has */
-    size_t input_size;        /* columns of ih */
+    size_t input_size;        /* columns of the first layer's ih */
     size_t hidden_size;       /* rows of one gate; a linear's out_features */
-    qrnn_weight ih;           /* the input's weights; a linear's only ones */
-    qrnn_weight hh;           /* the hidden state's weights; unused by a linear */
+    size_t proj_size;         /* rows of hr, less than hidden_size; 0: no projection. LSTM only */
+    size_t layers, directions;/* 1 and 1 for a linear and for a single cell; directions 1 or 2 */
+    const qrnn_weight *weights; /* [layers][directions][qrnn_matrices]: ih, hh, hr */
 } qrnn_spec;
 
 typedef struct qrnn_module qrnn_module;
 
+/* Matrices of one layer in one direction: 1 (ih) of a linear, 3 (ih, hh, hr) with a projection, else 2. */
+size_t qrnn_matrices(qrnn_kind kind, size_t proj_size);
+/* Rows of ih and hh, in hidden sizes: 1, LSTM 4, GRU 3. */
+size_t qrnn_gate_count(qrnn_kind kind);
+
 /* Checks, packs, and returns a module with one reference in *out (NULL on failure). On failure
- * *matrix, unless `matrix` is NULL, is 0 where the fault is in ih, 1 where in hh. */
-qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, int *matrix);
+ * *matrix, unless `matrix` is NULL, is the index in spec->weights of the one at fault. */
+qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *matrix);
 void qrnn_module_ref(qrnn_module *m);
 void qrnn_module_unref(qrnn_module *m);                       /* NULL is allowed */
 
@@ -79,29 +99,55 @@ const char *qrnn_module_engine(const qrnn_module *m);
 const char *qrnn_module_isa(const qrnn_module *m);
 size_t qrnn_module_input_size(const qrnn_module *m);
 size_t qrnn_module_hidden_size(const qrnn_module *m);
+size_t qrnn_module_proj_size(const qrnn_module *m);
+size_t qrnn_module_state_size(const qrnn_module *m);          /* of h: proj_size, or hidden_size */
+size_t qrnn_module_layers(const qrnn_module *m);
+size_t qrnn_module_directions(const qrnn_module *m);
 size_t qrnn_module_bytes(const qrnn_module *m);               /* memory held by the module */
-/* Of matrix 0 (ih) or 1 (hh): rows, number of scales (0: float) and whether it has a bias. */
-size_t qrnn_module_rows(const qrnn_module *m, int matrix);
-size_t qrnn_module_cols(const qrnn_module *m, int matrix);
-size_t qrnn_module_n_scale(const qrnn_module *m, int matrix);
-int qrnn_module_has_bias(const qrnn_module *m, int matrix);
+/* Of a matrix by its index in spec->weights: sizes, number of scales (0: float), whether it has a bias. */
+size_t qrnn_module_rows(const qrnn_module *m, size_t matrix);
+size_t qrnn_module_cols(const qrnn_module *m, size_t matrix);
+size_t qrnn_module_n_scale(const qrnn_module *m, size_t matrix);
+int qrnn_module_has_bias(const qrnn_module *m, size_t matrix);
 /* Unpacks into arrays of the sizes above; a NULL destination is passed over. */
-void qrnn_module_unpack(const qrnn_module *m, int matrix, float *values, int8_t *codes,
+void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes,
                         float *scale, float *bias);
 
 /* y[batch][hidden_size] = W x + b. y may not overlap x. */
 qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, float *y);
 
-/* One time step. h == NULL stands for zeros; h_out may be h itself, but may overlap h or x in no
- * other way. Fails only before its first write. */
+/* One time step of a module of one layer and direction. h and c are states, [batch][state_size] and
+ * [batch][hidden_size], NULL for zeros; c and c_out belong to an LSTM and are NULL without. h_out may
+ * be h itself and c_out c itself, but results may overlap in no other way. Fails only before its
+ * first write. */
 qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h,
-                      float *h_out);
+                      const float *c, float *h_out, float *c_out);
 
-/* The test door: the same code path as a call, stopped before the non-linearity. acc_* are the
- * exact integer products sum (q - zp) * w (quantised modules only, else NULL), pre the
- * pre-activations; acc_hh is NULL for a linear. Each is [batch][rows]. */
+/* A whole sequence through all layers and directions. */
+typedef struct qrnn_run {
+    size_t steps, batch;
+    int batch_first;          /* x and out are [batch][steps][...] instead of [steps][batch][...] */
+    const float *x;           /* [steps][batch][input_size] */
+    const float *h, *c;       /* [layers * directions][batch][state_size], [..][hidden_size]; NULL: zeros */
+    const size_t *lengths;    /* [batch], each in 1..steps; NULL: all of them are `steps` */
+    float *out;               /* [steps][batch][directions * state_size]; zeros past a row's length */
+    float *h_out, *c_out;     /* final states; may be h and c themselves. Else nothing may overlap */
+    size_t threads;           /* to compute with; 0 counts as 1. Changes no bit */
+    int (*stop)(void *context); /* asked between steps, often; not 0: give up. NULL: never */
+    void *context;
+} qrnn_run;
+
+/* QRNN_ERR_INPUT_RANGE, _HIDDEN_RANGE and _STOPPED leave out, h_out and c_out undefined, and *step,
+ * unless NULL, is the time step of the fault. */
+qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step);
+
+/* The test door: the same code path as a step, whose products are shown. acc_* are the exact integer
+ * products sum (q - zp) * w (quantised modules only, else NULL); acc_hh is NULL for a linear. `pre` is
+ * what the last product left: the pre-activations of linear, rnn and lstm and of r and z of
+ * gru_reset_before; W_hh h + b_hh of gru; W_hn (r * h) + b_hn of gru_reset_before's n. Each is
+ * [batch][rows of ih]. */
 qrnn_status qrnn_gates(const qrnn_module *m, size_t batch, const float *x, const float *h,
-                       int32_t *acc_ih, int32_t *acc_hh, float *pre);
+                       const float *c, int32_t *acc_ih, int32_t *acc_hh, float *pre);
 
 /* Activation codes as `engine` makes them: codes [batch][n], scale and zero_point [batch].
  * QRNN_ERR_INPUT_RANGE as in a call; engine "qrnn" marks a row that is not finite by scale NaN. */

@@ -11,6 +11,7 @@ QRNN_REGION("avx2,fma")
 #include "poly.h"
 #include "dequantise.h"
 #include "elementwise.h"
+#include "ends.h"
 #include "ymm.h"
 
 /* AVX2 has no exact u8 x s8 dot product: vpmaddubsw saturates its pair sums at 16 bits. Three forms
@@ -112,37 +113,6 @@ static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_st
     }
 }
 
-static int range(const float *v, size_t n, float *lo, float *hi)
-{
-    __m256 least = _mm256_set1_ps(v[0]), most = least, wrong = _mm256_setzero_ps();
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        const __m256 x = _mm256_loadu_ps(v + i);
-        least = _mm256_min_ps(least, x);
-        most = _mm256_max_ps(most, x);
-        wrong = _mm256_or_ps(wrong, _mm256_sub_ps(x, x)); /* +0, or a NaN */
-    }
-    if (i < n) { /* lanes past the end repeat v[0] */
-        const __m256 rest = v_load_n(v + i, n - i);
-        const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        const __m256i there = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n - i)), lane);
-        const __m256 x = _mm256_blendv_ps(_mm256_set1_ps(v[0]), rest, _mm256_castsi256_ps(there));
-        least = _mm256_min_ps(least, x);
-        most = _mm256_max_ps(most, x);
-        wrong = _mm256_or_ps(wrong, _mm256_sub_ps(x, x));
-    }
-    /* One reduction for both: least in the lower half, most, negated, in the upper. */
-    const __m256 minus = _mm256_set1_ps(-0.0f);
-    const __m256 down = _mm256_xor_ps(most, minus);
-    __m256 both = _mm256_min_ps(_mm256_permute2f128_ps(least, down, 0x20),
-                                _mm256_permute2f128_ps(least, down, 0x31));
-    both = _mm256_min_ps(both, _mm256_permute_ps(both, 0x4e));
-    both = _mm256_min_ps(both, _mm256_permute_ps(both, 0xb1));
-    *lo = _mm256_cvtss_f32(both);
-    *hi = -_mm_cvtss_f32(_mm256_extractf128_ps(both, 1));
-    return _mm256_testz_si256(_mm256_castps_si256(wrong), _mm256_castps_si256(wrong));
-}
-
 QRNN_INLINE __m256i code_s32(enum qrnn_rounding rounding, __m256 v, __m256 inv, __m256 zp, __m256i zp_s32)
 {
     switch (rounding) {
@@ -176,13 +146,18 @@ QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t
     }
 }
 
-static void quantise(const float *v, size_t n, const struct qrnn_act *act,
-                     enum qrnn_rounding rounding, uint8_t *q)
+static void quantise(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
+                     enum qrnn_rounding rounding, uint8_t *q, size_t q_stride)
 {
-    switch (rounding) {
-    case QRNN_ROUND_FUSED: quantise_by(QRNN_ROUND_FUSED, v, n, act, q); break;
-    case QRNN_ROUND_TWICE: quantise_by(QRNN_ROUND_TWICE, v, n, act, q); break;
-    default: quantise_by(QRNN_ROUND_PRODUCT, v, n, act, q); break;
+    for (size_t i = 0; i < rows; i++, q += q_stride) {
+        if (act[i].inv == 0.0f)
+            memset(q, 0, qrnn_round_up(n, QRNN_LINE));
+        else if (rounding == QRNN_ROUND_PRODUCT)
+            quantise_by(QRNN_ROUND_PRODUCT, v[i], n, &act[i], q);
+        else if (rounding == QRNN_ROUND_FUSED)
+            quantise_by(QRNN_ROUND_FUSED, v[i], n, &act[i], q);
+        else
+            quantise_by(QRNN_ROUND_TWICE, v[i], n, &act[i], q);
     }
 }
 
@@ -193,6 +168,7 @@ void qrnn_use_avx2(struct qrnn_kernels *k)
     k->product_u8s8 = product_u8s8;
     k->product_f32 = product_f32;
     QRNN_USE_ELEMENTWISE(k);
+    use_ends(k);
 }
 
 QRNN_REGION_END

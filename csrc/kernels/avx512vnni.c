@@ -12,6 +12,7 @@ QRNN_REGION("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 #include "poly.h"
 #include "dequantise.h"
 #include "elementwise.h"
+#include "ends.h"
 
 typedef __m512i s32v;
 typedef __m512i codes4;
@@ -68,23 +69,44 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 
 #include "product.h"
 
-/* vpdpbusd takes 4 to 5 cycles and two can start in each: a lone row runs 8 panels abreast; rows go
- * in tiles of 6 x 4 (24 sums, 4 weights, 1 broadcast of the 32 registers). */
+/* Rows of P panels in tiles of at most 6 x 4 (24 sums, 4 weights, 1 broadcast of the 32 registers), of even
+ * height, so that no tail is thin: 8 rows are 4 + 4, not 6 + 2. vpdpbusd takes 4 to 5 cycles and up to two
+ * can start in each, so small tiles run several sets of sums abreast. */
+#define PHASES(sums) ((sums) >= 8 ? 1 : (sums) >= 4 ? 2 : (sums) == 3 ? 3 : (sums) == 2 ? 4 : 8)
+#define TILE(R, P) tile_u8s8(0, R, P, PHASES((R) * (P)), w, panel, q, q_stride, act, row, out)
+#define PANELS(P)                                                                                             \
+    static void panels_##P(const struct qrnn_panels *w, size_t panel, const uint8_t *q, size_t q_stride,      \
+                           const struct qrnn_act *act, const struct qrnn_product *out)                        \
+    {                                                                                                         \
+        size_t row = 0;                                                                                       \
+        for (size_t tiles = (out->batch + 5) / 6; tiles > 0; tiles--) {                                       \
+            const size_t rows = (out->batch - row + tiles - 1) / tiles;                                       \
+            switch (rows) {                                                                                   \
+            case 6: TILE(6, P); break;                                                                        \
+            case 5: TILE(5, P); break;                                                                        \
+            case 4: TILE(4, P); break;                                                                        \
+            case 3: TILE(3, P); break;                                                                        \
+            case 2: TILE(2, P); break;                                                                        \
+            default: TILE(1, P); break;                                                                       \
+            }                                                                                                 \
+            row += rows;                                                                                      \
+        }                                                                                                     \
+    }
+PANELS(1)
+PANELS(2)
+PANELS(3)
+PANELS(4)
+
 static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
                          const struct qrnn_act *act, const struct qrnn_product *out)
 {
     size_t panel = 0;
-    for (; panel + 4 <= w->count; panel += 4) {
-        size_t row = 0;
-        for (; row + 6 <= out->batch; row += 6) tile_u8s8(0, 6, 4, 1, w, panel, q, q_stride, act, row, out);
-        for (; row + 2 <= out->batch; row += 2) tile_u8s8(0, 2, 4, 1, w, panel, q, q_stride, act, row, out);
-        if (row < out->batch) tile_u8s8(0, 1, 4, 2, w, panel, q, q_stride, act, row, out);
-    }
-    for (; panel < w->count; panel++) {
-        size_t row = 0;
-        for (; row + 8 <= out->batch; row += 8) tile_u8s8(0, 8, 1, 1, w, panel, q, q_stride, act, row, out);
-        for (; row + 2 <= out->batch; row += 2) tile_u8s8(0, 2, 1, 4, w, panel, q, q_stride, act, row, out);
-        if (row < out->batch) tile_u8s8(0, 1, 1, 8, w, panel, q, q_stride, act, row, out);
+    for (; panel + 4 <= w->count; panel += 4) panels_4(w, panel, q, q_stride, act, out);
+    switch (w->count - panel) {
+    case 3: panels_3(w, panel, q, q_stride, act, out); break;
+    case 2: panels_2(w, panel, q, q_stride, act, out); break;
+    case 1: panels_1(w, panel, q, q_stride, act, out); break;
+    default: break;
     }
 }
 
@@ -100,23 +122,6 @@ static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_st
         for (; row + 4 <= out->batch; row += 4) tile_f32(4, w, panel, x, x_stride, row, out);
         for (; row < out->batch; row++) row_f32(1, w, panel, x + row * x_stride, row, out);
     }
-}
-
-static int range(const float *v, size_t n, float *lo, float *hi)
-{
-    __m512 least = _mm512_set1_ps(v[0]), most = least;
-    __m512i wrong = _mm512_setzero_si512();
-    for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 there = v_first_n(n - i < 16 ? n - i : 16);
-        const __m512 x = _mm512_mask_loadu_ps(_mm512_set1_ps(v[0]), there, v + i);
-        least = _mm512_min_ps(least, x);
-        most = _mm512_max_ps(most, x);
-        /* +0, or a NaN */
-        wrong = _mm512_or_si512(wrong, _mm512_castps_si512(_mm512_sub_ps(x, x)));
-    }
-    *lo = _mm512_reduce_min_ps(least);
-    *hi = _mm512_reduce_max_ps(most);
-    return _mm512_test_epi32_mask(wrong, wrong) == 0;
 }
 
 QRNN_INLINE __m512i code_s32(enum qrnn_rounding rounding, __m512 v, __m512 inv, __m512 zp, __m512i zp_s32)
@@ -141,13 +146,18 @@ QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t
     }
 }
 
-static void quantise(const float *v, size_t n, const struct qrnn_act *act,
-                     enum qrnn_rounding rounding, uint8_t *q)
+static void quantise(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
+                     enum qrnn_rounding rounding, uint8_t *q, size_t q_stride)
 {
-    switch (rounding) {
-    case QRNN_ROUND_FUSED: quantise_by(QRNN_ROUND_FUSED, v, n, act, q); break;
-    case QRNN_ROUND_TWICE: quantise_by(QRNN_ROUND_TWICE, v, n, act, q); break;
-    default: quantise_by(QRNN_ROUND_PRODUCT, v, n, act, q); break;
+    for (size_t i = 0; i < rows; i++, q += q_stride) {
+        if (act[i].inv == 0.0f)
+            memset(q, 0, qrnn_round_up(n, QRNN_LINE));
+        else if (rounding == QRNN_ROUND_PRODUCT)
+            quantise_by(QRNN_ROUND_PRODUCT, v[i], n, &act[i], q);
+        else if (rounding == QRNN_ROUND_FUSED)
+            quantise_by(QRNN_ROUND_FUSED, v[i], n, &act[i], q);
+        else
+            quantise_by(QRNN_ROUND_TWICE, v[i], n, &act[i], q);
     }
 }
 
@@ -158,6 +168,7 @@ void qrnn_use_avx512vnni(struct qrnn_kernels *k)
     k->product_u8s8 = product_u8s8;
     k->product_f32 = product_f32;
     QRNN_USE_ELEMENTWISE(k);
+    use_ends(k);
 }
 
 QRNN_REGION_END

@@ -2,17 +2,12 @@
 #ifndef QRNN_DEQUANTISE_ONCE /* included once in each kernel file */
 #define QRNN_DEQUANTISE_ONCE
 
-QRNN_INLINE f32v canonical(f32v y)
-{
-    return v_select(v_is_nan(y), v_set1(NAN), y);
-}
-
 /* sum + bias (+ add) */
 QRNN_INLINE f32v with_bias(f32v sum, f32v bias, const float *add)
 {
     f32v y = v_add(sum, bias);
     if (add) y = v_add(y, v_load(add));
-    return canonical(y);
+    return v_select(v_is_nan(y), v_set1(NAN), y);
 }
 
 /* The rules of enum qrnn_dequant, then + add. */
@@ -25,7 +20,7 @@ QRNN_INLINE f32v dequantise(enum qrnn_dequant rule, f32v acc, f32v a, f32v s, f3
     default: y = v_fma(acc, v_mul(a, s), b); break;
     }
     if (add) y = v_add(y, v_load(add));
-    return canonical(y);
+    return v_select(v_is_nan(y), v_set1(NAN), y);
 }
 
 #endif

@@ -3,10 +3,38 @@
 #ifndef QRNN_ELEMENTWISE_H
 #define QRNN_ELEMENTWISE_H
 
-/* max(x, 0) as PyTorch has it: -0 stays -0. */
-QRNN_INLINE f32v relu_f32(f32v x)
+/* Smallest and largest value so far, and, in `wrong`, +0, or a NaN where one was not finite. */
+struct spread {
+    f32v least, most, wrong;
+};
+
+QRNN_INLINE struct spread spread_none(void)
 {
-    return v_canonical_nan(x, v_max(v_set1(0.0f), x));
+    return (struct spread){v_set1(0.0f), v_set1(0.0f), v_set1(0.0f)};
+}
+
+QRNN_INLINE void spread_add(struct spread *s, f32v x)
+{
+    s->least = v_min(s->least, x);
+    s->most = v_max(s->most, x);
+    s->wrong = v_add(s->wrong, v_sub(x, x));
+}
+
+QRNN_INLINE struct qrnn_extent spread_extent(const struct spread *s)
+{
+    return (struct qrnn_extent){v_least(s->least), v_most(s->most), !m_any(v_is_nan(s->wrong))};
+}
+
+static void range(size_t rows, size_t n, const float *const *v, struct qrnn_extent *extent)
+{
+    for (size_t row = 0; row < rows; row++) {
+        struct spread s = spread_none();
+        const float *x = v[row];
+        size_t k = 0;
+        for (; x && k + LANES <= n; k += LANES) spread_add(&s, v_load(x + k));
+        if (x && k < n) spread_add(&s, v_load_n(x + k, n - k));
+        extent[row] = spread_extent(&s);
+    }
 }
 
 /* y may be x. The last vector ends at the array's end and may overlap the one before: it is loaded
@@ -15,13 +43,13 @@ QRNN_INLINE f32v relu_f32(f32v x)
 QRNN_INLINE void map(f32v (*f)(f32v), const float *x, float *y, size_t n)
 {
     if (n < LANES) {
-        if (n) v_store_n(y, f(v_load_n(x, n)), n);
+        if (n) v_store_n(y, v_canonical(f(v_load_n(x, n))), n);
         return;
     }
     const size_t end = n - LANES;
     const f32v last = v_load(x + end);
-    for (size_t i = 0; i < end; i += LANES) v_store(y + i, f(v_load(x + i)));
-    v_store(y + end, f(last));
+    for (size_t i = 0; i < end; i += LANES) v_store(y + i, v_canonical(f(v_load(x + i))));
+    v_store(y + end, v_canonical(f(last)));
 }
 
 static void tanh_n(const float *x, float *y, size_t n)

@@ -14,6 +14,13 @@
  * codes. A panel of floats is cols lines of 16 floats: line k holds column k of the 16 rows. Rows and
  * columns past the end are zero codes (zero floats), with sum 0, scale 1 and bias 0.
  *
+ * The rows of a matrix with several gates are interleaved by 16 units, so that all gates of a unit lie
+ * beside one another in a product, and any run of units is one run of panels:
+ *
+ *     panel    0                  1                  2                  3
+ *            | i of units 0..15 | f of units 0..15 | g of units 0..15 | o of units 0..15 |
+ *            | i of units 16..31| ...
+ *
  * Scratch arrays (activation codes, y, add, acc) start on 64-byte boundaries and have row strides
  * that are multiples of 64 bytes, so kernels write whole panels without masks.
  */
@@ -44,10 +51,17 @@ struct qrnn_act {
     int32_t zero_point;
 };
 
+/* Smallest and largest of some values and 0; undefined unless all of them are finite. */
+struct qrnn_extent {
+    float lo, hi;
+    int finite;
+};
+
 /* A packed matrix. Of a float one `codes`, `sum` and `scale` are NULL, of an int8 one `values`. */
 struct qrnn_panels {
     size_t rows, cols;
-    size_t count;             /* panels: ceil(rows / 16) */
+    size_t gates;             /* rows = gates * units, interleaved as above */
+    size_t count;             /* panels: gates * ceil(units / 16) */
     size_t quads;             /* ceil(cols / 4) */
     const float *values;
     const int8_t *codes;
@@ -68,13 +82,33 @@ struct qrnn_product {
     size_t stride;            /* elements; a multiple of 16, at least 16 * count */
 };
 
-struct qrnn_kernels {
-    /* *lo = min v, *hi = max v (n >= 1). Returns 0, with lo and hi undefined, if a v is not finite. */
-    int (*range)(const float *v, size_t n, float *lo, float *hi);
+/* How products become a state, element by element over hidden units (ends.h has the equations; the
+ * names are those of cells.c, the functions know nothing else of a cell). */
+enum qrnn_end {
+#define QRNN_END(NAME, name) QRNN_END_##NAME,
+#include "ends.def"
+#undef QRNN_END
+    QRNN_ENDS
+};
 
-    /* q[i] = code of v[i]; pads q with any codes up to a multiple of 64. */
-    void (*quantise)(const float *v, size_t n, const struct qrnn_act *act,
-                     enum qrnn_rounding rounding, uint8_t *q);
+/* Rows of units first .. first + units - 1. The products begin at unit `first`, the states at unit 0. */
+struct qrnn_ending {
+    size_t rows, first, units;
+    const float *ih, *hh, *hn; /* products, gates interleaved; those that the end needs */
+    size_t ih_stride, hh_stride, hn_stride;
+    const float *const *h, *const *c; /* [rows] states before */
+    float *const *h_out, *const *c_out; /* [rows] states after; may be those before */
+    struct qrnn_extent *extent; /* [rows], of what went to h_out; NULL: not wanted */
+};
+
+struct qrnn_kernels {
+    /* Extents of rows of n values; a v of NULL is a row of zeros. */
+    void (*range)(size_t rows, size_t n, const float *const *v, struct qrnn_extent *extent);
+
+    /* q[i][k] = code of v[i][k] by act[i], 0 for all where act[i].inv is 0; pads rows of q with any codes up
+     * to a multiple of 64. */
+    void (*quantise)(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
+                     enum qrnn_rounding rounding, uint8_t *q, size_t q_stride);
 
     /* acc[i][r] = sum_k (q[i][k] - act[i].zero_point) * codes[r][k], exact;
      * y[i][r] = dequant(acc[i][r]) (+ add[i][r]); a NaN comes out as 0x7FC00000. */
@@ -88,6 +122,8 @@ struct qrnn_kernels {
 
     /* y[i] = f(x[i]); y may be x. */
     void (*map[QRNN_FUNCTIONS])(const float *x, float *y, size_t n);
+
+    void (*end[QRNN_ENDS])(const struct qrnn_ending *e);
 };
 
 /* Fills the table of an instruction set (NULL: the best of this CPU); its name, or NULL if there is no

@@ -6,7 +6,9 @@
  *   tanh_exact_f32  correctly rounded
  *   sigmoid_f32     within 1.72, denormal results too
  *
- * All three: a NaN gives 0x7FC00000, tanh keeps the sign of zero, and there are no branches.
+ * All three: a NaN gives a NaN, tanh keeps the sign of zero, and there are no branches. The clamps name
+ * the constant first: v_min and v_max give the second operand where one is a NaN, so a NaN passes. A
+ * relu alike.
  * tools/fit_poly.py makes the tables.
  *
  * With e^2y = 2^n e^2v, n = rint(2y log2 e) and v = y - n ln2/2, so |v| <= ln2/4:
@@ -83,9 +85,16 @@ static const double qrnn_exact_far[] = {
     0x1.1e9d58966cbfdp-18,
 };
 
-QRNN_INLINE f32v v_canonical_nan(f32v x, f32v y)
+/* The one NaN that leaves: 0x7FC00000. */
+QRNN_INLINE f32v v_canonical(f32v y)
 {
-    return v_select(v_is_nan(x), v_set1(NAN), y);
+    return v_select(v_is_nan(y), v_set1(NAN), y);
+}
+
+/* max(x, 0) as PyTorch has it: -0 stays -0. */
+QRNN_INLINE f32v relu_f32(f32v x)
+{
+    return v_max(v_set1(0.0f), x);
 }
 
 /* With a = min(|x|, 10) and A = min(a, 1):
@@ -100,7 +109,7 @@ QRNN_INLINE f32v tanh_f32(f32v x)
     const float *d = qrnn_tanh_near, *q = qrnn_tanh_far;
     const f32v one = v_set1(1.0f), half = v_set1(0.5f);
     const f32v bias = v_set1(QRNN_ROUNDER + 127.0f);
-    const f32v a = v_min(v_abs(x), v_set1(QRNN_TANH_ONE));
+    const f32v a = v_min(v_set1(QRNN_TANH_ONE), v_abs(x));
 
     const f32v k = v_fma(a, v_set1(2.0f * QRNN_LOG2_E), bias);
     const f32v n = v_sub(k, bias), s = v_pow2(k);
@@ -110,12 +119,12 @@ QRNN_INLINE f32v tanh_f32(f32v x)
     const f32v linear = v_fma(s, v, v_fma(s, half, half));
     const f32v far_c = v_fma(v_mul(s, vv), v_fma(vv, q23, q01), linear);
 
-    const f32v A = v_min(a, one), z = v_mul(A, A);
+    const f32v A = v_min(one, a), z = v_mul(A, A);
     const f32v d23 = v_fma(z, v_set1(d[3]), v_set1(d[2]));
     const f32v near_c = v_fma(z, v_fma(z, d23, v_set1(d[1])), v_set1(d[0]));
 
     const f32v C = v_select(v_lt(a, one), near_c, far_c);
-    return v_canonical_nan(x, v_copysign(v_sub(A, v_div(v_mul(z, A), C)), x));
+    return v_copysign(v_sub(A, v_div(v_mul(z, A), C)), x);
 }
 
 /* 1 / (1 + e^-x), both sides times c = 2^-64, which keeps e^-x in range down to the last denormal:
@@ -129,7 +138,7 @@ QRNN_INLINE f32v sigmoid_f32(f32v x)
     const float *q = qrnn_sigmoid;
     const f32v c = v_set1(0x1p-64f), half = v_set1(0.5f);
     const f32v bias = v_set1(QRNN_ROUNDER + 127.0f - 63.0f);
-    const f32v held = v_max(v_min(x, v_set1(20.0f)), v_set1(-105.0f));
+    const f32v held = v_max(v_set1(-105.0f), v_min(v_set1(20.0f), x));
 
     const f32v k = v_fma(held, v_set1(-QRNN_LOG2_E), bias);
     const f32v n = v_sub(k, bias), S = v_pow2(k);
@@ -141,7 +150,7 @@ QRNN_INLINE f32v sigmoid_f32(f32v x)
     const f32v E = v_fma(vv, v_fma(vv, v_fma(vv, v_set1(q[4]), q23), q01), v);
 
     const f32v sum = v_fma(S, half, c), lost = v_sub(c, v_fnma(S, half, sum));
-    return v_canonical_nan(x, v_div(c, v_add(sum, v_fma(S, E, lost))));
+    return v_div(c, v_add(sum, v_fma(S, E, lost)));
 }
 
 /* c[0] + c[1] x + ... + c[count - 1] x^(count - 1), count odd, even and odd powers side by side. */
@@ -170,16 +179,16 @@ QRNN_INLINE f64v tanh_f64(f64v a)
     const f64v E = d_fma(d_mul(v, v), d_poly(qrnn_exact_far, 11, v), v);
     const f64v far_c = d_fma(s, E, d_fma(s, half, half));
 
-    const f64v A = d_min(a, one), z = d_mul(A, A);
+    const f64v A = d_min(one, a), z = d_mul(A, A);
     const f64v C = d_select(d_lt(a, one), d_poly(qrnn_exact_near, 9, z), far_c);
     return d_sub(A, d_div(d_mul(z, A), C));
 }
 
 QRNN_INLINE f32v tanh_exact_f32(f32v x)
 {
-    const f32v a = v_min(v_abs(x), v_set1(QRNN_TANH_ONE));
+    const f32v a = v_min(v_set1(QRNN_TANH_ONE), v_abs(x));
     const f32v t = v_join_f32(tanh_f64(v_lo_f64(a)), tanh_f64(v_hi_f64(a)));
-    return v_canonical_nan(x, v_copysign(t, x));
+    return v_copysign(t, x);
 }
 
 #endif

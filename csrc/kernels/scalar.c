@@ -8,35 +8,28 @@
 #include "poly.h"
 #include "dequantise.h"
 #include "elementwise.h"
+#include "ends.h"
 
-static int range(const float *v, size_t n, float *lo, float *hi)
+static float code_of(enum qrnn_rounding rounding, float v, const struct qrnn_act *act)
 {
-    float least = v[0], most = v[0];
-    int finite = 1;
-    for (size_t i = 0; i < n; i++) {
-        least = v[i] < least ? v[i] : least;
-        most = v[i] > most ? v[i] : most;
-        finite &= v[i] - v[i] == 0.0f;
+    const float zp = (float)act->zero_point;
+    switch (rounding) {
+    case QRNN_ROUND_FUSED: return qrnn_rint(fmaf(v, act->inv, zp));
+    case QRNN_ROUND_TWICE: return qrnn_rint(v * act->inv + zp);
+    default: return qrnn_rint(v * act->inv) + zp;
     }
-    *lo = least;
-    *hi = most;
-    return finite;
 }
 
-static void quantise(const float *v, size_t n, const struct qrnn_act *act,
-                     enum qrnn_rounding rounding, uint8_t *q)
+static void quantise(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
+                     enum qrnn_rounding rounding, uint8_t *q, size_t q_stride)
 {
-    const float inv = act->inv, zp = (float)act->zero_point;
-    for (size_t i = 0; i < n; i++) {
-        float code;
-        switch (rounding) {
-        case QRNN_ROUND_FUSED: code = qrnn_rint(fmaf(v[i], inv, zp)); break;
-        case QRNN_ROUND_TWICE: code = qrnn_rint(v[i] * inv + zp); break;
-        default: code = qrnn_rint(v[i] * inv) + zp; break;
+    for (size_t i = 0; i < rows; i++, q += q_stride) {
+        memset(q, 0, qrnn_round_up(n, QRNN_LINE));
+        for (size_t k = 0; k < n && act[i].inv != 0.0f; k++) {
+            const float code = code_of(rounding, v[i][k], &act[i]);
+            q[k] = (uint8_t)(code < 0.0f ? 0.0f : code > 255.0f ? 255.0f : code);
         }
-        q[i] = (uint8_t)(code < 0.0f ? 0.0f : code > 255.0f ? 255.0f : code);
     }
-    memset(q + n, 0, qrnn_round_up(n, QRNN_LINE) - n);
 }
 
 /* The running sum may pass 2^31 before the zero point is taken off; the final one cannot
@@ -85,4 +78,5 @@ void qrnn_use_scalar(struct qrnn_kernels *k)
     k->product_u8s8 = product_u8s8;
     k->product_f32 = product_f32;
     QRNN_USE_ELEMENTWISE(k);
+    use_ends(k);
 }

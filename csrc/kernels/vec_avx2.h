@@ -112,6 +112,25 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return _mm256_blendv_ps(b, a, m);
 }
 
+QRNN_INLINE float v_least(f32v a)
+{
+    __m128 half = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    half = _mm_min_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_min_ss(half, _mm_movehdup_ps(half)));
+}
+
+QRNN_INLINE float v_most(f32v a)
+{
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+
+QRNN_INLINE int m_any(m32v m)
+{
+    return _mm256_movemask_ps(m) != 0;
+}
+
 QRNN_INLINE f32v v_pow2(f32v k)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(k), 23));

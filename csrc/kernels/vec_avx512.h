@@ -106,6 +106,21 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return _mm512_mask_blend_ps(m, b, a);
 }
 
+QRNN_INLINE float v_least(f32v a)
+{
+    return _mm512_reduce_min_ps(a);
+}
+
+QRNN_INLINE float v_most(f32v a)
+{
+    return _mm512_reduce_max_ps(a);
+}
+
+QRNN_INLINE int m_any(m32v m)
+{
+    return m != 0;
+}
+
 QRNN_INLINE f32v v_pow2(f32v k)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(k), 23));

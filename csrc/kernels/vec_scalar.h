@@ -118,6 +118,22 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return m ? a : b;
 }
 
+/* The smallest and the largest lane of vectors without NaN; whether any lane is set. */
+QRNN_INLINE float v_least(f32v a)
+{
+    return a;
+}
+
+QRNN_INLINE float v_most(f32v a)
+{
+    return a;
+}
+
+QRNN_INLINE int m_any(m32v m)
+{
+    return m;
+}
+
 /* 2^e of k = 1.5 * 2^23 + 127 + e, e in -126..127: the low bits of k are the exponent field. */
 QRNN_INLINE f32v v_pow2(f32v k)
 {

@@ -55,46 +55,46 @@ static int same_shape(PyArrayObject *array, int ndim, const npy_intp *dims)
     return 1;
 }
 
-static void raise_out_shape(PyArrayObject *array, int ndim, const npy_intp *dims)
+static void raise_out_shape(PyArrayObject *array, const char *name, int ndim, const npy_intp *dims)
 {
     PyObject *got = PyArray_IntTupleFromIntp(PyArray_NDIM(array), PyArray_DIMS(array));
     PyObject *expected = PyArray_IntTupleFromIntp(ndim, dims);
     if (got && expected)
-        PyErr_Format(PyExc_ValueError, "out: expected shape %S, got %S", expected, got);
+        PyErr_Format(PyExc_ValueError, "%s: expected shape %S, got %S", name, expected, got);
     Py_XDECREF(got);
     Py_XDECREF(expected);
 }
 
-static void raise_out(PyArrayObject *array)
+static void raise_out(PyArrayObject *array, const char *name)
 {
     const int flags = PyArray_FLAGS(array);
     if (PyArray_TYPE(array) != NPY_FLOAT32 || !PyArray_ISNOTSWAPPED(array))
-        PyErr_Format(PyExc_ValueError, "out: expected dtype float32, got %S", PyArray_DESCR(array));
+        PyErr_Format(PyExc_ValueError, "%s: expected dtype float32, got %S", name,
+                     PyArray_DESCR(array));
     else if (!(flags & NPY_ARRAY_C_CONTIGUOUS))
-        PyErr_SetString(PyExc_ValueError,
-                        "out: expected a C-contiguous array, got one that is not");
+        PyErr_Format(PyExc_ValueError, "%s: expected a C-contiguous array, got one that is not", name);
     else if (!(flags & NPY_ARRAY_WRITEABLE))
-        PyErr_SetString(PyExc_ValueError, "out: expected a writeable array, got a read-only one");
+        PyErr_Format(PyExc_ValueError, "%s: expected a writeable array, got a read-only one", name);
     else
-        PyErr_SetString(PyExc_ValueError, "out: expected an aligned array, got a misaligned one");
+        PyErr_Format(PyExc_ValueError, "%s: expected an aligned array, got a misaligned one", name);
 }
 
-int array_check_out(PyObject *out, int ndim, const npy_intp *dims)
+int array_check_out(PyObject *out, const char *name, int ndim, const npy_intp *dims)
 {
     enum { LAYOUT = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_WRITEABLE };
     if (!PyArray_Check(out)) {
-        PyErr_Format(PyExc_TypeError, "out: expected a float32 array, got %s",
+        PyErr_Format(PyExc_TypeError, "%s: expected a float32 array, got %s", name,
                      Py_TYPE(out)->tp_name);
         return -1;
     }
     PyArrayObject *const array = (PyArrayObject *)out;
     const int typed = PyArray_TYPE(array) == NPY_FLOAT32 && PyArray_ISNOTSWAPPED(array);
     if (typed && !same_shape(array, ndim, dims)) {
-        raise_out_shape(array, ndim, dims);
+        raise_out_shape(array, name, ndim, dims);
         return -1;
     }
     if (!typed || (PyArray_FLAGS(array) & LAYOUT) != LAYOUT) {
-        raise_out(array);
+        raise_out(array, name);
         return -1;
     }
     return 0;
@@ -102,6 +102,7 @@ int array_check_out(PyObject *out, int ndim, const npy_intp *dims)
 
 int array_overlap(PyArrayObject *a, PyArrayObject *b)
 {
+    if (!a || !b) return 0;
     const char *const a_data = PyArray_BYTES(a), *const b_data = PyArray_BYTES(b);
     return a_data < b_data + PyArray_NBYTES(b) && b_data < a_data + PyArray_NBYTES(a);
 }

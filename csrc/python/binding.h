@@ -1,8 +1,10 @@
 /* binding.h - what the files of python/ share. With python/, the only place that knows Python.
  *
  *   module.c     the extension module: its state, its functions
- *   functions.c  isas, known_isas, engines, apply, _gates, _quantise
- *   call.c       Module.__call__ and forward: check, allocate, compute
+ *   functions.c  isas, known_isas, engines, apply, threads, _gates, _quantise
+ *   call.c       Module.__call__ and forward: whom they reach; a linear
+ *   cells.c      a cell: check, allocate, compute
+ *   sequences.c  a whole sequence; Ctrl-C meanwhile
  *   type.c       the Module type: life, properties, sharing
  *   packing.c    Module._pack and _unpack: arrays <-> packed weights
  *   arguments.c  parameters of a call
@@ -73,36 +75,46 @@ const char *arguments_text(PyObject *value, const char *name);
 /* Of one extension module. Its types and instances point to it: they keep the module alive. */
 struct state {
     PyTypeObject *module_type;
-    struct signature forward, forward_linear, apply, gates, quantise;
+    struct signature forward, forward_linear, forward_sequence, apply, gates, quantise;
+    atomic_size_t threads; /* that a sequence computes with */
     /* qrnn._arrays.to_float32 and like, imported by the first call that needs them. */
     _Atomic(PyObject *) to_float32, like;
 };
 
 /* --- type.c --- */
 
+/* What a packed module is called as. */
+enum { MODULE_SEQUENCE = 1, MODULE_BATCH_FIRST = 2 };
+
 /* All zero until _pack or _share: `vectorcall` too, which sends a call to tp_call. */
 struct module_object {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     struct state *state;
-    qrnn_module *packed; /* immutable: setters swap in another one */
-    /* Of the scales as they were given: 0 (per tensor) or 1 (per channel), which with one row are
-     * the same number. Changes with `packed`. */
-    unsigned char scale_ndim[2];
+    /* Change together: */
+    qrnn_module *packed;  /* immutable: setters swap in another one */
+    PyObject *scale_ndim; /* bytes, one a matrix: 0 (per tensor) or 1 (per channel), as the scale was
+                             given; with one row the two are the same number */
+    int flags;            /* MODULE_* */
 };
 
 extern PyType_Spec module_type_spec;
 
-/* The packed module, with a reference of the caller's, and its scale_ndim[2] unless that is NULL;
- * NULL with RuntimeError set before _pack. */
-qrnn_module *module_hold(struct module_object *self, unsigned char *scale_ndim);
-/* Puts `packed` in place, taking over the caller's reference. */
-void module_swap(struct module_object *self, struct state *state, qrnn_module *packed,
-                 const unsigned char *scale_ndim);
+/* The packed module, with a reference of the caller's; its flags and, by a new reference, its
+ * scale_ndim, unless those are NULL. NULL with RuntimeError set before _pack. */
+qrnn_module *module_hold(struct module_object *self, int *flags, PyObject **scale_ndim);
+/* Puts `packed` in place. Takes over the references to it and to `scale_ndim`. */
+void module_swap(struct module_object *self, struct state *state, qrnn_module *packed, int flags,
+                 PyObject *scale_ndim);
 /* The class name as texts show it: without the module. */
 const char *module_class_name(PyObject *self);
 
 /* --- call.c --- */
+
+/* Multiply-adds from which a call lets other threads run. Giving the GIL up and taking it back
+ * costs some 30 ns alone, but among threads that run Python it can cost a switch interval (5 ms):
+ * too much for calls of a microsecond or two. 2^18 take 6 to 17 microseconds with AVX2. */
+#define THREADS_THRESHOLD 262144.0
 
 PyObject *module_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf,
                             PyObject *kwnames);
@@ -113,8 +125,9 @@ PyObject *module_forward(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 /* What a call computes with: a packed module, by a reference of its own, and its sizes. */
 struct callee {
     qrnn_module *packed;
-    int linear;
-    npy_intp columns, hidden;
+    qrnn_kind kind;
+    int flags;
+    npy_intp columns, hidden, state; /* of the input, of c and of the gates, of h */
 };
 
 /* The shape of a result, and the rows of the batch in it. */
@@ -124,13 +137,55 @@ struct result_shape {
     size_t batch;
 };
 
+/* A result on its way: `array`, a reference, is computed; `out`, borrowed, is where the caller wants
+ * it, NULL for anywhere. They differ where computing into `out` at once would go wrong. */
+struct result {
+    PyArrayObject *array, *out;
+};
+
 /* Fills *callee, whose reference the caller then drops; -1 with RuntimeError set before _pack. */
 int callee_hold(struct module_object *self, struct callee *callee);
 
-/* Checks a call's arrays against the module in PyTorch's order, with its texts; h is NULL where
- * none was given. Returns 0 and the result's shape, or -1 with an exception set. */
-int call_check(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h,
-               struct result_shape *shape);
+/* ValueError "<class>: Expected <what> to be <expected>, got <got>D instead"; returns -1. */
+int call_raise_rank(PyObject *self, const char *what, const char *expected, int got);
+int call_raise_input_size(npy_intp got, npy_intp expected);
+/* The exception of a status other than QRNN_OK; `step` is a sequence's, or NULL. Returns -1. */
+int call_raise_status(qrnn_status status, const struct callee *callee, const size_t *step);
+
+/* Makes room for a result, in `out` itself where it is given and `direct` says so. */
+int result_open(struct result *r, PyObject *out, int direct, int ndim, const npy_intp *dims);
+/* Brings what was computed to `out`. */
+void result_finish(struct result *r);
+/* A tuple of two, whose references it takes over, NULL among them for a failure. */
+PyObject *pair_of(PyObject *first, PyObject *second);
+/* Two new references to the items of a tuple or list of two; `what` are their names. */
+int pair_split(PyObject *pair, const char *name, const char *what, PyObject **first,
+               PyObject **second);
+
+/* Checks a linear's input as call_check does. */
+int check_linear(PyObject *self, const struct callee *callee, PyArrayObject *x,
+                 struct result_shape *shape);
+
+/* --- cells.c --- */
+
+/* `values` are input, hx, out. */
+PyObject *call_cell(struct module_object *self, const struct callee *callee,
+                    PyObject *const *values);
+
+/* Checks a cell's arrays against the module in PyTorch's order, with its texts; h and c are NULL
+ * where none were given. Returns 0 and the shape of the next h, or -1 with an exception set. */
+int check_cell(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h,
+               PyArrayObject *c, struct result_shape *shape);
+
+/* The arrays of `hx`, a pair for an LSTM, as new references. */
+int states_from(struct state *state, const struct callee *callee, PyObject *hx, PyArrayObject **h,
+                PyArrayObject **c);
+
+/* --- sequences.c --- */
+
+/* `values` are input, hx, lengths, out. */
+PyObject *call_sequence(struct module_object *self, const struct callee *callee,
+                        PyObject *const *values);
 
 /* --- packing.c --- */
 
@@ -161,10 +216,15 @@ PyArrayObject *array_from(struct state *state, PyObject *object, const char *nam
 /* `result` in the kind of container that `object`, no exact ndarray, is. Takes over `result`. */
 PyObject *array_like(struct state *state, PyObject *result, PyObject *object);
 PyArrayObject *array_new(int type, int ndim, const npy_intp *dims);
-/* Checks `out` for a result of this shape. Returns 0, or -1 with an exception set. */
-int array_check_out(PyObject *out, int ndim, const npy_intp *dims);
-/* Whether two C-contiguous arrays share memory. */
+/* Checks `out`, by that name, for a result of this shape. Returns 0, or -1 with an exception set. */
+int array_check_out(PyObject *out, const char *name, int ndim, const npy_intp *dims);
+/* Whether two C-contiguous arrays share memory; nothing (NULL) shares none. */
 int array_overlap(PyArrayObject *a, PyArrayObject *b);
+/* The elements, or NULL of no array. */
+static inline void *array_data(PyArrayObject *array)
+{
+    return array ? PyArray_DATA(array) : NULL;
+}
 
 /* --- errors.c --- */
 
@@ -175,6 +235,7 @@ struct error_context {
     const char *weight, *scale, *bias; /* names of parameters, and what came: */
     size_t depth;
     float bad_scale, bad_bias;
+    const size_t *step;                /* of a sequence, or NULL */
 };
 
 /* The only place where a status of the core becomes an exception. Returns NULL. */

@@ -44,12 +44,14 @@ static void raise_float(const char *name, const char *expected, float value)
     Py_DECREF(got);
 }
 
-static void raise_range(const char *name, const char *engine)
+static void raise_range(const char *name, const char *engine, const size_t *step)
 {
+    char where[40] = "";
+    if (step) PyOS_snprintf(where, sizeof where, " at time step %zu", *step);
     PyErr_Format(PyExc_ValueError,
                  "%s: engine '%s' has one scale for the whole batch and needs finite values, "
-                 "got NaN or infinity",
-                 name, engine);
+                 "got NaN or infinity%s",
+                 name, engine, where);
 }
 
 PyObject *error_from_status(qrnn_status status, const struct error_context *context)
@@ -75,6 +77,12 @@ PyObject *error_from_status(qrnn_status status, const struct error_context *cont
     case QRNN_ERR_ENGINE:
         raise_engine(context->engine);
         break;
+    case QRNN_ERR_UNSUPPORTED:
+        PyErr_Format(PyExc_ValueError,
+                     "engine: expected 'qrnn' for a projection or a GRU that resets before the "
+                     "product, got '%s', which has neither",
+                     context->engine);
+        break;
     case QRNN_ERR_SCALE:
         raise_float(context->scale, "finite, positive scales", context->bad_scale);
         break;
@@ -82,10 +90,12 @@ PyObject *error_from_status(qrnn_status status, const struct error_context *cont
         raise_float(context->bias, "finite values", context->bad_bias);
         break;
     case QRNN_ERR_INPUT_RANGE:
-        raise_range(context->input, context->engine);
+        raise_range(context->input, context->engine, context->step);
         break;
     case QRNN_ERR_HIDDEN_RANGE:
-        raise_range(context->hidden, context->engine);
+        raise_range(context->hidden, context->engine, context->step);
+        break;
+    case QRNN_ERR_STOPPED: /* by an exception, which is set */
         break;
     }
     return NULL;

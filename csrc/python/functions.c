@@ -83,7 +83,7 @@ static PyObject *apply_plain(qrnn_function function, const char *isa, PyArrayObj
                              PyObject *out)
 {
     PyArrayObject *y = NULL, *const given = (PyArrayObject *)out;
-    if (out && array_check_out(out, PyArray_NDIM(x), PyArray_DIMS(x)) < 0) return NULL;
+    if (out && array_check_out(out, "out", PyArray_NDIM(x), PyArray_DIMS(x)) < 0) return NULL;
     if (out && (PyArray_DATA(given) == PyArray_DATA(x) || !array_overlap(given, x)))
         y = (PyArrayObject *)Py_NewRef(out);
     else
@@ -119,6 +119,31 @@ static PyObject *apply(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     return result;
 }
 
+/* --- threads --- */
+
+static PyObject *set_num_threads(PyObject *module, PyObject *n)
+{
+    struct state *const state = PyModule_GetState(module);
+    if (!PyIndex_Check(n) || PyBool_Check(n)) {
+        PyErr_Format(PyExc_TypeError, "n: expected an int, got %s", Py_TYPE(n)->tp_name);
+        return NULL;
+    }
+    const Py_ssize_t value = PyNumber_AsSsize_t(n, NULL);
+    if (value == -1 && PyErr_Occurred()) return NULL;
+    if (value < 1 || value == PY_SSIZE_T_MAX) {
+        PyErr_Format(PyExc_ValueError, "n: expected at least 1 thread, got %R", n);
+        return NULL;
+    }
+    atomic_store_explicit(&state->threads, (size_t)value, memory_order_relaxed);
+    Py_RETURN_NONE;
+}
+
+static PyObject *get_num_threads(PyObject *module, PyObject *Py_UNUSED(args))
+{
+    struct state *const state = PyModule_GetState(module);
+    return PyLong_FromSize_t(atomic_load_explicit(&state->threads, memory_order_relaxed));
+}
+
 /* --- the test door --- */
 
 static PyObject *or_none(PyArrayObject *array)
@@ -127,14 +152,16 @@ static PyObject *or_none(PyArrayObject *array)
 }
 
 static PyObject *gates_plain(PyObject *self, const struct callee *callee, PyArrayObject *x,
-                             PyArrayObject *h)
+                             PyArrayObject *h, PyArrayObject *c)
 {
     const qrnn_module *const packed = callee->packed;
     struct result_shape shape;
     PyObject *result = NULL;
     PyArrayObject *acc_ih = NULL, *acc_hh = NULL, *pre = NULL;
-    const int quantised = qrnn_module_n_scale(packed, 0) > 0;
-    if (call_check(self, callee, x, h, &shape) < 0) goto exit;
+    const int quantised = qrnn_module_n_scale(packed, 0) > 0, linear = callee->kind == QRNN_LINEAR;
+    if ((linear ? check_linear(self, callee, x, &shape) : check_cell(self, callee, x, h, c, &shape))
+        < 0)
+        goto exit;
     shape.dims[shape.ndim - 1] = (npy_intp)qrnn_module_rows(packed, 0);
     pre = array_new(NPY_FLOAT32, shape.ndim, shape.dims);
     if (!pre) goto exit;
@@ -142,14 +169,13 @@ static PyObject *gates_plain(PyObject *self, const struct callee *callee, PyArra
         acc_ih = array_new(NPY_INT32, shape.ndim, shape.dims);
         if (!acc_ih) goto exit;
     }
-    if (quantised && !callee->linear) {
+    if (quantised && !linear) {
         acc_hh = array_new(NPY_INT32, shape.ndim, shape.dims);
         if (!acc_hh) goto exit;
     }
-    const qrnn_status status = qrnn_gates(packed, shape.batch, PyArray_DATA(x),
-                                          h ? PyArray_DATA(h) : NULL,
-                                          acc_ih ? PyArray_DATA(acc_ih) : NULL,
-                                          acc_hh ? PyArray_DATA(acc_hh) : NULL, PyArray_DATA(pre));
+    const qrnn_status status =
+        qrnn_gates(packed, shape.batch, PyArray_DATA(x), array_data(h), array_data(c),
+                   array_data(acc_ih), array_data(acc_hh), PyArray_DATA(pre));
     if (status != QRNN_OK) {
         const struct error_context context = {
             .engine = qrnn_module_engine(packed), .input = "x", .hidden = "hx", .weight = "x"};
@@ -169,7 +195,7 @@ static PyObject *gates(PyObject *module, PyObject *const *args, Py_ssize_t nargs
 {
     enum { MODULE, X, HX };
     PyObject *result = NULL, *values[MAX_PARAMETERS];
-    PyArrayObject *x = NULL, *h = NULL;
+    PyArrayObject *x = NULL, *h = NULL, *c = NULL;
     struct callee callee;
     struct state *const state = PyModule_GetState(module);
     if (arguments_bind(&state->gates, NULL, args, nargs, kwnames, values) < 0) return NULL;
@@ -179,21 +205,23 @@ static PyObject *gates(PyObject *module, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     if (callee_hold((struct module_object *)values[MODULE], &callee) < 0) return NULL;
+    if (callee.flags & MODULE_SEQUENCE) {
+        PyErr_SetString(PyExc_ValueError, "module: expected a linear or a cell, got a sequence");
+        goto exit;
+    }
     x = array_from(state, values[X], "x");
     if (!x) goto exit;
-    if (values[HX] && callee.linear) {
+    if (values[HX] && callee.kind == QRNN_LINEAR) {
         PyErr_SetString(PyExc_TypeError, "hx: a linear takes none");
         goto exit;
     }
-    if (values[HX]) {
-        h = array_from(state, values[HX], "hx");
-        if (!h) goto exit;
-    }
-    result = gates_plain(values[MODULE], &callee, x, h);
+    if (values[HX] && states_from(state, &callee, values[HX], &h, &c) < 0) goto exit;
+    result = gates_plain(values[MODULE], &callee, x, h, c);
 
 exit:
     Py_XDECREF(x);
     Py_XDECREF(h);
+    Py_XDECREF(c);
     qrnn_module_unref(callee.packed);
     return result;
 }
@@ -277,11 +305,23 @@ PyDoc_STRVAR(
     "ndarray of float32, or a tensor if `x` is one; `out` if given");
 
 PyDoc_STRVAR(
+    set_num_threads_doc,
+    "set_num_threads($module, n, /)\n--\n\n"
+    "Let a call for a whole sequence compute with up to `n` threads, where it is worth them.\n\n"
+    "It changes no bit of a result. One thread is the default.");
+
+PyDoc_STRVAR(
+    get_num_threads_doc,
+    "get_num_threads($module, /)\n--\n\n"
+    "How many threads a call for a whole sequence may compute with.");
+
+PyDoc_STRVAR(
     gates_doc,
     "_gates($module, /, module, x, hx=None)\n--\n\n"
-    "(acc_ih, acc_hh, pre): a call, stopped before the non-linearity.\n\n"
-    "The exact int32 products of codes, None where there are none, and the float32\n"
-    "pre-activations.");
+    "(acc_ih, acc_hh, pre): the products of a call to a linear or a cell.\n\n"
+    "The exact int32 products of codes, None where there are none, and in float32 what the last\n"
+    "product left: pre-activations, or, of a GRU, W_hh h + b_hh (where it resets before the\n"
+    "product, in the rows of n alone).");
 
 PyDoc_STRVAR(
     quantise_doc,
@@ -294,6 +334,8 @@ PyMethodDef binding_functions[] = {
     {"known_isas", known_isas, METH_NOARGS, known_isas_doc},
     {"engines", engines, METH_NOARGS, engines_doc},
     {"apply", FAST(apply), METH_FASTCALL | METH_KEYWORDS, apply_doc},
+    {"set_num_threads", set_num_threads, METH_O, set_num_threads_doc},
+    {"get_num_threads", get_num_threads, METH_NOARGS, get_num_threads_doc},
     {"_gates", FAST(gates), METH_FASTCALL | METH_KEYWORDS, gates_doc},
     {"_quantise", FAST(quantise), METH_FASTCALL | METH_KEYWORDS, quantise_doc},
     {NULL, NULL, 0, NULL},

@@ -7,11 +7,13 @@ static int init_signatures(struct state *state)
 {
     static const char *const forward[] = {"input", "hx", "out", NULL};
     static const char *const forward_linear[] = {"input", "out", NULL};
+    static const char *const forward_sequence[] = {"input", "hx", "lengths", "out", NULL};
     static const char *const apply[] = {"name", "x", "isa", "out", NULL};
     static const char *const gates[] = {"module", "x", "hx", NULL};
     static const char *const quantise[] = {"engine", "v", "isa", NULL};
     if (signature_init(&state->forward, "forward", forward, 2, 1) < 0) return -1;
     if (signature_init(&state->forward_linear, "forward", forward_linear, 1, 1) < 0) return -1;
+    if (signature_init(&state->forward_sequence, "forward", forward_sequence, 2, 1) < 0) return -1;
     if (signature_init(&state->apply, "apply", apply, 4, 2) < 0) return -1;
     if (signature_init(&state->gates, "_gates", gates, 3, 2) < 0) return -1;
     return signature_init(&state->quantise, "_quantise", quantise, 3, 2);
@@ -22,6 +24,7 @@ static int exec(PyObject *module)
     struct state *const state = PyModule_GetState(module);
     if (PyArray_ImportNumPyAPI() < 0) return -1;
     if (init_signatures(state) < 0) return -1;
+    atomic_init(&state->threads, 1);
     state->module_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &module_type_spec, NULL);
     if (!state->module_type) return -1;
     return PyModule_AddType(module, state->module_type);
@@ -46,6 +49,7 @@ static int clear(PyObject *module)
     Py_XDECREF(atomic_exchange(&state->like, NULL));
     signature_clear(&state->forward);
     signature_clear(&state->forward_linear);
+    signature_clear(&state->forward_sequence);
     signature_clear(&state->apply);
     signature_clear(&state->gates);
     signature_clear(&state->quantise);

@@ -4,32 +4,38 @@
 #include <math.h>
 #include <string.h>
 
-/* One row a kind. A cell's weights have `gates` rows for each hidden unit; a linear has no hh. */
 static const struct {
     const char *name;
     qrnn_kind kind;
-    npy_intp gates;
 } kinds[] = {
-    {"linear", QRNN_LINEAR, 1},
-    {"rnn_tanh", QRNN_RNN_TANH, 1},
-    {"rnn_relu", QRNN_RNN_RELU, 1},
+    {"linear", QRNN_LINEAR},
+    {"rnn_tanh", QRNN_RNN_TANH},
+    {"rnn_relu", QRNN_RNN_RELU},
+    {"lstm", QRNN_LSTM},
+    {"gru", QRNN_GRU},
+    {"gru_reset_before", QRNN_GRU_RESET_BEFORE},
 };
 
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0], SHAPE_TEXT = 64 };
 
-/* Names of parameters as state_dict has them: of ih, of hh, of a linear. */
-static const struct names {
-    const char *weight, *scale, *bias;
-} parameter_names[] = {
-    {"weight_ih", "weight_ih_scale", "bias_ih"},
-    {"weight_hh", "weight_hh_scale", "bias_hh"},
-    {"weight", "weight_scale", "bias"},
+/* The matrices of a unit, which is a layer in one direction, in order. */
+enum { IH, HH, HR };
+
+/* What is being packed: its matrices are [layers][directions][per_unit]. */
+struct plan {
+    qrnn_kind kind;
+    const char *engine;
+    int quantised, flags;
+    size_t layers, directions, per_unit;
+    PyObject *const *matrices;
+    size_t count;
+    npy_intp gates, columns, hidden, proj;
 };
 
-/* The arrays of one matrix, borrowed; scale and bias may be NULL. */
-struct matrix {
-    const struct names *names;
-    PyArrayObject *weight, *scale, *bias;
+/* Names of a matrix's parameters as state_dict has them: the longest is
+ * weight_ih_l18446744073709551615_reverse_scale. */
+struct names {
+    char weight[48], scale[48], bias[48];
 };
 
 const char *packing_kind_name(qrnn_kind kind)
@@ -39,14 +45,106 @@ const char *packing_kind_name(qrnn_kind kind)
     return "unknown";
 }
 
-/* Row of the table, or -1 with an exception set. */
-static int find_kind(PyObject *name)
+static struct names names_of(const struct plan *plan, size_t index)
+{
+    static const char *const stems[] = {[IH] = "_ih", [HH] = "_hh", [HR] = "_hr"};
+    const size_t unit = index / plan->per_unit;
+    const char *const stem = plan->kind == QRNN_LINEAR ? "" : stems[index % plan->per_unit];
+    char suffix[32] = "";
+    struct names names;
+    if (plan->flags & MODULE_SEQUENCE)
+        PyOS_snprintf(suffix, sizeof suffix, "_l%zu%s", unit / plan->directions,
+                      unit % plan->directions ? "_reverse" : "");
+    PyOS_snprintf(names.weight, sizeof names.weight, "weight%s%s", stem, suffix);
+    PyOS_snprintf(names.scale, sizeof names.scale, "weight%s%s_scale", stem, suffix);
+    PyOS_snprintf(names.bias, sizeof names.bias, "bias%s%s", stem, suffix);
+    return names;
+}
+
+/* --- the plan --- */
+
+static int find_kind(PyObject *name, struct plan *plan)
 {
     const char *const text = arguments_text(name, "kind");
     if (!text) return -1;
     for (int i = 0; i < KIND_COUNT; i++)
-        if (strcmp(text, kinds[i].name) == 0) return i;
-    PyErr_Format(PyExc_ValueError, "kind: expected linear, rnn_tanh or rnn_relu, got %R", name);
+        if (strcmp(text, kinds[i].name) == 0) {
+            plan->kind = kinds[i].kind;
+            plan->gates = (npy_intp)qrnn_gate_count(plan->kind);
+            return 0;
+        }
+    PyErr_Format(PyExc_ValueError,
+                 "kind: expected linear, rnn_tanh, rnn_relu, lstm, gru or gru_reset_before, got %R",
+                 name);
+    return -1;
+}
+
+static int find_engine(PyObject *name, struct plan *plan)
+{
+    plan->engine = arguments_text(name, "engine");
+    if (!plan->engine) return -1;
+    plan->quantised = strcmp(plan->engine, "float32") != 0;
+    for (size_t i = 0; qrnn_engine_name(i); i++)
+        if (strcmp(plan->engine, qrnn_engine_name(i)) == 0) return 0;
+    error_from_status(QRNN_ERR_ENGINE, &(struct error_context){.engine = plan->engine});
+    return -1;
+}
+
+static int take_count(PyObject *object, const char *name, Py_ssize_t most, size_t *count)
+{
+    const Py_ssize_t value = PyNumber_AsSsize_t(object, NULL);
+    if (value == -1 && PyErr_Occurred()) return -1;
+    if (value < 1 || value > most) {
+        PyErr_Format(PyExc_ValueError, "sequence: expected %s from 1 to %zd, got %R", name, most,
+                     object);
+        return -1;
+    }
+    *count = (size_t)value;
+    return 0;
+}
+
+/* (num_layers, num_directions, batch_first), or None for a linear or a single cell. */
+static int take_sequence(PyObject *sequence, struct plan *plan)
+{
+    plan->layers = plan->directions = 1;
+    plan->flags = 0;
+    if (sequence == Py_None) return 0;
+    if (!PyTuple_Check(sequence) || PyTuple_GET_SIZE(sequence) != 3) {
+        PyErr_Format(PyExc_TypeError,
+                     "sequence: expected a tuple (num_layers, num_directions, batch_first), got %R",
+                     sequence);
+        return -1;
+    }
+    if (plan->kind == QRNN_LINEAR) {
+        PyErr_Format(PyExc_ValueError, "sequence: expected None for a linear, got %R", sequence);
+        return -1;
+    }
+    if (take_count(PyTuple_GET_ITEM(sequence, 0), "num_layers", 65536, &plan->layers) < 0
+        || take_count(PyTuple_GET_ITEM(sequence, 1), "num_directions", 2, &plan->directions) < 0)
+        return -1;
+    const int batch_first = PyObject_IsTrue(PyTuple_GET_ITEM(sequence, 2));
+    if (batch_first < 0) return -1;
+    plan->flags = MODULE_SEQUENCE | (batch_first ? MODULE_BATCH_FIRST : 0);
+    return 0;
+}
+
+/* How many matrices a unit has: an LSTM's third is its projection. None at the end count for nothing. */
+static int take_matrices(PyObject *const *matrices, Py_ssize_t count, struct plan *plan)
+{
+    const size_t units = plan->layers * plan->directions;
+    while (count > 0 && matrices[count - 1] == Py_None) count--;
+    plan->matrices = matrices;
+    plan->count = (size_t)count;
+    plan->per_unit = qrnn_matrices(plan->kind, 0);
+    if (plan->kind == QRNN_LSTM && plan->count == 3 * units) plan->per_unit = 3;
+    if (plan->count == plan->per_unit * units) return 0;
+    const char *const expected = plan->kind == QRNN_LINEAR ? "1 matrix"
+                                 : plan->kind == QRNN_LSTM ? "2 or 3 matrices"
+                                                           : "2 matrices";
+    PyErr_Format(PyExc_TypeError,
+                 "_pack() takes %s for each layer and direction, of which there are %zu, but %zd "
+                 "were given",
+                 expected, units, count);
     return -1;
 }
 
@@ -60,207 +158,253 @@ static int raise_shape(const char *name, const char *expected, PyArrayObject *ar
     return -1;
 }
 
-/* `object` as a borrowed array of that type, in *out. */
-static int take_array(PyObject *object, const char *name, int type, PyArrayObject **out)
+/* `object` as a borrowed array of that type; NULL with an exception set. */
+static PyArrayObject *take_array(PyObject *object, const char *name, int type)
 {
     const char *const expected = type == NPY_INT8 ? "int8" : "float32";
-    *out = NULL;
+    if (array_is_plain(object, type)) return (PyArrayObject *)object;
     if (!PyArray_Check(object)) {
         PyErr_Format(PyExc_TypeError, "%s: expected a %s array, got %s", name, expected,
                      Py_TYPE(object)->tp_name);
-        return -1;
+        return NULL;
     }
-    *out = (PyArrayObject *)object;
-    if (array_is_plain(object, type)) return 0;
-    if (PyArray_TYPE(*out) != type || !PyArray_ISNOTSWAPPED(*out))
+    PyArrayObject *const array = (PyArrayObject *)object;
+    if (PyArray_TYPE(array) != type || !PyArray_ISNOTSWAPPED(array))
         PyErr_Format(PyExc_ValueError, "%s: expected dtype %s, got %S", name, expected,
-                     PyArray_DESCR(*out));
+                     PyArray_DESCR(array));
     else
         PyErr_Format(PyExc_ValueError, "%s: expected an aligned C-contiguous ndarray", name);
-    return -1;
+    return NULL;
 }
 
-static int take_weight(PyObject *object, int type, npy_intp gates, struct matrix *m)
+/* The weight of a matrix, two-dimensional with at least a row. */
+static PyArrayObject *take_weight(const struct plan *plan, size_t index, const struct names *names)
 {
-    if (take_array(object, m->names->weight, type, &m->weight) < 0) return -1;
-    if (PyArray_NDIM(m->weight) != 2 || PyArray_DIM(m->weight, 0) < 1)
-        return raise_shape(m->names->weight, "(rows, columns) with at least one row", m->weight);
-    if (PyArray_DIM(m->weight, 0) % gates != 0) {
-        char expected[SHAPE_TEXT];
-        PyOS_snprintf(expected, sizeof expected, "(%zd * hidden_size, columns)", gates);
-        return raise_shape(m->names->weight, expected, m->weight);
+    PyObject *const tuple = plan->matrices[index];
+    if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != 3) {
+        PyErr_Format(PyExc_TypeError, "%s: expected a tuple (weight, scale, bias), got %R",
+                     names->weight, tuple);
+        return NULL;
     }
-    return 0;
+    PyArrayObject *const weight = take_array(PyTuple_GET_ITEM(tuple, 0), names->weight,
+                                             plan->quantised ? NPY_INT8 : NPY_FLOAT32);
+    if (weight && (PyArray_NDIM(weight) != 2 || PyArray_DIM(weight, 0) < 1)) {
+        raise_shape(names->weight, "(rows, columns) with at least one row", weight);
+        return NULL;
+    }
+    return weight;
 }
 
-static int take_scale(PyObject *object, int quantised, struct matrix *m)
+/* The module's sizes, from the matrices of the first unit. */
+static int take_sizes(struct plan *plan)
 {
     char expected[SHAPE_TEXT];
-    const npy_intp rows = PyArray_DIM(m->weight, 0);
+    struct names names = names_of(plan, IH);
+    PyArrayObject *weight = take_weight(plan, IH, &names);
+    if (!weight) return -1;
+    plan->columns = PyArray_DIM(weight, 1);
+    plan->hidden = PyArray_DIM(weight, 0) / plan->gates;
+    plan->proj = 0;
+    if (plan->hidden * plan->gates != PyArray_DIM(weight, 0)) {
+        PyOS_snprintf(expected, sizeof expected, "(%zd * hidden_size, columns)", plan->gates);
+        return raise_shape(names.weight, expected, weight);
+    }
+    if (plan->per_unit <= HR) return 0;
+    names = names_of(plan, HR);
+    weight = take_weight(plan, HR, &names);
+    if (!weight) return -1;
+    plan->proj = PyArray_DIM(weight, 0);
+    if (plan->proj < plan->hidden) return 0;
+    PyOS_snprintf(expected, sizeof expected, "(proj_size, %zd) with proj_size below hidden_size",
+                  plan->hidden);
+    return raise_shape(names.weight, expected, weight);
+}
+
+static int check_weight(const struct plan *plan, size_t index, PyArrayObject *weight,
+                        const struct names *names)
+{
+    char expected[SHAPE_TEXT];
+    const size_t which = index % plan->per_unit;
+    const npy_intp state = plan->proj ? plan->proj : plan->hidden;
+    const npy_intp below = index / plan->per_unit < plan->directions
+                               ? plan->columns
+                               : (npy_intp)plan->directions * state;
+    const npy_intp rows = which == HR ? plan->proj : plan->gates * plan->hidden;
+    const npy_intp columns = which == HR ? plan->hidden : which == HH ? state : below;
+    if (PyArray_DIM(weight, 0) == rows && PyArray_DIM(weight, 1) == columns) return 0;
+    PyOS_snprintf(expected, sizeof expected, "(%zd, %zd)", rows, columns);
+    return raise_shape(names->weight, expected, weight);
+}
+
+static int take_scale(PyObject *object, const struct names *names, npy_intp rows, int quantised,
+                      PyArrayObject **scale)
+{
+    char expected[SHAPE_TEXT];
+    *scale = NULL;
     if (!quantised) {
         if (object == Py_None) return 0;
         PyErr_Format(PyExc_ValueError, "%s: expected None for float32 weights, got %s",
-                     m->names->scale, Py_TYPE(object)->tp_name);
+                     names->scale, Py_TYPE(object)->tp_name);
         return -1;
     }
-    if (take_array(object, m->names->scale, NPY_FLOAT32, &m->scale) < 0) return -1;
-    const int ndim = PyArray_NDIM(m->scale);
-    if (ndim == 0 || (ndim == 1 && PyArray_DIM(m->scale, 0) == rows)) return 0;
+    *scale = take_array(object, names->scale, NPY_FLOAT32);
+    if (!*scale) return -1;
+    const int ndim = PyArray_NDIM(*scale);
+    if (ndim == 0 || (ndim == 1 && PyArray_DIM(*scale, 0) == rows)) return 0;
     PyOS_snprintf(expected, sizeof expected, "() or (%zd,)", rows);
-    return raise_shape(m->names->scale, expected, m->scale);
+    return raise_shape(names->scale, expected, *scale);
 }
 
-static int take_bias(PyObject *object, struct matrix *m)
+static int take_bias(PyObject *object, const struct names *names, npy_intp rows, int projection,
+                     PyArrayObject **bias)
 {
     char expected[SHAPE_TEXT];
-    const npy_intp rows = PyArray_DIM(m->weight, 0);
+    *bias = NULL;
     if (object == Py_None) return 0;
-    if (take_array(object, m->names->bias, NPY_FLOAT32, &m->bias) < 0) return -1;
-    if (PyArray_NDIM(m->bias) == 1 && PyArray_DIM(m->bias, 0) == rows) return 0;
+    if (projection) {
+        PyErr_Format(PyExc_ValueError, "%s: expected None for a projection, got %s", names->bias,
+                     Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    *bias = take_array(object, names->bias, NPY_FLOAT32);
+    if (!*bias) return -1;
+    if (PyArray_NDIM(*bias) == 1 && PyArray_DIM(*bias, 0) == rows) return 0;
     PyOS_snprintf(expected, sizeof expected, "(%zd,)", rows);
-    return raise_shape(m->names->bias, expected, m->bias);
+    return raise_shape(names->bias, expected, *bias);
 }
 
-static int take_matrix(PyObject *tuple, const char *argument, int quantised, npy_intp gates,
-                       struct matrix *m)
+static int take_matrix(const struct plan *plan, size_t index, qrnn_weight *out, char *scale_ndim)
 {
-    if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != 3) {
-        PyErr_Format(PyExc_TypeError, "%s: expected a tuple (weight, scale, bias), got %R",
-                     argument, tuple);
+    PyArrayObject *scale, *bias;
+    const struct names names = names_of(plan, index);
+    PyArrayObject *const weight = take_weight(plan, index, &names);
+    if (!weight || check_weight(plan, index, weight, &names) < 0) return -1;
+    PyObject *const tuple = plan->matrices[index];
+    const npy_intp rows = PyArray_DIM(weight, 0);
+    if (take_scale(PyTuple_GET_ITEM(tuple, 1), &names, rows, plan->quantised, &scale) < 0
+        || take_bias(PyTuple_GET_ITEM(tuple, 2), &names, rows, index % plan->per_unit == HR, &bias)
+               < 0)
         return -1;
-    }
-    const int type = quantised ? NPY_INT8 : NPY_FLOAT32;
-    if (take_weight(PyTuple_GET_ITEM(tuple, 0), type, gates, m) < 0) return -1;
-    if (take_scale(PyTuple_GET_ITEM(tuple, 1), quantised, m) < 0) return -1;
-    return take_bias(PyTuple_GET_ITEM(tuple, 2), m);
-}
-
-/* hh belongs to every kind but linear; its columns are the hidden units. */
-static int take_hidden(PyObject *hh, int linear, int quantised, npy_intp gates,
-                       const struct matrix *ih, struct matrix *m)
-{
-    char expected[SHAPE_TEXT];
-    if (linear) {
-        if (hh == Py_None) return 0;
-        PyErr_Format(PyExc_TypeError, "hh: expected None for a linear, got %s",
-                     Py_TYPE(hh)->tp_name);
-        return -1;
-    }
-    if (take_matrix(hh, "hh", quantised, gates, m) < 0) return -1;
-    const npy_intp rows = PyArray_DIM(ih->weight, 0);
-    if (PyArray_DIM(m->weight, 0) == rows && PyArray_DIM(m->weight, 1) == rows / gates) return 0;
-    PyOS_snprintf(expected, sizeof expected, "(%zd, %zd)", rows, rows / gates);
-    return raise_shape(m->names->weight, expected, m->weight);
+    *out = (qrnn_weight){
+        .values = plan->quantised ? NULL : PyArray_DATA(weight),
+        .codes = plan->quantised ? PyArray_DATA(weight) : NULL,
+        .scale = array_data(scale),
+        .n_scale = scale ? (size_t)PyArray_SIZE(scale) : 0,
+        .bias = array_data(bias),
+    };
+    *scale_ndim = scale && PyArray_NDIM(scale) == 1;
+    return 0;
 }
 
 /* --- packing --- */
 
-static qrnn_weight weight_of(const struct matrix *m)
-{
-    qrnn_weight weight = {0};
-    if (!m->weight) return weight;
-    if (m->scale) {
-        weight.codes = PyArray_DATA(m->weight);
-        weight.scale = PyArray_DATA(m->scale);
-        weight.n_scale = (size_t)PyArray_SIZE(m->scale);
-    } else {
-        weight.values = PyArray_DATA(m->weight);
-    }
-    weight.bias = m->bias ? PyArray_DATA(m->bias) : NULL;
-    return weight;
-}
-
 /* The first value that is not finite, or, where it has to be, not positive. */
-static float first_bad(PyArrayObject *array, int positive)
+static float first_bad(const float *values, size_t n, int positive)
 {
-    const npy_intp n = array ? PyArray_SIZE(array) : 0;
-    for (npy_intp i = 0; i < n; i++) {
-        const float value = ((const float *)PyArray_DATA(array))[i];
-        if (!isfinite(value) || (positive && value <= 0.0f)) return value;
-    }
+    for (size_t i = 0; values && i < n; i++)
+        if (!isfinite(values[i]) || (positive && values[i] <= 0.0f)) return values[i];
     return NAN;
 }
 
-static void raise_pack(qrnn_status status, const qrnn_spec *spec, const struct matrix *fault)
+static void raise_pack(qrnn_status status, const struct plan *plan, const qrnn_spec *spec,
+                       size_t fault)
 {
+    const struct names names = names_of(plan, fault);
+    const qrnn_weight *const weight = &spec->weights[fault];
+    PyArrayObject *const array = (PyArrayObject *)PyTuple_GET_ITEM(plan->matrices[fault], 0);
     const struct error_context context = {
         .engine = spec->engine,
         .isa = spec->isa,
-        .weight = fault->names->weight,
-        .scale = fault->names->scale,
-        .bias = fault->names->bias,
-        .depth = (size_t)PyArray_DIM(fault->weight, 1),
-        .bad_scale = first_bad(fault->scale, 1),
-        .bad_bias = first_bad(fault->bias, 0),
+        .weight = names.weight,
+        .scale = names.scale,
+        .bias = names.bias,
+        .depth = (size_t)PyArray_DIM(array, 1),
+        .bad_scale = first_bad(weight->scale, weight->n_scale, 1),
+        .bad_bias = first_bad(weight->bias, (size_t)PyArray_DIM(array, 0), 0),
     };
     error_from_status(status, &context);
 }
 
-/* Whether weights for this engine are codes: 0, 1, or -1 with an exception set. */
-static int is_quantised(const char *engine)
+/* Packs what the plan says; NULL with an exception set. `weights` and `scale_ndim` have room for its
+ * matrices. */
+static qrnn_module *pack_plan(const struct plan *plan, const char *isa, qrnn_weight *weights,
+                              char *scale_ndim)
 {
-    for (size_t i = 0; qrnn_engine_name(i); i++)
-        if (strcmp(engine, qrnn_engine_name(i)) == 0) return strcmp(engine, "float32") != 0;
-    error_from_status(QRNN_ERR_ENGINE, &(struct error_context){.engine = engine});
-    return -1;
+    size_t fault;
+    qrnn_module *packed = NULL;
+    for (size_t i = 0; i < plan->count; i++)
+        if (take_matrix(plan, i, &weights[i], &scale_ndim[i]) < 0) return NULL;
+    const qrnn_spec spec = {
+        .kind = plan->kind,
+        .engine = plan->engine,
+        .isa = isa,
+        .input_size = (size_t)plan->columns,
+        .hidden_size = (size_t)plan->hidden,
+        .proj_size = (size_t)plan->proj,
+        .layers = plan->layers,
+        .directions = plan->directions,
+        .weights = weights,
+    };
+    const qrnn_status status = qrnn_module_new(&spec, &packed, &fault);
+    if (status != QRNN_OK) raise_pack(status, plan, &spec, fault);
+    return packed;
 }
 
-/* args: kind, engine, isa, ih, hh. Builds the new module before it touches the old one. */
-static int pack(struct module_object *self, struct state *state, PyObject *const *args)
+/* args: kind, engine, isa, matrices. Builds the new module before it touches the old one. */
+static int pack(struct module_object *self, struct state *state, PyObject *const *args,
+                Py_ssize_t nargs, PyObject *sequence)
 {
-    qrnn_module *packed = NULL;
-    int at;
-    struct matrix matrices[2] = {{.names = &parameter_names[0]}, {.names = &parameter_names[1]}};
-    struct matrix *const ih = &matrices[0], *const hh = &matrices[1];
-    const int row = find_kind(args[0]);
-    if (row < 0) return -1;
-    const char *const engine = arguments_text(args[1], "engine");
-    if (!engine) return -1;
-    const char *const isa = args[2] == Py_None ? NULL : arguments_text(args[2], "isa");
-    if (!isa && args[2] != Py_None) return -1;
-    const int quantised = is_quantised(engine), linear = kinds[row].kind == QRNN_LINEAR;
-    if (quantised < 0) return -1;
-    if (linear) ih->names = &parameter_names[2];
-    if (take_matrix(args[3], "ih", quantised, kinds[row].gates, ih) < 0) return -1;
-    if (take_hidden(args[4], linear, quantised, kinds[row].gates, ih, hh) < 0) return -1;
+    enum { KIND, ENGINE, ISA, MATRICES };
+    struct plan plan;
+    if (find_kind(args[KIND], &plan) < 0 || find_engine(args[ENGINE], &plan) < 0) return -1;
+    const char *const isa = args[ISA] == Py_None ? NULL : arguments_text(args[ISA], "isa");
+    if (!isa && args[ISA] != Py_None) return -1;
+    if (take_sequence(sequence, &plan) < 0) return -1;
+    if (take_matrices(args + MATRICES, nargs - MATRICES, &plan) < 0) return -1;
+    if (take_sizes(&plan) < 0) return -1;
 
-    const qrnn_spec spec = {
-        .kind = kinds[row].kind,
-        .engine = engine,
-        .isa = isa,
-        .input_size = (size_t)PyArray_DIM(ih->weight, 1),
-        .hidden_size = (size_t)(PyArray_DIM(ih->weight, 0) / kinds[row].gates),
-        .ih = weight_of(ih),
-        .hh = weight_of(hh),
-    };
-    const qrnn_status status = qrnn_module_new(&spec, &packed, &at);
-    if (status != QRNN_OK) {
-        raise_pack(status, &spec, at == 1 && !linear ? hh : ih);
+    qrnn_module *packed = NULL;
+    qrnn_weight *weights = PyMem_New(qrnn_weight, plan.count);
+    PyObject *scale_ndim = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)plan.count);
+    if (!weights)
+        PyErr_NoMemory();
+    else if (scale_ndim)
+        packed = pack_plan(&plan, isa, weights, PyBytes_AS_STRING(scale_ndim));
+    PyMem_Free(weights);
+    if (!packed) {
+        Py_XDECREF(scale_ndim);
         return -1;
     }
-    const unsigned char scale_ndim[2] = {ih->scale && PyArray_NDIM(ih->scale) == 1,
-                                         hh->scale && PyArray_NDIM(hh->scale) == 1};
-    module_swap(self, state, packed, scale_ndim);
+    module_swap(self, state, packed, plan.flags, scale_ndim);
     return 0;
 }
 
 PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *args,
                       Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *all[5] = {NULL, NULL, NULL, NULL, Py_None};
-    if (nargs < 4 || nargs > 5 || (kwnames && PyTuple_GET_SIZE(kwnames) > 0)) {
+    const Py_ssize_t keywords = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+    PyObject *const first = keywords ? PyTuple_GET_ITEM(kwnames, 0) : NULL;
+    if (nargs < 4) {
         PyErr_Format(PyExc_TypeError,
-                     "_pack() takes 4 or 5 positional arguments but %zd were given", nargs);
+                     "_pack() takes kind, engine, isa and at least one matrix but %zd positional "
+                     "arguments were given",
+                     nargs);
         return NULL;
     }
-    for (Py_ssize_t i = 0; i < nargs; i++) all[i] = args[i];
-    if (pack((struct module_object *)self, PyType_GetModuleState(definer), all) < 0) return NULL;
+    if (keywords > 1 || (first && PyUnicode_CompareWithASCIIString(first, "sequence") != 0)) {
+        PyErr_Format(PyExc_TypeError, "_pack() takes the keyword sequence alone, got %S", kwnames);
+        return NULL;
+    }
+    if (pack((struct module_object *)self, PyType_GetModuleState(definer), args, nargs,
+             keywords ? args[nargs] : Py_None)
+        < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 
 /* --- unpacking --- */
 
-static PyArrayObject *unpack_weight(const qrnn_module *packed, int matrix)
+static PyArrayObject *unpack_weight(const qrnn_module *packed, size_t matrix)
 {
     const npy_intp dims[2] = {(npy_intp)qrnn_module_rows(packed, matrix),
                               (npy_intp)qrnn_module_cols(packed, matrix)};
@@ -272,7 +416,7 @@ static PyArrayObject *unpack_weight(const qrnn_module *packed, int matrix)
     return array;
 }
 
-static PyArrayObject *unpack_scale(const qrnn_module *packed, int matrix, int ndim)
+static PyArrayObject *unpack_scale(const qrnn_module *packed, size_t matrix, int ndim)
 {
     const npy_intp dims[1] = {(npy_intp)qrnn_module_n_scale(packed, matrix)};
     PyArrayObject *array = array_new(NPY_FLOAT32, ndim, dims);
@@ -280,7 +424,7 @@ static PyArrayObject *unpack_scale(const qrnn_module *packed, int matrix, int nd
     return array;
 }
 
-static PyArrayObject *unpack_bias(const qrnn_module *packed, int matrix)
+static PyArrayObject *unpack_bias(const qrnn_module *packed, size_t matrix)
 {
     const npy_intp dims[1] = {(npy_intp)qrnn_module_rows(packed, matrix)};
     PyArrayObject *array = array_new(NPY_FLOAT32, 1, dims);
@@ -288,7 +432,7 @@ static PyArrayObject *unpack_bias(const qrnn_module *packed, int matrix)
     return array;
 }
 
-static PyObject *unpack(const qrnn_module *packed, int matrix, const char *what, int scale_ndim)
+static PyObject *unpack(const qrnn_module *packed, size_t matrix, const char *what, int scale_ndim)
 {
     if (strcmp(what, "weight") == 0) return (PyObject *)unpack_weight(packed, matrix);
     if (strcmp(what, "scale") == 0) {
@@ -305,19 +449,18 @@ static PyObject *unpack(const qrnn_module *packed, int matrix, const char *what,
 
 PyObject *module_unpack(PyObject *self, PyObject *args)
 {
-    int matrix;
+    Py_ssize_t index;
     const char *what;
-    unsigned char scale_ndim[2];
-    if (!PyArg_ParseTuple(args, "is:_unpack", &matrix, &what)) return NULL;
-    qrnn_module *packed = module_hold((struct module_object *)self, scale_ndim);
+    PyObject *scale_ndim, *array = NULL;
+    if (!PyArg_ParseTuple(args, "ns:_unpack", &index, &what)) return NULL;
+    qrnn_module *packed = module_hold((struct module_object *)self, NULL, &scale_ndim);
     if (!packed) return NULL;
-    PyObject *array = NULL;
-    const int count = qrnn_module_kind(packed) == QRNN_LINEAR ? 1 : 2;
-    if (matrix >= 0 && matrix < count)
-        array = unpack(packed, matrix, what, scale_ndim[matrix]);
+    const Py_ssize_t count = PyBytes_GET_SIZE(scale_ndim);
+    if (index >= 0 && index < count)
+        array = unpack(packed, (size_t)index, what, PyBytes_AS_STRING(scale_ndim)[index]);
     else
-        PyErr_Format(PyExc_ValueError, "matrix: expected 0%s, got %d", count == 2 ? " or 1" : "",
-                     matrix);
+        PyErr_Format(PyExc_ValueError, "index: expected 0 to %zd, got %zd", count - 1, index);
     qrnn_module_unref(packed);
+    Py_DECREF(scale_ndim);
     return array;
 }

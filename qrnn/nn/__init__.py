@@ -2,9 +2,14 @@
 
 from . import quantized
 from .modules import (
+    GRU,
+    LSTM,
+    RNN,
     Dropout,
+    GRUCell,
     Identity,
     Linear,
+    LSTMCell,
     Module,
     ModuleList,
     ReLU,
@@ -20,6 +25,11 @@ __all__ = [
     "Sequential",
     "Linear",
     "RNNCell",
+    "LSTMCell",
+    "GRUCell",
+    "RNN",
+    "LSTM",
+    "GRU",
     "ReLU",
     "Tanh",
     "Sigmoid",

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..nn.modules.cells import GRUCell, LSTMCell, RNNCell
 from ..nn.modules.layer import FloatLayer, overrides
 from ..nn.modules.linear import Linear
 from ..nn.modules.module import Module
-from ..nn.modules.rnn import RNNCell
+from ..nn.modules.rnn import GRU, LSTM, RNN
 from ..nn.quantized import dynamic
 from ..nn.quantized.dynamic.modules.base import QuantisedLayer
-from .prepared import PreparedLayer, PreparedLinear, PreparedRNNCell
+from .prepared import (
+    PreparedGRU,
+    PreparedGRUCell,
+    PreparedLayer,
+    PreparedLinear,
+    PreparedLSTM,
+    PreparedLSTMCell,
+    PreparedRNN,
+    PreparedRNNCell,
+)
 
 __all__ = [
     "Quantisable",
@@ -32,6 +42,11 @@ class Quantisable(NamedTuple):
 TABLE: tuple[Quantisable, ...] = (
     Quantisable(Linear, dynamic.Linear, PreparedLinear),
     Quantisable(RNNCell, dynamic.RNNCell, PreparedRNNCell),
+    Quantisable(LSTMCell, dynamic.LSTMCell, PreparedLSTMCell),
+    Quantisable(GRUCell, dynamic.GRUCell, PreparedGRUCell),
+    Quantisable(RNN, dynamic.RNN, PreparedRNN),
+    Quantisable(LSTM, dynamic.LSTM, PreparedLSTM),
+    Quantisable(GRU, dynamic.GRU, PreparedGRU),
 )
 
 

@@ -12,15 +12,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _config, _quantise
+from ..nn.modules.cells import GRUCell, LSTMCell, RNNCell
 from ..nn.modules.layer import FloatLayer, Matrix
 from ..nn.modules.linear import Linear
-from ..nn.modules.rnn import RNNCell
-from ..nn.quantized.dynamic.modules.base import QuantisedLayer
+from ..nn.modules.rnn import GRU, LSTM, RNN
+from ..nn.quantized.dynamic.modules.base import QuantisedLayer, check_engine_has
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Preparation", "PreparedLayer", "PreparedLinear", "PreparedRNNCell"]
+__all__ = [
+    "Preparation",
+    "PreparedLayer",
+    "PreparedLinear",
+    "PreparedRNNCell",
+    "PreparedLSTMCell",
+    "PreparedGRUCell",
+    "PreparedRNN",
+    "PreparedLSTM",
+    "PreparedGRU",
+]
 
 
 class Preparation:
@@ -54,16 +65,21 @@ class Preparation:
         """The quantised module, of type `cls`, that the prepared `mod` becomes."""
         if engine is not None and _config.check_engine(engine) != self.engine:
             raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
-        matrices = []
-        for index, (name, _, matrix) in enumerate(mod._named_matrices()):
-            codes, scale = self._kept(index, matrix.weight) or _quantise.quantise_weight(
-                matrix.weight, name, self.engine, qconfig
-            )
-            matrices.append(Matrix(codes, scale, matrix.bias))
+        matrices = [
+            self._quantised(index, name, matrix, qconfig)
+            for index, (name, _, matrix) in enumerate(mod._named_matrices())
+        ]
         new = cls.__new__(cls)
         new._adopt(mod)
-        new._pack_matrices(mod.kind, self.engine, _config.resolve_isa(isa or self.isa), matrices)
+        new._pack_matrices(mod._form(), self.engine, _config.resolve_isa(isa or self.isa), matrices)
         return new
+
+    def _quantised(self, index: int, name: str, matrix: Matrix, qconfig: Any) -> Matrix:
+        """The float `matrix`, the one of `index`, in codes and scale."""
+        codes, scale = self._kept(index, matrix.weight) or _quantise.quantise_weight(
+            matrix.weight, name, self.engine, qconfig
+        )
+        return Matrix(codes, scale, matrix.bias)
 
     def _kept(self, index: int, weight: NDArray[np.float32]) -> tuple[Any, Any] | None:
         """The original codes and scale, if `weight` still equals what they stand for, bit for bit."""
@@ -91,12 +107,13 @@ class PreparedLayer(FloatLayer):
             weights = [
                 Matrix(_quantise.dequantise(m.weight, np.asarray(m.scale)), None, m.bias) for m in original
             ]
-            new._pack_matrices(mod.kind, "float32", mod.isa, weights)
+            new._pack_matrices(mod._form(), "float32", mod.isa, weights)
             engine = mod.engine if engine is None else engine
             new._prepared = Preparation(_config.resolve_engine(engine), isa or mod.isa, original)
         else:
             new._share(mod)
             new._prepared = Preparation(_config.resolve_engine(engine), isa, None)
+        check_engine_has(new._form(), new._prepared.engine)
         new.qconfig = qconfig
         return new
 
@@ -110,3 +127,23 @@ class PreparedLinear(PreparedLayer, Linear):
 
 class PreparedRNNCell(PreparedLayer, RNNCell):
     """A prepared RNNCell."""
+
+
+class PreparedLSTMCell(PreparedLayer, LSTMCell):
+    """A prepared LSTMCell."""
+
+
+class PreparedGRUCell(PreparedLayer, GRUCell):
+    """A prepared GRUCell."""
+
+
+class PreparedRNN(PreparedLayer, RNN):
+    """A prepared RNN."""
+
+
+class PreparedLSTM(PreparedLayer, LSTM):
+    """A prepared LSTM."""
+
+
+class PreparedGRU(PreparedLayer, GRU):
+    """A prepared GRU."""

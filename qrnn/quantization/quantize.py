@@ -6,6 +6,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy, deepcopy
 from typing import Any
 
@@ -86,8 +87,9 @@ def prepare(
     TypeError
         If an argument is of the wrong type.
     ValueError
-        If `inplace` is True and `model` itself would be replaced, `engine` or `isa` is unknown, or
-        a module was prepared for another engine. Nothing has changed then.
+        If `inplace` is True and `model` itself would be replaced, `engine` or `isa` is unknown,
+        the engine lacks what a module does, or a module was prepared for another engine. Nothing
+        has changed then.
 
     Warns
     -----
@@ -129,7 +131,8 @@ def prepare(
         elif overridden(module):
             left.append((module, chosen))
         else:
-            replacements[id(module)] = row.prepared_type._of(module, chosen, engine, isa)
+            with _named(name):
+                replacements[id(module)] = row.prepared_type._of(module, chosen, engine, isa)
     if not replacements and not left and not prepared_before:
         warnings.warn(_NOTHING, UserWarning, stacklevel=2)
         return model
@@ -471,11 +474,23 @@ def _quantised(
             )
             continue
         target: Any = table[base]
-        if isinstance(target, type) and issubclass(target, QuantisedLayer):
-            replacements[id(module)] = target._from_float(module, qconfig, engine, isa)
-        else:
-            replacements[id(module)] = _from_float(target.from_float, module, qconfig)
+        with _named(name):
+            if isinstance(target, type) and issubclass(target, QuantisedLayer):
+                replacements[id(module)] = target._from_float(module, qconfig, engine, isa)
+            else:
+                replacements[id(module)] = _from_float(target.from_float, module, qconfig)
     return replacements
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Have a ValueError begin with the name of the submodule that it is about."""
+    try:
+        yield
+    except ValueError as error:
+        if not name:
+            raise
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _keeps_its_call(module: Module, base: type) -> bool:

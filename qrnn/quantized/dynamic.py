@@ -1,5 +1,5 @@
 """``qrnn.quantized.dynamic``: a short path to ``qrnn.nn.quantized.dynamic``."""
 
-from ..nn.quantized.dynamic import Linear, RNNCell
+from ..nn.quantized.dynamic import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 
-__all__ = ["Linear", "RNNCell"]
+__all__ = ["Linear", "RNNCell", "LSTMCell", "GRUCell", "RNN", "LSTM", "GRU"]

@@ -43,11 +43,15 @@ static void expect(int right, const char *what, const char *isa, const char *eng
         printf("FAILED %s: %s, engine %s, batch %zu, %zu -> %zu\n", what, isa, engine, batch, i, h);
 }
 
-enum { MOST = 300, ROWS = 70 };
+enum { MOST = 300, ROWS = 70, GATES = 4, STEPS = 9 };
 
-static int8_t codes_ih[MOST * MOST], codes_hh[MOST * MOST];
-static float values_ih[MOST * MOST], values_hh[MOST * MOST], scale[2][MOST], bias[2][MOST];
-static float x[ROWS * MOST], h[ROWS * MOST];
+/* Weights of a cell, or of the layers of a small sequence, one behind the other. */
+enum { MATRICES = 3 * 2 * 2, CODES = 2 * GATES * MOST * MOST };
+
+static int8_t codes[CODES];
+static float values[CODES], scale[MATRICES * GATES * MOST], bias[MATRICES * GATES * MOST];
+static qrnn_weight weights[MATRICES];
+static float x[ROWS * MOST], h[4 * ROWS * MOST], c[4 * ROWS * MOST];
 
 /* Sizes at and around panels, quads and tiles. */
 static size_t pick_size(void)
@@ -78,48 +82,61 @@ static void fill_rows(float *v, size_t rows, size_t n, int finite)
     }
 }
 
-static void fill_module(const char *engine, qrnn_spec *spec)
+static const char *const kind_names[QRNN_KINDS] = {"linear", "rnn_tanh", "rnn_relu", "lstm", "gru", "gru before"};
+
+static int is_whole(const char *engine)
 {
-    const size_t extreme = below(4), rows = spec->hidden_size;
-    const int per_channel = below(2) == 0;
-    for (size_t i = 0; i < rows * spec->input_size; i++) {
-        codes_ih[i] = (int8_t)(extreme == 0 ? -128 : extreme == 1 ? 127 : (int)below(255) - 127);
-        values_ih[i] = uniform();
-    }
-    for (size_t i = 0; i < rows * rows; i++) {
-        codes_hh[i] = (int8_t)((int)below(extreme == 2 ? 256 : 255) - (extreme == 2 ? 128 : 127));
-        values_hh[i] = uniform();
-    }
-    for (size_t m = 0; m < 2; m++)
-        for (size_t r = 0; r < rows; r++) {
-            scale[m][r] = 0.001f + fabsf(uniform()) * 0.02f;
-            bias[m][r] = uniform();
-        }
-    const int quantised = strcmp(engine, "float32") != 0;
-    const qrnn_weight ih = {quantised ? NULL : values_ih, quantised ? codes_ih : NULL, scale[0],
-                            quantised ? (per_channel ? rows : 1) : 0, below(4) ? bias[0] : NULL};
-    const qrnn_weight hh = {quantised ? NULL : values_hh, quantised ? codes_hh : NULL, scale[1], ih.n_scale,
-                            ih.bias ? bias[1] : NULL};
-    spec->engine = engine;
-    spec->ih = ih;
-    spec->hh = hh;
+    return strcmp(engine, "qrnn") != 0 && strcmp(engine, "float32") != 0;
 }
 
-static float out_scalar[ROWS * MOST], out_isa[ROWS * MOST], pre_scalar[ROWS * MOST], pre_isa[ROWS * MOST];
-static int32_t acc_scalar[2][ROWS * MOST], acc_isa[2][ROWS * MOST];
+/* Weights for all layers and directions of spec, whose sizes are set. */
+static void fill_module(const char *engine, qrnn_spec *spec)
+{
+    const size_t extreme = below(4), gates = qrnn_gate_count(spec->kind), hidden = spec->hidden_size;
+    const size_t matrices = qrnn_matrices(spec->kind, spec->proj_size);
+    const size_t state = spec->proj_size ? spec->proj_size : hidden;
+    const int quantised = strcmp(engine, "float32") != 0, per_channel = below(2) == 0, biased = below(4) != 0;
+    size_t at = 0;
+    for (size_t i = 0; i < CODES; i++) {
+        codes[i] = (int8_t)(extreme == 0 ? -128 : extreme == 1 ? 127 : (int)below(256 - (extreme == 2)) - 128 + (extreme == 2));
+        values[i] = uniform();
+    }
+    for (size_t i = 0; i < sizeof scale / sizeof *scale; i++) {
+        scale[i] = 0.001f + fabsf(uniform()) * 0.02f;
+        bias[i] = uniform();
+    }
+    for (size_t i = 0; i < spec->layers * spec->directions * matrices; i++) {
+        const size_t which = i % matrices, rows = which == 2 ? spec->proj_size : gates * hidden;
+        const size_t inputs = i / matrices < spec->directions ? spec->input_size : spec->directions * state;
+        const size_t cols = which == 0 ? inputs : which == 1 ? state : hidden;
+        weights[i] = (qrnn_weight){quantised ? NULL : values + at, quantised ? codes + at : NULL,
+                                   scale + i * GATES * MOST, quantised ? (per_channel ? rows : 1) : 0,
+                                   biased && which != 2 ? bias + i * GATES * MOST : NULL};
+        at += rows * cols;
+    }
+    spec->engine = engine;
+    spec->weights = weights;
+}
 
-static qrnn_status compute(qrnn_spec *spec, const char *isa, size_t batch, float *out, float *pre,
-                           int32_t acc[2][ROWS * MOST])
+struct answers {
+    float out[STEPS * ROWS * 2 * MOST / 4], h[4 * ROWS * MOST], c[4 * ROWS * MOST], pre[GATES * ROWS * MOST];
+    int32_t acc[2][GATES * ROWS * MOST];
+};
+
+static struct answers by_scalar, by_isa;
+
+static qrnn_status compute(qrnn_spec *spec, const char *isa, size_t batch, struct answers *a)
 {
     qrnn_module *m;
     spec->isa = isa;
     qrnn_status status = qrnn_module_new(spec, &m, NULL);
+    memset(a, 0, sizeof *a);
     if (status != QRNN_OK) return status;
     if (spec->kind == QRNN_LINEAR)
-        status = qrnn_linear(m, batch, x, out);
+        status = qrnn_linear(m, batch, x, a->h);
     else
-        status = qrnn_step(m, batch, x, h, out);
-    if (status == QRNN_OK) status = qrnn_gates(m, batch, x, h, acc[0], acc[1], pre);
+        status = qrnn_step(m, batch, x, h, c, a->h, a->c);
+    if (status == QRNN_OK) status = qrnn_gates(m, batch, x, h, c, a->acc[0], a->acc[1], a->pre);
     qrnn_module_unref(m);
     return status;
 }
@@ -128,24 +145,80 @@ static void check_modules(const char *isa, const char *engine)
 {
     const size_t batch = pick_batch();
     qrnn_spec spec = {.kind = (qrnn_kind)below(QRNN_KINDS), .input_size = below(20) ? pick_size() : 0,
-                      .hidden_size = pick_size()};
-    const int per_row = strcmp(engine, "qrnn") == 0 || strcmp(engine, "float32") == 0;
+                      .hidden_size = pick_size(), .layers = 1, .directions = 1};
+    if (spec.kind == QRNN_GRU_RESET_BEFORE && is_whole(engine)) spec.kind = QRNN_GRU;
+    if (spec.kind == QRNN_LSTM && !is_whole(engine) && spec.hidden_size > 1 && below(3) == 0)
+        spec.proj_size = 1 + below(spec.hidden_size - 1);
     fill_module(engine, &spec);
-    fill_rows(x, batch, spec.input_size, !per_row && below(4));
-    fill_rows(h, batch, spec.hidden_size, !per_row && below(4));
-    const size_t n = batch * spec.hidden_size;
-    memset(acc_scalar, 0, sizeof acc_scalar);
-    memset(acc_isa, 0, sizeof acc_isa);
-    const qrnn_status s = compute(&spec, "scalar", batch, out_scalar, pre_scalar, acc_scalar);
-    const qrnn_status v = compute(&spec, isa, batch, out_isa, pre_isa, acc_isa);
-    expect(s == v, "status", isa, engine, batch, spec.input_size, spec.hidden_size);
-    if (s != QRNN_OK || v != QRNN_OK) return;
-    expect(memcmp(acc_scalar[0], acc_isa[0], n * 4) == 0, "W_ih x", isa, engine, batch, spec.input_size,
-           spec.hidden_size);
-    expect(memcmp(acc_scalar[1], acc_isa[1], n * 4) == 0, "W_hh h", isa, engine, batch, spec.input_size,
-           spec.hidden_size);
-    expect(memcmp(pre_scalar, pre_isa, n * 4) == 0, "pre", isa, engine, batch, spec.input_size, spec.hidden_size);
-    expect(memcmp(out_scalar, out_isa, n * 4) == 0, "out", isa, engine, batch, spec.input_size, spec.hidden_size);
+    fill_rows(x, batch, spec.input_size, is_whole(engine) && below(4));
+    fill_rows(h, batch, spec.hidden_size, is_whole(engine) && below(4));
+    fill_rows(c, batch, spec.hidden_size, below(4) != 0);
+    const qrnn_status s = compute(&spec, "scalar", batch, &by_scalar);
+    const qrnn_status v = compute(&spec, isa, batch, &by_isa);
+    const size_t i = spec.input_size, n = spec.hidden_size;
+    const char *const name = kind_names[spec.kind];
+    expect(s == v, "status", isa, engine, batch, i, n);
+    expect(memcmp(by_scalar.acc, by_isa.acc, sizeof by_isa.acc) == 0, name, isa, engine, batch, i, n);
+    expect(memcmp(by_scalar.pre, by_isa.pre, sizeof by_isa.pre) == 0, name, isa, engine, batch, i, n);
+    expect(memcmp(by_scalar.h, by_isa.h, sizeof by_isa.h) == 0, name, isa, engine, batch, i, n);
+    expect(memcmp(by_scalar.c, by_isa.c, sizeof by_isa.c) == 0, name, isa, engine, batch, i, n);
+}
+
+/* --- sequences --- */
+
+struct sequence {
+    qrnn_spec spec;
+    qrnn_run run;
+    size_t lengths[ROWS];
+};
+
+static void pick_sequence(struct sequence *s, const char *engine)
+{
+    *s = (struct sequence){.spec = {.kind = (qrnn_kind)(1 + below(QRNN_KINDS - 1)), .input_size = below(9) ? 1 + below(70) : 0,
+                                    .hidden_size = 1 + below(MOST / 4), .layers = 1 + below(2), .directions = 1 + below(2)},
+                           .run = {.steps = 1 + below(STEPS), .batch = pick_batch(), .batch_first = below(2) != 0}};
+    if (s->spec.kind == QRNN_GRU_RESET_BEFORE && is_whole(engine)) s->spec.kind = QRNN_LSTM;
+    if (s->spec.kind == QRNN_LSTM && !is_whole(engine) && s->spec.hidden_size > 1 && below(3) == 0)
+        s->spec.proj_size = 1 + below(s->spec.hidden_size - 1);
+    while (s->run.steps * s->run.batch * (s->spec.input_size + 1) > ROWS * MOST) s->run.batch = (s->run.batch + 1) / 2;
+    fill_module(engine, &s->spec);
+    const size_t units = s->spec.layers * s->spec.directions;
+    fill_rows(x, s->run.steps * s->run.batch, s->spec.input_size, is_whole(engine) && below(4));
+    fill_rows(h, units * s->run.batch, s->spec.hidden_size, is_whole(engine) && below(4));
+    fill_rows(c, units * s->run.batch, s->spec.hidden_size, below(4) != 0);
+    for (size_t i = 0; i < s->run.batch; i++) s->lengths[i] = 1 + below(s->run.steps);
+    s->run.x = x;
+    if (below(3)) s->run.h = h, s->run.c = c;
+    if (below(2)) s->run.lengths = s->lengths;
+}
+
+static qrnn_status run_sequence(struct sequence *s, const char *isa, size_t threads, struct answers *a)
+{
+    qrnn_module *m;
+    size_t step = 0;
+    s->spec.isa = isa;
+    memset(a, 0, sizeof *a);
+    if (qrnn_module_new(&s->spec, &m, NULL) != QRNN_OK) return QRNN_ERR_MEMORY;
+    s->run.threads = threads;
+    s->run.out = a->out, s->run.h_out = a->h, s->run.c_out = a->c;
+    qrnn_status status = qrnn_sequence(m, &s->run, &step);
+    if (status != QRNN_OK) {
+        memset(a, 0, sizeof *a);
+        a->acc[0][0] = (int32_t)step;
+    }
+    qrnn_module_unref(m);
+    return status;
+}
+
+static void check_sequences(const char *isa, const char *engine)
+{
+    static struct sequence s;
+    pick_sequence(&s, engine);
+    const qrnn_status a = run_sequence(&s, "scalar", 1, &by_scalar), b = run_sequence(&s, isa, 1, &by_isa);
+    const char *const name = kind_names[s.spec.kind];
+    expect(a == b, "sequence status", isa, engine, s.run.batch, s.spec.input_size, s.spec.hidden_size);
+    expect(memcmp(&by_scalar, &by_isa, sizeof by_isa) == 0, name, isa, engine, s.run.batch, s.spec.input_size,
+           s.spec.hidden_size);
 }
 
 static void check_codes(const char *isa, const char *engine)
@@ -174,9 +247,9 @@ static void check_functions(const char *isa)
         if (below(2)) x[i] = uniform() * 10.0f;
     }
     for (int f = 0; f < QRNN_FUNCTIONS; f++) {
-        qrnn_apply((qrnn_function)f, "scalar", n, x, out_scalar);
-        qrnn_apply((qrnn_function)f, isa, n, x, out_isa);
-        expect(memcmp(out_scalar, out_isa, n * 4) == 0, "function", isa, "-", 1, n, (size_t)f);
+        qrnn_apply((qrnn_function)f, "scalar", n, x, by_scalar.h);
+        qrnn_apply((qrnn_function)f, isa, n, x, by_isa.h);
+        expect(memcmp(by_scalar.h, by_isa.h, n * 4) == 0, "function", isa, "-", 1, n, (size_t)f);
     }
 }
 
@@ -198,6 +271,7 @@ int main(int argc, char **argv)
         for (int round = 0; round < rounds && qrnn_isa_supported(i); round++) {
             for (size_t e = 0; qrnn_engine_name(e); e++) {
                 check_modules(isa, qrnn_engine_name(e));
+                check_sequences(isa, qrnn_engine_name(e));
                 check_codes(isa, qrnn_engine_name(e));
             }
             check_functions(isa);

@@ -1,10 +1,11 @@
 """The modules of ``qrnn.nn``."""
 
 from .activation import Dropout, Identity, ReLU, Sigmoid, Tanh
+from .cells import GRUCell, LSTMCell, RNNCell
 from .container import ModuleList, Sequential
 from .linear import Linear
 from .module import Module
-from .rnn import RNNCell
+from .rnn import GRU, LSTM, RNN
 
 __all__ = [
     "Module",
@@ -12,6 +13,11 @@ __all__ = [
     "Sequential",
     "Linear",
     "RNNCell",
+    "LSTMCell",
+    "GRUCell",
+    "RNN",
+    "LSTM",
+    "GRU",
     "ReLU",
     "Tanh",
     "Sigmoid",

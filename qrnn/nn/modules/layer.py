@@ -4,15 +4,17 @@ A layer's weights live in one place, the immutable module that the core packed. 
 them back; assignments, loads and setters pack a new one and swap it in, so that a failure changes
 nothing and a call that runs keeps what it began with.
 
-To add a layer: a shape class (names of its parameters, sizes, repr) over `Layer`, and from it a
-float class with `FloatLayer` and a quantised one with ``QuantisedLayer``; then a row in
-``quantization/mappings.py``.
+To add a layer: a shape class (form, sizes, repr) over `Layer`, and from it a float class with
+`FloatLayer` and a quantised one with ``QuantisedLayer``; then a prepared class in
+``quantization/prepared.py`` and a row in ``quantization/mappings.py``.
 """
 
 from __future__ import annotations
 
 import copyreg
+import functools
 import operator
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -23,7 +25,7 @@ from .module import LoadPlan, Module
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Layer", "FloatLayer", "Matrix", "LayerShape", "size", "overrides"]
+__all__ = ["Layer", "FloatLayer", "Form", "Matrix", "LayerShape", "size", "overrides"]
 
 T = TypeVar("T", bound="Layer")
 
@@ -36,20 +38,86 @@ class Matrix(NamedTuple):
     bias: NDArray[Any] | None  # float32, (rows,); None for none
 
 
-class LayerShape(NamedTuple):
-    """What a constructor's arguments come to: the core's kind and the shapes of the matrices."""
+class Form(NamedTuple):
+    """What the core computes, sizes and numbers apart."""
 
     kind: str
-    shapes: tuple[tuple[int, int], ...]  # (rows, columns) of each
+    sequence: tuple[int, int, bool] | None = None  # (num_layers, num_directions, batch_first)
+    projection: bool = False  # whether each layer and direction has an hr
+
+
+class LayerShape(NamedTuple):
+    """What a constructor's arguments come to."""
+
+    form: Form
+    shapes: tuple[tuple[int, int], ...]  # (rows, columns) of each matrix, in the core's order
     bias: bool
     bound: float  # new weights are uniform in +-bound
 
 
+class Slot(NamedTuple):
+    """Where a parameter is packed."""
+
+    matrix: int  # its index in the core's order
+    what: str  # "weight" or "bias"
+
+
+@functools.cache
+def matrix_names(form: Form) -> tuple[tuple[str, str | None], ...]:
+    """(weight, bias) of each matrix, in the core's order, as PyTorch names them; hr has no bias."""
+    if form.kind == "linear":
+        return (("weight", "bias"),)
+    if form.sequence is None:
+        suffixes = [""]
+    else:
+        num_layers, num_directions, _ = form.sequence
+        suffixes = [f"_l{layer}{way}" for layer in range(num_layers) for way in _WAYS[:num_directions]]
+    names: list[tuple[str, str | None]] = []
+    for suffix in suffixes:
+        names += [(f"weight_ih{suffix}", f"bias_ih{suffix}"), (f"weight_hh{suffix}", f"bias_hh{suffix}")]
+        if form.projection:
+            names.append((f"weight_hr{suffix}", None))
+    return tuple(names)
+
+
+_WAYS = ("", "_reverse")
+
+
+@functools.cache
+def slots(form: Form) -> Mapping[str, Slot]:
+    """Every parameter by its name, in the order of PyTorch's state_dict.
+
+    A layer in one direction has its weights, its biases, and then the projection.
+    """
+    names = matrix_names(form)
+    unit = len(names) if form.sequence is None else len(names) // (form.sequence[0] * form.sequence[1])
+    found = {}
+    for first in range(0, len(names), unit):
+        for offset, what in _ORDER:
+            if offset < unit:
+                weight, bias = names[first + offset]
+                name = weight if what == "weight" else bias
+                assert name is not None
+                found[name] = Slot(first + offset, what)
+    return found
+
+
+_ORDER = ((0, "weight"), (1, "weight"), (0, "bias"), (1, "bias"), (2, "weight"))
+
+
 def new_matrices(shape: LayerShape) -> list[Matrix]:
-    """New float weights of `shape`, drawn in PyTorch's order: weights before biases."""
-    weights = [uniform(shape.bound, *each) for each in shape.shapes]
-    biases = [uniform(shape.bound, each[0]) if shape.bias else None for each in shape.shapes]
-    return [Matrix(weight, None, bias) for weight, bias in zip(weights, biases, strict=True)]
+    """New float weights of `shape`, drawn in the order of PyTorch's parameters."""
+    drawn: dict[Slot, NDArray[Any]] = {}
+    for slot in slots(shape.form).values():
+        rows, columns = shape.shapes[slot.matrix]
+        if slot.what == "weight":
+            drawn[slot] = uniform(shape.bound, rows, columns)
+        elif shape.bias:
+            drawn[slot] = uniform(shape.bound, rows)
+    return [
+        Matrix(drawn[Slot(index, "weight")], None, drawn.get(Slot(index, "bias")))
+        for index in range(len(shape.shapes))
+    ]
 
 
 def size(value: Any, name: str, least: int) -> int:
@@ -76,53 +144,62 @@ def overrides(cls: type, base: type) -> bool:
 class Layer(_core.Module, Module):
     """A layer over one packed module of the core, which computes its calls in C."""
 
-    def _parameter_names(self) -> tuple[tuple[str, str], ...]:
-        """(weight, bias) of each matrix, in the core's order.
+    def _form(self) -> Form:
+        """What is packed; only for a module that has something packed."""
+        return Form(self.kind, self.sequence, self.proj_size > 0)
 
-        Attribute look-ups come here: read only attributes that begin with an underscore.
-        """
+    @classmethod
+    def _form_of(cls, module: Any) -> Form:
+        """What a float module, ours or PyTorch's, computes."""
+        return Form(cls._kind_of(module))
+
+    @classmethod
+    def _kind_of(cls, module: Any) -> str:
+        """The core's kind for a float module, ours or PyTorch's."""
         raise NotImplementedError
-
-    def _state_names(self) -> list[str]:
-        """The parameters in the order of PyTorch's state_dict: weights before biases."""
-        names = self._parameter_names()
-        return [weight for weight, _ in names] + [bias for _, bias in names]
 
     def _matrices(self) -> list[Matrix]:
         """Fresh copies of everything that is packed."""
         return [
             Matrix(self._unpack(index, "weight"), self._unpack(index, "scale"), self._unpack(index, "bias"))
-            for index in range(len(self._parameter_names()))
+            for index in range(len(matrix_names(self._form())))
         ]
 
-    def _named_matrices(self) -> list[tuple[str, str, Matrix]]:
+    def _named_matrices(self) -> list[tuple[str, str | None, Matrix]]:
         """Name of the weight, name of the bias, and a fresh copy of each matrix."""
-        return [(*names, m) for names, m in zip(self._parameter_names(), self._matrices(), strict=True)]
+        return [(*names, m) for names, m in zip(matrix_names(self._form()), self._matrices(), strict=True)]
+
+    def _biases(self) -> dict[str, NDArray[Any] | None]:
+        """Read-only copies of the biases by name; None where there are none."""
+        biases = {}
+        for name, slot in slots(self._form()).items():
+            if slot.what == "bias":
+                array = self._unpack(*slot)
+                biases[name] = None if array is None else _arrays.read_only(array)
+        return biases
 
     def _adopt(self, module: Any) -> None:
-        """Take over from `module`, ours or PyTorch's, the options that are not in its weights.
+        """Take over from `module`, ours or PyTorch's, the options that are not packed.
 
         For a new object, before anything is packed.
         """
         self.training = bool(module.training)
 
-    def _pack_matrices(self, kind: str, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
-        self._pack(kind, engine, isa, *matrices)
+    def _pack_matrices(self, form: Form, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
+        self._pack(form.kind, engine, isa, *matrices, sequence=form.sequence)
 
     def _packed(self, matrices: list[Matrix]) -> _core.Module:
         """`matrices` packed as this module's are, to be swapped in by `_share`, which cannot fail."""
         packed = _core.Module()
-        packed._pack(self.kind, self.engine, self.isa, *matrices)
+        packed._pack(self.kind, self.engine, self.isa, *matrices, sequence=self.sequence)
         return packed
 
-    def _find(self, name: str) -> tuple[int, str] | None:
-        """Which matrix a parameter's name means, and whether its weight or bias; None for other names."""
-        if name.startswith("_"):
-            return None
-        for index, pair in enumerate(self._parameter_names()):
-            if name in pair:
-                return index, "weight" if name == pair[0] else "bias"
-        return None
+    def _find(self, name: str) -> Slot | None:
+        """Where the parameter `name` is packed; None for other names.
+
+        Every look-up of an attribute that is not there and every assignment comes here.
+        """
+        return slots(self._form()).get(name) if name.startswith(("weight", "bias")) else None
 
     def __setattr__(self, name: str, value: Any) -> None:
         found = self._find(name)
@@ -135,7 +212,7 @@ class Layer(_core.Module, Module):
         else:
             super().__setattr__(name, value)
 
-    def _assign(self, name: str, found: tuple[int, str], value: Any) -> None:
+    def _assign(self, name: str, found: Slot, value: Any) -> None:
         """Pack anew with `value` for the parameter `name`."""
         raise NotImplementedError
 
@@ -161,7 +238,7 @@ class Layer(_core.Module, Module):
         matrices = [tuple(matrix) for matrix in self._matrices()]
         return {
             "attributes": self.__dict__,
-            "kind": self.kind,
+            "form": tuple(self._form()),
             "engine": self.engine,
             "matrices": matrices,
         }
@@ -172,7 +249,7 @@ class Layer(_core.Module, Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state["attributes"])
         matrices = [Matrix(*matrix) for matrix in state["matrices"]]
-        self._pack_matrices(state["kind"], state["engine"], _config.resolve_isa(), matrices)
+        self._pack_matrices(Form(*state["form"]), state["engine"], _config.resolve_isa(), matrices)
 
 
 class FloatLayer(Layer):
@@ -187,7 +264,7 @@ class FloatLayer(Layer):
             array = self._unpack(*found)
             return None if array is None else _arrays.read_only(array)
 
-    def _assign(self, name: str, found: tuple[int, str], value: Any) -> None:
+    def _assign(self, name: str, found: Slot, value: Any) -> None:
         index, what = found
         matrices = self._matrices()
         old = getattr(matrices[index], what)
@@ -197,37 +274,26 @@ class FloatLayer(Layer):
         self._share(self._packed(matrices))
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._state_names()]
+        return [*super().__dir__(), *slots(self._form())]
 
     def _fill(self, shape: LayerShape, isa: str | None) -> None:
         """Pack new weights of `shape`."""
         matrices = new_matrices(shape)
-        self._pack_matrices(shape.kind, "float32", _config.resolve_isa(isa), matrices)
+        self._pack_matrices(shape.form, "float32", _config.resolve_isa(isa), matrices)
 
     def _state(self) -> dict[str, NDArray[Any]]:
-        state = {}
-        for name in self._state_names():
-            array = self._unpack(*_known(self._find(name)))
-            if array is not None:
-                state[name] = array
-        return state
+        state = {name: self._unpack(*slot) for name, slot in slots(self._form()).items()}
+        return {name: array for name, array in state.items() if array is not None}
 
     def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
         matrices = self._matrices()
-        for name, old in self._state().items():
-            value = plan.take(prefix + name)
-            if value is None:
-                continue
-            index, what = _known(self._find(name))
-            array = read_entry(plan, prefix + name, value, old.shape)
-            if array is not None:
+        for name, (index, what) in slots(self._form()).items():
+            old = getattr(matrices[index], what)
+            value = None if old is None else plan.take(prefix + name)
+            if value is not None:
+                array = read_entry(plan, prefix + name, value, old.shape)
                 matrices[index] = matrices[index]._replace(**{what: array})
         commit_load(self, matrices, prefix, plan)
-
-
-def _known(found: tuple[int, str] | None) -> tuple[int, str]:
-    assert found is not None
-    return found
 
 
 def read_entry(plan: LoadPlan, key: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:

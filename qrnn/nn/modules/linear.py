@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..._types import expect_float32
-from .layer import FloatLayer, Layer, LayerShape, size
+from .layer import FloatLayer, Form, Layer, LayerShape, size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,21 +17,17 @@ __all__ = ["Linear", "LinearLayer"]
 class LinearLayer(Layer):
     """Names and sizes of a Linear, float or quantised."""
 
-    def _parameter_names(self) -> tuple[tuple[str, str], ...]:
-        return (("weight", "bias"),)
-
     @staticmethod
     def _shape(in_features: Any, out_features: Any, bias: Any) -> LayerShape:
         """Check a constructor's arguments."""
         columns = size(in_features, "in_features", 0)
         rows = size(out_features, "out_features", 1)
         return LayerShape(
-            "linear", ((rows, columns),), bool(bias), 1 / math.sqrt(columns) if columns else 0.0
+            Form("linear"), ((rows, columns),), bool(bias), 1 / math.sqrt(columns) if columns else 0.0
         )
 
-    @staticmethod
-    def _kind_of(module: Any) -> str:
-        """The core's kind for a float module, ours or PyTorch's."""
+    @classmethod
+    def _kind_of(cls, module: Any) -> str:
         return "linear"
 
     @property

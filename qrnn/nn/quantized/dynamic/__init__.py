@@ -1,5 +1,5 @@
 """``qrnn.nn.quantized.dynamic``: int8 modules, as ``torch.ao.nn.quantized.dynamic``."""
 
-from .modules import Linear, RNNCell
+from .modules import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 
-__all__ = ["Linear", "RNNCell"]
+__all__ = ["Linear", "RNNCell", "LSTMCell", "GRUCell", "RNN", "LSTM", "GRU"]

@@ -1,6 +1,7 @@
 """The modules of ``qrnn.nn.quantized.dynamic``."""
 
+from .cells import GRUCell, LSTMCell, RNNCell
 from .linear import Linear
-from .rnn import RNNCell
+from .rnn import GRU, LSTM, RNN
 
-__all__ = ["Linear", "RNNCell"]
+__all__ = ["Linear", "RNNCell", "LSTMCell", "GRUCell", "RNN", "LSTM", "GRU"]

@@ -6,25 +6,43 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from ..... import _arrays, _config, _quantise
 from ....._qtensor import QTensor
+from ....._types import dtype as _dtype
+from ....._types import qint8
 from ....modules.layer import (
     FloatLayer,
+    Form,
     Layer,
     LayerShape,
     Matrix,
+    Slot,
     commit_load,
+    matrix_names,
     mismatch,
     new_matrices,
     overrides,
     read_entry,
+    slots,
 )
 from ....modules.module import LoadPlan
+from ....modules.recurrent import RecurrentLayer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["QuantisedLayer"]
+__all__ = ["QuantisedLayer", "QuantisedRecurrent", "check_engine_has"]
 
 Q = TypeVar("Q", bound="QuantisedLayer")
+
+
+def check_engine_has(form: Form, engine: str) -> None:
+    """Raise ValueError where `engine` is one of PyTorch's, and `form` is what PyTorch has not quantised."""
+    if engine == "qrnn":
+        return
+    lacks = f"with engine {engine!r}, which has PyTorch's arithmetic alone: use engine 'qrnn'"
+    if form.projection:
+        raise ValueError(f"proj_size: expected 0 {lacks}")
+    if form.kind == "gru_reset_before":
+        raise ValueError(f"reset_after: expected True {lacks}")
 
 
 class QuantisedLayer(Layer):
@@ -43,19 +61,20 @@ class QuantisedLayer(Layer):
     # ---- making one
 
     def _pack_float(
-        self, kind: str, engine: str, isa: str | None, matrices: list[Matrix], qconfig: Any = None
+        self, form: Form, engine: str, isa: str | None, matrices: list[Matrix], qconfig: Any = None
     ) -> None:
         """Quantise float `matrices` as engine and qconfig say, and pack them."""
+        check_engine_has(form, engine)
         quantised = []
-        for (name, _), matrix in zip(self._parameter_names(), matrices, strict=True):
+        for (name, _), matrix in zip(matrix_names(form), matrices, strict=True):
             codes, scale = _quantise.quantise_weight(matrix.weight, name, engine, qconfig)
             quantised.append(Matrix(codes, scale, matrix.bias))
-        self._pack_matrices(kind, engine, isa, quantised)
+        self._pack_matrices(form, engine, isa, quantised)
 
     def _fill(self, shape: LayerShape, engine: str | None, isa: str | None) -> None:
         """Pack new weights of `shape`."""
         self._pack_float(
-            shape.kind, _config.resolve_engine(engine), _config.resolve_isa(isa), new_matrices(shape)
+            shape.form, _config.resolve_engine(engine), _config.resolve_isa(isa), new_matrices(shape)
         )
 
     @classmethod
@@ -103,10 +122,10 @@ class QuantisedLayer(Layer):
         if prepared is not None and isinstance(mod, cls._float_type):
             return prepared.convert(mod, cls, qconfig, engine, isa)  # type: ignore[no-any-return]
         matrices = cls._read_float(mod)
-        kind, engine = cls._kind_of(mod), _config.resolve_engine(engine)
+        form, engine = cls._form_of(mod), _config.resolve_engine(engine)
         new = cls.__new__(cls)
         new._adopt(mod)
-        new._pack_float(kind, engine, _config.resolve_isa(isa), matrices, qconfig)
+        new._pack_float(form, engine, _config.resolve_isa(isa), matrices, qconfig)
         return new
 
     @classmethod
@@ -127,21 +146,16 @@ class QuantisedLayer(Layer):
     def _read_torch(cls, mod: Any) -> list[Matrix]:
         """The float32 matrices of a single torch.nn module."""
         matrices = []
-        for weight_name, bias_name in cls._torch_parameter_names(mod):
-            weight, bias = getattr(mod, weight_name), getattr(mod, bias_name)
+        for weight_name, bias_name in matrix_names(cls._form_of(mod)):
+            bias = None if bias_name is None else getattr(mod, bias_name, None)
             matrices.append(
                 Matrix(
-                    _arrays.to_float32(weight, weight_name),
+                    _arrays.to_float32(getattr(mod, weight_name), weight_name),
                     None,
-                    None if bias is None else _arrays.to_float32(bias, bias_name),
+                    None if bias is None else _arrays.to_float32(bias, str(bias_name)),
                 )
             )
         return matrices
-
-    @classmethod
-    def _torch_parameter_names(cls, mod: Any) -> tuple[tuple[str, str], ...]:
-        """(weight, bias) of each matrix of a torch.nn module, in the core's order."""
-        return cls.__new__(cls)._parameter_names()
 
     @classmethod
     def _refuse(cls, mod: Any, why: str = "") -> NoReturn:
@@ -152,25 +166,18 @@ class QuantisedLayer(Layer):
             + (f", {why}" if why else "")
         )
 
-    @classmethod
-    def _kind_of(cls, module: Any) -> str:
-        """The core's kind for a float module, ours or PyTorch's."""
-        raise NotImplementedError
-
     # ---- weights
 
-    def _assign(self, name: str, found: tuple[int, str], value: Any) -> None:
+    @property
+    def weight_dtype(self) -> _dtype:
+        """`qrnn.qint8`."""
+        return qint8
+
+    def _assign(self, name: str, found: Slot, value: Any) -> None:
         raise AttributeError(f"{name}: a quantised module's weights and biases are set by set_weight_bias")
 
     def _qtensors(self) -> dict[str, QTensor]:
         return {name: QTensor(m.weight, m.scale) for name, _, m in self._named_matrices()}
-
-    def _biases(self) -> dict[str, NDArray[Any] | None]:
-        biases = {}
-        for index, (_, name) in enumerate(self._parameter_names()):
-            array = self._unpack(index, "bias")
-            biases[name] = None if array is None else _arrays.read_only(array)
-        return biases
 
     def get_weight(self) -> dict[str, QTensor]:
         """The weights by name, each a `QTensor`."""
@@ -183,52 +190,83 @@ class QuantisedLayer(Layer):
     def _replace_all(self, weights: dict[str, Any], biases: dict[str, Any]) -> None:
         """Pack other weights and biases of the same shapes."""
         matrices = []
+        absent = set()
         for name, bias_name, old in self._named_matrices():
-            tensor, bias = QTensor.of(weights[name], name), biases[bias_name]
+            tensor, bias = QTensor.of(weights[name], name), None
             if tensor.shape != old.weight.shape:
                 raise ValueError(f"{name}: expected shape {old.weight.shape}, got {tensor.shape}")
-            if bias is not None:
-                bias = _arrays.to_weight(bias, bias_name, old.weight.shape[:1])
+            if bias_name is not None:
+                bias = biases[bias_name]
+                absent.add(bias is None)
+                if bias is not None:
+                    bias = _arrays.to_weight(bias, bias_name, old.weight.shape[:1])
             scale = tensor.q_per_channel_scales() if tensor._scale.ndim else tensor._scale
             matrices.append(Matrix(tensor.int_repr(), scale, bias))
-        if len({matrix.bias is None for matrix in matrices}) > 1:
-            names = " and ".join(name for _, name in self._parameter_names())
+        if len(absent) > 1:
+            names = " and ".join(self._biases())
             raise ValueError(f"expected {names} all given or all None")
         self._share(self._packed(matrices))
 
     # ---- state
 
     def _state(self) -> dict[str, NDArray[Any]]:
-        named = self._named_matrices()
-        state: dict[str, Any] = {}
-        for name, _, matrix in named:
-            state[name], state[f"{name}_scale"] = matrix.weight, matrix.scale
-        for _, name, matrix in named:
-            if matrix.bias is not None:
-                state[name] = matrix.bias
+        matrices, state = self._matrices(), {}
+        for name, (index, what) in slots(self._form()).items():
+            array = getattr(matrices[index], what)
+            if array is not None:
+                state[name] = array
+            if what == "weight":
+                state[f"{name}_scale"] = matrices[index].scale
         return state
 
     def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
         matrices = self._matrices()
-        for index, (name, bias_name, old) in enumerate(self._named_matrices()):
-            codes = plan.take(prefix + name)
-            scale = plan.take(f"{prefix}{name}_scale")
-            if codes is not None:
-                codes = _read_codes(plan, prefix + name, codes, old.weight.shape)
-            if scale is not None:
-                scale = _read_scale(plan, f"{prefix}{name}_scale", scale, len(old.weight))
-            if codes is not None and scale is not None:
-                matrices[index] = matrices[index]._replace(weight=codes, scale=scale)
-            elif (codes is None) != (scale is None) and not plan.errors:
-                plan.errors.append(
-                    f"{prefix}{name} and {prefix}{name}_scale go together: got only one of them."
-                )
-            if old.bias is not None:
-                bias = plan.take(prefix + bias_name)
-                if bias is not None:
-                    bias = read_entry(plan, prefix + bias_name, bias, old.bias.shape)
+        for name, (index, what) in slots(self._form()).items():
+            old = getattr(matrices[index], what)
+            if what == "weight":
+                matrices[index] = _read_weight(plan, prefix + name, matrices[index])
+            elif old is not None:
+                value = plan.take(prefix + name)
+                if value is not None:
+                    bias = read_entry(plan, prefix + name, value, old.shape)
                     matrices[index] = matrices[index]._replace(bias=bias)
         commit_load(self, matrices, prefix, plan)
+
+
+class QuantisedRecurrent(RecurrentLayer, QuantisedLayer):
+    """What quantised cells and sequences share: their real biases, which can be assigned."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            found = self._find(name)
+            if found is None or found.what != "bias":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            array = self._unpack(*found)
+            return None if array is None else _arrays.read_only(array)
+
+    def _assign(self, name: str, found: Slot, value: Any) -> None:
+        if found.what == "weight" or self._unpack(*found) is None:
+            super()._assign(name, found, value)
+        self._replace_all(self._qtensors(), {**self._biases(), name: value})
+
+    def _weight_bias(self) -> dict[str, dict[str, Any]]:
+        """``{"weight": get_weight(), "bias": get_bias()}``, as PyTorch's."""
+        return {"weight": dict(self.get_weight()), "bias": dict(self.get_bias())}
+
+
+def _read_weight(plan: LoadPlan, key: str, old: Matrix) -> Matrix:
+    """`old` with the codes and the scale that the load brings, or as it is."""
+    codes, scale = plan.take(key), plan.take(f"{key}_scale")
+    if codes is not None:
+        codes = _read_codes(plan, key, codes, old.weight.shape)
+    if scale is not None:
+        scale = _read_scale(plan, f"{key}_scale", scale, len(old.weight))
+    if codes is not None and scale is not None:
+        return old._replace(weight=codes, scale=scale)
+    if (codes is None) != (scale is None) and not plan.errors:
+        plan.errors.append(f"{key} and {key}_scale go together: got only one of them.")
+    return old
 
 
 def _read_codes(plan: LoadPlan, key: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ....._qtensor import QTensor
-from ....._types import dtype as _dtype
 from ....._types import expect_qint8, qint8
 from ....modules import linear as _float
 from .base import QuantisedLayer
@@ -108,11 +107,6 @@ class Linear(_float.LinearLayer, QuantisedLayer):
     def _weight_bias(self) -> tuple[QTensor, NDArray[Any] | None]:
         """Weight and bias, as PyTorch's."""
         return self.weight(), self.bias()
-
-    @property
-    def weight_dtype(self) -> _dtype:
-        """`qrnn.qint8`."""
-        return qint8
 
     def extra_repr(self) -> str:
         return (

@@ -1,53 +1,36 @@
-"""The dynamically quantised recurrent layers."""
+"""The dynamically quantised recurrent layers over whole sequences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ....._types import dtype as _dtype
 from ....._types import expect_qint8, qint8
+from ....modules import recurrent
 from ....modules import rnn as _float
-from .base import QuantisedLayer
+from .base import QuantisedRecurrent
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["RNNCell", "QuantisedCell"]
+__all__ = ["RNN", "LSTM", "GRU"]
 
 
-class QuantisedCell(QuantisedLayer):
-    """What quantised cells share: PyTorch's setters and getters."""
-
-    bias_ih: NDArray[Any] | None
-    bias_hh: NDArray[Any] | None
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            found = self._find(name)
-            if found is None or found[1] != "bias":
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return self._biases()[name]
-
-    def _assign(self, name: str, found: tuple[int, str], value: Any) -> None:
-        if found[1] == "weight" or self._unpack(*found) is None:
-            super()._assign(name, found, value)
-        self._replace_all(self._qtensors(), {**self._biases(), name: value})
+class QuantisedSequence(recurrent.SequenceLayer, QuantisedRecurrent):
+    """What quantised sequences share."""
 
     @property
-    def weight_dtype(self) -> _dtype:
+    def dtype(self) -> _dtype:
         """`qrnn.qint8`."""
         return qint8
 
-    def set_weight_bias(self, weight_bias_dict: Mapping[str, Mapping[str, Any]]) -> None:
+    def set_weight_bias(self, weight_bias_dict: Mapping[str, Any]) -> None:
         """Replace all weights and biases.
 
         Parameters
         ----------
         weight_bias_dict : dict
-            ``{"weight": {name: QTensor}, "bias": {name: array_like or None}}``, as `_weight_bias`
-            gives. Quantised torch tensors are taken too.
+            ``{name: QTensor or array_like or None}``: weights and biases in one dict, as PyTorch's
+            sequence modules take them, here ``{**rnn.get_weight(), **rnn.get_bias()}``. Quantised
+            torch tensors are taken too.
 
         Raises
         ------
@@ -56,30 +39,37 @@ class QuantisedCell(QuantisedLayer):
         TypeError, ValueError
             If a value does not fit. In each case nothing has changed.
         """
-        self._replace_all(dict(weight_bias_dict["weight"]), dict(weight_bias_dict["bias"]))
-
-    def _weight_bias(self) -> dict[str, dict[str, Any]]:
-        """``{"weight": get_weight(), "bias": get_bias()}``, as PyTorch's."""
-        return {"weight": dict(self.get_weight()), "bias": dict(self.get_bias())}
+        flat = dict(weight_bias_dict)
+        self._replace_all(flat, flat)
 
 
-class RNNCell(_float.RNNCellLayer, QuantisedCell):
-    """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
+class RNN(recurrent.ElmanLayer, QuantisedSequence):
+    """Elman layers with int8 weights over whole sequences; PyTorch has none.
 
-    ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit
-    integers. Each call quantises x and h: with engine ``qrnn`` every row by its own range, with the
-    torch engines the whole batch by one, in PyTorch's arithmetic.
+    One call computes all steps, layers and directions, as in ``qrnn.nn.RNN``, by products of 8-bit
+    integers; ranges as in `RNNCell`.
 
     Parameters
     ----------
     input_size : int
-        Size of an input row, not negative.
+        Size of an input row, at least 1.
     hidden_size : int
         Size of a hidden row, at least 1.
+    num_layers : int
+        Layers, each of which reads the output of the one before.
+    nonlinearity : {"tanh", "relu"}
     bias : bool
         Whether there are biases.
-    nonlinearity : {"tanh", "relu"}
+    batch_first : bool
+        Whether input and output are (batch, steps, ...) instead of (steps, batch, ...); states are
+        not.
+    dropout : float
+        Kept as an attribute; it acts in training alone, and so not here.
+    bidirectional : bool
+        Whether each layer also runs from the end of a sequence to its start.
     dtype : qint8
+    proj_size : None
+        Raises ValueError, as in PyTorch.
     engine : str, optional
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional
@@ -87,55 +77,271 @@ class RNNCell(_float.RNNCellLayer, QuantisedCell):
 
     Attributes
     ----------
-    bias_ih, bias_hh : ndarray, float32, shape (hidden_size,), or None
+    bias_ih_l0, bias_hh_l0, bias_ih_l0_reverse, ... : ndarray, float32, shape (hidden_size,), or None
         Read-only; assign a whole array to change one.
-    input_size, hidden_size : int
-    bias : bool
-    nonlinearity : str
-    engine, isa : str
+    input_size, hidden_size, num_layers : int
+    bias, batch_first, bidirectional : bool
+    dropout : float
+    nonlinearity, mode, engine, isa : str
     nbytes : int
         Memory of the packed weights.
 
     Raises
     ------
     TypeError
-        If a size is no integer.
+        If a size is no integer, or `bias` or `batch_first` no bool.
     ValueError
-        If a size, `nonlinearity`, `dtype`, `engine` or `isa` is out of range.
+        If a size, `nonlinearity`, `dropout`, `dtype`, `engine` or `isa` is out of range.
+
+    Warns
+    -----
+    UserWarning
+        If `dropout` is not 0 and there is one layer.
 
     Notes
     -----
-    Calls are those of ``qrnn.nn.RNNCell``. With the torch engines an input or state that holds a
-    NaN or an infinity raises ValueError; with engine ``qrnn`` it makes its own row NaN.
+    Calls are those of ``qrnn.nn.RNN``, and with engine ``qrnn`` give the bits of the same steps by
+    an `RNNCell`. The torch engines quantise the whole input of each layer by one range, and the
+    state at each step by that of the rows that `lengths` leaves; one that holds a NaN or an infinity
+    raises ValueError.
 
     Examples
     --------
     >>> import numpy as np, qrnn
-    >>> cell = qrnn.RNNCell(4, 3)
-    >>> cell
-    DynamicQuantizedRNNCell(4, 3)
-    >>> h = cell(np.ones((2, 4), np.float32))
-    >>> h.shape, h.dtype
-    ((2, 3), dtype('float32'))
-    >>> cell.get_weight()["weight_ih"]
-    QTensor(shape=(3, 4), dtype=qrnn.qint8, qscheme=qrnn.per_channel_affine)
+    >>> rnn = qrnn.RNN(4, 3, num_layers=2)
+    >>> rnn
+    DynamicQuantizedRNN(4, 3, num_layers=2)
+    >>> output, h_n = rnn(np.ones((5, 2, 4), np.float32))
+    >>> output.shape, h_n.shape
+    ((5, 2, 3), (2, 2, 3))
     """
 
-    _float_type = _float.RNNCell
-    _torch_type = ("torch.nn.modules.rnn", "RNNCell")
+    _float_type = _float.RNN
+    _torch_type = ("torch.nn.modules.rnn", "RNN")
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
-        bias: bool = True,
+        num_layers: int = 1,
         nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
         dtype: Any = qint8,
         *,
+        proj_size: None = None,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        super().__init__()
+        recurrent.no_projection(proj_size)
+        expect_qint8(dtype)
+        kind, options = self._kind(nonlinearity), (bias, batch_first, dropout, bidirectional)
+        shape = self._sequence_shape(kind, input_size, hidden_size, num_layers, *options)
+        self._fill(shape, engine, isa)
+
+
+class LSTM(recurrent.LSTMLayer, QuantisedSequence):
+    """Long short-term memory with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
+
+    One call computes all steps, layers and directions, as in ``qrnn.nn.LSTM``, by products of 8-bit
+    integers; ranges as in `LSTMCell`.
+
+    Parameters
+    ----------
+    input_size : int
+        Size of an input row, at least 1.
+    hidden_size : int
+        Size of a row of c, and without a projection of h, at least 1.
+    num_layers : int
+        Layers, each of which reads the output of the one before.
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether input and output are (batch, steps, ...) instead of (steps, batch, ...); states are
+        not.
+    dropout : float
+        Kept as an attribute; it acts in training alone, and so not here.
+    bidirectional : bool
+        Whether each layer also runs from the end of a sequence to its start.
+    dtype : qint8
+    proj_size : int
+        Size of a row of h, less than `hidden_size`; 0: no projection. Only engine ``qrnn`` has
+        projections, whose inputs it quantises row by row.
+    engine : str, optional
+        The arithmetic. Default: the current one, see ``qrnn.engine``.
+    isa : str, optional
+        An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+
+    Attributes
+    ----------
+    bias_ih_l0, bias_hh_l0, bias_ih_l0_reverse, ... : ndarray, float32, shape (4 * hidden_size,), or None
+        Read-only; assign a whole array to change one.
+    input_size, hidden_size, num_layers, proj_size : int
+    bias, batch_first, bidirectional : bool
+    dropout : float
+    mode, engine, isa : str
+    nbytes : int
+        Memory of the packed weights.
+
+    Raises
+    ------
+    TypeError
+        If a size is no integer, or `bias` or `batch_first` no bool.
+    ValueError
+        If a size, `dropout`, `dtype`, `engine` or `isa` is out of range, or a torch
+        engine is to project.
+
+    Warns
+    -----
+    UserWarning
+        If `dropout` is not 0 and there is one layer.
+
+    Notes
+    -----
+    Calls are those of ``qrnn.nn.LSTM``, and with engine ``qrnn`` give the bits of the same steps by
+    an `LSTMCell`. The torch engines quantise the whole input of each layer by one range, and the
+    state at each step by that of the rows that `lengths` leaves; one that holds a NaN or an infinity
+    raises ValueError.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> lstm = qrnn.LSTM(4, 3, bidirectional=True, proj_size=2)
+    >>> lstm
+    DynamicQuantizedLSTM(4, 3, proj_size=2, bidirectional=True)
+    >>> output, (h_n, c_n) = lstm(np.ones((5, 2, 4), np.float32), lengths=[5, 2])
+    >>> output.shape, h_n.shape, c_n.shape
+    ((5, 2, 4), (2, 2, 2), (2, 2, 3))
+    >>> list(lstm.get_weight())[:3]
+    ['weight_ih_l0', 'weight_hh_l0', 'weight_hr_l0']
+    """
+
+    _float_type = _float.LSTM
+    _torch_type = ("torch.nn.modules.rnn", "LSTM")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = qint8,
+        *,
+        proj_size: int = 0,
         engine: str | None = None,
         isa: str | None = None,
     ) -> None:
         super().__init__()
         expect_qint8(dtype)
-        shape = self._cell_shape(self._kind(nonlinearity), input_size, hidden_size, bias)
+        options = bias, batch_first, dropout, bidirectional, proj_size
+        shape = self._sequence_shape("lstm", input_size, hidden_size, num_layers, *options)
+        self._fill(shape, engine, isa)
+
+
+class GRU(recurrent.GRULayer, QuantisedSequence):
+    """Gated recurrent units with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRU``.
+
+    One call computes all steps, layers and directions, as in ``qrnn.nn.GRU``, by products of 8-bit
+    integers; ranges as in `GRUCell`.
+
+    Parameters
+    ----------
+    input_size : int
+        Size of an input row, at least 1.
+    hidden_size : int
+        Size of a hidden row, at least 1.
+    num_layers : int
+        Layers, each of which reads the output of the one before.
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether input and output are (batch, steps, ...) instead of (steps, batch, ...); states are
+        not.
+    dropout : float
+        Kept as an attribute; it acts in training alone, and so not here.
+    bidirectional : bool
+        Whether each layer also runs from the end of a sequence to its start.
+    dtype : qint8
+    reset_after : bool
+        Whether r is applied after the recurrent product or before it, where PyTorch has no option.
+        Only engine ``qrnn`` has the latter: it quantises r * h on its own.
+    proj_size : None
+        Raises ValueError, as in PyTorch.
+    engine : str, optional
+        The arithmetic. Default: the current one, see ``qrnn.engine``.
+    isa : str, optional
+        An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+
+    Attributes
+    ----------
+    bias_ih_l0, bias_hh_l0, bias_ih_l0_reverse, ... : ndarray, float32, shape (3 * hidden_size,), or None
+        Read-only; assign a whole array to change one.
+    input_size, hidden_size, num_layers : int
+    bias, batch_first, bidirectional, reset_after : bool
+    dropout : float
+    mode, engine, isa : str
+    nbytes : int
+        Memory of the packed weights.
+
+    Raises
+    ------
+    TypeError
+        If a size is no integer, or `bias` or `batch_first` no bool.
+    ValueError
+        If a size, `dropout`, `dtype`, `engine` or `isa` is out of range, or a torch
+        engine is to reset before the product.
+
+    Warns
+    -----
+    UserWarning
+        If `dropout` is not 0 and there is one layer.
+
+    Notes
+    -----
+    Calls are those of ``qrnn.nn.GRU``, and with engine ``qrnn`` give the bits of the same steps by
+    a `GRUCell`. The torch engines quantise the whole input of each layer by one range, and the
+    state at each step by that of the rows that `lengths` leaves; one that holds a NaN or an infinity
+    raises ValueError.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> gru = qrnn.GRU(4, 3, batch_first=True)
+    >>> gru
+    DynamicQuantizedGRU(4, 3, batch_first=True)
+    >>> output, h_n = gru(np.ones((2, 5, 4), np.float32))
+    >>> output.shape, h_n.shape
+    ((2, 5, 3), (1, 2, 3))
+    """
+
+    _float_type = _float.GRU
+    _torch_type = ("torch.nn.modules.rnn", "GRU")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = qint8,
+        *,
+        reset_after: bool = True,
+        proj_size: None = None,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        super().__init__()
+        recurrent.no_projection(proj_size)
+        expect_qint8(dtype)
+        kind, options = self._kind(reset_after), (bias, batch_first, dropout, bidirectional)
+        shape = self._sequence_shape(kind, input_size, hidden_size, num_layers, *options)
         self._fill(shape, engine, isa)

@@ -1,0 +1,221 @@
+/* block.c - activations to codes, codes through a matrix; where the working memory of a call lies.
+ *
+ * In an engine with a scale for each row, a row that is not finite gets the scale NaN (engines.c), and no
+ * other row is touched. */
+#include "block.h"
+#include "team.h"
+
+#include <string.h>
+
+/* --- layout --- */
+
+static void lay_out_operand(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_t cols,
+                            enum qrnn_block_use use, uintptr_t *next)
+{
+    *o = (struct qrnn_operand){.code_stride = qrnn_round_up(cols, QRNN_LINE)};
+    if (m->engine->quantised) {
+        o->extent = qrnn_cut(next, rows * sizeof *o->extent);
+        o->act = qrnn_cut(next, rows * sizeof *o->act);
+        o->codes = qrnn_cut(next, rows * o->code_stride);
+    } else if (use == QRNN_BLOCK_SEQUENCE) {
+        o->staged = qrnn_cut(next, rows * cols * sizeof(float));
+    }
+}
+
+static struct qrnn_extents lay_out_extents(size_t slices, size_t rows, uintptr_t *next)
+{
+    return (struct qrnn_extents){qrnn_cut(next, slices * rows * sizeof(struct qrnn_extent)), slices, rows};
+}
+
+/* Panels first .. first + count - 1 of `whole` in slice `slice` of `slices`. */
+static void share_panels(size_t whole, size_t slice, size_t slices, size_t *first, size_t *count)
+{
+    *first = whole * slice / slices;
+    *count = whole * (slice + 1) / slices - *first;
+}
+
+static void lay_out_shared(struct qrnn_block *b, size_t rows, int inner, uintptr_t *next)
+{
+    const qrnn_module *m = b->m;
+    b->zeros = qrnn_cut(next, m->hidden_size * sizeof(float));
+    b->before = lay_out_extents(b->slices, rows, next);
+    b->after = lay_out_extents(b->slices, rows, next);
+    if (!inner) return;
+    b->made = qrnn_cut(next, rows * m->hidden_size * sizeof(float));
+    b->made_rows = qrnn_cut(next, rows * sizeof *b->made_rows);
+    b->made_extents = lay_out_extents(b->slices, rows, next);
+}
+
+void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice, size_t slices, size_t x_rows,
+                       size_t rows, enum qrnn_block_use use, const struct qrnn_block *shared, uintptr_t *next)
+{
+    const struct qrnn_cell *cell = &qrnn_cells[m->kind];
+    const int inner = cell->split || m->proj_size;
+    const size_t later = m->layers > 1 ? m->directions * m->state_size : 0;
+    const int door = use == QRNN_BLOCK_DOOR && m->engine->quantised;
+    size_t panel, panels;
+    b->m = m;
+    b->slice = slice;
+    b->slices = slices;
+    share_panels(qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL, slice, slices, &panel, &panels);
+    b->first = panel * QRNN_PANEL;
+    b->units = b->first + panels * QRNN_PANEL < m->hidden_size ? panels * QRNN_PANEL : m->hidden_size - b->first;
+    b->stride = cell->gates * panels * QRNN_PANEL;
+    b->hh_stride = (cell->gates - (size_t)cell->split) * panels * QRNN_PANEL;
+    b->part_stride = panels * QRNN_PANEL;
+    if (m->proj_size) {
+        share_panels(qrnn_round_up(m->proj_size, QRNN_PANEL) / QRNN_PANEL, slice, slices, &panel, &panels);
+        b->hr_first = panel * QRNN_PANEL;
+        b->part_stride = panels * QRNN_PANEL;
+    }
+    lay_out_operand(m, &b->x, x_rows, m->input_size > later ? m->input_size : later, use, next);
+    b->x_from = qrnn_cut(next, x_rows * sizeof *b->x_from);
+    b->ih_product = qrnn_cut(next, x_rows * b->stride * sizeof(float));
+    if (door) b->acc_ih = qrnn_cut(next, x_rows * b->stride * sizeof(int32_t));
+    if (!cell->recurrent) return;
+    lay_out_operand(m, &b->h, rows, m->state_size, use, next);
+    b->h_from = qrnn_cut(next, rows * sizeof *b->h_from);
+    b->h_to = qrnn_cut(next, rows * sizeof *b->h_to);
+    b->c_from = qrnn_cut(next, rows * sizeof *b->c_from);
+    b->c_to = qrnn_cut(next, rows * sizeof *b->c_to);
+    if (cell->keeps_hh) b->hh_product = qrnn_cut(next, rows * b->hh_stride * sizeof(float));
+    if (door) b->acc_hh = qrnn_cut(next, rows * b->hh_stride * sizeof(int32_t));
+    if (inner) {
+        lay_out_operand(m, &b->inner, rows, m->hidden_size, use, next);
+        b->part = qrnn_cut(next, rows * b->part_stride * sizeof(float));
+        if (door) b->acc_part = qrnn_cut(next, rows * b->part_stride * sizeof(int32_t));
+    }
+    if (shared == b) {
+        lay_out_shared(b, rows, inner, next);
+    } else {
+        b->zeros = shared->zeros;
+        b->before = shared->before;
+        b->after = shared->after;
+        b->made = shared->made;
+        b->made_rows = shared->made_rows;
+        b->made_extents = shared->made_extents;
+    }
+}
+
+/* `count` panels from `first` on. */
+struct qrnn_panels qrnn_slice(const struct qrnn_panels *w, size_t first, size_t count)
+{
+    struct qrnn_panels part = *w;
+    part.count = count;
+    if (w->codes) {
+        part.codes += first * w->quads * QRNN_LINE;
+        part.sum += first * QRNN_PANEL;
+        part.scale += first * QRNN_PANEL;
+    } else {
+        part.values += first * w->cols * QRNN_PANEL;
+    }
+    part.bias += first * QRNN_PANEL;
+    return part;
+}
+
+void qrnn_block_use(struct qrnn_block *b, const struct qrnn_unit *unit)
+{
+    const struct qrnn_cell *cell = &qrnn_cells[b->m->kind];
+    const size_t first = b->first / QRNN_PANEL;
+    b->ih = qrnn_slice(&unit->ih.panels, first * cell->gates, b->stride / QRNN_PANEL);
+    if (!cell->recurrent) return;
+    b->hh = qrnn_slice(&unit->hh.panels, first * (cell->gates - (size_t)cell->split), b->hh_stride / QRNN_PANEL);
+    if (cell->split) b->hn = qrnn_slice(&unit->hn.panels, first, b->part_stride / QRNN_PANEL);
+    if (b->m->proj_size)
+        b->hr = qrnn_slice(&unit->hr.panels, b->hr_first / QRNN_PANEL, b->part_stride / QRNN_PANEL);
+}
+
+void qrnn_block_meet(struct qrnn_block *b)
+{
+    b->stop = b->team ? qrnn_team_meet(b->team, b->wants_stop) : b->wants_stop;
+}
+
+/* --- codes --- */
+
+static void join(struct qrnn_extent *e, const struct qrnn_extent *other)
+{
+    e->lo = other->lo < e->lo ? other->lo : e->lo;
+    e->hi = other->hi > e->hi ? other->hi : e->hi;
+    e->finite &= other->finite;
+}
+
+static int choose_joined(const qrnn_module *m, size_t rows, const struct qrnn_extent *extent, struct qrnn_act *act)
+{
+    struct qrnn_extent all = {0.0f, 0.0f, 1};
+    for (size_t i = 0; i < rows; i++) join(&all, &extent[i]);
+    m->engine->choose(1, &all, act);
+    return all.finite;
+}
+
+int qrnn_choose_whole(const qrnn_module *m, size_t rows, size_t n, const float *const *v, struct qrnn_act *act)
+{
+    struct qrnn_extent all = {0.0f, 0.0f, 1}, one;
+    for (size_t i = 0; i < rows; i++) {
+        m->kernels.range(1, n, &v[i], &one);
+        join(&all, &one);
+    }
+    m->engine->choose(1, &all, act);
+    return all.finite;
+}
+
+/* Of the rows over all slices. */
+static const struct qrnn_extent *join_slices(struct qrnn_operand *o, size_t rows, const struct qrnn_extents *extents)
+{
+    if (extents->slices == 1) return extents->at;
+    for (size_t i = 0; i < rows; i++) {
+        o->extent[i] = extents->at[i];
+        for (size_t s = 1; s < extents->slices; s++) join(&o->extent[i], &extents->at[s * extents->rows + i]);
+    }
+    return o->extent;
+}
+
+/* The rows of a float module: where they lie, if at a stride, else gathered. */
+static void gather(struct qrnn_operand *o, size_t rows, const float *const *v, size_t n)
+{
+    const size_t step = rows > 1 ? (size_t)((const char *)v[1] - (const char *)v[0]) : 0;
+    size_t i = 1;
+    while (i < rows && (const char *)v[i] == (const char *)v[i - 1] + step) i++;
+    if (i >= rows && step % sizeof(float) == 0 && step < SIZE_MAX / 2) {
+        o->floats = v[0];
+        o->float_stride = step / sizeof(float);
+        return;
+    }
+    for (i = 0; i < rows; i++) memcpy(o->staged + i * n, v[i], n * sizeof(float));
+    o->floats = o->staged;
+    o->float_stride = n;
+}
+
+int qrnn_encode(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_t n, const float *const *v,
+                const struct qrnn_extents *extents)
+{
+    struct qrnn_act act;
+    const struct qrnn_act *whole = o->whole;
+    const struct qrnn_extent *extent = o->extent;
+    if (!m->engine->quantised) {
+        gather(o, rows, v, n);
+        return 1;
+    }
+    if (!whole && extents)
+        extent = join_slices(o, rows, extents);
+    else if (!whole)
+        m->kernels.range(rows, n, v, o->extent);
+    if (!whole && !m->engine->per_row) {
+        if (!choose_joined(m, rows, extent, &act)) return 0;
+        whole = &act;
+    }
+    if (whole)
+        for (size_t i = 0; i < rows; i++) o->act[i] = *whole;
+    else
+        m->engine->choose(rows, extent, o->act);
+    m->kernels.quantise(rows, n, v, o->act, m->engine->rounding, o->codes, o->code_stride);
+    return 1;
+}
+
+void qrnn_multiply(const qrnn_module *m, const struct qrnn_panels *w, const struct qrnn_operand *o, size_t first,
+                   const struct qrnn_product *out)
+{
+    if (m->engine->quantised)
+        m->kernels.product_u8s8(w, o->codes + first * o->code_stride, o->code_stride, o->act + first, out);
+    else
+        m->kernels.product_f32(w, o->floats + first * o->float_stride, o->float_stride, out);
+}

@@ -1,0 +1,43 @@
+/* functions.c - what a module's parts do, without a module: activation codes, element-wise functions. */
+#include "block.h"
+
+#include <string.h>
+
+qrnn_status qrnn_quantise(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v,
+                          uint8_t *codes, float *scale, int32_t *zero_point)
+{
+    qrnn_module m = {.engine = qrnn_engine_find(engine_name)};
+    if (!m.engine || !m.engine->quantised) return QRNN_ERR_ENGINE;
+    if (!qrnn_kernels_init(&m.kernels, isa)) return QRNN_ERR_ISA;
+    struct qrnn_act whole, act;
+    struct qrnn_extent extent;
+    struct qrnn_operand o = {.extent = &extent, .act = &act, .code_stride = qrnn_round_up(n, QRNN_LINE)};
+    o.codes = qrnn_scratch(o.code_stride + QRNN_LINE);
+    if (!o.codes) return QRNN_ERR_MEMORY;
+
+    qrnn_status status = QRNN_OK;
+    const uint32_t fp = qrnn_fp_enter();
+    if (!m.engine->per_row) {
+        o.whole = &whole;
+        if (!qrnn_choose_whole(&m, 1, batch * n, &v, &whole)) status = QRNN_ERR_INPUT_RANGE;
+    }
+    for (size_t i = 0; i < batch && status == QRNN_OK; i++) {
+        const float *const row = v + i * n;
+        qrnn_encode(&m, &o, 1, n, &row, NULL);
+        memcpy(codes + i * n, o.codes, n);
+        scale[i] = act.scale;
+        zero_point[i] = act.zero_point;
+    }
+    qrnn_fp_leave(fp);
+    return status;
+}
+
+qrnn_status qrnn_apply(qrnn_function f, const char *isa, size_t n, const float *x, float *y)
+{
+    struct qrnn_kernels k;
+    if (!qrnn_kernels_init(&k, isa)) return QRNN_ERR_ISA;
+    const uint32_t fp = qrnn_fp_enter();
+    k.map[f](x, y, n);
+    qrnn_fp_leave(fp);
+    return QRNN_OK;
+}

@@ -1,0 +1,410 @@
+/* sequence.c - a whole sequence: layers, directions, lengths; the input's product of many steps at once.
+ *
+ * Rows are sorted by length, longest first, so the rows that still run at a step are always the first
+ * `active` ones. In step s (counted as the direction goes) row i stands at time s, or, in reverse, at
+ * lengths[i] - 1 - s: reversal and padding are nothing but that.
+ *
+ * For a layer and direction:   chunk of steps:  rows of x --encode--> W_ih --> ih [rows of the chunk]
+ *                              each step:       the cell's step on its rows of ih, from the last
+ *                                               step's row of `out` to this one's
+ *
+ * States are never copied: h lives in the output. A layer in one direction overwrites, in `out`, the
+ * layer below, whose rows of a chunk it has read by then. Two directions read the same rows, so they
+ * write to `between` and `out` in turns.
+ *
+ * Engines with a scale a row work through the batch in groups of QRNN_BLOCK_ROWS rows, each through all
+ * layers and steps; engines with one scale for the batch take all rows at once. Threads take slices of
+ * the hidden units for the whole call (team.h): each encodes all rows for itself, which is cheap, and
+ * they meet once a step.
+ */
+#include "block.h"
+#include "team.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Multiply-adds between two questions to qrnn_run.stop: below 10 ms by the slowest kernels. */
+#define STOP_WORK ((size_t)1 << 23)
+
+/* Most bytes of a chunk's products, so that they share the second-level cache with the weights. */
+enum { CHUNK_BYTES = 262144, CHUNK_LEAST_ROWS = 16 };
+
+/* Where (time, row) lies in an array of steps x batch, in either order. */
+struct view {
+    float *at;
+    size_t step_stride, row_stride;
+    int callers;              /* rows are in the caller's order, not the group's */
+};
+
+struct group {
+    const qrnn_module *m;
+    const qrnn_run *run;
+    size_t rows;
+    const size_t *order;      /* [rows] places in the caller's batch */
+    const size_t *lengths;    /* [rows], falling */
+    size_t capacity;          /* input rows of a chunk */
+    float *c;                 /* [rows][hidden_size] running cell states */
+    float *between;           /* [steps][rows][directions * state_size] */
+    struct qrnn_block *blocks;/* [slices] */
+    /* Of the fault that ended it; every member comes to the same. */
+    qrnn_status status;
+    size_t step;
+};
+
+/* A member's way through a layer in one direction. */
+struct walk {
+    struct group *g;
+    struct qrnn_block *b;
+    int reverse;
+    struct view x, out;
+    size_t inputs;
+    size_t work;              /* since the last question to stop */
+};
+
+static float *view_at(const struct group *g, const struct view *v, size_t time, size_t row)
+{
+    return v->at + time * v->step_stride + (v->callers ? g->order[row] : row) * v->row_stride;
+}
+
+static size_t time_of(const struct walk *w, size_t step, size_t row)
+{
+    return w->reverse ? w->g->lengths[row] - 1 - step : step;
+}
+
+static size_t active_at(const struct group *g, size_t step, size_t rows)
+{
+    while (rows > 0 && g->lengths[rows - 1] <= step) rows--;
+    return rows;
+}
+
+/* Asks, now and then, whether to give up; the other members learn of it when they meet. */
+static void ask_stop(struct walk *w, size_t rows, size_t cols)
+{
+    const qrnn_run *run = w->g->run;
+    if (!run->stop || w->b->slice != 0) return;
+    w->work += rows * cols * w->b->m->hidden_size * qrnn_cells[w->b->m->kind].gates;
+    if (w->work < STOP_WORK) return;
+    w->work = 0;
+    if (run->stop(run->context)) w->b->wants_stop = 1;
+}
+
+/* One scale for all valid elements of a layer's input; 0 if one is not finite, and its time. */
+static int choose_input(const struct walk *w, struct qrnn_act *act, size_t *fault)
+{
+    const struct group *g = w->g;
+    struct qrnn_extent all = {0.0f, 0.0f, 1};
+    size_t active = g->rows;
+    for (size_t t = 0; t < g->lengths[0]; t++) {
+        active = active_at(g, t, active);
+        for (size_t i = 0; i < active; i++) {
+            const float *const row = view_at(g, &w->x, t, i);
+            struct qrnn_extent e;
+            g->m->kernels.range(1, w->inputs, &row, &e);
+            if (!e.finite) {
+                *fault = t;
+                return 0;
+            }
+            all.lo = e.lo < all.lo ? e.lo : all.lo;
+            all.hi = e.hi > all.hi ? e.hi : all.hi;
+        }
+    }
+    g->m->engine->choose(1, &all, act);
+    return 1;
+}
+
+/* --- input --- */
+
+/* Encodes the input rows of as many steps from `step` on as a chunk holds; returns the step after them. */
+static size_t encode_inputs(const struct walk *w, size_t step, size_t *rows)
+{
+    const struct group *g = w->g;
+    struct qrnn_block *b = w->b;
+    size_t filled = 0, active = active_at(g, step, g->rows);
+    for (; active > 0 && filled + active <= g->capacity; active = active_at(g, ++step, active))
+        for (size_t i = 0; i < active; i++) b->x_from[filled++] = view_at(g, &w->x, time_of(w, step, i), i);
+    *rows = filled;
+    qrnn_encode(g->m, &b->x, filled, w->inputs, b->x_from, NULL);
+    return step;
+}
+
+/* Products of a chunk, some panels at a time, so that stop is asked often enough. */
+static void project_inputs(struct walk *w, size_t rows)
+{
+    struct qrnn_block *b = w->b;
+    const struct qrnn_panels whole = b->ih;
+    const size_t work = rows * w->inputs * QRNN_PANEL, most = STOP_WORK / (work + 1) / 4 * 4;
+    const size_t piece = most < 16 ? 16 : most;
+    for (size_t panel = 0; panel < whole.count && !b->wants_stop; panel += piece) {
+        const size_t count = whole.count - panel < piece ? whole.count - panel : piece;
+        const struct qrnn_panels part = qrnn_slice(&whole, panel, count);
+        const struct qrnn_product out = {rows, b->ih_product + panel * QRNN_PANEL, NULL, NULL, b->stride};
+        qrnn_multiply(b->m, &part, &b->x, 0, &out);
+        if (count < whole.count) ask_stop(w, rows, w->inputs);
+    }
+}
+
+/* --- steps --- */
+
+static void begin_states(struct walk *w, size_t unit)
+{
+    const struct group *g = w->g;
+    const qrnn_run *run = g->run;
+    struct qrnn_block *b = w->b;
+    const size_t state = g->m->state_size, n = g->m->hidden_size, at = unit * run->batch;
+    for (size_t i = 0; i < g->rows; i++) {
+        b->h_from[i] = run->h ? run->h + (at + g->order[i]) * state : b->zeros;
+        if (!g->c) continue;
+        b->c_from[i] = run->c ? run->c + (at + g->order[i]) * n : b->zeros;
+        b->c_to[i] = g->c + i * n;
+    }
+    if (b->slice == 0) g->m->kernels.range(g->rows, state, b->h_from, b->before.at);
+    for (size_t s = 1; b->slice == 0 && s < b->slices; s++)
+        memcpy(b->before.at + s * b->before.rows, b->before.at, g->rows * sizeof *b->before.at);
+    qrnn_block_meet(b);
+}
+
+/* Final states; slice by slice, after all have met. */
+static void save_states(const struct walk *w, size_t unit)
+{
+    const struct group *g = w->g;
+    const qrnn_run *run = g->run;
+    const size_t state = g->m->state_size, n = g->m->hidden_size, at = unit * run->batch;
+    for (size_t i = w->b->slice; i < g->rows; i += w->b->slices) {
+        const float *last = view_at(g, &w->out, time_of(w, g->lengths[i] - 1, i), i);
+        memcpy(run->h_out + (at + g->order[i]) * state, last, state * sizeof(float));
+        if (g->c) memcpy(run->c_out + (at + g->order[i]) * n, g->c + i * n, n * sizeof(float));
+    }
+}
+
+/* One step of the first `active` rows; 0 if it cannot be quantised. */
+static int step_once(struct walk *w, size_t step, size_t active, float *ih)
+{
+    struct qrnn_block *b = w->b;
+    for (size_t i = 0; i < active; i++) b->h_to[i] = view_at(w->g, &w->out, time_of(w, step, i), i);
+    if (!qrnn_cells[b->m->kind].step(b, active, ih)) return 0;
+    const struct qrnn_extents extents = b->before;
+    b->before = b->after;
+    b->after = extents;
+    for (size_t i = 0; i < active; i++) {
+        b->h_from[i] = b->h_to[i];
+        if (w->g->c) b->c_from[i] = b->c_to[i];
+    }
+    ask_stop(w, active, b->m->state_size);
+    qrnn_block_meet(b);
+    return 1;
+}
+
+static qrnn_status walk_unit(struct walk *w, size_t unit, size_t *fault)
+{
+    struct group *g = w->g;
+    struct qrnn_act whole;
+    qrnn_block_use(w->b, &g->m->units[unit]);
+    w->b->x.whole = NULL;
+    if (qrnn_engine_is_whole(g->m->engine)) {
+        w->b->x.whole = &whole;
+        if (!choose_input(w, &whole, fault))
+            return unit < g->m->directions ? QRNN_ERR_INPUT_RANGE : QRNN_ERR_HIDDEN_RANGE;
+    }
+    begin_states(w, unit);
+    for (size_t step = 0; step < g->lengths[0];) {
+        size_t rows, active = g->rows, done = 0;
+        const size_t end = encode_inputs(w, step, &rows);
+        project_inputs(w, rows);
+        qrnn_block_meet(w->b); /* all have read the rows that this layer may overwrite */
+        for (; step < end && !w->b->stop; step++, done += active) {
+            active = active_at(g, step, active);
+            if (!step_once(w, step, active, w->b->ih_product + done * w->b->stride)) {
+                *fault = time_of(w, step, 0);
+                return QRNN_ERR_HIDDEN_RANGE;
+            }
+        }
+        if (w->b->stop) return QRNN_ERR_STOPPED;
+    }
+    save_states(w, unit);
+    return QRNN_OK;
+}
+
+/* --- layers --- */
+
+static struct view callers_view(const qrnn_run *run, const float *at, size_t width)
+{
+    struct view v = {(float *)(uintptr_t)at, run->batch * width, width, 1};
+    if (run->batch_first) {
+        v.step_stride = width;
+        v.row_stride = run->steps * width;
+    }
+    return v;
+}
+
+/* A member's part of the group: all layers and directions. */
+static void walk_layers(void *context, size_t member, struct qrnn_team *team)
+{
+    struct group *g = context;
+    const qrnn_module *m = g->m;
+    const size_t width = m->directions * m->state_size;
+    const struct view result = callers_view(g->run, g->run->out, width);
+    const struct view between = {g->between, g->rows * width, width, 0};
+    struct walk w = {.g = g, .b = &g->blocks[member], .x = callers_view(g->run, g->run->x, m->input_size)};
+    qrnn_status status = QRNN_OK;
+    size_t fault = 0;
+    w.b->team = team;
+    w.inputs = m->input_size;
+    const uint32_t fp = qrnn_fp_enter();
+    for (size_t layer = 0; layer < m->layers && status == QRNN_OK; layer++) {
+        const struct view out = g->between && (m->layers - 1 - layer) % 2 ? between : result;
+        for (size_t d = 0; d < m->directions && status == QRNN_OK; d++) {
+            w.reverse = d == 1;
+            w.out = out;
+            w.out.at += d * m->state_size;
+            status = walk_unit(&w, layer * m->directions + d, &fault);
+        }
+        w.x = out;
+        w.inputs = width;
+    }
+    qrnn_fp_leave(fp);
+    if (member == 0) {
+        g->status = status;
+        g->step = fault;
+    }
+}
+
+static void clear_past_ends(const struct group *g)
+{
+    const size_t width = g->m->directions * g->m->state_size;
+    const struct view out = callers_view(g->run, g->run->out, width);
+    for (size_t i = 0; i < g->rows; i++)
+        for (size_t t = g->lengths[i]; t < g->run->steps; t++)
+            memset(view_at(g, &out, t, i), 0, width * sizeof(float));
+}
+
+/* --- groups --- */
+
+static void lay_out(struct group *g, size_t slices, uintptr_t *next)
+{
+    const qrnn_module *m = g->m;
+    const size_t width = m->directions * m->state_size;
+    g->blocks = qrnn_cut(next, slices * sizeof *g->blocks);
+    if (qrnn_cells[m->kind].cell_state) g->c = qrnn_cut(next, g->rows * m->hidden_size * sizeof(float));
+    if (m->layers > 1 && m->directions > 1)
+        g->between = qrnn_cut(next, g->run->steps * g->rows * width * sizeof(float));
+}
+
+/* The blocks of all slices; `blocks` has one for each, or, where a layout is only measured, one for all. */
+static void lay_out_blocks(const struct group *g, size_t slices, struct qrnn_block *blocks, int measured,
+                           uintptr_t *next)
+{
+    for (size_t s = 0; s < slices; s++) {
+        struct qrnn_block *b = &blocks[measured ? 0 : s];
+        const struct qrnn_block nobody = {.slices = 0}, *shared = measured && s > 0 ? &nobody : &blocks[0];
+        memset(b, 0, sizeof *b);
+        qrnn_block_layout(b, g->m, s, slices, g->capacity, g->rows, QRNN_BLOCK_SEQUENCE, shared, next);
+    }
+}
+
+/* Rows of a chunk: as many as keep its products in cache, at least a step's. */
+static size_t capacity_of(const struct group *g)
+{
+    const size_t row_bytes = qrnn_cells[g->m->kind].gates * qrnn_round_up(g->m->hidden_size, QRNN_PANEL) * sizeof(float);
+    const size_t all = g->rows * g->run->steps;
+    size_t rows = CHUNK_BYTES / row_bytes;
+    rows = rows < CHUNK_LEAST_ROWS ? CHUNK_LEAST_ROWS : rows;
+    rows = rows > all ? all : rows;
+    return rows < g->rows ? g->rows : rows;
+}
+
+static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct qrnn_team *team,
+                             const size_t *order, const size_t *lengths, size_t rows, size_t *step)
+{
+    struct group g = {.m = m, .run = run, .rows = rows, .order = order, .lengths = lengths};
+    const size_t slices = team ? team->members : 1;
+    struct qrnn_block measured;
+    uintptr_t bytes = 0;
+    g.capacity = capacity_of(&g);
+    lay_out(&g, slices, &bytes);
+    lay_out_blocks(&g, slices, &measured, 1, &bytes);
+    void *memory = qrnn_scratch(bytes);
+    if (!memory) return QRNN_ERR_MEMORY;
+    uintptr_t next = (uintptr_t)memory;
+    lay_out(&g, slices, &next);
+    lay_out_blocks(&g, slices, g.blocks, 0, &next);
+    memset(g.blocks[0].zeros, 0, m->hidden_size * sizeof(float));
+    for (size_t i = 0; g.blocks[0].made_rows && i < rows; i++)
+        g.blocks[0].made_rows[i] = g.blocks[0].made + i * m->hidden_size;
+    if (team)
+        qrnn_team_run(team, walk_layers, &g);
+    else
+        walk_layers(&g, 0, NULL);
+    *step = g.step;
+    if (g.status == QRNN_OK) clear_past_ends(&g);
+    return g.status;
+}
+
+static size_t length_of(const qrnn_run *run, size_t row)
+{
+    return run->lengths ? run->lengths[row] : run->steps;
+}
+
+/* Longest first, ties in the caller's order: a merge sort by halves of `order`. */
+static void sort_rows(const qrnn_run *run, size_t *order, size_t *spare, size_t n)
+{
+    if (n < 2) return;
+    const size_t half = n / 2;
+    sort_rows(run, order, spare, half);
+    sort_rows(run, order + half, spare, n - half);
+    memcpy(spare, order, half * sizeof *order);
+    for (size_t a = 0, b = half, to = 0; a < half; to++) {
+        const int take_a = b >= n || length_of(run, spare[a]) >= length_of(run, order[b]);
+        order[to] = take_a ? spare[a++] : order[b++];
+    }
+}
+
+/* Groups of even size, none above QRNN_BLOCK_ROWS where the engine allows it. */
+static size_t group_rows(const qrnn_module *m, size_t batch)
+{
+    const size_t groups = (batch + QRNN_BLOCK_ROWS - 1) / QRNN_BLOCK_ROWS;
+    return qrnn_engine_is_whole(m->engine) ? batch : (batch + groups - 1) / groups;
+}
+
+/* How many threads the call is worth: none below a length that pays for starting them, nor for steps that
+ * take less than meeting does. */
+static size_t members_of(const qrnn_module *m, const qrnn_run *run, size_t group)
+{
+    enum { STEP_WORK = 1 << 17, CALL_WORK = 1 << 24 };
+    const size_t blocks = qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL;
+    const double row = (double)(qrnn_cells[m->kind].gates * m->hidden_size) * (double)m->state_size;
+    const double step = row * (double)group;
+    if (run->threads < 2 || step < STEP_WORK || row * (double)run->batch * (double)run->steps < CALL_WORK) return 1;
+    return run->threads < blocks ? run->threads : blocks;
+}
+
+static qrnn_status run_groups(const qrnn_module *m, const qrnn_run *run, struct qrnn_team *team, size_t group,
+                              const size_t *order, const size_t *lengths, size_t *step)
+{
+    qrnn_status status = QRNN_OK;
+    for (size_t first = 0; first < run->batch && status == QRNN_OK; first += group) {
+        const size_t rows = run->batch - first < group ? run->batch - first : group;
+        status = run_group(m, run, team, order + first, lengths + first, rows, step);
+    }
+    return status;
+}
+
+qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step)
+{
+    size_t failed = 0, few[3 * QRNN_BLOCK_ROWS], *order = few;
+    if (run->batch == 0 || run->steps == 0) return QRNN_OK;
+    if (run->batch > QRNN_BLOCK_ROWS) order = malloc(3 * run->batch * sizeof *order);
+    if (!order) return QRNN_ERR_MEMORY;
+    size_t *const lengths = order + run->batch, *const spare = lengths + run->batch;
+    for (size_t i = 0; i < run->batch; i++) order[i] = i;
+    if (run->lengths) sort_rows(run, order, spare, run->batch);
+    for (size_t i = 0; i < run->batch; i++) lengths[i] = length_of(run, order[i]);
+
+    const size_t group = group_rows(m, run->batch), members = members_of(m, run, group);
+    struct qrnn_team team;
+    if (members > 1) qrnn_team_start(&team, members);
+    const qrnn_status status = run_groups(m, run, members > 1 ? &team : NULL, group, order, lengths, &failed);
+    if (members > 1) qrnn_team_end(&team);
+    if (order != few) free(order);
+    if (step) *step = failed;
+    return status;
+}

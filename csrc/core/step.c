@@ -1,0 +1,174 @@
+/* step.c - single calls: a linear, one step of a cell, and the door that shows their products.
+ *
+ * A call works through its batch in blocks of rows, so its working memory is bounded. An engine with
+ * one scale for the whole batch takes the range over all of it first; there a call can fail, before
+ * anything is written. */
+#include "block.h"
+
+#include <math.h>
+#include <string.h>
+
+struct call {
+    size_t batch;
+    const float *x, *h, *c;
+    float *h_out, *c_out;     /* a linear's result is h_out */
+    int32_t *acc_ih, *acc_hh; /* the door's */
+    float *pre;
+};
+
+/* Copies rows of interleaved gates, `gates` of all `all` from `first_gate` on, to rows as PyTorch has them. */
+static void show(const qrnn_module *m, const void *from, size_t stride, size_t rows, size_t first_gate, size_t gates,
+                 size_t row, void *to)
+{
+    const size_t n = m->hidden_size, all = qrnn_cells[m->kind].gates * n;
+    if (!to || !from) return;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t g = 0; g < gates; g++)
+            for (size_t u = 0; u < n; u += QRNN_PANEL) {
+                const size_t count = n - u < QRNN_PANEL ? n - u : QRNN_PANEL;
+                const size_t source = i * stride + (u / QRNN_PANEL * gates + g) * QRNN_PANEL;
+                const size_t target = (row + i) * all + (first_gate + g) * n + u;
+                memcpy((char *)to + target * sizeof(float), (const char *)from + source * sizeof(float),
+                       count * sizeof(float));
+            }
+}
+
+/* ih + what is in pre, for the gates of a split cell's first product: pre-activations of r and z. */
+static void add_input(const struct qrnn_block *b, size_t rows, size_t row, float *pre)
+{
+    const size_t n = b->m->hidden_size, all = qrnn_cells[b->m->kind].gates * n;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < all - n; k++) {
+            const size_t gate = k / n, u = k % n;
+            const float *ih = b->ih_product + i * b->stride;
+            float *to = &pre[(row + i) * all + k];
+            *to += ih[(u / QRNN_PANEL * qrnn_cells[b->m->kind].gates + gate) * QRNN_PANEL + u % QRNN_PANEL];
+            if (isnan(*to)) *to = NAN;
+        }
+}
+
+static void show_block(const struct qrnn_block *b, size_t rows, size_t row, const struct call *call)
+{
+    const qrnn_module *m = b->m;
+    const struct qrnn_cell *cell = &qrnn_cells[m->kind];
+    const size_t gates = cell->gates, first = gates - (size_t)cell->split;
+    show(m, b->acc_ih, b->stride, rows, 0, gates, row, call->acc_ih);
+    show(m, b->acc_hh, b->hh_stride, rows, 0, first, row, call->acc_hh);
+    show(m, cell->keeps_hh ? b->hh_product : b->ih_product, cell->keeps_hh ? b->hh_stride : b->stride, rows, 0,
+         first, row, call->pre);
+    if (!cell->split) return;
+    show(m, b->acc_part, b->part_stride, rows, first, 1, row, call->acc_hh);
+    show(m, b->part, b->part_stride, rows, first, 1, row, call->pre);
+    add_input(b, rows, row, call->pre);
+}
+
+static void finish_linear(const struct qrnn_block *b, size_t rows, float *y)
+{
+    const size_t n = b->m->hidden_size;
+    for (size_t i = 0; i < rows; i++) memcpy(y + i * n, b->ih_product + i * b->stride, n * sizeof(float));
+}
+
+static void set_states(struct qrnn_block *b, size_t rows, size_t row, const struct call *call)
+{
+    const size_t state = b->m->state_size, n = b->m->hidden_size;
+    const size_t to = call->pre ? 0 : row; /* the door's states are overwritten by every block */
+    for (size_t i = 0; i < rows; i++) {
+        b->h_from[i] = call->h ? call->h + (row + i) * state : b->zeros;
+        b->h_to[i] = call->h_out + (to + i) * state;
+        b->c_from[i] = call->c ? call->c + (row + i) * n : b->zeros;
+        b->c_to[i] = call->c_out ? call->c_out + (to + i) * n : NULL;
+    }
+}
+
+/* Rows of x through W_ih. */
+static void project(struct qrnn_block *b, size_t rows, const float *x)
+{
+    const struct qrnn_product out = {rows, b->ih_product, NULL, b->acc_ih, b->stride};
+    const size_t n = b->m->input_size;
+    for (size_t i = 0; i < rows; i++) b->x_from[i] = x + i * n;
+    qrnn_encode(b->m, &b->x, rows, n, b->x_from, NULL);
+    qrnn_multiply(b->m, &b->ih, &b->x, 0, &out);
+}
+
+static void run_blocks(struct qrnn_block *b, const struct call *call)
+{
+    const qrnn_module *m = b->m;
+    const struct qrnn_cell *cell = &qrnn_cells[m->kind];
+    if (cell->recurrent) memset(b->zeros, 0, m->hidden_size * sizeof(float));
+    for (size_t row = 0; row < call->batch; row += QRNN_BLOCK_ROWS) {
+        const size_t rows = call->batch - row < QRNN_BLOCK_ROWS ? call->batch - row : QRNN_BLOCK_ROWS;
+        project(b, rows, call->x + row * m->input_size);
+        if (cell->recurrent) {
+            set_states(b, rows, row, call);
+            cell->step(b, rows, b->ih_product);
+        } else if (call->h_out) {
+            finish_linear(b, rows, call->h_out + row * m->hidden_size);
+        }
+        if (call->pre) show_block(b, rows, row, call);
+    }
+}
+
+/* A block for `rows` rows, and, at the door, the states that nobody sees; returns the bytes. */
+static size_t lay_out(const qrnn_module *m, size_t rows, struct qrnn_block *b, struct call *call, void *memory)
+{
+    const uintptr_t start = (uintptr_t)memory;
+    uintptr_t next = start;
+    qrnn_block_layout(b, m, 0, 1, rows, rows, call->pre ? QRNN_BLOCK_DOOR : QRNN_BLOCK_STEP, b, &next);
+    b->before.at = b->after.at = NULL;
+    if (call->pre) {
+        call->h_out = qrnn_cut(&next, rows * m->hidden_size * sizeof(float));
+        call->c_out = qrnn_cut(&next, rows * m->hidden_size * sizeof(float));
+    }
+    for (size_t i = 0; b->made_rows && memory && i < rows; i++) b->made_rows[i] = b->made + i * m->hidden_size;
+    return next - start;
+}
+
+static qrnn_status run(const qrnn_module *m, struct call *call)
+{
+    _Alignas(QRNN_LINE) unsigned char stack[QRNN_STACK_BYTES];
+    struct qrnn_block b;
+    struct qrnn_act whole[2];
+    memset(&b, 0, sizeof b);
+    const size_t rows = call->batch < QRNN_BLOCK_ROWS ? call->batch : QRNN_BLOCK_ROWS;
+    void *memory = stack;
+    const size_t bytes = lay_out(m, rows, &b, call, NULL);
+    if (bytes > sizeof stack) memory = qrnn_scratch(bytes);
+    if (!memory) return QRNN_ERR_MEMORY;
+    lay_out(m, rows, &b, call, memory);
+    qrnn_block_use(&b, &m->units[0]);
+
+    qrnn_status status = QRNN_OK;
+    const uint32_t fp = qrnn_fp_enter();
+    if (qrnn_engine_is_whole(m->engine)) {
+        b.x.whole = &whole[0];
+        b.h.whole = &whole[1];
+        if (!qrnn_choose_whole(m, 1, call->batch * m->input_size, &call->x, &whole[0]))
+            status = QRNN_ERR_INPUT_RANGE;
+        else if (qrnn_cells[m->kind].recurrent
+                 && !qrnn_choose_whole(m, 1, call->batch * m->state_size, &call->h, &whole[1]))
+            status = QRNN_ERR_HIDDEN_RANGE;
+    }
+    if (status == QRNN_OK) run_blocks(&b, call);
+    qrnn_fp_leave(fp);
+    return status;
+}
+
+qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, float *y)
+{
+    struct call call = {.batch = batch, .x = x, .h_out = y};
+    return run(m, &call);
+}
+
+qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c,
+                      float *h_out, float *c_out)
+{
+    struct call call = {.batch = batch, .x = x, .h = h, .c = c, .h_out = h_out, .c_out = c_out};
+    return run(m, &call);
+}
+
+qrnn_status qrnn_gates(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c,
+                       int32_t *acc_ih, int32_t *acc_hh, float *pre)
+{
+    struct call call = {.batch = batch, .x = x, .h = h, .c = c, .acc_ih = acc_ih, .acc_hh = acc_hh, .pre = pre};
+    return run(m, &call);
+}

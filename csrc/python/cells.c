@@ -1,0 +1,235 @@
+/* cells.c - a call of a single cell: check, allocate, compute. */
+#include "binding.h"
+
+/* What a step works on, borrowed. c and its like belong to an LSTM and are NULL without. */
+struct step {
+    PyArrayObject *x, *h, *c;  /* h and c: NULL for zeros */
+    PyObject *out;             /* as it came, or NULL */
+    PyObject *h_out, *c_out;   /* its parts */
+};
+
+/* --- checks --- */
+
+/* How texts call a state: where its rank is wrong, and where its sizes are. */
+struct label {
+    const char *rank, *sizes;
+};
+
+static const struct label hidden_label = {"hidden", "hidden"};
+static const struct label lstm_labels[2] = {{"hx[0]", "hidden[0]"}, {"hx[1]", "hidden[1]"}};
+
+static int check_rank(PyObject *self, PyArrayObject *h, const struct label *label)
+{
+    const int ndim = h ? PyArray_NDIM(h) : 1;
+    return ndim < 1 || ndim > 2 ? call_raise_rank(self, label->rank, "1D or 2D", ndim) : 0;
+}
+
+/* A state of `size` columns against a checked x. PyTorch compares the batch first, whatever the rank
+ * of h: a hidden state for one row with a batch of rows is told that it is of another batch. */
+static int check_state(PyObject *self, PyArrayObject *h, npy_intp size,
+                       const struct result_shape *shape, const struct label *label)
+{
+    const int ndim = PyArray_NDIM(h);
+    const npy_intp *const got = PyArray_DIMS(h), batch = shape->dims[0];
+    if (ndim > shape->ndim)
+        return call_raise_rank(self, label->rank, "1D for an input that is 1D", ndim);
+    if (shape->ndim == 2 && got[0] != batch) {
+        PyErr_Format(PyExc_RuntimeError, "Input batch size %zd doesn't match %s batch size %zd",
+                     batch, label->sizes, got[0]);
+        return -1;
+    }
+    if (ndim < shape->ndim)
+        return call_raise_rank(self, label->rank, "2D for an input that is 2D", ndim);
+    if (got[ndim - 1] != size) {
+        PyErr_Format(PyExc_RuntimeError, "%s has inconsistent hidden_size: got %zd, expected %zd",
+                     label->sizes, got[ndim - 1], size);
+        return -1;
+    }
+    return 0;
+}
+
+int check_cell(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h,
+               PyArrayObject *c, struct result_shape *shape)
+{
+    const int ndim = PyArray_NDIM(x);
+    const struct label *const label = callee->kind == QRNN_LSTM ? &lstm_labels[0] : &hidden_label;
+    if (ndim < 1 || ndim > 2) return call_raise_rank(self, "input", "1D or 2D", ndim);
+    if (check_rank(self, h, label) < 0 || check_rank(self, c, &lstm_labels[1]) < 0) return -1;
+    const npy_intp *const dims = PyArray_DIMS(x);
+    if (dims[ndim - 1] != callee->columns)
+        return call_raise_input_size(dims[ndim - 1], callee->columns);
+    shape->ndim = ndim;
+    shape->dims[0] = dims[0];
+    shape->batch = ndim == 1 ? 1 : (size_t)dims[0];
+    shape->dims[ndim - 1] = callee->state;
+    if (h && check_state(self, h, callee->state, shape, label) < 0) return -1;
+    return c ? check_state(self, c, callee->hidden, shape, &lstm_labels[1]) : 0;
+}
+
+/* --- computing --- */
+
+static qrnn_status run(const struct callee *callee, size_t batch, const struct step *s,
+                       PyArrayObject *h_out, PyArrayObject *c_out)
+{
+    return qrnn_step(callee->packed, batch, PyArray_DATA(s->x), array_data(s->h), array_data(s->c),
+                     PyArray_DATA(h_out), array_data(c_out));
+}
+
+static int compute(const struct callee *callee, size_t batch, const struct step *s,
+                   PyArrayObject *h_out, PyArrayObject *c_out)
+{
+    qrnn_status status;
+    const double rows = (double)qrnn_gate_count(callee->kind) * (double)callee->hidden;
+    const double work = (double)batch * rows * (double)(callee->columns + callee->state);
+    if (work < THREADS_THRESHOLD) {
+        status = run(callee, batch, s, h_out, c_out);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        status = run(callee, batch, s, h_out, c_out);
+        Py_END_ALLOW_THREADS
+    }
+    return status == QRNN_OK ? 0 : call_raise_status(status, callee, NULL);
+}
+
+/* Whether the core may write to `out` directly. A state may be its own successor; `other` is the
+ * second one of an LSTM. */
+static int out_is_clear(PyObject *out, PyArrayObject *x, PyArrayObject *own, PyArrayObject *other)
+{
+    PyArrayObject *const array = (PyArrayObject *)out;
+    if (!out || array_overlap(array, x) || array_overlap(array, other)) return 0;
+    return !own || PyArray_DATA(own) == PyArray_DATA(array) || !array_overlap(array, own);
+}
+
+/* Checks what the caller gave to take the results. */
+static int check_out(const struct step *s, int ndim, const npy_intp *h_dims, const npy_intp *c_dims)
+{
+    if (!s->c_out) return array_check_out(s->h_out, "out", ndim, h_dims);
+    if (array_check_out(s->h_out, "out[0]", ndim, h_dims) < 0) return -1;
+    if (array_check_out(s->c_out, "out[1]", ndim, c_dims) < 0) return -1;
+    if (!array_overlap((PyArrayObject *)s->h_out, (PyArrayObject *)s->c_out)) return 0;
+    PyErr_SetString(PyExc_ValueError, "out: expected arrays that share no memory, got two that do");
+    return -1;
+}
+
+/* The results for plain arrays: `out`, or new ones. */
+static PyObject *step_plain(PyObject *self, const struct callee *callee, const struct step *s)
+{
+    struct result_shape shape;
+    struct result h = {NULL, NULL}, c = {NULL, NULL};
+    PyObject *result = NULL;
+    const int lstm = callee->kind == QRNN_LSTM;
+    if (check_cell(self, callee, s->x, s->h, s->c, &shape) < 0) return NULL;
+    npy_intp c_dims[2] = {shape.dims[0], callee->hidden};
+    c_dims[shape.ndim - 1] = callee->hidden;
+    if (s->out && check_out(s, shape.ndim, shape.dims, c_dims) < 0) return NULL;
+    if (result_open(&h, s->h_out, out_is_clear(s->h_out, s->x, s->h, s->c), shape.ndim, shape.dims)
+        < 0)
+        goto exit;
+    if (lstm
+        && result_open(&c, s->c_out, out_is_clear(s->c_out, s->x, s->c, s->h), shape.ndim, c_dims)
+               < 0)
+        goto exit;
+    if (compute(callee, shape.batch, s, h.array, c.array) < 0) goto exit;
+    result_finish(&h);
+    if (!lstm) return (PyObject *)h.array;
+    result_finish(&c);
+    if (!s->out || !PyTuple_Check(s->out))
+        return pair_of((PyObject *)h.array, (PyObject *)c.array);
+    result = Py_NewRef(s->out);
+
+exit:
+    Py_XDECREF(h.array);
+    Py_XDECREF(c.array);
+    return result;
+}
+
+/* --- arguments --- */
+
+int states_from(struct state *state, const struct callee *callee, PyObject *hx, PyArrayObject **h,
+                PyArrayObject **c)
+{
+    PyObject *first, *second;
+    if (callee->kind != QRNN_LSTM) {
+        *h = array_from(state, hx, "hx");
+        return *h ? 0 : -1;
+    }
+    if (pair_split(hx, "hx", "h, c", &first, &second) < 0) return -1;
+    *h = array_from(state, first, "hx[0]");
+    if (*h) *c = array_from(state, second, "hx[1]");
+    Py_DECREF(first);
+    Py_DECREF(second);
+    return *h && *c ? 0 : -1;
+}
+
+/* Takes apart what needs neither conversion nor references of its own: plain arrays, in tuples where
+ * there are two. Returns whether that was all. */
+static int take_plain(const struct callee *callee, PyObject *const *values, struct step *s)
+{
+    PyObject *h = values[1], *c = NULL, *h_out = values[2], *c_out = NULL;
+    if (callee->kind == QRNN_LSTM) {
+        if (h) {
+            if (!PyTuple_Check(h) || PyTuple_GET_SIZE(h) != 2) return 0;
+            c = PyTuple_GET_ITEM(h, 1);
+            h = PyTuple_GET_ITEM(h, 0);
+            if (!array_is_plain(c, NPY_FLOAT32)) return 0;
+        }
+        if (h_out) {
+            if (!PyTuple_Check(h_out) || PyTuple_GET_SIZE(h_out) != 2) return 0;
+            c_out = PyTuple_GET_ITEM(h_out, 1);
+            h_out = PyTuple_GET_ITEM(h_out, 0);
+        }
+    }
+    if (!array_is_plain(values[0], NPY_FLOAT32) || (h && !array_is_plain(h, NPY_FLOAT32))) return 0;
+    s->x = (PyArrayObject *)values[0];
+    s->h = (PyArrayObject *)h;
+    s->c = (PyArrayObject *)c;
+    s->out = values[2];
+    s->h_out = h_out;
+    s->c_out = c_out;
+    return 1;
+}
+
+/* The parts of `out`, as new references. */
+static int take_out(const struct callee *callee, PyObject *out, struct step *s)
+{
+    if (out && callee->kind == QRNN_LSTM)
+        return pair_split(out, "out", "h, c", &s->h_out, &s->c_out);
+    s->h_out = Py_XNewRef(out);
+    return 0;
+}
+
+/* The same for arguments of any kind. Their conversion may run Python code, which may do anything
+ * to the caller's references: so they are held. */
+static PyObject *step_converted(struct module_object *self, const struct callee *callee,
+                                PyObject *const *values)
+{
+    PyObject *result = NULL;
+    PyObject *const input = Py_NewRef(values[0]), *const hx = Py_XNewRef(values[1]);
+    struct step s = {NULL, NULL, NULL, Py_XNewRef(values[2]), NULL, NULL};
+    s.x = array_from(self->state, input, "input");
+    if (!s.x) goto exit;
+    if (hx && states_from(self->state, callee, hx, &s.h, &s.c) < 0) goto exit;
+    if (take_out(callee, s.out, &s) < 0) goto exit;
+    result = step_plain((PyObject *)self, callee, &s);
+    if (result && !s.out && !PyArray_CheckExact(input))
+        result = array_like(self->state, result, input);
+
+exit:
+    Py_DECREF(input);
+    Py_XDECREF(hx);
+    Py_XDECREF(s.x);
+    Py_XDECREF(s.h);
+    Py_XDECREF(s.c);
+    Py_XDECREF(s.out);
+    Py_XDECREF(s.h_out);
+    Py_XDECREF(s.c_out);
+    return result;
+}
+
+PyObject *call_cell(struct module_object *self, const struct callee *callee,
+                    PyObject *const *values)
+{
+    struct step s;
+    if (take_plain(callee, values, &s)) return step_plain((PyObject *)self, callee, &s);
+    return step_converted(self, callee, values);
+}
