@@ -237,6 +237,7 @@ def test_engine_qrnn_takes_each_row_by_itself(kind):
             assert_equal_results(output[:steps, row], alone[:, 0])
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 def test_projections():
     torch.manual_seed(0)
     mod = torch.nn.LSTM(I, H, 2, proj_size=3, bidirectional=True)

@@ -19,12 +19,12 @@ _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
 def traced(input: Any) -> bool:
     """Whether a call is being recorded or its tensors hold no plain memory: then an operator is called.
 
-    Fake tensors and other subclasses, ``torch.compile``, ``torch.export`` and ``torch.jit.trace`` are.
+    So are fake and meta tensors, ``torch.compile``, ``torch.export`` and ``torch.jit.trace``.
     """
     kind = type(input)
-    if kind is not _Tensor and kind is not _Parameter and isinstance(input, _Tensor):
-        return True
-    return _is_compiling() or torch._C._get_tracing_state() is not None
+    if kind is _Tensor or kind is _Parameter:
+        return input.is_meta or _is_compiling() or torch._C._get_tracing_state() is not None
+    return isinstance(input, _Tensor)
 
 
 def array_of(value: Any, name: str) -> Any:
