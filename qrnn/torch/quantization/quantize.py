@@ -428,9 +428,9 @@ def _quantised(
         if isinstance(target, type) and issubclass(target, QuantisedLayer):
             replacements[id(module)] = target._from_float(module, qconfig, engine, isa)
         else:
-            module = copy(module)
-            module.qconfig = qconfig
-            replacements[id(module)] = target.from_float(module)
+            read = copy(module)  # by a type that is not ours, which reads the attribute
+            read.qconfig = qconfig
+            replacements[id(module)] = target.from_float(read)
     return replacements
 
 
