@@ -6,7 +6,7 @@ import io
 
 import bridge
 import pytest
-from bridge import CELLS, I, assert_equal_results, each_engine, each_kind, flat, inputs, make, torch
+from bridge import CELLS, ENGINES, KINDS, I, assert_equal_results, each_engine, each_kind, flat, inputs, make, torch
 
 import qrnn.torch as qt
 
@@ -147,8 +147,9 @@ def test_eager_calls_bypass_the_dispatcher():
 # ---------------------------------------------------------------------------------------------------
 # torch.compile
 # ---------------------------------------------------------------------------------------------------
-@each_kind
-@each_engine
+@pytest.mark.parametrize(
+    ("kind", "engine"), [(kind, "qrnn") for kind in KINDS] + [("LSTM-2", engine) for engine in ENGINES[1:]]
+)
 def test_one_graph(kind, engine):
     """fullgraph=True: no graph break, and the same bits as eager mode."""
     torch._dynamo.reset()
@@ -213,8 +214,9 @@ def test_prepared_models_compile_with_graph_breaks():
 # ---------------------------------------------------------------------------------------------------
 # torch.export and torch.jit.trace
 # ---------------------------------------------------------------------------------------------------
-@each_kind
-@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "strict"), [(kind, False) for kind in KINDS] + [("LSTMCell", True), ("GRU-2", True)]
+)
 def test_export_saves_and_loads(kind, strict):
     model, args = Model(kind).eval(), inputs(kind)
     program = torch.export.export(model, args, strict=strict)
