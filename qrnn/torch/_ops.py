@@ -68,7 +68,8 @@ def _module_of(
 ) -> Any:
     """The packed module of these tensors, kept as long as the first of them lives."""
     tensors = [tensor for tensor in (*weights, *scales, *biases) if tensor is not None]
-    what, place = (kind, engine, sequence, biases.count(None)), id(weights[0])
+    what = (kind, engine, sequence, [bias is None for bias in biases])
+    place = id(weights[0])
     entry = _known.get(place)
     if entry is not None and _is_of(entry, what, tensors):
         return entry.module
