@@ -10,7 +10,7 @@ pixel of a digit's row from the ten pixels before it, predicted by the first uni
 
 import digits_data
 import torch
-import torch.nn as nn
+from torch import nn
 
 import qrnn.torch as qnn
 

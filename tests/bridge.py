@@ -10,8 +10,11 @@ from support import assert_same_bits
 
 torch = pytest.importorskip("torch", reason="PYTORCH IS NOT INSTALLED: qrnn.torch was not tested")
 
+if torch.backends.quantized.engine == "none":  # as on macOS, where torch.ao cannot make a module then
+    torch.backends.quantized.engine = "qnnpack"
+
 ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
-I, H = 5, 8  # noqa: E741
+I, H = 5, 8
 
 #: A float module of each kind, and whether it takes sequences.
 KINDS = {
@@ -115,11 +118,12 @@ def torch_engine():
     torch.backends.quantized.engine = before
 
 
-def ao_dynamic(kind, engine="fbgemm", per_channel=False, seed=0):
-    """torch.ao's module of `kind`, made with PyTorch's `engine`."""
+def ao_dynamic(kind, engine=None, per_channel=False, seed=0):
+    """torch.ao's module of `kind`, made with PyTorch's `engine`, or its present one."""
     import torch.ao.quantization as tq
 
-    torch.backends.quantized.engine = engine
+    if engine is not None:
+        torch.backends.quantized.engine = engine
     mod = make(kind, seed)
     qconfig = tq.per_channel_dynamic_qconfig if per_channel else tq.default_dynamic_qconfig
     return torch_ao(tq.quantize_dynamic, Holder(mod), {type(mod): qconfig}).module

@@ -415,7 +415,9 @@ def test_any_number_of_threads():
 # ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", SHARED)
 @pytest.mark.parametrize("per_channel", [False, True])
-@pytest.mark.parametrize("engine", [e for e in ENGINES[1:] if e in torch.backends.quantized.supported_engines])
+@pytest.mark.parametrize(
+    "engine", [e for e in ENGINES[1:] if e in torch.backends.quantized.supported_engines]
+)
 def test_taking_over_torch_ao(kind, per_channel, engine, torch_engine):  # noqa: F811
     """Its modules, its whole models and its state dicts give the same codes, and nothing warns."""
     theirs = bridge.ao_dynamic(kind, engine, per_channel)
@@ -442,9 +444,10 @@ def test_taking_over_refuses_the_rest(torch_engine):  # noqa: F811
         dynamic.GRUCell.from_torch_ao(theirs)
     with pytest.raises(TypeError):
         dynamic.RNNCell.from_torch_ao(make("RNNCell"))
-    half = bridge.torch_ao(torch.ao.nn.quantized.dynamic.RNNCell, I, H, dtype=torch.float16)
-    with pytest.raises((TypeError, ValueError), match="float16|quantised|QTensor"):
-        dynamic.RNNCell.from_torch_ao(half)
+    if torch.backends.quantized.engine in ("fbgemm", "x86"):  # the others have no float16 modules
+        half = bridge.torch_ao(torch.ao.nn.quantized.dynamic.RNNCell, I, H, dtype=torch.float16)
+        with pytest.raises(TypeError, match="weight_ih: expected a QTensor, got Tensor"):
+            dynamic.RNNCell.from_torch_ao(half)
     other = qt.quantize_dynamic(torch.nn.RNNCell(I, H + 1))
     with pytest.raises(RuntimeError, match="weight_ih"):
         other.load_state_dict(theirs.state_dict())

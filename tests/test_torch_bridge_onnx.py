@@ -18,7 +18,7 @@ onnxruntime = pytest.importorskip(
     "onnxruntime", reason="ONNXRUNTIME IS NOT INSTALLED: the export to ONNX was not tested"
 )
 
-import qrnn.torch.onnx as qonnx  # noqa: E402
+import qrnn.torch.onnx as qonnx
 
 STANDARD = {
     *("Add", "Cast", "Clip", "Concat", "Constant", "Div", "Expand", "Gather", "Identity", "Less"),

@@ -24,7 +24,14 @@ def both(model, per_channel=False):
     import torch.ao.quantization as tq
 
     torch.backends.quantized.engine = "fbgemm"
-    kinds = (torch.nn.Linear, torch.nn.RNNCell, torch.nn.LSTMCell, torch.nn.GRUCell, torch.nn.LSTM, torch.nn.GRU)
+    kinds = (
+        torch.nn.Linear,
+        torch.nn.RNNCell,
+        torch.nn.LSTMCell,
+        torch.nn.GRUCell,
+        torch.nn.LSTM,
+        torch.nn.GRU,
+    )
     theirs = tq.per_channel_dynamic_qconfig if per_channel else tq.default_dynamic_qconfig
     ours = per_channel_dynamic_qconfig if per_channel else default_dynamic_qconfig
     a = bridge.torch_ao(tq.quantize_dynamic, model, dict.fromkeys(kinds, theirs))
@@ -41,7 +48,8 @@ def test_pre_activations_have_the_same_bits(kind, per_channel, torch_engine):  #
     rng = np.random.default_rng(0)
     for trial in range(30):
         x, h, c = (
-            torch.from_numpy(support.random_rows(rng, 4, n, 10.0 ** rng.uniform(-4, 3), trial)) for n in (I, H, H)
+            torch.from_numpy(support.random_rows(rng, 4, n, 10.0 ** rng.uniform(-4, 3), trial))
+            for n in (I, H, H)
         )
         y_ih, y_hh = (
             torch.ops.quantized.linear_dynamic(v, packed, reduce_range=True)

@@ -5,6 +5,9 @@ stored with an offset of 128: with signed ones ONNX Runtime saturates on CPUs wi
 multiply-add of the engine is a product and a sum in float64, rounded once.
 """
 
+# mypy: ignore-errors
+# The functions below are of onnxscript's part of Python, which mypy cannot read.
+
 from __future__ import annotations
 
 import warnings
@@ -109,7 +112,7 @@ def _script(function: Any) -> Any:
 
 
 @_script
-def _product(v, codes, offset, sums, scale, bias) -> FLOAT[...]:  # type: ignore[no-untyped-def]
+def _product(v, codes, offset, sums, scale, bias) -> FLOAT[...]:
     """Equations (2) to (5) of csrc/README.md: a row's range, its codes, their product, float again."""
     zero = op.Constant(value_float=0.0)
     most = op.Constant(value_float=255.0)
@@ -131,17 +134,17 @@ def _product(v, codes, offset, sums, scale, bias) -> FLOAT[...]:  # type: ignore
 
 
 @_script
-def _rnn_tanh(y_ih, y_hh) -> FLOAT[...]:  # type: ignore[no-untyped-def]
+def _rnn_tanh(y_ih, y_hh) -> FLOAT[...]:
     return op.Tanh(op.Add(y_hh, y_ih))
 
 
 @_script
-def _rnn_relu(y_ih, y_hh) -> FLOAT[...]:  # type: ignore[no-untyped-def]
+def _rnn_relu(y_ih, y_hh) -> FLOAT[...]:
     return op.Relu(op.Add(y_hh, y_ih))
 
 
 @_script
-def _gru(y_ih, y_hh, h) -> FLOAT[...]:  # type: ignore[no-untyped-def]
+def _gru(y_ih, y_hh, h) -> FLOAT[...]:
     xr, xz, xn = op.Split(y_ih, axis=-1, num_outputs=3)
     hr, hz, hn = op.Split(y_hh, axis=-1, num_outputs=3)
     r = op.Sigmoid(op.Add(hr, xr))
@@ -151,7 +154,7 @@ def _gru(y_ih, y_hh, h) -> FLOAT[...]:  # type: ignore[no-untyped-def]
 
 
 @_script
-def _lstm(y_ih, y_hh, c) -> tuple[FLOAT[...], FLOAT[...]]:  # type: ignore[no-untyped-def]
+def _lstm(y_ih, y_hh, c) -> tuple[FLOAT[...], FLOAT[...]]:
     i, f, g, o = op.Split(op.Add(y_hh, y_ih), axis=-1, num_outputs=4)
     kept = op.Mul(op.Sigmoid(f), c)
     c_new = op.Add(kept, op.Mul(op.Sigmoid(i), op.Tanh(g)))
@@ -164,7 +167,7 @@ _FUNCTIONS = (_product, _rnn_tanh, _rnn_relu, _gru, _lstm)
 
 
 @_script
-def _rnn_tanh_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:  # type: ignore[no-untyped-def]
+def _rnn_tanh_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
     @onnxscript.graph()
     def body(before, y_t):
         after = _rnn_tanh(y_t, _product(before, codes, offset, sums, scale, bias))
@@ -176,7 +179,7 @@ def _rnn_tanh_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...],
 
 
 @_script
-def _rnn_relu_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:  # type: ignore[no-untyped-def]
+def _rnn_relu_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
     @onnxscript.graph()
     def body(before, y_t):
         after = _rnn_relu(y_t, _product(before, codes, offset, sums, scale, bias))
@@ -188,7 +191,7 @@ def _rnn_relu_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...],
 
 
 @_script
-def _gru_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:  # type: ignore[no-untyped-def]
+def _gru_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
     @onnxscript.graph()
     def body(before, y_t):
         after = _gru(y_t, _product(before, codes, offset, sums, scale, bias), before)
@@ -200,7 +203,7 @@ def _gru_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOA
 
 
 @_script
-def _lstm_steps(y, h, c, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...], FLOAT[...]]:  # type: ignore[no-untyped-def]
+def _lstm_steps(y, h, c, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...], FLOAT[...]]:
     @onnxscript.graph()
     def body(h_before, c_before, y_t):
         h_after, c_after = _lstm(y_t, _product(h_before, codes, offset, sums, scale, bias), c_before)
@@ -212,7 +215,7 @@ def _lstm_steps(y, h, c, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], 
 
 
 @_script
-def _projected_steps(  # type: ignore[no-untyped-def]
+def _projected_steps(
     y, h, c, codes, offset, sums, scale, bias, p_codes, p_offset, p_sums, p_scale, p_bias
 ) -> tuple[FLOAT[...], FLOAT[...], FLOAT[...]]:
     @onnxscript.graph()

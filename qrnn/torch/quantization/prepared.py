@@ -50,21 +50,34 @@ class Preparation:
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
         self.engine, self.isa, self.original = engine, isa, original
         self._packed: tuple[list[Any], Any] | None = None  # float arrays and the module made of them
+        self._coded: dict[str, tuple[Any, Any, Any]] = {}  # qconfig, float weight, its codes and scale
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Preparation:
         return Preparation(self.engine, self.isa, self.original)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "isa": None, "_packed": None}  # pickles may travel to another CPU
+        return {
+            **self.__dict__,
+            "isa": None,
+            "_packed": None,
+            "_coded": {},
+        }  # pickles may travel to another CPU
 
     def quantised(self, mod: PreparedLayer, qconfig: Any) -> list[Matrix]:
-        """Codes, scale and bias of each matrix of `mod` as it is now."""
+        """Codes, scale and bias of each matrix of `mod` as it is now.
+
+        Codes are kept for the next step of a cell, which has the same weights. Those are compared by value:
+        optimisers may change them behind autograd's back.
+        """
         matrices = []
         for index, (name, weight, bias) in enumerate(float_matrices(mod, shape_of(mod))):
-            codes, scale = self._kept(index, weight) or _quantise.quantise_weight(
-                weight, name, self.engine, qconfig
-            )
-            matrices.append(Matrix(codes, scale, bias))
+            known = self._coded.get(name)
+            if known is None or known[0] is not qconfig or not np.array_equal(known[1], weight):
+                coded = self._kept(index, weight) or _quantise.quantise_weight(
+                    weight, name, self.engine, qconfig
+                )
+                known = self._coded[name] = (qconfig, weight.copy(), coded)
+            matrices.append(Matrix(*known[2], bias))
         return matrices
 
     def _kept(self, index: int, weight: Any) -> tuple[Any, Any] | None:
@@ -85,10 +98,7 @@ class Preparation:
         return cls._of(shape_of(mod), self.engine, isa, self.quantised(mod, qconfig), mod)
 
     def module(self, mod: PreparedLayer) -> Any:
-        """The core's module that `mod` would be converted to now.
-
-        Weights are compared by value: optimisers may change them behind autograd's back.
-        """
+        """The core's module that `mod` would be converted to now."""
         now = [array for _, *arrays in float_matrices(mod, shape_of(mod)) for array in arrays]
         if self._packed is None or not all(map(np.array_equal, self._packed[0], now)):
             shape = shape_of(mod)
@@ -127,7 +137,7 @@ class PreparedLayer(torch.nn.Module):
         found = iter(self._prepared.quantised(self, self.qconfig))
         units = []
         for unit in shape_of(self).units():
-            values = []
+            values: list[Any] = []
             for each in unit:
                 codes, scale, bias = next(found)
                 values.append(fake_quantise.weight(getattr(self, each.weight), codes, np.asarray(scale)))

@@ -46,6 +46,8 @@ class QuantisedLayer(torch.nn.Module):
     _engine: str
     _isa: str | None
     _names: tuple[tuple[str, str | None], ...]
+    _packed: Any
+    _watch: Any
 
     # ---- making one
 
@@ -87,9 +89,9 @@ class QuantisedLayer(torch.nn.Module):
         values: dict[str, Any] = {}
         for (name, _), matrix in zip(self._names, matrices, strict=True):
             values[name], values[f"{name}_scale"] = matrix.weight, matrix.scale
-        for (_, name), matrix in zip(self._names, matrices, strict=True):
-            if name is not None:
-                values[name] = matrix.bias
+        for (_, bias), matrix in zip(self._names, matrices, strict=True):
+            if bias is not None:
+                values[bias] = matrix.bias
         for name, value in values.items():
             tensor = None if value is None else torch.from_numpy(np.array(value))
             self._buffers[name] = tensor
@@ -116,7 +118,7 @@ class QuantisedLayer(torch.nn.Module):
     def _module(self) -> Any:
         """The core's module of the present buffers."""
         if self._watch is not None:
-            buffers = self._buffers
+            buffers: Any = self._buffers
             for name, tensor, version in self._watch:
                 if buffers[name] is not tensor or (version is not None and tensor._version != version):
                     break
