@@ -10,11 +10,7 @@
 #define QRNN_BLOCK_H
 
 #include "module.h"
-
-enum {
-    QRNN_BLOCK_ROWS = 64,     /* rows worked on at a time: weights are then read often enough from cache */
-    QRNN_STACK_BYTES = 8192   /* working memory up to this is on the stack: one row of H = 1024 */
-};
+#include "tuning.h"
 
 /* Activations as a product takes them: codes with scale and zero point a row, or floats. */
 struct qrnn_operand {

@@ -104,7 +104,7 @@ static void run_block(struct qrnn_block *b, size_t rows, size_t row, const struc
     qrnn_multiply(m, b->ih, &b->x, 0, &out);
     if (cell->recurrent)
         cell->step(b, rows, b->ih_product);
-    else if (call->h_out)
+    else if (!call->pre)
         finish_linear(b, rows, call->h_out + row * m->hidden_size);
     if (call->pre) show_block(b, rows, row, call);
 }

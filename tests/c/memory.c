@@ -1,0 +1,205 @@
+/* memory.c - every allocation of the core fails once: the call says so, writes nothing more than it may,
+ * keeps nothing, and works the next time.
+ *
+ *   cc -std=c11 -D_GNU_SOURCE -O1 -g -Icsrc/core -Icsrc/kernels tests/c/{memory,cases}.c csrc/core/?*.c \
+ *      csrc/kernels/?*.c -Wl,--wrap=aligned_alloc,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free \
+ *      -Wl,--wrap=pthread_create,--wrap=pthread_key_create,--wrap=pthread_setspecific -lm -lpthread -o memory
+ *   ./memory [cases]
+ *
+ * Each trial runs in a thread of its own, whose scratch memory is new. Last line: "N passed, M failed".
+ */
+#include "cases.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Allocations of the core are counted, and one fails, while `armed`. */
+static atomic_int armed;
+static atomic_long countdown, live;
+static unsigned long passed, failed, failures;
+
+static int fails_now(void)
+{
+    if (!atomic_load(&armed)) return 0;
+    return atomic_fetch_sub(&countdown, 1) == 0;
+}
+
+static void *counted(void *memory)
+{
+    if (memory && atomic_load(&armed)) atomic_fetch_add(&live, 1);
+    return memory;
+}
+
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t n, size_t each);
+void *__real_realloc(void *memory, size_t bytes);
+void __real_free(void *memory);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
+int __real_pthread_key_create(pthread_key_t *key, void (*destroy)(void *));
+int __real_pthread_setspecific(pthread_key_t key, const void *value);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t n, size_t each);
+void *__wrap_realloc(void *memory, size_t bytes);
+void __wrap_free(void *memory);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destroy)(void *));
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    return fails_now() ? NULL : counted(__real_aligned_alloc(alignment, bytes));
+}
+
+void *__wrap_malloc(size_t bytes)
+{
+    return fails_now() ? NULL : counted(__real_malloc(bytes));
+}
+
+void *__wrap_calloc(size_t n, size_t each)
+{
+    return fails_now() ? NULL : counted(__real_calloc(n, each));
+}
+
+void *__wrap_realloc(void *memory, size_t bytes)
+{
+    if (fails_now()) return NULL;
+    void *const moved = __real_realloc(memory, bytes);
+    return memory ? moved : counted(moved);
+}
+
+void __wrap_free(void *memory)
+{
+    if (memory && atomic_load(&armed)) atomic_fetch_sub(&live, 1);
+    __real_free(memory);
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument)
+{
+    return fails_now() ? EAGAIN : __real_pthread_create(thread, attributes, body, argument);
+}
+
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destroy)(void *))
+{
+    return fails_now() ? EAGAIN : __real_pthread_key_create(key, destroy);
+}
+
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+    return fails_now() ? ENOMEM : __real_pthread_setspecific(key, value);
+}
+
+/* --- trials --- */
+
+struct trial {
+    struct testcase t;
+    struct results want, got;
+    size_t threads;
+    qrnn_status packed;
+    uint8_t codes[64];        /* of a row of x: the third way to scratch memory */
+    qrnn_status quantised;
+};
+
+static void *run_trial(void *argument)
+{
+    struct trial *const trial = argument;
+    const struct testcase *const t = &trial->t;
+    static const float row[40];
+    float scale;
+    int32_t zero;
+    qrnn_module *m;
+    trial->got.status = QRNN_OK;
+    trial->packed = case_pack(t, NULL, &m, NULL);
+    if (trial->packed == QRNN_OK) case_run(t, m, trial->threads, &trial->got);
+    if (trial->packed != QRNN_OK && m) trial->packed = QRNN_OK; /* a module beside an error: counts as wrong */
+    qrnn_module_unref(trial->packed == QRNN_OK ? m : NULL);
+    trial->quantised = qrnn_quantise("qrnn", NULL, 1, 40, row, trial->codes, &scale, &zero);
+    return NULL;
+}
+
+/* In a new thread. Returns whether it came to the allocation that was to fail. */
+static int run_in_thread(struct trial *trial)
+{
+    pthread_t thread;
+    if (__real_pthread_create(&thread, NULL, run_trial, trial) != 0) abort();
+    pthread_join(thread, NULL);
+    return atomic_load(&countdown) < 0;
+}
+
+static void tally(int right, const char *what, const struct trial *trial, long at)
+{
+    passed += (unsigned long)right;
+    failed += (unsigned long)!right;
+    if (!right && failed < 20) printf("FAILED: %s, allocation %ld of %s\n", what, at, case_text(&trial->t));
+}
+
+/* As without a failing allocation, or for want of memory. */
+static int is_clean(qrnn_status status, qrnn_status usual)
+{
+    return status == usual || status == QRNN_ERR_MEMORY;
+}
+
+static void check_failing(struct trial *trial)
+{
+    for (long at = 0;; at++) {
+        atomic_store(&countdown, at);
+        atomic_store(&live, 0);
+        atomic_store(&armed, 1);
+        const int came = run_in_thread(trial);
+        atomic_store(&armed, 0);
+        const int ok = trial->packed == QRNN_OK && trial->got.status == QRNN_OK;
+        tally(is_clean(trial->packed, QRNN_OK) && is_clean(trial->quantised, QRNN_OK)
+                  && (trial->packed != QRNN_OK || is_clean(trial->got.status, trial->want.status)),
+              "another error than that of memory", trial, at);
+        tally(atomic_load(&live) == 0, "memory is kept", trial, at);
+        tally(!ok || !results_differ(&trial->want, &trial->got), "other bits", trial, at);
+        run_in_thread(trial);
+        tally(trial->packed == QRNN_OK && !results_differ(&trial->want, &trial->got), "not usable afterwards",
+              trial, at);
+        if (!came) return;
+        failures++;
+    }
+}
+
+/* The key that frees the scratch memory of ended threads is made once a process: here it fails at first. */
+static void check_key(void)
+{
+    static const float row[40];
+    uint8_t codes[40];
+    float scale;
+    int32_t zero;
+    const struct trial none = {.t = {.spec = {.engine = "qrnn"}}};
+    atomic_store(&countdown, 0);
+    atomic_store(&armed, 1);
+    tally(qrnn_quantise("qrnn", NULL, 1, 40, row, codes, &scale, &zero) == QRNN_ERR_MEMORY, "no error", &none, 0);
+    atomic_store(&armed, 0);
+    tally(atomic_load(&countdown) < 0, "no key was made", &none, 0);
+    tally(qrnn_quantise("qrnn", NULL, 1, 40, row, codes, &scale, &zero) == QRNN_OK, "never usable again", &none, 0);
+}
+
+int main(int argc, char **argv)
+{
+    const int cases = argc > 1 ? atoi(argv[1]) : 150;
+    const struct bounds bounds = {.size = 300, .batch = 150, .steps = 6, .work = 300000};
+    struct source s = {.state = 1234};
+    check_key();
+    for (int i = 0; i < cases; i++) {
+        struct trial trial = {.threads = 1 + (size_t)i % 3};
+        case_choose(&s, &bounds, take, &trial.t);
+        results_take(&trial.t, take, &trial.want);
+        results_take(&trial.t, take, &trial.got);
+        qrnn_module *m;
+        if (case_pack(&trial.t, NULL, &m, NULL) != QRNN_OK) abort();
+        case_run(&trial.t, m, 1, &trial.want);
+        qrnn_module_unref(m);
+        check_failing(&trial);
+        give_back();
+    }
+    printf("%lu allocations failed\n%lu passed, %lu failed\n", failures, passed, failed);
+    return failed != 0 || failures < (unsigned long)cases;
+}

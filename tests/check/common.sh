@@ -1,0 +1,78 @@
+# What the scripts of this folder share; sourced by them. Each runs by itself, prints what it found, and
+# exits with another status than 0 where anything is wrong. PYTHON names the interpreter with NumPy,
+# pytest, hypothesis and setuptools (default: the one that `make` keeps); products go to WORK.
+
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+NAME=$(basename "$0")
+PYTHON=${PYTHON:-$ROOT/${VENV:-.venv}/bin/python}
+WORK=${QRNN_CHECK_DIR:-$ROOT/build/check}/$NAME
+unset QRNN_ISA QRNN_REQUIRE_ISAS PYTEST_ARGS PYTHONPATH
+mkdir -p "$WORK"
+
+C_FLAGS=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -I"$ROOT/csrc/core" -I"$ROOT/csrc/kernels" -I"$ROOT/tests/c")
+WRAP_MEMORY=-Wl,--wrap=aligned_alloc,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
+WRAP_THREADS=-Wl,--wrap=pthread_create,--wrap=pthread_key_create,--wrap=pthread_setspecific
+
+say() { printf '%s: %s\n' "$NAME" "$*"; }
+fail() { printf '%s: FAILED: %s\n' "$NAME" "$*" >&2; exit 1; }
+
+# need COMMAND PACKAGE ...: installs Debian packages whose commands are missing, as root, or says so.
+need() {
+    local missing=()
+    while [ $# -gt 0 ]; do
+        command -v "$1" >/dev/null || missing+=("$2")
+        shift 2
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || fail "needs the packages ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Instruction sets of this CPU, and the best of them.
+isas() { PYTHONPATH= "$PYTHON" - "$1" <<'PYTHON'
+import sys
+sys.path.insert(0, sys.argv[1])
+from qrnn import _core
+print(*_core.isas())
+PYTHON
+}
+
+# build_package FOLDER: the package with its extension under FOLDER, whose path is printed. The environment
+# chooses the kind of build (setup.py).
+build_package() {
+    (cd "$ROOT" && "$PYTHON" setup.py -q build --build-base "$1") >"$1.log" 2>&1 ||
+        { tail -n 50 "$1.log" >&2; fail 'the extension did not build'; }
+    echo "$1"/lib*
+}
+
+# pytest_on PACKAGE ARG ...: the suite on a package made by build_package.
+pytest_on() {
+    local package=$1
+    shift
+    (cd "$ROOT/tests" && PYTHONPATH=$package "$PYTHON" -m pytest -q -p no:cacheprovider "$@")
+}
+
+# objects FOLDER COMPILER FLAG ...: core and kernels, compiled into FOLDER, two at a time.
+objects() {
+    local folder=$1
+    shift
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    printf '%s\n' "$ROOT"/csrc/core/?*.c "$ROOT"/csrc/kernels/?*.c |
+        xargs -P "${JOBS:-2}" -I{} sh -c 'out=$1/$(basename "$2" .c).o; shift; source=$1; shift; "$@" -c "$source" -o "$out"' \
+            objects "$folder" {} "$@" "${C_FLAGS[@]}" || fail 'the core did not compile'
+}
+
+# program FOLDER SOURCE ... -- COMPILER FLAG ...: a program over the objects of FOLDER, FOLDER/program.
+program() {
+    local folder=$1 sources=()
+    shift
+    while [ "$1" != -- ]; do
+        sources+=("$ROOT/tests/$1")
+        shift
+    done
+    shift
+    "$@" "${C_FLAGS[@]}" "${sources[@]}" "$folder"/*.o -lm -lpthread -o "$folder/program" || fail 'a program did not compile'
+}
