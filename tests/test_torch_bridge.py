@@ -323,6 +323,12 @@ def test_a_failed_load_changes_nothing_and_names_everything():
     for text in ("weight_ih", "weight_hh_scale", "surplus", "bias_ih"):
         assert text in str(caught.value)
     assert_equal_results(module(x), want)
+    other = quantised("RNNCell", seed=2).state_dict()
+    with pytest.raises(RuntimeError, match="bias_hh"):
+        module.load_state_dict({name: value for name, value in other.items() if name != "bias_hh"})
+    with pytest.raises(RuntimeError, match="surplus"):
+        module.load_state_dict({**other, "surplus": torch.zeros(1)})
+    assert_equal_results(module(x), want)
     del state["weight_ih"], state["weight_ih_scale"], state["weight_hh_scale"], state["weight_hh"]
     module.load_state_dict(state, strict=False)
     assert_equal_results(module(x), want)
@@ -448,6 +454,6 @@ def test_taking_over_refuses_the_rest(torch_engine):  # noqa: F811
         half = bridge.torch_ao(torch.ao.nn.quantized.dynamic.RNNCell, I, H, dtype=torch.float16)
         with pytest.raises(TypeError, match="weight_ih: expected a QTensor, got Tensor"):
             dynamic.RNNCell.from_torch_ao(half)
-    other = qt.quantize_dynamic(torch.nn.RNNCell(I, H + 1))
-    with pytest.raises(RuntimeError, match="weight_ih"):
-        other.load_state_dict(theirs.state_dict())
+    for other, text in ((torch.nn.RNNCell(I, H + 1), "weight_ih"), (torch.nn.LSTM(I, H), "weight_ih_l0")):
+        with pytest.raises(RuntimeError, match=text):
+            qt.quantize_dynamic(other).load_state_dict(theirs.state_dict())

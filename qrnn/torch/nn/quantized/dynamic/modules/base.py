@@ -321,28 +321,24 @@ class QuantisedLayer(torch.nn.Module):
         error_msgs: list[str],
     ) -> None:
         """Load plain tensors, or what a module of ``torch.ao`` saved; check before anything changes."""
-        entries = _torch_ao.plain_state(state_dict, prefix, self._shape)
+        try:
+            entries = _torch_ao.plain_state(state_dict, prefix, self._shape)
+        except (KeyError, TypeError, ValueError) as error:
+            error_msgs.append(f"{prefix}{error}")
+            return
+        keys = [key for key in state_dict if key.startswith(prefix)]
+        unexpected: list[str] = []
         if entries is None:
-            entries = {name: state_dict.get(prefix + name) for name in self._buffers}
-            own = {prefix + name for name in self._buffers}
-        else:
-            own = {key for key in state_dict if key.startswith(prefix)}
+            entries = {key[len(prefix) :]: state_dict[key] for key in keys}
+            unexpected = [key for key in keys if self._buffers.get(key[len(prefix) :]) is None]
         wanted = [name for name, tensor in self._buffers.items() if tensor is not None]
-        missing = [prefix + name for name in wanted if entries.get(name) is None]
-        if strict:
-            missing_keys += missing
-            unexpected_keys += [
-                key
-                for key in state_dict
-                if key.startswith(prefix) and (key not in own or entries.get(key[len(prefix) :], 0) is None)
-            ]
-            surplus = [n for n, t in self._buffers.items() if t is None and entries.get(n) is not None]
-            unexpected_keys += [prefix + name for name in surplus]
         new = {name: entries[name] for name in wanted if entries.get(name) is not None}
+        if strict:
+            missing_keys += [prefix + name for name in wanted if name not in new]
+            unexpected_keys += unexpected
         checked = self._checked(new, prefix, error_msgs)
-        if not error_msgs:
-            for name, tensor in checked.items():
-                self._buffers[name] = tensor
+        if not error_msgs and not (strict and (missing_keys or unexpected_keys)):
+            self._buffers.update(checked)
 
     def _checked(self, entries: dict[str, Any], prefix: str, errors: list[str]) -> dict[str, torch.Tensor]:
         """`entries` as new tensors of the right type and shape; what is wrong goes to `errors`."""
