@@ -135,7 +135,7 @@ def test_a_weight_that_is_not_finite_is_named():
     with torch.no_grad():
         model.cell.weight_hh[1, 2] = torch.nan
     for inplace in (False, True):
-        with pytest.raises(ValueError, match=r"weight_hh: expected finite weights, got nan at \(1, 2\)"):
+        with pytest.raises(ValueError, match=r"cell: weight_hh: expected finite weights, got nan at \(1, 2\)"):
             qt.quantize_dynamic(model, inplace=inplace)
         assert not types(model)
 

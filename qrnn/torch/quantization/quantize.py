@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..._types import expect_qint8, qint8
-from ...quantization.quantize import _MARK, _NOTHING, _UNSET, _Unset
+from ...quantization.quantize import _MARK, _NOTHING, _UNSET, _named, _Unset
 from .. import _torch_ao
 from ..nn.quantized.dynamic.modules.base import QuantisedLayer
 from .choice import check, choose, expect_model, keeps_its_call, normalised, quantisable
@@ -425,12 +425,13 @@ def _quantised(
             )
             continue
         target: Any = table[base]
-        if isinstance(target, type) and issubclass(target, QuantisedLayer):
-            replacements[id(module)] = target._from_float(module, qconfig, engine, isa)
-        else:
-            read = copy(module)  # by a type that is not ours, which reads the attribute
-            read.qconfig = qconfig
-            replacements[id(module)] = target.from_float(read)
+        with _named(name):
+            if isinstance(target, type) and issubclass(target, QuantisedLayer):
+                replacements[id(module)] = target._from_float(module, qconfig, engine, isa)
+            else:
+                read = copy(module)  # by a type that is not ours, which reads the attribute
+                read.qconfig = qconfig
+                replacements[id(module)] = target.from_float(read)
     return replacements
 
 
