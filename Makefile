@@ -77,7 +77,7 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	$(PIP) install pytest hypothesis mypy ipykernel matplotlib nbclient
+	$(PIP) install pytest hypothesis mypy ipykernel matplotlib nbclient onnx onnxruntime onnxscript
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made
