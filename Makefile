@@ -25,11 +25,12 @@ help:  ## list the commands
 
 install: $(VENV)/.installed  ## install the package into the environment
 
-demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH))  ## quantise a digit classifier
+demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH))  ## quantise classifiers of digits and of speech
 	$(BIN)/python examples/digits.py
+	$(BIN)/python examples/vowels.py
 
 # From inside tests/, where no qrnn lies beside the installed one.
-test: $(VENV)/.installed $(VENV)/.test $(WITH_TORCH)  ## run the tests on the installed package
+test: $(VENV)/.installed $(VENV)/.test $(VENV)/.demo $(WITH_TORCH)  ## run the tests on the installed package
 	cd tests && $(abspath $(BIN))/pytest $(PYTEST_ARGS)
 
 test-all-pythons:  ## the tests on every Python here and on the oldest NumPy, without PyTorch
@@ -58,12 +59,14 @@ $(VENV)/.installed: $(VENV)/.made $(SOURCES)
 	$(PIP) install .
 	@touch $@
 
+# aeon is there for a data set alone, so without its dependencies, and where pip does not miss them.
 $(VENV)/.demo: $(VENV)/.made
 	$(PIP) install scikit-learn
+	$(PIP) install --no-deps --no-compile --upgrade --target $(VENV)/data aeon
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	$(PIP) install pytest hypothesis mypy
+	$(PIP) install pytest hypothesis mypy ipykernel matplotlib nbclient
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made

@@ -105,7 +105,24 @@ def test_constructor(name, options):
         assert module.dtype is qrnn.qint8
     x, hx = inputs_of(module)
     assert [leaf.shape for leaf in leaves(module(x, hx))] == [leaf.shape for leaf in leaves(model(x, hx))]
-    assert module.nbytes < model.nbytes + 1000
+
+
+@pytest.mark.parametrize("name, options", ALL + OURS, ids=ids)
+def test_size(name, options):
+    """Codes padded to 16 x 4 a gate, and at most 16 bytes a row beside them."""
+
+    def padded(n, to):
+        return -(-n // to) * to
+
+    module, packed = make(name, options, (37, 33)), 0
+    for weight, _, matrix in module._named_matrices():
+        rows, cols = matrix.weight.shape
+        gates = 1 if "_hr" in weight else rows // 33
+        packed += gates * padded(rows // gates, 16) * (padded(cols, 4) + 16)
+    units = module.num_layers * module.num_directions if name in SEQUENCES else 1
+    assert packed <= module.nbytes + 64 * 4 * units  # one scale a matrix may take less
+    assert module.nbytes <= packed + 512 + 640 * units
+
 
 
 @pytest.mark.parametrize("name, changes, kind, text", BAD, ids=ids)

@@ -203,7 +203,7 @@ def test_public_header_compiles_alone(tmp_path):
 @needs_compiler
 def test_public_names():
     """qrnn.h declares functions qrnn_noun_verb, types qrnn_*, constants QRNN_*; nothing else."""
-    text = without_comments((CORE / "qrnn.h").read_text())
+    text = re.sub(r"\{[^}]*\}", "{}", without_comments((CORE / "qrnn.h").read_text()))  # no members
     declared = re.findall(r"\b(\w+)\s*\([^;{]*\)\s*;", text)
     assert len(declared) > 20 and all(name.startswith("qrnn_") for name in declared), declared
     macros = re.findall(r"#\s*define\s+(\w+)", text)

@@ -12,7 +12,8 @@
 static void lay_out_operand(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_t cols,
                             enum qrnn_block_use use, uintptr_t *next)
 {
-    *o = (struct qrnn_operand){.code_stride = qrnn_round_up(cols, QRNN_LINE)};
+    o->whole = NULL;
+    o->code_stride = qrnn_round_up(cols, QRNN_LINE);
     if (m->engine->quantised) {
         o->extent = qrnn_cut(next, rows * sizeof *o->extent);
         o->act = qrnn_cut(next, rows * sizeof *o->act);
@@ -30,6 +31,9 @@ static struct qrnn_extents lay_out_extents(size_t slices, size_t rows, uintptr_t
 /* Panels first .. first + count - 1 of `whole` in slice `slice` of `slices`. */
 static void share_panels(size_t whole, size_t slice, size_t slices, size_t *first, size_t *count)
 {
+    *first = 0;
+    *count = whole;
+    if (slices == 1) return; /* two divisions less a step */
     *first = whole * slice / slices;
     *count = whole * (slice + 1) / slices - *first;
 }
@@ -57,6 +61,11 @@ void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice,
     b->m = m;
     b->slice = slice;
     b->slices = slices;
+    b->team = NULL;
+    b->wants_stop = b->stop = 0;
+    b->made_rows = NULL;
+    b->before.at = b->after.at = NULL;
+    b->acc_ih = b->acc_hh = b->acc_part = NULL;
     share_panels(qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL, slice, slices, &panel, &panels);
     b->first = panel * QRNN_PANEL;
     b->units = b->first + panels * QRNN_PANEL < m->hidden_size ? panels * QRNN_PANEL : m->hidden_size - b->first;
@@ -68,6 +77,7 @@ void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice,
         b->hr_first = panel * QRNN_PANEL;
         b->part_stride = panels * QRNN_PANEL;
     }
+    if (slices > 1) b->sliced = qrnn_cut(next, 4 * sizeof *b->sliced);
     lay_out_operand(m, &b->x, x_rows, m->input_size > later ? m->input_size : later, use, next);
     b->x_from = qrnn_cut(next, x_rows * sizeof *b->x_from);
     b->ih_product = qrnn_cut(next, x_rows * b->stride * sizeof(float));
@@ -85,7 +95,7 @@ void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice,
         b->part = qrnn_cut(next, rows * b->part_stride * sizeof(float));
         if (door) b->acc_part = qrnn_cut(next, rows * b->part_stride * sizeof(int32_t));
     }
-    if (shared == b) {
+    if (!shared) {
         lay_out_shared(b, rows, inner, next);
     } else {
         b->zeros = shared->zeros;
@@ -97,6 +107,37 @@ void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice,
     }
 }
 
+#define MOVE(pointer, by) ((pointer) = (void *)((uintptr_t)(pointer) + (by)))
+
+static void move_operand(struct qrnn_operand *o, uintptr_t by)
+{
+    MOVE(o->extent, by);
+    MOVE(o->act, by);
+    MOVE(o->codes, by);
+    MOVE(o->staged, by);
+}
+
+void qrnn_block_move(struct qrnn_block *b, uintptr_t from, uintptr_t to)
+{
+    const uintptr_t by = to - from;
+    move_operand(&b->x, by);
+    move_operand(&b->h, by);
+    MOVE(b->x_from, by);
+    MOVE(b->h_from, by);
+    MOVE(b->c_from, by);
+    MOVE(b->h_to, by);
+    MOVE(b->c_to, by);
+    MOVE(b->ih_product, by);
+    MOVE(b->hh_product, by);
+    MOVE(b->zeros, by);
+    if (!b->made_rows) return;
+    move_operand(&b->inner, by);
+    MOVE(b->part, by);
+    MOVE(b->made, by);
+    MOVE(b->made_rows, by);
+    MOVE(b->made_extents.at, by);
+}
+
 /* `count` panels from `first` on. */
 struct qrnn_panels qrnn_slice(const struct qrnn_panels *w, size_t first, size_t count)
 {
@@ -106,23 +147,29 @@ struct qrnn_panels qrnn_slice(const struct qrnn_panels *w, size_t first, size_t 
         part.codes += first * w->quads * QRNN_LINE;
         part.sum += first * QRNN_PANEL;
         part.scale += first * QRNN_PANEL;
-    } else {
-        part.values += first * w->cols * QRNN_PANEL;
     }
-    part.bias += first * QRNN_PANEL;
+    if (w->values) part.values += first * w->cols * QRNN_PANEL;
+    if (w->bias) part.bias += first * QRNN_PANEL;
     return part;
 }
 
 void qrnn_block_use(struct qrnn_block *b, const struct qrnn_unit *unit)
 {
     const struct qrnn_cell *cell = &qrnn_cells[b->m->kind];
-    const size_t first = b->first / QRNN_PANEL;
-    b->ih = qrnn_slice(&unit->ih.panels, first * cell->gates, b->stride / QRNN_PANEL);
-    if (!cell->recurrent) return;
-    b->hh = qrnn_slice(&unit->hh.panels, first * (cell->gates - (size_t)cell->split), b->hh_stride / QRNN_PANEL);
-    if (cell->split) b->hn = qrnn_slice(&unit->hn.panels, first, b->part_stride / QRNN_PANEL);
-    if (b->m->proj_size)
-        b->hr = qrnn_slice(&unit->hr.panels, b->hr_first / QRNN_PANEL, b->part_stride / QRNN_PANEL);
+    const size_t first = b->first / QRNN_PANEL, hh_gates = cell->gates - (size_t)cell->split;
+    b->ih = &unit->ih.panels;
+    b->hh = &unit->hh.panels;
+    b->hn = &unit->hn.panels;
+    b->hr = &unit->hr.panels;
+    if (b->slices == 1) return;
+    b->sliced[0] = qrnn_slice(b->ih, first * cell->gates, b->stride / QRNN_PANEL);
+    b->sliced[1] = qrnn_slice(b->hh, first * hh_gates, b->hh_stride / QRNN_PANEL);
+    b->sliced[2] = qrnn_slice(b->hn, first, b->part_stride / QRNN_PANEL);
+    b->sliced[3] = qrnn_slice(b->hr, b->hr_first / QRNN_PANEL, b->part_stride / QRNN_PANEL);
+    b->ih = &b->sliced[0];
+    b->hh = &b->sliced[1];
+    b->hn = &b->sliced[2];
+    b->hr = &b->sliced[3];
 }
 
 void qrnn_block_meet(struct qrnn_block *b)
@@ -185,29 +232,36 @@ static void gather(struct qrnn_operand *o, size_t rows, const float *const *v, s
     o->float_stride = n;
 }
 
+/* One scale for all rows: the given one, or by the extents of all; 0 if one of them is not finite. */
+static int choose_for_all(const qrnn_module *m, struct qrnn_operand *o, size_t rows, const struct qrnn_extent *extent)
+{
+    struct qrnn_act act;
+    if (o->whole)
+        act = *o->whole;
+    else if (!choose_joined(m, rows, extent, &act))
+        return 0;
+    for (size_t i = 0; i < rows; i++) o->act[i] = act;
+    return 1;
+}
+
 int qrnn_encode(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_t n, const float *const *v,
                 const struct qrnn_extents *extents)
 {
-    struct qrnn_act act;
-    const struct qrnn_act *whole = o->whole;
+    const struct qrnn_engine *const engine = m->engine;
     const struct qrnn_extent *extent = o->extent;
-    if (!m->engine->quantised) {
+    if (!engine->quantised) {
         gather(o, rows, v, n);
         return 1;
     }
-    if (!whole && extents)
+    if (extents)
         extent = join_slices(o, rows, extents);
-    else if (!whole)
+    else if (!o->whole)
         m->kernels.range(rows, n, v, o->extent);
-    if (!whole && !m->engine->per_row) {
-        if (!choose_joined(m, rows, extent, &act)) return 0;
-        whole = &act;
-    }
-    if (whole)
-        for (size_t i = 0; i < rows; i++) o->act[i] = *whole;
-    else
-        m->engine->choose(rows, extent, o->act);
-    m->kernels.quantise(rows, n, v, o->act, m->engine->rounding, o->codes, o->code_stride);
+    if (engine->per_row)
+        engine->choose(rows, extent, o->act);
+    else if (!choose_for_all(m, o, rows, extent))
+        return 0;
+    m->kernels.quantise(rows, n, v, o->act, engine->rounding, o->codes, o->code_stride);
     return 1;
 }
 

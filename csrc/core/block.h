@@ -40,8 +40,9 @@ struct qrnn_block {
     const qrnn_module *m;
     size_t slice, slices;     /* this one, and how many there are */
     size_t first, units;      /* hidden units of the slice */
-    /* Packed weights of the slice. */
-    struct qrnn_panels ih, hh, hn, hr;
+    /* Packed weights of the slice: the unit's, or, where it is not all of them, these. */
+    const struct qrnn_panels *ih, *hh, *hn, *hr;
+    struct qrnn_panels *sliced; /* [4] */
     size_t hr_first;          /* state units that hr makes, from here on */
 
     struct qrnn_operand x, h;
@@ -75,10 +76,13 @@ QRNN_INLINE void *qrnn_cut(uintptr_t *next, size_t bytes)
     return (void *)at;
 }
 
-/* Sets the sizes of a slice, then cuts its own and, for slice 0, the shared memory; `shared` is slice 0's
- * block, or this one. x_rows and rows: most rows of x and of a step. */
+/* Sets the sizes of a slice, then cuts its own memory, and the shared one where `shared`, the block that
+ * has it already, is NULL. x_rows and rows: most rows of x and of a step. */
 void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice, size_t slices, size_t x_rows,
                        size_t rows, enum qrnn_block_use use, const struct qrnn_block *shared, uintptr_t *next);
+
+/* Moves a block that was laid out at address 0 + `from` to memory at `to`. */
+void qrnn_block_move(struct qrnn_block *b, uintptr_t from, uintptr_t to);
 
 /* `count` panels of a matrix from panel `first` on. */
 struct qrnn_panels qrnn_slice(const struct qrnn_panels *w, size_t first, size_t count);

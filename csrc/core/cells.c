@@ -5,13 +5,11 @@
 #include <string.h>
 
 /* The recurrent product, added to `ih` in place, or in b->hh_product. */
-static int multiply_state(struct qrnn_block *b, size_t rows, float *ih)
+static void multiply_state(const struct qrnn_block *b, size_t rows, float *ih)
 {
     const int keep = qrnn_cells[b->m->kind].keeps_hh;
     const struct qrnn_product out = {rows, keep ? b->hh_product : ih, keep ? NULL : ih, b->acc_hh, b->hh_stride};
-    if (!qrnn_encode(b->m, &b->h, rows, b->m->state_size, b->h_from, b->before.at ? &b->before : NULL)) return 0;
-    qrnn_multiply(b->m, &b->hh, &b->h, 0, &out);
-    return 1;
+    qrnn_multiply(b->m, b->hh, &b->h, 0, &out);
 }
 
 /* The product of `w` with what the step made, in b->part. */
@@ -54,20 +52,18 @@ static void end(const struct qrnn_block *b, enum qrnn_end fast, enum qrnn_end ex
     b->m->kernels.end[b->m->engine->exact ? exact : fast](e);
 }
 
-static int step_rnn_tanh(struct qrnn_block *b, size_t rows, float *ih)
+static void step_rnn_tanh(struct qrnn_block *b, size_t rows, float *ih)
 {
-    if (!multiply_state(b, rows, ih)) return 0;
+    multiply_state(b, rows, ih);
     const struct qrnn_ending e = ending_of(b, rows, ih);
     end(b, QRNN_END_RNN_TANH, QRNN_END_RNN_TANH_EXACT, &e);
-    return 1;
 }
 
-static int step_rnn_relu(struct qrnn_block *b, size_t rows, float *ih)
+static void step_rnn_relu(struct qrnn_block *b, size_t rows, float *ih)
 {
-    if (!multiply_state(b, rows, ih)) return 0;
+    multiply_state(b, rows, ih);
     const struct qrnn_ending e = ending_of(b, rows, ih);
     end(b, QRNN_END_RNN_RELU, QRNN_END_RNN_RELU, &e);
-    return 1;
 }
 
 /* h' = W_hr made */
@@ -76,7 +72,7 @@ static void project(struct qrnn_block *b, size_t rows)
     const size_t left = b->m->proj_size - b->hr_first;
     const size_t n = b->part_stride < left ? b->part_stride : left;
     struct qrnn_extent *extent = b->after.at ? own_extents(b, &b->after) : NULL;
-    multiply_made(b, &b->hr, rows);
+    multiply_made(b, b->hr, rows);
     for (size_t i = 0; i < rows; i++) {
         const float *part = b->part + i * b->part_stride;
         memcpy(b->h_to[i] + b->hr_first, part, n * sizeof(float));
@@ -84,9 +80,9 @@ static void project(struct qrnn_block *b, size_t rows)
     }
 }
 
-static int step_lstm(struct qrnn_block *b, size_t rows, float *ih)
+static void step_lstm(struct qrnn_block *b, size_t rows, float *ih)
 {
-    if (!multiply_state(b, rows, ih)) return 0;
+    multiply_state(b, rows, ih);
     struct qrnn_ending e = ending_of(b, rows, ih);
     if (b->m->proj_size) {
         e.h_out = b->made_rows;
@@ -94,28 +90,25 @@ static int step_lstm(struct qrnn_block *b, size_t rows, float *ih)
     }
     end(b, QRNN_END_LSTM, QRNN_END_LSTM_EXACT, &e);
     if (b->m->proj_size) project(b, rows);
-    return 1;
 }
 
-static int step_gru(struct qrnn_block *b, size_t rows, float *ih)
+static void step_gru(struct qrnn_block *b, size_t rows, float *ih)
 {
-    if (!multiply_state(b, rows, ih)) return 0;
+    multiply_state(b, rows, ih);
     const struct qrnn_ending e = ending_of(b, rows, ih);
     end(b, QRNN_END_GRU, QRNN_END_GRU_EXACT, &e);
-    return 1;
 }
 
-static int step_gru_reset_before(struct qrnn_block *b, size_t rows, float *ih)
+static void step_gru_reset_before(struct qrnn_block *b, size_t rows, float *ih)
 {
-    if (!multiply_state(b, rows, ih)) return 0;
+    multiply_state(b, rows, ih);
     const struct qrnn_ending e = ending_of(b, rows, ih);
     struct qrnn_ending reset = e;
     reset.h_out = b->made_rows;
     reset.extent = own_extents(b, &b->made_extents);
     end(b, QRNN_END_RESET, QRNN_END_RESET, &reset);
-    multiply_made(b, &b->hn, rows);
+    multiply_made(b, b->hn, rows);
     end(b, QRNN_END_GRU_RESET_BEFORE, QRNN_END_GRU_RESET_BEFORE, &e);
-    return 1;
 }
 
 const struct qrnn_cell qrnn_cells[QRNN_KINDS] = {

@@ -54,6 +54,8 @@ struct qrnn_module {
     size_t input_size, hidden_size, proj_size, state_size;
     size_t layers, directions;
     size_t bytes;
+    struct qrnn_block *row;   /* of a step of one row, laid out once: at address QRNN_LINE, */
+    size_t row_bytes;         /* and so many bytes */
     atomic_long references;
     struct qrnn_unit units[]; /* [layers * directions] */
 };
@@ -67,9 +69,8 @@ struct qrnn_cell {
     int cell_state;           /* the state has c */
     int split;                /* hh without its last gate, which is hn */
     int keeps_hh;             /* the recurrent product is not added to the input's */
-    /* One step: the input's product, which may be overwritten, and states to the next states. 0 if the
-     * state holds what an engine with one scale for the batch cannot quantise; nothing is written then. */
-    int (*step)(struct qrnn_block *b, size_t rows, float *ih);
+    /* One step: the input's product, which may be overwritten, and encoded states to the next states. */
+    void (*step)(struct qrnn_block *b, size_t rows, float *ih);
 };
 
 extern const struct qrnn_cell qrnn_cells[QRNN_KINDS];
@@ -80,6 +81,9 @@ size_t qrnn_pack_bytes(const struct qrnn_engine *engine, size_t gates, size_t ro
 void qrnn_pack(const struct qrnn_engine *engine, size_t gates, size_t rows, size_t cols,
                const qrnn_weight *weight, unsigned char *memory, struct qrnn_matrix *out);
 void qrnn_unpack(const struct qrnn_matrix *from, float *values, int8_t *codes, float *scale, float *bias);
+
+/* step.c: lays m->row out. */
+void qrnn_step_prepare(qrnn_module *m);
 
 /* scratch.c: this thread's arena of at least `bytes`, 64-byte aligned; NULL without memory. Its
  * content is lost at the next call. Freed when the thread ends. */

@@ -1,5 +1,5 @@
 /* qrnn.c - life of a module: check, pack, share, destroy; what it is made of. */
-#include "module.h"
+#include "block.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -154,7 +154,8 @@ qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *ma
     if (!isa) return QRNN_ERR_ISA;
 
     const size_t units = spec->layers * spec->directions;
-    const size_t head = qrnn_round_up(sizeof(qrnn_module) + units * sizeof(struct qrnn_unit), QRNN_LINE);
+    const size_t units_end = qrnn_round_up(sizeof(qrnn_module) + units * sizeof(struct qrnn_unit), QRNN_LINE);
+    const size_t head = units_end + qrnn_round_up(sizeof(struct qrnn_block), QRNN_LINE);
     unsigned char *memory = aligned_alloc(QRNN_LINE, head + packing.bytes);
     if (!memory) return QRNN_ERR_MEMORY;
     memset(memory, 0, head);
@@ -174,6 +175,8 @@ qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *ma
     packing.units = m->units;
     packing.memory = memory + head;
     for_parts(spec, pack_part, &packing);
+    m->row = (struct qrnn_block *)(void *)(memory + units_end);
+    qrnn_step_prepare(m);
     *out = m;
     return QRNN_OK;
 }

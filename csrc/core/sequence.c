@@ -1,8 +1,8 @@
 /* sequence.c - a whole sequence: layers, directions, lengths; the input's product of many steps at once.
  *
- * Rows are sorted by length, longest first, so the rows that still run at a step are always the first
- * `active` ones. In step s (counted as the direction goes) row i stands at time s, or, in reverse, at
- * lengths[i] - 1 - s: reversal and padding are nothing but that.
+ * Rows are sorted by length, longest first, so the rows that run at a time are always the first `active`
+ * ones: in the forward direction they leave at their ends, in reverse they join there, with their initial
+ * state. That is the order of PyTorch's packed sequences, on which one scale for all active rows depends.
  *
  * For a layer and direction:   chunk of steps:  rows of x --encode--> W_ih --> ih [rows of the chunk]
  *                              each step:       the cell's step on its rows of ih, from the last
@@ -65,14 +65,16 @@ static float *view_at(const struct group *g, const struct view *v, size_t time, 
     return v->at + time * v->step_stride + (v->callers ? g->order[row] : row) * v->row_stride;
 }
 
-static size_t time_of(const struct walk *w, size_t step, size_t row)
+static size_t time_of(const struct walk *w, size_t step)
 {
-    return w->reverse ? w->g->lengths[row] - 1 - step : step;
+    return w->reverse ? w->g->lengths[0] - 1 - step : step;
 }
 
-static size_t active_at(const struct group *g, size_t step, size_t rows)
+/* How many rows run at a time; `rows` is how many did so nearby. */
+static size_t active_at(const struct group *g, size_t time, size_t rows)
 {
-    while (rows > 0 && g->lengths[rows - 1] <= step) rows--;
+    while (rows > 0 && g->lengths[rows - 1] <= time) rows--;
+    while (rows < g->rows && g->lengths[rows] > time) rows++;
     return rows;
 }
 
@@ -118,9 +120,13 @@ static size_t encode_inputs(const struct walk *w, size_t step, size_t *rows)
 {
     const struct group *g = w->g;
     struct qrnn_block *b = w->b;
-    size_t filled = 0, active = active_at(g, step, g->rows);
-    for (; active > 0 && filled + active <= g->capacity; active = active_at(g, ++step, active))
-        for (size_t i = 0; i < active; i++) b->x_from[filled++] = view_at(g, &w->x, time_of(w, step, i), i);
+    size_t filled = 0, active = 0;
+    for (; step < g->lengths[0]; step++) {
+        const size_t time = time_of(w, step);
+        active = active_at(g, time, active);
+        if (filled + active > g->capacity) break;
+        for (size_t i = 0; i < active; i++) b->x_from[filled++] = view_at(g, &w->x, time, i);
+    }
     *rows = filled;
     qrnn_encode(g->m, &b->x, filled, w->inputs, b->x_from, NULL);
     return step;
@@ -130,7 +136,7 @@ static size_t encode_inputs(const struct walk *w, size_t step, size_t *rows)
 static void project_inputs(struct walk *w, size_t rows)
 {
     struct qrnn_block *b = w->b;
-    const struct qrnn_panels whole = b->ih;
+    const struct qrnn_panels whole = *b->ih;
     const size_t work = rows * w->inputs * QRNN_PANEL, most = QRNN_STOP_WORK / (work + 1) / 4 * 4;
     const size_t piece = most < 16 ? 16 : most;
     for (size_t panel = 0; panel < whole.count && !b->wants_stop; panel += piece) {
@@ -159,6 +165,8 @@ static void begin_states(struct walk *w, size_t unit)
     if (b->slice == 0) g->m->kernels.range(g->rows, state, b->h_from, b->before.at);
     for (size_t s = 1; b->slice == 0 && s < b->slices; s++)
         memcpy(b->before.at + s * b->before.rows, b->before.at, g->rows * sizeof *b->before.at);
+    if (b->slice == 0) /* for rows that join later */
+        memcpy(b->after.at, b->before.at, b->slices * b->before.rows * sizeof *b->before.at);
     qrnn_block_meet(b);
 }
 
@@ -169,7 +177,7 @@ static void save_states(const struct walk *w, size_t unit)
     const qrnn_run *run = g->run;
     const size_t state = g->m->state_size, n = g->m->hidden_size, at = unit * run->batch;
     for (size_t i = w->b->slice; i < g->rows; i += w->b->slices) {
-        const float *last = view_at(g, &w->out, time_of(w, g->lengths[i] - 1, i), i);
+        const float *last = view_at(g, &w->out, w->reverse ? 0 : g->lengths[i] - 1, i);
         memcpy(run->h_out + (at + g->order[i]) * state, last, state * sizeof(float));
         if (g->c) memcpy(run->c_out + (at + g->order[i]) * n, g->c + i * n, n * sizeof(float));
     }
@@ -179,8 +187,10 @@ static void save_states(const struct walk *w, size_t unit)
 static int step_once(struct walk *w, size_t step, size_t active, float *ih)
 {
     struct qrnn_block *b = w->b;
-    for (size_t i = 0; i < active; i++) b->h_to[i] = view_at(w->g, &w->out, time_of(w, step, i), i);
-    if (!qrnn_cells[b->m->kind].step(b, active, ih)) return 0;
+    const size_t time = time_of(w, step);
+    for (size_t i = 0; i < active; i++) b->h_to[i] = view_at(w->g, &w->out, time, i);
+    if (!qrnn_encode(b->m, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
+    qrnn_cells[b->m->kind].step(b, active, ih);
     const struct qrnn_extents extents = b->before;
     b->before = b->after;
     b->after = extents;
@@ -212,9 +222,9 @@ static qrnn_status walk_unit(struct walk *w, size_t unit, size_t *fault)
         project_inputs(w, rows);
         qrnn_block_meet(w->b); /* all have read the rows that this layer may overwrite */
         for (; step < end && !w->b->stop; step++, done += active) {
-            active = active_at(g, step, active);
+            active = active_at(g, time_of(w, step), active);
             if (!step_once(w, step, active, w->b->ih_product + done * w->b->stride)) {
-                *fault = time_of(w, step, 0);
+                *fault = time_of(w, step);
                 return QRNN_ERR_HIDDEN_RANGE;
             }
         }
@@ -295,8 +305,7 @@ static void lay_out_blocks(const struct group *g, size_t slices, struct qrnn_blo
 {
     for (size_t s = 0; s < slices; s++) {
         struct qrnn_block *b = &blocks[measured ? 0 : s];
-        const struct qrnn_block nobody = {.slices = 0}, *shared = measured && s > 0 ? &nobody : &blocks[0];
-        memset(b, 0, sizeof *b);
+        const struct qrnn_block *shared = s == 0 ? NULL : &blocks[0];
         qrnn_block_layout(b, g->m, s, slices, g->capacity, g->rows, QRNN_BLOCK_SEQUENCE, shared, next);
     }
 }

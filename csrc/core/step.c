@@ -71,6 +71,13 @@ static void finish_linear(const struct qrnn_block *b, size_t rows, float *y)
 static void set_states(struct qrnn_block *b, size_t rows, size_t row, const struct call *call)
 {
     const size_t state = b->m->state_size, n = b->m->hidden_size;
+    if (rows == 1 && row == 0) { /* without the loop, 4 ns less a step */
+        b->h_from[0] = call->h ? call->h : b->zeros;
+        b->c_from[0] = call->c ? call->c : b->zeros;
+        b->h_to[0] = call->h_out;
+        b->c_to[0] = call->c_out;
+        return;
+    }
     const size_t to = call->pre ? 0 : row; /* the door's states are overwritten by every block */
     for (size_t i = 0; i < rows; i++) {
         b->h_from[i] = call->h ? call->h + (row + i) * state : b->zeros;
@@ -80,47 +87,80 @@ static void set_states(struct qrnn_block *b, size_t rows, size_t row, const stru
     }
 }
 
-/* Rows of x through W_ih. */
-static void project(struct qrnn_block *b, size_t rows, const float *x)
-{
-    const struct qrnn_product out = {rows, b->ih_product, NULL, b->acc_ih, b->stride};
-    const size_t n = b->m->input_size;
-    for (size_t i = 0; i < rows; i++) b->x_from[i] = x + i * n;
-    qrnn_encode(b->m, &b->x, rows, n, b->x_from, NULL);
-    qrnn_multiply(b->m, &b->ih, &b->x, 0, &out);
-}
-
-static void run_blocks(struct qrnn_block *b, const struct call *call)
+/* Both operands are encoded before they are multiplied: each ends in a chain through a division, and the
+ * two overlap. */
+static void run_block(struct qrnn_block *b, size_t rows, size_t row, const struct call *call)
 {
     const qrnn_module *m = b->m;
     const struct qrnn_cell *cell = &qrnn_cells[m->kind];
-    if (cell->recurrent) memset(b->zeros, 0, m->hidden_size * sizeof(float));
-    for (size_t row = 0; row < call->batch; row += QRNN_BLOCK_ROWS) {
-        const size_t rows = call->batch - row < QRNN_BLOCK_ROWS ? call->batch - row : QRNN_BLOCK_ROWS;
-        project(b, rows, call->x + row * m->input_size);
-        if (cell->recurrent) {
-            set_states(b, rows, row, call);
-            cell->step(b, rows, b->ih_product);
-        } else if (!call->pre) {
-            finish_linear(b, rows, call->h_out + row * m->hidden_size);
-        }
-        if (call->pre) show_block(b, rows, row, call);
+    const struct qrnn_product out = {rows, b->ih_product, NULL, b->acc_ih, b->stride};
+    b->x_from[0] = call->x + row * m->input_size;
+    for (size_t i = 1; i < rows; i++) b->x_from[i] = b->x_from[i - 1] + m->input_size;
+    qrnn_encode(m, &b->x, rows, m->input_size, b->x_from, NULL);
+    if (cell->recurrent) {
+        set_states(b, rows, row, call);
+        qrnn_encode(m, &b->h, rows, m->state_size, b->h_from, NULL);
     }
+    qrnn_multiply(m, b->ih, &b->x, 0, &out);
+    if (cell->recurrent)
+        cell->step(b, rows, b->ih_product);
+    else if (!call->pre)
+        finish_linear(b, rows, call->h_out + row * m->hidden_size);
+    if (call->pre) show_block(b, rows, row, call);
 }
 
-/* A block for `rows` rows, and, at the door, the states that nobody sees; returns the bytes. */
-static size_t lay_out(const qrnn_module *m, size_t rows, struct qrnn_block *b, struct call *call, void *memory)
+/* A block for `rows` rows, and, at the door, the states that nobody sees, at `next` and behind. */
+static void lay_out(const qrnn_module *m, size_t rows, struct qrnn_block *b, struct call *call, uintptr_t *next)
 {
-    const uintptr_t start = (uintptr_t)memory;
-    uintptr_t next = start;
-    qrnn_block_layout(b, m, 0, 1, rows, rows, call->pre ? QRNN_BLOCK_DOOR : QRNN_BLOCK_STEP, b, &next);
+    qrnn_block_layout(b, m, 0, 1, rows, rows, call->pre ? QRNN_BLOCK_DOOR : QRNN_BLOCK_STEP, NULL, next);
     b->before.at = b->after.at = NULL;
-    if (call->pre) {
-        call->h_out = qrnn_cut(&next, rows * m->hidden_size * sizeof(float));
-        call->c_out = qrnn_cut(&next, rows * m->hidden_size * sizeof(float));
+    if (!call->pre) return;
+    call->h_out = qrnn_cut(next, rows * m->hidden_size * sizeof(float));
+    call->c_out = qrnn_cut(next, rows * m->hidden_size * sizeof(float));
+}
+
+void qrnn_step_prepare(qrnn_module *m)
+{
+    struct call call = {.pre = NULL};
+    uintptr_t next = QRNN_LINE; /* no address is NULL */
+    lay_out(m, 1, m->row, &call, &next);
+    qrnn_block_use(m->row, &m->units[0]);
+    m->row_bytes = next - QRNN_LINE;
+}
+
+/* The scales of an engine that has one for the whole batch. */
+static qrnn_status choose_whole(const qrnn_module *m, const struct call *call, struct qrnn_block *b,
+                                struct qrnn_act *whole)
+{
+    b->x.whole = &whole[0];
+    b->h.whole = &whole[1];
+    if (!qrnn_choose_whole(m, 1, call->batch * m->input_size, &call->x, &whole[0])) return QRNN_ERR_INPUT_RANGE;
+    if (!qrnn_cells[m->kind].recurrent) return QRNN_OK;
+    if (!qrnn_choose_whole(m, 1, call->batch * m->state_size, &call->h, &whole[1])) return QRNN_ERR_HIDDEN_RANGE;
+    return QRNN_OK;
+}
+
+/* A block for the call, in `stack` or in scratch memory; 0 without memory. The layout of one row was made
+ * with the module: 12 ns less a step. */
+static int prepare(const qrnn_module *m, size_t rows, struct call *call, struct qrnn_block *b, unsigned char *stack)
+{
+    const int alone = rows == 1 && !call->pre;
+    uintptr_t next = 0;
+    if (!alone) lay_out(m, rows, b, call, &next);
+    const size_t bytes = alone ? m->row_bytes : next;
+    void *const memory = bytes > QRNN_STACK_BYTES ? qrnn_scratch(bytes) : stack;
+    if (!memory) return 0;
+    next = (uintptr_t)memory;
+    if (alone) {
+        *b = *m->row;
+        qrnn_block_move(b, QRNN_LINE, next);
+    } else {
+        lay_out(m, rows, b, call, &next);
+        qrnn_block_use(b, &m->units[0]);
     }
-    for (size_t i = 0; b->made_rows && memory && i < rows; i++) b->made_rows[i] = b->made + i * m->hidden_size;
-    return next - start;
+    for (size_t i = 0; b->made_rows && i < rows; i++) b->made_rows[i] = b->made + i * m->hidden_size;
+    if (qrnn_cells[m->kind].recurrent && (!call->h || !call->c)) memset(b->zeros, 0, m->hidden_size * sizeof(float));
+    return 1;
 }
 
 static qrnn_status run(const qrnn_module *m, struct call *call)
@@ -128,27 +168,14 @@ static qrnn_status run(const qrnn_module *m, struct call *call)
     _Alignas(QRNN_LINE) unsigned char stack[QRNN_STACK_BYTES];
     struct qrnn_block b;
     struct qrnn_act whole[2];
-    memset(&b, 0, sizeof b);
     const size_t rows = call->batch < QRNN_BLOCK_ROWS ? call->batch : QRNN_BLOCK_ROWS;
-    void *memory = stack;
-    const size_t bytes = lay_out(m, rows, &b, call, NULL);
-    if (bytes > sizeof stack) memory = qrnn_scratch(bytes);
-    if (!memory) return QRNN_ERR_MEMORY;
-    lay_out(m, rows, &b, call, memory);
-    qrnn_block_use(&b, &m->units[0]);
+    if (!prepare(m, rows, call, &b, stack)) return QRNN_ERR_MEMORY;
 
     qrnn_status status = QRNN_OK;
     const uint32_t fp = qrnn_fp_enter();
-    if (qrnn_engine_is_whole(m->engine)) {
-        b.x.whole = &whole[0];
-        b.h.whole = &whole[1];
-        if (!qrnn_choose_whole(m, 1, call->batch * m->input_size, &call->x, &whole[0]))
-            status = QRNN_ERR_INPUT_RANGE;
-        else if (qrnn_cells[m->kind].recurrent
-                 && !qrnn_choose_whole(m, 1, call->batch * m->state_size, &call->h, &whole[1]))
-            status = QRNN_ERR_HIDDEN_RANGE;
-    }
-    if (status == QRNN_OK) run_blocks(&b, call);
+    if (qrnn_engine_is_whole(m->engine)) status = choose_whole(m, call, &b, whole);
+    for (size_t row = 0; row < call->batch && status == QRNN_OK; row += rows)
+        run_block(&b, call->batch - row < rows ? call->batch - row : rows, row, call);
     qrnn_fp_leave(fp);
     return status;
 }
