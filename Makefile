@@ -17,7 +17,7 @@ WITH_TORCH := $(VENV)/.torch-$(TORCH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all-pythons bench bench-quick accuracy clean
+.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick accuracy clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -41,6 +41,14 @@ bench: $(VENV)/.installed $(VENV)/.bench $(WITH_TORCH)  ## time a call and a ste
 
 bench-quick: BENCH_ARGS := --quick --output $(VENV)/bench-quick
 bench-quick: bench  ## the same in seconds, at three sizes
+
+# The second run is that of two threads.
+bench-peers: $(VENV)/.installed $(VENV)/.bench $(VENV)/.peers $(WITH_TORCH)  ## time RNN, LSTM and GRU against all peers
+	$(BIN)/python benchmarks/compare.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/compare.py --threads 2 $(BENCH_ARGS)
+
+bench-peers-quick: BENCH_ARGS := --quick --output $(VENV)/peers-quick
+bench-peers-quick: bench-peers  ## the same in three minutes, at three sizes
 
 accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine
 	$(BIN)/python benchmarks/accuracy.py
@@ -71,6 +79,14 @@ $(VENV)/.test: $(VENV)/.made
 
 $(VENV)/.bench: $(VENV)/.made
 	$(PIP) install threadpoolctl
+	@touch $@
+
+# One by one: what cannot be installed here is named, and the benchmark goes on without it.
+PEERS := onnxruntime onnx ai-edge-litert flatbuffers openvino ncnn matplotlib
+$(VENV)/.peers: $(VENV)/.made
+	@for peer in $(PEERS); do \
+		$(PIP) install $$peer 2>$(VENV)/peers.log || { echo "** $$peer CANNOT BE INSTALLED HERE:"; tail -1 $(VENV)/peers.log; }; \
+	done
 	@touch $@
 
 # Only on Linux does the plain version mean a CUDA build.

@@ -1,81 +1,96 @@
-"""Error of h against float64 over 100 steps: the engines of qrnn and torch.ao's default cell.
+"""Error of h against float64 over 100 steps: the engines of qrnn and what torch.ao makes of the same models.
 
     make accuracy      (or, where qrnn is installed: python benchmarks/accuracy.py)
 
-Every cell of the table is the mean over random tanh cells (weights uniform in +-1/sqrt(H), I = H, inputs
+Every figure of the tables is the mean over random models (weights uniform in +-1/sqrt(H), I = H, inputs
 standard normal) of the relative RMS error of h over all steps and batch rows, every engine running on its
-own state. Weight rounding is part of it and common to all. Ends with an error if engine qrnn exceeds the
-share of torch.ao's error that the project promises; without PyTorch, engine fbgemm stands in for it.
+own state. RNNCell is called step by step, LSTM and GRU with the whole sequence. Weight rounding is part of
+it: a scale a row with engine qrnn, one a matrix by default with PyTorch and the engines named after its own.
+Ends with an error if engine qrnn exceeds the share of torch.ao's error that the project promises; without
+PyTorch, engine fbgemm stands in for it.
 """
 
 import machine
 
 machine.use_one_thread()
 
-import argparse  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
+import argparse
+import sys
+import time
+import warnings
 
-import cells  # noqa: E402
-import numpy as np  # noqa: E402
-from peers import qrnn_cells  # noqa: E402
+import numpy as np
+import recurrent
+
+from qrnn import nn
 
 try:
-    from peers import torch_cells
+    import torch
 except ImportError:
-    torch_cells = None
+    torch = None
+else:
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
 
 ENGINES = ("qrnn", "fbgemm", "qnnpack", "onednn")
+MODULES = {"rnn": "RNNCell", "lstm": "LSTM", "gru": "GRU"}
 HIDDEN_SIZES = (32, 128, 256)
 BATCHES = (1, 8, 32)
 PROMISED = {1: 0.65, 8: 0.5, 32: 0.5}  # of torch.ao's error, by batch
 
 
-def trajectory(step, xs, native=np.asarray):
+def float_module(classes, kind, weights, convert=np.asarray):
+    """A module of `classes`, qrnn.nn or torch.nn, with these weights."""
+    module = getattr(classes, MODULES[kind])(*recurrent.sizes(kind, weights))
+    suffix = "" if kind == "rnn" else "_l0"
+    module.load_state_dict({name + suffix: convert(value) for name, value in weights.items()})
+    return module
+
+
+def quantised_by_qrnn(kind, weights, engine):
+    return getattr(nn.quantized.dynamic, MODULES[kind]).from_float(float_module(nn, kind, weights), engine=engine)
+
+
+def quantised_by_torch(kind, weights):
+    with warnings.catch_warnings():  # torch.ao announces its removal
+        warnings.simplefilter("ignore")
+        model = torch.nn.Sequential(float_module(torch.nn, kind, weights, torch.from_numpy))
+        return torch.ao.quantization.quantize_dynamic(model, {type(model[0])})[0]
+
+
+def trajectory(kind, module, xs):
     """h of every step from zeros, float64 [steps, batch, hidden]."""
+    if kind != "rnn":
+        return np.asarray(module(xs)[0]).astype(np.float64)
     h, states = None, []
     for x in xs:
-        h = step(native(x), h)
+        h = module(x, h)
         states.append(np.array(np.asarray(h)))
     return np.stack(states).astype(np.float64)
 
 
-def errors(rng, hidden_size, batch, steps):
-    """{name: relative RMS error} of one random cell."""
-    weights = cells.Weights.random(rng, hidden_size, hidden_size)
-    reference = cells.Reference(weights)
+def errors(rng, kind, hidden_size, batch, steps):
+    """{name: relative RMS error} of one random model."""
+    weights = recurrent.random_weights(kind, hidden_size, hidden_size, rng)
     xs = rng.standard_normal((steps, batch, hidden_size)).astype(np.float32)
-    zeros = np.zeros((batch, hidden_size))
-    exact = trajectory(lambda x, h: reference.step(x, zeros if h is None else h), xs)
-    found = {}
-    for engine in ENGINES:
-        cell = qrnn_cells.quantised_cell(weights, engine)
-        found[engine] = cells.relative_rms(trajectory(cell, xs), exact)
-    if torch_cells is not None:
-        cell = torch_cells.quantised_cell(weights)
-        found["torch.ao"] = cells.relative_rms(trajectory(cell, xs, torch_cells.native), exact)
-    return found
+    exact = recurrent.reference(kind, weights, xs)
+    found = {name: trajectory(kind, quantised_by_qrnn(kind, weights, name), xs) for name in ENGINES}
+    if torch is not None:
+        found["torch.ao"] = trajectory(kind, quantised_by_torch(kind, weights), torch.from_numpy(xs))
+    return {name: recurrent.relative_rms(value, exact) for name, value in found.items()}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cells", type=int, default=20, help="random cells a row (default 20)")
-    parser.add_argument("--steps", type=int, default=100)
-    given = parser.parse_args()
-
-    start = time.perf_counter()
-    names = [*ENGINES, *(["torch.ao"] if torch_cells is not None else [])]
-    peer = names[-1] if torch_cells is not None else "fbgemm"
-    facts = machine.describe(with_torch=torch_cells is not None)
-    print(f"Relative RMS error of h against float64: {given.steps} steps, {given.cells} random cells a row\n"
-          f"\n{facts['cpu']}; qrnn {facts['qrnn']}, numpy {facts['numpy']}, torch {facts['torch']}\n")
-    head = ["batch", "I = H", *names, f"qrnn ÷ {peer}: mean", "worst cell", "promised"]
-    print("| " + " | ".join(head) + " |\n|" + "---:|" * len(head))
+def table(kind, models, steps):
+    """Print the table of a kind; returns the rows that break the promise."""
+    names = [*ENGINES, *(["torch.ao"] if torch is not None else [])]
+    peer = names[-1] if torch is not None else "fbgemm"
+    head = ["batch", "I = H", *names, f"qrnn ÷ {peer}: mean", "worst model", "promised"]
+    print(f"\n{MODULES[kind]}\n\n| " + " | ".join(head) + " |\n|" + "---:|" * len(head))
     broken = []
     for batch in BATCHES:
         for hidden_size in HIDDEN_SIZES:
             rng = np.random.default_rng([batch, hidden_size])
-            runs = [errors(rng, hidden_size, batch, given.steps) for _ in range(given.cells)]
+            runs = [errors(rng, kind, hidden_size, batch, steps) for _ in range(models)]
             mean = {name: np.mean([run[name] for run in runs]) for name in names}
             share = mean["qrnn"] / mean[peer]
             worst = max(run["qrnn"] / run[peer] for run in runs)
@@ -83,7 +98,22 @@ def main():
                    f"{share:.3f}", f"{worst:.3f}", f"{PROMISED[batch]}"]
             print("| " + " | ".join(row) + " |", flush=True)
             if share > PROMISED[batch]:
-                broken.append(f"batch {batch}, H {hidden_size}: {share:.3f} of {peer}'s error")
+                broken.append(f"{MODULES[kind]}, batch {batch}, H {hidden_size}: {share:.3f} of {peer}'s error")
+    return broken
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kinds", nargs="+", choices=MODULES, default=list(MODULES))
+    parser.add_argument("--models", type=int, default=20, help="random models a row (default 20)")
+    parser.add_argument("--steps", type=int, default=100)
+    given = parser.parse_args()
+
+    start = time.perf_counter()
+    facts = machine.describe(with_torch=torch is not None)
+    print(f"Relative RMS error of h against float64: {given.steps} steps, {given.models} random models a row\n"
+          f"\n{facts['cpu']}; qrnn {facts['qrnn']}, numpy {facts['numpy']}, torch {facts['torch']}")
+    broken = [line for kind in given.kinds for line in table(kind, given.models, given.steps)]
     print(f"\n{time.perf_counter() - start:.0f} s", file=sys.stderr)
     if broken:
         sys.exit("more than promised: " + "; ".join(broken))

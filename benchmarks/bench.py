@@ -118,8 +118,8 @@ def report(points, facts, missing):
     lines += ["", "What the columns are:", ""]
     lines += [f"- {c.name}: {c.details}; activations {c.precision}" for c in points[0].contenders]
     lines += ["- np.add: np.add(x, h); bare call: operator.is_(x, h), a C function that computes nothing", "",
-              "Every answer was checked against float64 before it was timed. Ratios: how many times longer "
-              "than qrnn, the median over the rounds.", ""]
+              "Every answer was checked against float64 before it was timed.",
+              "Ratios: how many times longer than qrnn, the median over the rounds.", ""]
     for batch in sorted({p.batch for p in points}):
         for mode in MODES:
             lines += [table(points, mode, batch), ""]

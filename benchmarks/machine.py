@@ -5,15 +5,20 @@ import os
 import platform
 from pathlib import Path
 
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
-              "VECLIB_MAXIMUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
+                    "VECLIB_MAXIMUM_THREADS")
 TELLING = ("QRNN_ISA", "OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 
 def use_one_thread():
     """Call before NumPy is imported: libraries read these variables when they are loaded."""
-    for name in ONE_THREAD:
-        os.environ[name] = "1"
+    use_threads(1)
+
+
+def use_threads(number):
+    """The same for any number of threads."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(number)
 
 
 def cpu_name():
@@ -47,6 +52,7 @@ def describe(with_torch):
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "instruction sets": ", ".join(qrnn.isas()),
+        "instruction set run": qrnn.RNNCell(1, 1).isa,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "qrnn": qrnn.__version__,

@@ -11,6 +11,7 @@ import statistics
 import time
 
 BLOCK = 200e-6
+WARMED = 20e6  # nanoseconds: a longer call needs no other one before it
 
 
 def block_of(contender, xs, h, feed_back):
@@ -69,38 +70,59 @@ def repeats(block):
     """How many calls make a block of at least BLOCK."""
     n = 1
     while True:
-        took = min(block(n), block(n)) / 1e9
+        took = block(n) / 1e9
+        if took < BLOCK:  # the first call may have found cold caches
+            took = min(took, block(n) / 1e9)
         if took >= BLOCK:
             return n
         n = max(n + 1, int(n * min(10.0, 1.1 * BLOCK / max(took, 1e-9))))
 
 
 class Race:
-    """Blocks that are timed against each other; every `run` adds rounds."""
+    """Blocks that are timed against each other; every `run` adds rounds.
 
-    def __init__(self, blocks):
+    block(n) gives the nanoseconds of n calls. With `net` the time of an empty loop is taken off. `least` has
+    the fewest calls of a block, `each` the units of work in a call, by name, where they are not 1.
+    """
+
+    def __init__(self, blocks, net=True, least=None, each=None):
         self.blocks = blocks
-        self.times = {name: [] for name in blocks}  # nanoseconds a call, one entry a round
+        self.times = {name: [] for name in blocks}  # nanoseconds a unit, one entry a round
         self.calls = {}
+        self.net, self.least, self.each = net, least or {}, each or {}
+        self.dropped = set()
 
-    def run(self, rounds, rng):
+    def run(self, rounds, rng, seconds=None, fewest=3, drop=None):
+        """Adds `rounds` rounds; with `seconds` only as many as fit into them, but `fewest` at least.
+
+        drop() may name contenders that have seen enough rounds; they keep the times that they have.
+        """
+        end = time.perf_counter() + seconds if seconds else float("inf")
         collecting = gc.isenabled()
         gc.disable()
         try:
             for name, block in self.blocks.items():
                 if name not in self.calls:
-                    self.calls[name] = repeats(block)
-            overhead = min(empty_loop(20_000) for _ in range(10)) / 20_000
-            names = list(self.blocks)
-            for _ in range(rounds):
+                    self.calls[name] = max(repeats(block), self.least.get(name, 1))
+            overhead = min(empty_loop(20_000) for _ in range(10)) / 20_000 if self.net else 0
+            for turn in range(rounds):
+                if turn >= fewest and time.perf_counter() > end:
+                    break
+                names = [name for name in self.blocks if name not in self.dropped]
                 rng.shuffle(names)
                 for name in names:
-                    block, n = self.blocks[name], self.calls[name]
-                    block(max(1, n // 8))  # caches and branch predictors
-                    self.times[name].append(max(0.0, block(n) / n - overhead))
+                    self.times[name].append(self._block(name, overhead))
+                if drop:
+                    self.dropped |= set(drop())
         finally:
             if collecting:
                 gc.enable()
+
+    def _block(self, name, overhead):
+        block, n, each = self.blocks[name], self.calls[name], self.each.get(name, 1)
+        if n > 1 or not self.times[name] or self.times[name][-1] * each < WARMED:
+            block(max(1, n // 8))  # caches and branch predictors
+        return max(0.0, block(n) / n - overhead) / each
 
     def microseconds(self, name):
         """Minimum and median."""
@@ -108,6 +130,6 @@ class Race:
         return min(times) / 1e3, statistics.median(times) / 1e3
 
     def ratio(self, name, base):
-        """How many times longer `name` takes than `base`: the median over the rounds."""
-        pairs = zip(self.times[name], self.times[base], strict=True)
+        """How many times longer `name` takes than `base`: the median over the rounds that both ran in."""
+        pairs = zip(self.times[name], self.times[base], strict=False)
         return statistics.median(a / b if b else float("inf") for a, b in pairs)

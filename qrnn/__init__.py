@@ -65,6 +65,7 @@ from ._config import engine, isas
 from ._qtensor import QTensor
 from ._random import manual_seed
 from ._show import show_versions
+from ._threads import get_num_threads, set_num_threads
 from ._types import (
     float16,
     float32,
@@ -94,6 +95,7 @@ __all__ = [
     "engine",
     "float16",
     "float32",
+    "get_num_threads",
     "isas",
     "manual_seed",
     "nn",
@@ -107,5 +109,6 @@ __all__ = [
     "quantize_dynamic",
     "quantized",
     "quint8",
+    "set_num_threads",
     "show_versions",
 ]

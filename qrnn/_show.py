@@ -33,7 +33,7 @@ def _installed(name: str) -> str:
 
 
 def show_versions() -> None:
-    """Print the versions, the CPU and its instruction sets, and the engine in force.
+    """Print the versions, the CPU and its instruction sets, the engine in force and the threads.
 
     Examples
     --------
@@ -47,6 +47,7 @@ def show_versions() -> None:
     cpu       ...
     isas      scalar...
     engine    qrnn
+    threads   1
     """
     import platform
 
@@ -63,6 +64,7 @@ def show_versions() -> None:
         "cpu": _cpu(),
         "isas": isas if chosen is None else f"{isas} (QRNN_ISA={chosen})",
         "engine": _config.resolve_engine(),
+        "threads": _core.get_num_threads(),
     }
     for name, value in rows.items():
         print(f"{name:<10}{value}")

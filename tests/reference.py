@@ -1,8 +1,10 @@
 """The equations of qrnn in NumPy, to be read as documentation.
 
 Everything here is exact: a float32 step is one float32 operation, a fused multiply-add rounds once,
-integer products are exact. The C core has to return the same bits (``tests/test_engine_qrnn.py``), and
-so does PyTorch for the engines named after its own (``tests/test_torch_parity.py``).
+integer products are exact. The C core has to return the same bits (``tests/test_engine_qrnn.py``,
+``tests/test_family_engine_qrnn.py``), and so do PyTorch's products for the engines named after its own
+(``tests/test_torch_parity.py``, ``tests/test_family_torch_parity.py``). Layers, directions and lengths
+are in ``reference_sequence.py``.
 
 The names follow the equations::
 
@@ -13,11 +15,14 @@ The names follow the equations::
     acc     sum over n of (q - zp) * w, int32 [B, rows]
     y       acc * s * sw + bias, float32 [B, rows]
     pre     y of x + y of h, the pre-activation
+    y_ih    W_ih x + b_ih and W_hh h + b_hh, float32 [B, gates * hidden_size]; y_ih_r is the part of
+    y_hh    gate r
 """
 
 from __future__ import annotations
 
 import decimal
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -90,8 +95,8 @@ def _tanh_decimal(x):
 
 def relu(x):
     """The larger of x and 0. As in PyTorch -0 stays -0, and a NaN a NaN."""
-    x = np.asarray(x, f32)
-    return np.where(x < 0, f32(0), x)
+    x = np.asarray(x)
+    return np.where(x < 0, x.dtype.type(0), x)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -222,24 +227,19 @@ class Activation(NamedTuple):
 def activation_qrnn(v):
     """Engine qrnn: every row by itself, 8 bits, float32 throughout. A row that is not finite: s is NaN."""
     v = np.asarray(v, f32)
-    codes = np.zeros(v.shape, np.uint8)
-    scale = np.ones(len(v), f32)
-    zero_point = np.zeros(len(v), np.int32)
     c = f32(1) / f32(255)
-    for row in range(len(v)):
-        if not np.isfinite(v[row]).all():
-            scale[row] = np.nan
-            continue
-        lo = np.min(v[row], initial=f32(0))
-        hi = np.max(v[row], initial=f32(0))
+    with np.errstate(all="ignore"):
+        lo = np.min(v, 1, initial=f32(0), keepdims=True)
+        hi = np.max(v, 1, initial=f32(0), keepdims=True)
         s = hi * c - lo * c
-        if s < FLT_MIN:
-            continue
         inv = f32(1) / s
-        zp = np.clip(np.rint(-lo * inv), 0, 255).astype(np.int32)
-        scale[row], zero_point[row] = s, zp
-        codes[row] = np.clip(np.rint(v[row] * inv).astype(np.int32) + zp, 0, 255)
-    return Activation(codes, scale, zero_point, scale)
+        zp = np.clip(np.rint(-lo * inv), 0, 255)
+        q = np.clip(np.rint(v * inv) + zp, 0, 255)  # a sum of integers
+    finite = np.isfinite(v).all(1, keepdims=True)
+    coded = finite & (s >= FLT_MIN)
+    scale = np.where(coded, s, np.where(finite, f32(1), NAN))[:, 0]
+    codes, zero_point = (np.where(coded, n, 0) for n in (q, zp))
+    return Activation(codes.astype(np.uint8), scale, zero_point[:, 0].astype(np.int32), scale)
 
 
 def choose_qparams(low, high, qmax):
@@ -294,8 +294,8 @@ def activation(engine, v):
 # ---------------------------------------------------------------------------------------------------
 def accumulate(act, codes):
     """The exact integer product sum (q - zp) * w, int32 [B, rows]."""
-    centred = act.codes.astype(np.int64) - act.zero_point[:, None]
-    acc = centred @ codes.astype(np.int64).T
+    centred = act.codes.astype(np.float64) - act.zero_point[:, None]
+    acc = centred @ codes.astype(np.float64).T  # integers far below 2**53: no sum is rounded
     assert np.abs(acc).max(initial=0) < 2**31
     return acc.astype(np.int32)
 
@@ -325,38 +325,7 @@ def linear(engine, v, weight, bias):
 
 
 # ---------------------------------------------------------------------------------------------------
-# The cell
-# ---------------------------------------------------------------------------------------------------
-class Cell(NamedTuple):
-    """A quantised Elman cell: h' = f(W_ih x + b_ih + W_hh h + b_hh)."""
-
-    engine: str
-    nonlinearity: str
-    ih: Weight
-    hh: Weight
-    bias_ih: np.ndarray | None
-    bias_hh: np.ndarray | None
-
-    def gates(self, x, h=None):
-        """acc of x, acc of h, pre-activation."""
-        h = np.zeros((len(x), len(self.hh.codes)), f32) if h is None else h
-        acc_ih, y_ih = linear(self.engine, x, self.ih, self.bias_ih)
-        acc_hh, y_hh = linear(self.engine, h, self.hh, self.bias_hh)
-        with np.errstate(all="ignore"):
-            pre = y_ih + y_hh
-        pre[np.isnan(pre)] = NAN
-        return acc_ih, acc_hh, pre
-
-    def step(self, x, h=None):
-        """The next hidden state."""
-        pre = self.gates(x, h)[2]
-        if self.nonlinearity == "relu":
-            return relu(pre)
-        return tanh_fast(pre) if self.engine == "qrnn" else tanh(pre)
-
-
-# ---------------------------------------------------------------------------------------------------
-# Float modules
+# Products of float modules
 # ---------------------------------------------------------------------------------------------------
 def linear_float32(v, w, bias):
     """Four interleaved partial sums by fma, combined (0+1)+(2+3), then the bias."""
@@ -373,6 +342,173 @@ def linear_float64(v, w, bias):
     """The exact model that errors are measured against."""
     y = np.asarray(v, np.float64) @ np.asarray(w, np.float64).T
     return y if bias is None else y + np.asarray(bias, np.float64)
+
+
+def product(engine, v, weight, bias):
+    """acc and y = W v + b of any engine; without codes acc is None and the weight a float array."""
+    if engine == "float32":
+        return None, linear_float32(v, weight, bias)
+    if engine == "float64":
+        return None, linear_float64(v, weight, bias)
+    return linear(engine, v, weight, bias)
+
+
+# ---------------------------------------------------------------------------------------------------
+# The cells: one step of a layer in one direction
+# ---------------------------------------------------------------------------------------------------
+KINDS = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before")
+GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3, "gru_reset_before": 3}
+
+
+class Functions(NamedTuple):
+    """What an engine finishes its gates with."""
+
+    tanh: Callable
+    sigmoid: Callable
+    fma: Callable
+
+
+FUNCTIONS = {
+    "float64": Functions(np.tanh, lambda x: 1 / (1 + np.exp(-x)), lambda a, b, c: a * b + c),
+    "float32": Functions(tanh_fast, sigmoid_fast, fma),
+    "qrnn": Functions(tanh_fast, sigmoid_fast, fma),
+    **dict.fromkeys(TORCH_ENGINES, Functions(tanh, sigmoid_fast, fma)),
+}
+
+
+def rnn(unit, y_ih, h):
+    """Elman's cell."""
+    pre = y_ih + unit.product(h, "hh")[1]
+    return (relu(pre) if unit.kind == "rnn_relu" else unit.functions.tanh(pre),)
+
+
+def lstm(unit, y_ih, h, c):
+    """Input, forget, cell and output gate. A projection multiplies what leaves, and only that."""
+    tanh, sigmoid, fma = unit.functions
+    i, f, g, o = np.split(y_ih + unit.product(h, "hh")[1], 4, axis=1)
+    c_next = fma(sigmoid(f), c, sigmoid(i) * tanh(g))
+    m = sigmoid(o) * tanh(c_next)
+    return m if unit.hr is None else unit.product(m, "hr")[1], c_next
+
+
+def gru(unit, y_ih, h):
+    """Reset and update gate; the reset gate acts after the product of h, as in PyTorch."""
+    tanh, sigmoid, fma = unit.functions
+    y_ih_r, y_ih_z, y_ih_n = np.split(y_ih, 3, axis=1)
+    y_hh_r, y_hh_z, y_hh_n = np.split(unit.product(h, "hh")[1], 3, axis=1)
+    r = sigmoid(y_ih_r + y_hh_r)
+    z = sigmoid(y_ih_z + y_hh_z)
+    n = tanh(fma(r, y_hh_n, y_ih_n))
+    return (fma(z, h - n, n),)
+
+
+def gru_reset_before(unit, y_ih, h):
+    """The same with the reset gate before the product, as published first: r * h has its own codes."""
+    tanh, sigmoid, fma = unit.functions
+    y_ih_r, y_ih_z, y_ih_n = np.split(y_ih, 3, axis=1)
+    y_hh_r, y_hh_z, _ = np.split(unit.product(h, "hh")[1], 3, axis=1)
+    r = sigmoid(y_ih_r + y_hh_r)
+    z = sigmoid(y_ih_z + y_hh_z)
+    _, _, y_hh_n = np.split(unit.product(r * h, "hh")[1], 3, axis=1)
+    n = tanh(y_ih_n + y_hh_n)
+    return (fma(z, h - n, n),)
+
+
+EQUATIONS = {
+    "rnn_tanh": rnn,
+    "rnn_relu": rnn,
+    "lstm": lstm,
+    "gru": gru,
+    "gru_reset_before": gru_reset_before,
+}
+
+
+class Unit(NamedTuple):
+    """Matrices and biases of a cell, or of one layer in one direction.
+
+    ih, hh and hr are of class Weight, or arrays with engine "float32" and "float64". Gates are rows, in
+    the order i f g o and r z n. Only an LSTM may have hr, the projection, which has no bias. A state is
+    (h,), an LSTM's (h, c).
+    """
+
+    kind: str
+    engine: str
+    ih: Weight | np.ndarray
+    hh: Weight | np.ndarray
+    bias_ih: np.ndarray | None = None
+    bias_hh: np.ndarray | None = None
+    hr: Weight | np.ndarray | None = None
+
+    @property
+    def functions(self):
+        return FUNCTIONS[self.engine]
+
+    @property
+    def state_sizes(self):
+        """Columns of h (which a projection makes smaller), and of an LSTM's c."""
+        rows, columns = (self.hh.codes if isinstance(self.hh, Weight) else self.hh).shape
+        return (columns, rows // 4) if self.kind == "lstm" else (columns,)
+
+    @property
+    def dtype(self):
+        return np.float64 if self.engine == "float64" else f32
+
+    def zeros(self, batch):
+        return tuple(np.zeros((batch, size), self.dtype) for size in self.state_sizes)
+
+    def product(self, v, name):
+        """acc and y of matrix `name` with its bias."""
+        return product(self.engine, v, getattr(self, name), getattr(self, f"bias_{name}", None))
+
+    def advance(self, y_ih, *state):
+        """The next state from W_ih x + b_ih. Every NaN that leaves is the same."""
+        with np.errstate(all="ignore"):
+            return tuple(np.where(np.isnan(v), NAN, v) for v in EQUATIONS[self.kind](self, y_ih, *state))
+
+    def step(self, x, state=None):
+        """The next state from an input."""
+        return self.advance(self.product(x, "ih")[1], *(self.zeros(len(x)) if state is None else state))
+
+    def gates(self, x, state=None):
+        """acc of x, acc of h, and what the last product left.
+
+        That is y_ih + y_hh where a gate needs only their sum, y_hh where the reset gate comes between:
+        all of a gru, and n of gru_reset_before, whose products are then those of r * h.
+        """
+        h = (self.zeros(len(x)) if state is None else state)[0]
+        acc_ih, y_ih = self.product(x, "ih")
+        acc_hh, y_hh = self.product(h, "hh")
+        with np.errstate(all="ignore"):
+            pre = y_hh if self.kind == "gru" else y_ih + y_hh
+            if self.kind == "gru_reset_before":
+                r, n = slice(h.shape[1]), slice(2 * h.shape[1], None)
+                acc_rh, y_rh = self.product(self.functions.sigmoid(pre[:, r]) * h, "hh")
+                pre[:, n] = y_rh[:, n]
+                if acc_hh is not None:
+                    acc_hh[:, n] = acc_rh[:, n]
+        return acc_ih, acc_hh, np.where(np.isnan(pre), NAN, pre)
+
+
+class Cell(NamedTuple):
+    """A quantised Elman cell: the unit of kind rnn_tanh or rnn_relu."""
+
+    engine: str
+    nonlinearity: str
+    ih: Weight
+    hh: Weight
+    bias_ih: np.ndarray | None
+    bias_hh: np.ndarray | None
+
+    def unit(self):
+        return Unit(f"rnn_{self.nonlinearity}", self.engine, *self[2:])
+
+    def gates(self, x, h=None):
+        """acc of x, acc of h, pre-activation."""
+        return self.unit().gates(x, None if h is None else (h,))
+
+    def step(self, x, h=None):
+        """The next hidden state."""
+        return self.unit().step(x, None if h is None else (h,))[0]
 
 
 def cell_float64(nonlinearity, x, h, w_ih, w_hh, b_ih=None, b_hh=None):

@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
-from support import assert_same_bits, needs_torch
+from support import assert_same_bits, assert_same_results, leaves, needs_torch
 
 import qrnn
 from qrnn import nn
@@ -75,16 +75,6 @@ def inputs_of(module, steps=6, batch=3, seed=110):
         x, lead = draw(*rows, module.input_size), (module.num_layers * module.num_directions, batch)
     h, c = draw(*lead, module.proj_size or module.hidden_size), draw(*lead, module.hidden_size)
     return x, ((h, c) if module.kind == "lstm" else h)
-
-
-def leaves(result):
-    """The arrays of a result in order."""
-    return [leaf for part in result for leaf in leaves(part)] if isinstance(result, tuple) else [result]
-
-
-def assert_same_results(got, want, what=""):
-    for g, w in zip(leaves(got), leaves(want), strict=True):
-        assert_same_bits(g, w, what)
 
 
 def twin(module, torch):

@@ -98,6 +98,67 @@ GOOD = {
 }
 LINEAR = qd.Linear(4, 3)
 
+
+def packed(kind, gates, engine="qrnn", sequence=None):
+    """A module of the core: a cell, or a sequence."""
+    layers, directions, _ = sequence or (1, 1, False)
+    module = _core.Module()
+    matrices = []
+    for unit in range(layers * directions):
+        columns = 4 if unit < directions else 3 * directions
+        for n in (columns, 3):
+            matrices.append((np.ones((3 * gates, n), np.int8), np.full((), 0.01, f32), zeros(3 * gates)))
+    module._pack(kind, engine, None, *matrices, sequence=sequence)
+    return module
+
+
+LSTM, GRU = packed("lstm", 4), packed("gru", 3)
+SEQUENCE = {
+    kind: packed(kind, gates, sequence=(2, 2, False))
+    for kind, gates in (("lstm", 4), ("gru", 3), ("rnn_tanh", 1))
+}
+TORCH_LSTM = packed("lstm", 4, "fbgemm", (1, 1, False))
+S, S_STATE, S_OUT = zeros(5, 2, 4), zeros(4, 2, 3), zeros(5, 2, 6)
+C, C_OUT, S_CELL, S_STATE_OUT, S_CELL_OUT = (
+    zeros(2, 3),
+    zeros(2, 3),
+    zeros(4, 2, 3),
+    zeros(4, 2, 3),
+    zeros(4, 2, 3),
+)
+NAN_S = np.full((5, 2, 4), np.nan, f32)
+S_OUTS = (S_OUT, (S_STATE_OUT, S_CELL_OUT))
+
+GOOD |= {
+    "lstm": lambda: LSTM(X, (H, C)),
+    "lstm without a state": lambda: LSTM(X),
+    "lstm with out": lambda: LSTM(X, (H, C), out=(OUT, C_OUT)),
+    "lstm with lists": lambda: LSTM(X, [H, C], out=[OUT, C_OUT]),
+    "lstm in place": lambda: LSTM(X, (OUT, C_OUT), out=(OUT, C_OUT)),
+    "lstm crosswise": lambda: LSTM(X, (OUT, C_OUT), out=(C_OUT, OUT)),
+    "lstm converted": lambda: LSTM(X.tolist(), (H.tolist(), C.astype(float))),
+    "lstm gates": lambda: _core._gates(LSTM, X, (H, C)),
+    "gru": lambda: GRU(X, H),
+    "gru with out": lambda: GRU(X, H, out=OUT),
+    "gru gates": lambda: _core._gates(GRU, X, H),
+    "lstm sequence": lambda: SEQUENCE["lstm"](S, (S_STATE, S_CELL)),
+    "gru sequence": lambda: SEQUENCE["gru"](S, S_STATE),
+    "rnn sequence": lambda: SEQUENCE["rnn_tanh"](S),
+    "unbatched sequence": lambda: SEQUENCE["lstm"](S[:, 0], (S_STATE[:, 0], S_CELL[:, 0])),
+    "sequence with lengths": lambda: SEQUENCE["gru"](S, lengths=[5, 3]),
+    "sequence with an array of lengths": lambda: SEQUENCE["gru"](S, lengths=np.array([5, 3])),
+    "sequence with out": lambda: SEQUENCE["lstm"](S, (S_STATE, S_CELL), out=S_OUTS),
+    "sequence with the output as out": lambda: SEQUENCE["gru"](S, out=S_OUT),
+    "sequence with lists as out": lambda: SEQUENCE["lstm"](S, out=[S_OUT, [S_STATE_OUT, S_CELL_OUT]]),
+    "sequence in place": lambda: SEQUENCE["lstm"](S, S_OUTS[1], out=S_OUTS),
+    "torch sequence with out": lambda: TORCH_LSTM(S, out=zeros(5, 2, 3)),
+    "pack a sequence": lambda: packed("gru", 3, sequence=(2, 2, True)),
+    "pack again": lambda: GRU._share(packed("gru", 3)),
+    "sequence properties": lambda: (SEQUENCE["gru"].sequence, SEQUENCE["gru"].batch_first, GRU.proj_size),
+    "unpack": lambda: [SEQUENCE["gru"]._unpack(5, what) for what in ("weight", "scale", "bias")],
+    "threads": lambda: _core.set_num_threads(_core.get_num_threads()),
+}
+
 BAD = {
     "input size": fails(lambda: CELL(zeros(2, 5)), RuntimeError),
     "batch": fails(lambda: CELL(X, zeros(3, 3)), RuntimeError),
@@ -133,6 +194,27 @@ BAD = {
     "quantise nan": fails(lambda: _core._quantise("fbgemm", NAN_X), ValueError),
     "gates shape": fails(lambda: _core._gates(CELL, zeros(2, 5)), RuntimeError),
     "share": fails(lambda: CELL._share(3), TypeError),
+    "lstm state": fails(lambda: LSTM(X, H), TypeError),
+    "lstm three states": fails(lambda: LSTM(X, [H, C, C]), ValueError),
+    "lstm cell state": fails(lambda: LSTM(X, (H, zeros(2, 5))), RuntimeError),
+    "lstm text": fails(lambda: LSTM(X, (H.tolist(), "no")), TypeError),
+    "lstm out": fails(lambda: LSTM(X, (H, C), out=(OUT, zeros(2, 5))), ValueError),
+    "lstm out twice": fails(lambda: LSTM(X, (H, C), out=[OUT, OUT]), ValueError),
+    "sequence size": fails(lambda: SEQUENCE["gru"](zeros(5, 2, 5)), RuntimeError),
+    "sequence rank": fails(lambda: SEQUENCE["gru"](X[0]), ValueError),
+    "sequence state": fails(lambda: SEQUENCE["lstm"](S, (S_STATE, S_OUT)), RuntimeError),
+    "sequence of no steps": fails(lambda: SEQUENCE["gru"](S[:0]), RuntimeError),
+    "lengths": fails(lambda: SEQUENCE["gru"](S, lengths=[5, 6]), ValueError),
+    "lengths of floats": fails(lambda: SEQUENCE["gru"](S, lengths=[5, 5.0]), TypeError),
+    "no lengths": fails(lambda: SEQUENCE["gru"](S, lengths=5), TypeError),
+    "sequence out": fails(lambda: SEQUENCE["lstm"](S, out=[S_OUT, [S_STATE_OUT, S_STATE_OUT]]), ValueError),
+    "sequence out of one": fails(lambda: SEQUENCE["gru"](S, out=(S_OUT,)), ValueError),
+    "sequence nan": fails(lambda: TORCH_LSTM(NAN_S, out=zeros(5, 2, 3)), ValueError),
+    "pack without matrices": fails(lambda: packed("gru", 3, sequence=(0, 1, False)), TypeError, ValueError),
+    "pack the wrong rows": fails(lambda: packed("gru", 4), ValueError),
+    "unpack a sequence": fails(lambda: SEQUENCE["gru"]._unpack(8, "weight"), ValueError),
+    "gates of a sequence": fails(lambda: _core._gates(SEQUENCE["gru"], S), ValueError),
+    "no threads": fails(lambda: _core.set_num_threads(0), ValueError),
 }
 
 
@@ -154,12 +236,17 @@ def test_this_file_sees_a_leak():
 def test_references():
     """A call keeps no reference to what it was given."""
     x, h, out = zeros(2, 4), zeros(2, 3), zeros(2, 3)
-    before = [sys.getrefcount(v) for v in (x, h, out, CELL)]
+    s, state, s_out, rnn = zeros(5, 2, 4), (zeros(4, 2, 3), zeros(4, 2, 3)), zeros(5, 2, 6), SEQUENCE["lstm"]
+    before = [sys.getrefcount(v) for v in (x, h, out, CELL, LSTM, s, *state, state, s_out, rnn)]
     for _ in range(100):
         CELL(x, h, out=out)
         CELL(x, h)
         fails(lambda: CELL(x, h, out=x), ValueError)()
-    assert [sys.getrefcount(v) for v in (x, h, out, CELL)] == before
+        LSTM(x, (h, h), out=(out, h))
+        fails(lambda: LSTM(x, [h, h], out=(out, out)), ValueError)()
+        rnn(s, state, lengths=[5, 4], out=(s_out, state))
+        fails(lambda: rnn(s, state, lengths=[5, 4], out=(s_out, (out, out))), ValueError)()
+    assert [sys.getrefcount(v) for v in (x, h, out, CELL, LSTM, s, *state, state, s_out, rnn)] == before
 
 
 def test_modules_can_be_collected():

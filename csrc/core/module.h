@@ -89,4 +89,14 @@ void qrnn_step_prepare(qrnn_module *m);
  * content is lost at the next call. Freed when the thread ends. */
 void *qrnn_scratch(size_t bytes);
 
+struct qrnn_arena {
+    void *memory;
+    size_t bytes;
+};
+
+/* The same for a call that lets the caller's code run meanwhile (qrnn_run.stop): until it is given back,
+ * calls that this code makes find other memory. */
+void *qrnn_scratch_take(size_t bytes, struct qrnn_arena *taken);
+void qrnn_scratch_give(struct qrnn_arena taken);
+
 #endif

@@ -4,12 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-struct arena {
-    void *memory;
-    size_t bytes;
-};
-
-static _Thread_local struct arena arena;
+static _Thread_local struct qrnn_arena arena;
 static _Atomic(size_t) arena_key; /* a pthread key, plus 1; 0: none yet */
 
 /* At a thread's end. Destructors of others may still compute in it: they get a new buffer, and this is
@@ -17,7 +12,7 @@ static _Atomic(size_t) arena_key; /* a pthread key, plus 1; 0: none yet */
 static void release(void *memory)
 {
     free(memory);
-    arena = (struct arena){NULL, 0};
+    arena = (struct qrnn_arena){NULL, 0};
 }
 
 /* One key a process: of threads that race for it one wins. 0 where there is none to be had. */
@@ -31,21 +26,47 @@ static size_t find_key(void)
     return known;
 }
 
+/* What release() gets at the thread's end; once a thread has set it, setting it again cannot fail. */
+static int set_key(void *memory)
+{
+    const size_t key = find_key();
+    return key && pthread_setspecific((pthread_key_t)(key - 1), memory) == 0;
+}
+
 /* Grows by half as much again, so a stream of growing calls reallocates seldom. */
 void *qrnn_scratch(size_t bytes)
 {
     if (bytes <= arena.bytes) return arena.memory;
-    const size_t key = find_key();
-    if (!key) return NULL;
     const size_t wanted = qrnn_round_up(bytes + bytes / 2, QRNN_LINE);
     if (wanted < bytes) return NULL;
     void *memory = aligned_alloc(QRNN_LINE, wanted);
     if (!memory) return NULL;
-    if (pthread_setspecific((pthread_key_t)(key - 1), memory) != 0) {
+    if (!set_key(memory)) {
         free(memory);
         return NULL;
     }
     free(arena.memory);
-    arena = (struct arena){memory, wanted};
+    arena = (struct qrnn_arena){memory, wanted};
     return memory;
+}
+
+void *qrnn_scratch_take(size_t bytes, struct qrnn_arena *taken)
+{
+    void *memory = qrnn_scratch(bytes);
+    if (!memory) return NULL;
+    *taken = arena;
+    arena = (struct qrnn_arena){NULL, 0};
+    set_key(NULL);
+    return memory;
+}
+
+/* The larger of the two stays; it is this thread's, so a place for the key's value is there. */
+void qrnn_scratch_give(struct qrnn_arena taken)
+{
+    if (taken.bytes > arena.bytes && set_key(taken.memory)) {
+        const struct qrnn_arena spare = arena;
+        arena = taken;
+        taken = spare;
+    }
+    free(taken.memory);
 }

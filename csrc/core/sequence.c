@@ -78,12 +78,12 @@ static size_t active_at(const struct group *g, size_t time, size_t rows)
     return rows;
 }
 
-/* Asks, now and then, whether to give up; the other members learn of it when they meet. */
-static void ask_stop(struct walk *w, size_t rows, size_t cols)
+/* After `work`: asks, now and then, whether to give up; the other members learn of it when they meet. */
+static void ask_stop(struct walk *w, size_t work)
 {
     const qrnn_run *run = w->g->run;
     if (!run->stop || w->b->slice != 0) return;
-    w->work += rows * cols * w->b->m->hidden_size * qrnn_cells[w->b->m->kind].gates;
+    w->work += work;
     if (w->work < QRNN_STOP_WORK) return;
     w->work = 0;
     if (run->stop(run->context)) w->b->wants_stop = 1;
@@ -138,13 +138,13 @@ static void project_inputs(struct walk *w, size_t rows)
     struct qrnn_block *b = w->b;
     const struct qrnn_panels whole = *b->ih;
     const size_t work = rows * w->inputs * QRNN_PANEL, most = QRNN_STOP_WORK / (work + 1) / 4 * 4;
-    const size_t piece = most < 16 ? 16 : most;
+    const size_t piece = most < 4 ? 4 : most;
     for (size_t panel = 0; panel < whole.count && !b->wants_stop; panel += piece) {
         const size_t count = whole.count - panel < piece ? whole.count - panel : piece;
         const struct qrnn_panels part = qrnn_slice(&whole, panel, count);
         const struct qrnn_product out = {rows, b->ih_product + panel * QRNN_PANEL, NULL, NULL, b->stride};
         qrnn_multiply(b->m, &part, &b->x, 0, &out);
-        if (count < whole.count) ask_stop(w, rows, w->inputs);
+        ask_stop(w, count * work);
     }
 }
 
@@ -198,7 +198,7 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
         b->h_from[i] = b->h_to[i];
         if (w->g->c) b->c_from[i] = b->c_to[i];
     }
-    ask_stop(w, active, b->m->state_size);
+    ask_stop(w, active * (QRNN_STEP_WORK + b->stride * (b->m->state_size + QRNN_VALUE_WORK)));
     qrnn_block_meet(b);
     return 1;
 }
@@ -310,12 +310,16 @@ static void lay_out_blocks(const struct group *g, size_t slices, struct qrnn_blo
     }
 }
 
-/* Rows of a chunk: as many as keep its products in cache, at least a step's. */
+/* Rows of a chunk: as many as keep it in cache, at least a step's. */
 static size_t capacity_of(const struct group *g)
 {
-    const size_t row_bytes = qrnn_cells[g->m->kind].gates * qrnn_round_up(g->m->hidden_size, QRNN_PANEL) * sizeof(float);
+    const qrnn_module *m = g->m;
+    const size_t row_bytes = qrnn_cells[m->kind].gates * qrnn_round_up(m->hidden_size, QRNN_PANEL) * sizeof(float);
+    const size_t later = m->layers > 1 ? m->directions * m->state_size : 1;
+    const size_t inputs = m->input_size > later ? m->input_size : later;
     const size_t all = g->rows * g->run->steps;
     size_t rows = QRNN_CHUNK_BYTES / row_bytes;
+    rows = rows > QRNN_CHUNK_INPUTS / inputs ? QRNN_CHUNK_INPUTS / inputs : rows;
     rows = rows < QRNN_CHUNK_LEAST_ROWS ? QRNN_CHUNK_LEAST_ROWS : rows;
     rows = rows > all ? all : rows;
     return rows < g->rows ? g->rows : rows;
@@ -331,7 +335,8 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
     g.capacity = capacity_of(&g);
     lay_out(&g, slices, &bytes);
     lay_out_blocks(&g, slices, &measured, 1, &bytes);
-    void *memory = qrnn_scratch(bytes);
+    struct qrnn_arena arena;
+    void *memory = qrnn_scratch_take(bytes, &arena);
     if (!memory) return QRNN_ERR_MEMORY;
     uintptr_t next = (uintptr_t)memory;
     lay_out(&g, slices, &next);
@@ -343,6 +348,7 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
         qrnn_team_run(team, walk_layers, &g);
     else
         walk_layers(&g, 0, NULL);
+    qrnn_scratch_give(arena);
     *step = g.step;
     if (g.status == QRNN_OK) clear_past_ends(&g);
     return g.status;

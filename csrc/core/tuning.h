@@ -7,26 +7,33 @@
 enum {
     QRNN_BLOCK_ROWS = 64,     /* rows worked on at a time: weights are then read often enough from cache */
     QRNN_STACK_BYTES = 8192,  /* working memory up to this is on the stack: one row of H = 1024 */
-    /* Most bytes of the input's products of some steps, so that they share the second-level cache with
-     * the weights, and the fewest rows. */
+    /* Most bytes of the input's products of some steps, and most of their inputs, so that they share the
+     * second-level cache with the weights, and that a few panels of them are no more work than a question
+     * to stop may wait for; and the fewest rows. */
     QRNN_CHUNK_BYTES = 262144,
+    QRNN_CHUNK_INPUTS = 131072,
     QRNN_CHUNK_LEAST_ROWS = 16,
     /* Multiply-adds of a step, and of a call, that are worth threads. */
     QRNN_TEAM_STEP_WORK = 1 << 17,
     QRNN_TEAM_CALL_WORK = 1 << 24,
-    /* Multiply-adds between two questions to qrnn_run.stop: below 10 ms by the slowest kernels. */
-    QRNN_STOP_WORK = 1 << 23
+    /* Work between two questions to qrnn_run.stop, in multiply-adds. Whatever the sizes, one of them as
+     * counted takes at most 9 ns by the slowest kernels, so the questions are at most 20 ms apart. */
+    QRNN_STOP_WORK = 1 << 21
 };
 #else
 enum {
     QRNN_BLOCK_ROWS = 3,
     QRNN_STACK_BYTES = 64,
     QRNN_CHUNK_BYTES = 1024,
+    QRNN_CHUNK_INPUTS = 256,
     QRNN_CHUNK_LEAST_ROWS = 2,
     QRNN_TEAM_STEP_WORK = 0,
     QRNN_TEAM_CALL_WORK = 0,
     QRNN_STOP_WORK = 512
 };
 #endif
+
+/* What counts as work beside the products: of a row in a step, and of each value that they make. */
+enum { QRNN_STEP_WORK = 512, QRNN_VALUE_WORK = 32 };
 
 #endif

@@ -38,13 +38,12 @@ static const npy_intp *plain_lengths(PyObject *object, Py_ssize_t *n)
 /* An int as a length: those out of range of Py_ssize_t become its ends, which no length is. */
 static int take_length(PyObject *item, size_t *length)
 {
-    const Py_ssize_t value = PyIndex_Check(item) ? PyNumber_AsSsize_t(item, NULL) : -1;
-    if (!PyIndex_Check(item) || (value == -1 && PyErr_Occurred())) {
-        PyErr_Format(PyExc_TypeError, "lengths: expected integers, got %s", Py_TYPE(item)->tp_name);
-        return -1;
-    }
+    const Py_ssize_t value = PyNumber_AsSsize_t(item, NULL);
     *length = (size_t)value;
-    return 0;
+    if (value != -1 || !PyErr_Occurred()) return 0;
+    if (PyErr_ExceptionMatches(PyExc_TypeError))
+        PyErr_Format(PyExc_TypeError, "lengths: expected integers, got %s", Py_TYPE(item)->tp_name);
+    return -1;
 }
 
 static int raise_lengths(PyObject *object)

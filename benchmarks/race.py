@@ -1,0 +1,254 @@
+"""One point of benchmarks/compare.py: every peer built, checked against float64, and timed in one race."""
+
+import importlib
+import itertools
+import random
+import statistics
+import sys
+import time
+import zlib
+
+import limits
+import numpy as np
+import recurrent
+import timing
+
+ADAPTERS = ("qrnn_", "numpy_", "torch_", "onnxruntime_", "litert_", "openvino_", "ncnn_")
+OURS = ("qrnn", "qrnn out=", "qrnn f32", "qrnn 1 thread")
+ALWAYS = ("qrnn", "qrnn 1 thread")
+STEPS = 100  # of a sequence
+FEWER = 50  # where a step has more than LARGE products
+LARGE = 1 << 25
+BEHIND = {2e9: 3.0, 1e11: 1.5}  # products of a call above which who was so many times slower does not run
+LONG = 20e-3  # seconds: a call that a block need not repeat
+DROPPED = {2: 10.0, 3: 5.0}  # after so many rounds: this many times the fastest peer is settled
+INPUTS = 8  # different inputs of single steps
+
+
+def contenders(threads, wanted=None):
+    """Adapters of what is installed, and {name: why} of the rest."""
+    found, missing = [], {}
+    for module_name in ADAPTERS:
+        try:
+            module = importlib.import_module(f"peers.{module_name}")
+        except ImportError as error:
+            missing[module_name.rstrip("_")] = str(error)
+            continue
+        for peer in module.PEERS:
+            if wanted and not any(word in peer.name for word in wanted):
+                continue
+            if peer.name == "qrnn 1 thread" and threads == 1:
+                continue
+            try:
+                found.append(peer(threads))
+            except (ImportError, RuntimeError) as error:
+                missing[peer.name] = str(error)
+    return found, missing
+
+
+def bounds(threads, points):
+    """The bare loops for the instruction set that qrnn runs, or None and why."""
+    if threads != 1:
+        return None, "measured for one thread only"
+    import qrnn
+
+    isa = qrnn.RNNCell(4, 4).isa
+    if isa not in limits.LOOPS:
+        return None, f"no bare loops for {isa}"
+    largest = max(4 * 2 * recurrent.GATES[kind] * size * size for kind, _, size, _ in points)
+    try:
+        return limits.Limits(isa, min(max(largest, 32 << 20), 1 << 28)), ""
+    except (OSError, limits.subprocess.CalledProcessError) as error:
+        return None, f"not measured: {getattr(error, 'stderr', '') or error}"
+
+
+def check(name, precision, got, exact):
+    """The relative RMS error; ValueError if it is more than this precision explains."""
+    if got.shape != exact.shape:
+        raise ValueError(f"{name}: gave {got.shape}, expected {exact.shape}")
+    error = recurrent.relative_rms(got.astype(np.float64), exact)
+    if not error <= recurrent.BOUND[precision]:
+        raise ValueError(f"{name}: {error:.3g} from float64")
+    return error
+
+
+class Work:
+    """What all peers compute at a point: the same weights and inputs; the float64 answer for some rows."""
+
+    def __init__(self, kind, mode, size, batch):
+        rng = np.random.default_rng(zlib.crc32(repr((kind, mode, size, batch)).encode()))
+        self.kind, self.mode, self.size, self.batch = kind, mode, size, batch
+        self.products = recurrent.GATES[kind] * size * size  # of one matrix and one row
+        self.steps = INPUTS
+        if mode == "sequence":
+            self.steps = STEPS if self.products * batch <= LARGE else FEWER
+        self.weights = recurrent.random_weights(kind, size, size, rng)
+        self.xs = rng.standard_normal((self.steps, batch, size)).astype(np.float32)
+        self.rows = np.unique(np.linspace(0, batch - 1, 4).astype(int))
+        self.exact = recurrent.reference(kind, self.weights, self.xs[:, self.rows])
+
+    def answer(self, run):
+        """What `run` gives at the rows that are checked."""
+        if self.mode == "sequence":
+            return np.array(run(1)[:, self.rows]), self.exact
+        return np.array(run(self.steps)[self.rows]), self.exact[-1]
+
+    def hopeless(self, times):
+        """Whether a peer that was so many times slower than the fastest would only cost minutes here."""
+        work = 2 * self.products * self.batch * self.steps
+        return self.mode == "sequence" and any(work > limit and times > most for limit, most in BEHIND.items())
+
+    def build(self, peers, behind):
+        """{name: run} of checked peers, {name: error}, {name: why} of the others; self.long: of long calls."""
+        runs, errors, absent = {}, {}, {}
+        self.long = set()
+        for peer in peers:
+            why = peer.refuses(self.kind, self.mode, self.batch)
+            if not why and peer.name not in ALWAYS and self.hopeless(behind.get(peer.name, 0)):
+                why = f"{behind[peer.name]:.1f} times the fastest at half the size"
+            if why:
+                absent[peer.name] = why
+                continue
+            try:
+                run = getattr(peer, self.mode)(self.kind, self.weights, self.xs)
+                start = time.perf_counter()
+                answer = self.answer(run)
+                if self.mode == "sequence" and time.perf_counter() - start > LONG:
+                    self.long.add(peer.name)
+                errors[peer.name] = check(peer.name, peer.precision, *answer)
+            except Exception as error:  # a peer may fail in any way; the run goes on without it and says so
+                if peer.name in OURS:
+                    raise
+                absent[peer.name] = f"{type(error).__name__}: {str(error)[:200]}"
+                print(f"\nNOT RUN: {peer.name}: {absent[peer.name]}", file=sys.stderr)
+                continue
+            runs[peer.name] = run
+        return runs, errors, absent
+
+
+def timed(run, overhead):
+    """block(n) of timing.Race, without the time of an empty loop."""
+    clock = time.perf_counter_ns
+
+    def block(n):
+        start = clock()
+        run(n)
+        return clock() - start - n * overhead
+
+    return block
+
+
+def repeated(function, *arguments):
+    def run(n):
+        for _ in itertools.repeat(None, n):
+            function(*arguments)
+
+    return run
+
+
+class Bound:
+    """The bare loops at a point, as blocks of a race, and the limit that they put on a step.
+
+    sequence   W_hh is read once a step, or its products made, whichever takes longer; x's products of all
+               steps are one matrix product at the peak; one Python call a sequence
+    step       both matrices are read, or their products made; one Python call a step
+    """
+
+    def __init__(self, loops, work, overhead):
+        self.loops, self.work = loops, work
+        h = np.zeros((work.batch, work.size), np.float32)
+        empty = loops.empty_two if work.kind == "lstm" and work.mode == "step" else loops.empty_one
+        matrices = 1 if work.mode == "sequence" else 2
+        self.bytes = {"int8": matrices * work.products, "float32": 4 * matrices * work.products}
+
+        self.blocks = {"limit: call": timed(repeated(empty, h, h), overhead),
+                       "np.add": timed(repeated(np.add, h, h), overhead)}
+        for kind, size in self.bytes.items():
+            self.blocks[f"limit: read {kind}"] = lambda n, size=size: loops.read(size, n)
+            self.blocks[f"limit: product {kind}"] = lambda n, kind=kind: loops.multiply(kind, n)
+
+    def of(self, times, precision):
+        """(nanoseconds a step, what most of it is) from the nanoseconds of the bare loops."""
+        work = self.work
+        product = times[f"limit: product {precision}"] / self.loops.block[precision]
+        call = times["limit: call"]
+        one = work.products * work.batch * product
+        if work.mode == "sequence":
+            products, call = one, call / work.steps
+            before = one
+        else:
+            products, before = 2 * one, 0.0
+        read = times[f"limit: read {precision}"]
+        level = limits.level_of(self.bytes[precision], self.loops.caches)
+        parts = {"the call": call, f"{level} reads": read if read > products else 0.0,
+                 "products": before + (products if products >= read else 0.0)}
+        return sum(parts.values()), max(parts, key=parts.get)
+
+
+def measure(point, peers, loops, given, before):
+    """A record of one point, plain values only."""
+    work = Work(*point)
+    runs, errors, absent = work.build(peers, behind_at(point, before))
+    each = work.steps if work.mode == "sequence" else 1
+    overhead = min(timing.empty_loop(20_000) for _ in range(10)) / 20_000
+    blocks = {name: timed(run, overhead) for name, run in runs.items()}
+    bound = Bound(loops, work, overhead) if loops else None
+    if bound:
+        blocks |= bound.blocks
+    least = dict.fromkeys(runs, 1 if each > 1 else 8)
+    contest = timing.Race(blocks, net=False, least=least, each=dict.fromkeys(runs, each))
+    contest.calls = dict.fromkeys(work.long, 1)
+    order = random.Random(0)
+    outside = [name for name in runs if name not in OURS]
+
+    def settled():
+        best = {name: min(contest.times[name]) for name in outside}
+        return [n for n in outside for rounds, times in DROPPED.items()
+                if len(contest.times[n]) >= rounds and best[n] > times * min(best.values())]
+
+    contest.run(given.rounds, order, given.seconds, drop=settled)
+    for peer in peers:  # still right after all that
+        if peer.name in runs and peer.name not in work.long | contest.dropped and work.mode == "sequence":
+            check(peer.name, peer.precision, *work.answer(runs[peer.name]))
+    kind, mode, size, batch = point
+    record = {"kind": kind, "mode": mode, "size": size, "batch": batch, "steps": work.steps,
+              "us": {}, "rounds": {n: len(contest.times[n]) for n in runs},
+              "error": {n: float(f"{e:.3g}") for n, e in errors.items()}, "absent": absent}
+    for name in runs:
+        record["us"][name] = [float(f"{t:.4g}") for t in contest.microseconds(name)]
+    fastest = min(outside, key=lambda n: contest.microseconds(n)[1], default=None)
+    record["fastest"] = fastest
+    if fastest:
+        record["ratio"] = {n: float(f"{contest.ratio(n, fastest):.4g}") for n in runs}
+    if "qrnn 1 thread" in runs:
+        record["gain"] = round(contest.ratio("qrnn 1 thread", "qrnn"), 3)
+    if bound:
+        record["calls"] = {name: round(contest.microseconds(block)[1], 4)
+                           for name, block in (("empty", "limit: call"), ("np.add", "np.add"))}
+        record["limit"] = limits_reached(contest, bound, peers, runs)
+    return record
+
+
+def limits_reached(contest, bound, peers, runs):
+    """{our name: [limit in us a step, share reached, what bounds it]}: medians over the rounds."""
+    found = {}
+    for peer in peers:
+        if peer.name in runs and peer.name in OURS:
+            precision = "int8" if peer.precision == "int8" else "float32"
+            limit = [bound.of({n: contest.times[n][i] for n in bound.blocks}, precision)
+                     for i in range(len(contest.times[peer.name]))]
+            share = [least / t for (least, _), t in zip(limit, contest.times[peer.name], strict=True)]
+            least = statistics.median(least for least, _ in limit) / 1e3
+            found[peer.name] = [float(f"{least:.4g}"), round(statistics.median(share), 3),
+                                statistics.mode(what for _, what in limit)]
+    return found
+
+
+def behind_at(point, before):
+    """{name: how many times the fastest peer's time} at the next smaller size."""
+    kind, mode, size, batch = point
+    same = [r for r in before
+            if (r["kind"], r["mode"], r["batch"]) == (kind, mode, batch) and r["size"] < size]
+    return dict(same[-1].get("ratio", {})) if same else {}
+
+

@@ -1,0 +1,59 @@
+"""How many threads a call for a whole sequence computes with."""
+
+from __future__ import annotations
+
+from . import _core
+
+__all__ = ["get_num_threads", "set_num_threads"]
+
+
+def set_num_threads(n: int) -> None:
+    """Let every call for a whole sequence compute with up to `n` threads, where it is worth them.
+
+    Each thread takes a slice of the hidden units for the whole call, so the result has the same bits
+    for every `n`. Threads live as long as the call; small calls and single cells use the caller's
+    alone. Threads of Python that call modules at once are another matter: each has a team of its own.
+
+    Parameters
+    ----------
+    n : int
+        At least 1, the default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is no int, or below 1.
+
+    See Also
+    --------
+    get_num_threads
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> qrnn.set_num_threads(2)
+    >>> qrnn.get_num_threads()
+    2
+    >>> qrnn.set_num_threads(1)
+    """
+    _core.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads a call for a whole sequence may compute with.
+
+    Returns
+    -------
+    int
+
+    See Also
+    --------
+    set_num_threads
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> qrnn.get_num_threads()
+    1
+    """
+    return _core.get_num_threads()

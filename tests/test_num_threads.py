@@ -1,0 +1,400 @@
+"""Calls for whole sequences with several threads: the same bits, and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import assert_same_results, leaves, note, run_python
+
+import qrnn
+from qrnn import nn
+
+f32 = np.float32
+COUNTS = (2, 3, 5)
+ENGINES = ("float32", "qrnn", "fbgemm", "qnnpack", "onednn")
+TASKS = Path("/proc/self/task")
+HIDDEN = 90  # six panels, the last one ragged: 5 threads take 1, 1, 1, 1 and 2
+
+needs_tasks = pytest.mark.skipif(not TASKS.exists(), reason=f"NO {TASKS} HERE: threads were not counted")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="NO fork HERE: it was not tried")
+
+
+@pytest.fixture(autouse=True)
+def one_thread_after():
+    yield
+    qrnn.set_num_threads(1)
+
+
+def make(name, engine, *, isa=None, seed=90, **options):
+    """A random module large enough that a call with what `inputs_of` gives is worth several threads."""
+    qrnn.manual_seed(seed)
+    module = getattr(nn, name)(33, HIDDEN, isa=isa, **options)
+    if engine != "float32":
+        module = getattr(qrnn, name).from_float(module, engine=engine, isa=isa)
+    note(module)
+    return module
+
+
+def inputs_of(module, batch=60, steps=None, seed=91):
+    """An input and a state, of as few steps as are worth several threads (sequence.c, members_of)."""
+    rng = np.random.default_rng(seed)
+    state = module.proj_size or HIDDEN
+    gates = module._unpack(0, "weight").shape[0] // HIDDEN
+    assert gates * HIDDEN * state * batch >= 2**17
+    steps = steps or 2**24 // (gates * HIDDEN * state * batch) + 1
+
+    def draw(*shape):
+        return rng.standard_normal(shape).astype(f32)
+
+    units = module.num_layers * module.num_directions
+    h = draw(units, batch, state)
+    hx = (h, draw(units, batch, HIDDEN)) if module.kind == "lstm" else h
+    return draw(steps, batch, module.input_size), hx
+
+
+def assert_counts_agree(module, x, hx=None, **kwargs):
+    qrnn.set_num_threads(1)
+    want = module(x, hx, **kwargs)
+    for count in COUNTS:
+        qrnn.set_num_threads(count)
+        assert_same_results(module(x, hx, **kwargs), want, f"{module.isa}, {count} threads")
+
+
+# ---------------------------------------------------------------------------------------------------
+# The setting
+# ---------------------------------------------------------------------------------------------------
+def test_setting():
+    assert qrnn.get_num_threads() == 1
+    qrnn.set_num_threads(np.int64(3))
+    assert qrnn.get_num_threads() == 3
+    for wrong in (0, -1, -(2**70), 2**70):
+        with pytest.raises(ValueError, match=f"n: expected at least 1 thread, got {wrong}"):
+            qrnn.set_num_threads(wrong)
+    for wrong in (1.0, "2", None, True):
+        with pytest.raises(TypeError, match=f"n: expected an int, got {type(wrong).__name__}"):
+            qrnn.set_num_threads(wrong)
+    assert qrnn.get_num_threads() == 3
+
+
+# ---------------------------------------------------------------------------------------------------
+# The same bits
+# ---------------------------------------------------------------------------------------------------
+KINDS = {
+    "rnn": ("RNN", {}),
+    "relu": ("RNN", {"nonlinearity": "relu"}),
+    "lstm": ("LSTM", {}),
+    "gru": ("GRU", {}),
+    "gru before": ("GRU", {"reset_after": False}),
+    "projection": ("LSTM", {"proj_size": 37}),
+    "narrow projection": ("LSTM", {"proj_size": 7}),  # a panel, of which most threads have none
+    "bidirectional": ("GRU", {"bidirectional": True}),
+    "layers": ("RNN", {"num_layers": 2}),
+    "all": ("LSTM", {"num_layers": 2, "bidirectional": True, "proj_size": 37}),
+    "batch first": ("GRU", {"num_layers": 2, "batch_first": True, "bidirectional": True}),
+}
+
+
+def is_torchs(kind):
+    """Whether PyTorch's engines have this kind."""
+    return kind not in ("gru before", "projection", "narrow projection", "all")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_same_bits(engine, kind):
+    if engine not in ("float32", "qrnn") and not is_torchs(kind):
+        pytest.skip("PyTorch has none")
+    name, options = KINDS[kind]
+    module = make(name, engine, **options)
+    x, hx = inputs_of(module)
+    if module.batch_first:
+        x = np.ascontiguousarray(x.swapaxes(0, 1))
+    steps = x.shape[1 if module.batch_first else 0]
+    assert_counts_agree(module, x)
+    assert_counts_agree(module, x, hx, lengths=np.random.default_rng(92).integers(1, steps + 1, 60))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru before", "all"])
+@pytest.mark.parametrize("engine", ["float32", "qrnn"])
+def test_same_bits_of_every_instruction_set(isa, engine, kind):
+    name, options = KINDS[kind]
+    module = make(name, engine, isa=isa, **options)
+    x, hx = inputs_of(module, 15)
+    assert_counts_agree(module, x, hx, lengths=np.linspace(len(x), 1, 15).astype(int))
+
+
+def test_same_bits_in_groups_of_rows():
+    """More rows than are worked on at once, and results in arrays that are given."""
+    module = make("GRU", "qrnn")
+    x, hx = inputs_of(module, batch=150)
+    want = module(x, hx)
+    for count in COUNTS:
+        qrnn.set_num_threads(count)
+        out = np.full_like(want[0], np.nan), hx.copy()
+        got = module(x, out[1], out=out)
+        assert got[0] is out[0]
+        assert_same_results(got, want)
+
+
+def test_not_finite_rows():
+    """Engine qrnn: with threads too a NaN stays in its row, and an infinite state."""
+    module = make("LSTM", "qrnn")
+    x, (h, c) = inputs_of(module)
+    x[5, 3], h[0, 4, 7], c[0, 5, 11] = np.nan, np.inf, -np.inf
+    assert_counts_agree(module, x, (h, c))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("engine", ["fbgemm", "qnnpack", "onednn"])
+def test_range_errors(engine, count):
+    """Every thread learns of the step that cannot be quantised, and the next call is as good as ever."""
+    module = make("RNN", engine, nonlinearity="relu")
+    x, h = inputs_of(module)
+    want = module(x, h)
+    bad = x.copy()
+    bad[17, 5, 1] = np.inf
+    with pytest.raises(ValueError, match=r"^hx: .*at time step 2\d$") as late:
+        growing(engine)(x)
+    qrnn.set_num_threads(count)
+    with pytest.raises(ValueError, match=r"^input: .*at time step 17$"):
+        module(bad, h)
+    with pytest.raises(ValueError, match=r"hx: .*at time step 0$"):
+        module(x, np.full_like(h, np.nan))
+    with pytest.raises(ValueError, match=f"^{re.escape(str(late.value))}$"):
+        growing(engine)(x)
+    assert_same_results(module(x, h), want)
+
+
+def growing(engine):
+    """A module whose state grows by some 50 a step until it is infinite."""
+    module = nn.RNN(33, HIDDEN, nonlinearity="relu")
+    module.weight_hh_l0 = np.eye(HIDDEN, dtype=f32) * 50
+    module.bias_hh_l0 = np.ones(HIDDEN)
+    return qrnn.RNN.from_float(module, engine=engine)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Threads, processes, signals
+# ---------------------------------------------------------------------------------------------------
+@needs_tasks
+@pytest.mark.parametrize("kind", ["lstm", "projection"])
+@pytest.mark.parametrize("engine", ["float32", "qrnn"])
+def test_threads_there_are(engine, kind):
+    """As many as were asked for, while the call lasts and no longer; none for a small call."""
+    name, options = KINDS[kind]
+    module = make(name, engine, **options)
+    x, hx = inputs_of(module, steps=200)
+    with counting() as seen:
+        alone = tasks()
+        qrnn.set_num_threads(5)
+        for _ in range(300):
+            module(x[:1], hx)
+        assert seen.most == alone
+        for count in (1, *COUNTS):
+            qrnn.set_num_threads(count)
+            module(x, hx)
+            assert tasks() == alone
+            assert seen.most == alone + count - 1, count
+
+
+def tasks():
+    """The threads of this process."""
+    return len(os.listdir(TASKS))
+
+
+@contextlib.contextmanager
+def counting():
+    """An object whose `most` is raised to the most threads that are seen."""
+    seen, done = types.SimpleNamespace(most=0), threading.Event()
+    time.sleep(0.1)  # for threads that Python has joined, and that are still on their way out
+
+    def count():
+        while not done.is_set():
+            seen.most = max(seen.most, tasks())
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("engine", ["float32", "qrnn", "fbgemm"])
+def test_many_callers(engine):
+    """Threads of Python that call one module at once, each with a team of its own."""
+    module = make("LSTM", engine)
+    inputs = [inputs_of(module, seed=seed) for seed in range(6)]
+    wanted = [module(x, hx) for x, hx in inputs]
+    errors = []
+
+    def work(number):
+        try:
+            for _ in range(5):
+                assert_same_results(module(*inputs[number]), wanted[number])
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            errors.append(error)
+
+    qrnn.set_num_threads(3)
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+PROGRAM = """
+import multiprocessing, os, signal, sys, threading, time
+import numpy as np
+import qrnn
+
+qrnn.manual_seed(93)
+module = qrnn.GRU(64, 256)
+x = np.random.default_rng(94).standard_normal((100, 8, 64)).astype(np.float32)
+want = module(x)[0].tobytes()
+
+def same(_=None):
+    return module(x)[0].tobytes() == want
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if same() else 3)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def tasks():
+    return len(os.listdir("/proc/self/task"))
+"""
+
+
+@needs_fork
+def test_fork_after_a_call():
+    program = PROGRAM + (
+        "qrnn.set_num_threads(3)\n"
+        "assert same()\n"
+        "print([fork() for _ in range(3)], same())\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "    print(all(pool.map(same, range(8))))\n"
+    )
+    assert run_python(program).split("\n") == ["[0, 0, 0] True", "True", ""]
+
+
+@needs_fork
+def test_fork_during_a_call():
+    """The child has the thread that forked alone: what another was computing is none of its business."""
+    program = PROGRAM + (
+        "qrnn.set_num_threads(3)\n"
+        "stop, right = threading.Event(), []\n"
+        "def work():\n"
+        "    while not stop.is_set():\n"
+        "        right.append(same())\n"
+        "thread = threading.Thread(target=work)\n"
+        "thread.start()\n"
+        "print([fork() for _ in range(20)] == [0] * 20)\n"
+        "stop.set()\n"
+        "thread.join()\n"
+        "print(all(right))\n"
+    )
+    assert run_python(program, PYTHONWARNINGS="ignore").split() == ["True", "True"]
+
+
+def test_spawned_pool():
+    program = (
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "import multiprocessing, test_num_threads\n"
+        "with ProcessPoolExecutor(2, multiprocessing.get_context('spawn')) as pool:\n"
+        "    print(len(set(pool.map(test_num_threads.digest, (1, 2, 3, 5)))))\n"
+    )
+    assert run_python(program) == "1\n"
+
+
+def digest(count):
+    """The result's bytes, computed with `count` threads."""
+    module = make("LSTM", "qrnn")
+    qrnn.set_num_threads(count)
+    return b"".join(leaf.tobytes() for leaf in leaves(module(*inputs_of(module))))
+
+
+@needs_tasks
+@pytest.mark.parametrize("count", (1, 3))
+def test_interrupt(count):
+    """Ctrl-C ends a long call soon; no thread of it goes on, and states that were to be replaced stay."""
+    program = PROGRAM + (
+        f"qrnn.set_num_threads({count})\n"
+        "long = np.zeros((20000, 8, 64), np.float32)\n"
+        "h = np.ones((1, 8, 256), np.float32)\n"
+        "out = np.empty((20000, 8, 256), np.float32), h\n"
+        "before = tasks()\n"
+        "sent = []\n"
+        "def interrupt():\n"
+        "    time.sleep(0.1)\n"
+        "    sent.append(time.perf_counter())\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "thread = threading.Thread(target=interrupt)\n"
+        "thread.start()\n"
+        "try:\n"
+        "    while True:\n"
+        "        module(long, h.copy(), out=out)\n"
+        "        h[:] = 1\n"
+        "except KeyboardInterrupt:\n"
+        "    took = time.perf_counter() - sent[0]\n"
+        "thread.join()\n"
+        "assert took < 1, took\n"
+        "print(tasks() - before, bool((h == 1).all()), same())\n"
+    )
+    assert run_python(program) == "0 True True\n"
+
+
+HANDLER = """
+other = qrnn.LSTM(200, 200, 2)
+y = np.random.default_rng(95).standard_normal((20, 3, 200)).astype(np.float32)
+wanted = other(y)[0].tobytes()
+long = np.tile(x, (40, 1, 1))
+want_long = module(long)[0].tobytes()
+right = []
+signal.signal(signal.SIGALRM, lambda *_: right.append(other(y)[0].tobytes() == wanted))
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+while len(right) < 20:
+    assert module(long)[0].tobytes() == want_long
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(all(right))
+"""
+
+
+@pytest.mark.parametrize("count", (1, 3))
+def test_a_handler_that_calls_modules(count):
+    """A signal's handler runs within a call: calls of its own leave that one's memory alone."""
+    assert run_python(PROGRAM + f"qrnn.set_num_threads({count})\n" + HANDLER) == "True\n"
+
+
+def test_interrupt_of_small_modules():
+    """However little a step is, thousands of them are not run without a question."""
+    program = PROGRAM + (
+        "for isa in 'scalar', None:\n"
+        "    tiny = qrnn.LSTM(1, 1, isa=isa)\n"
+        "    long = np.zeros((3_000_000, 1, 1), np.float32)\n"
+        "    times = []\n"
+        "    def handler(*_):\n"
+        "        times.append(time.perf_counter())\n"
+        "        if len(times) == 10:\n"
+        "            raise KeyboardInterrupt\n"
+        "    signal.signal(signal.SIGALRM, handler)\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)\n"
+        "    try:\n"
+        "        tiny(long)\n"
+        "    except KeyboardInterrupt:\n"
+        "        print(np.median(np.diff(times)) < 0.1)\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0)\n"
+    )
+    assert set(run_python(program).split()) <= {"True"}
