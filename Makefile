@@ -17,7 +17,7 @@ WITH_TORCH := $(VENV)/.torch-$(TORCH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick accuracy clean
+.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick accuracy calibration clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -52,6 +52,9 @@ bench-peers-quick: bench-peers  ## the same in three minutes, at three sizes
 
 accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine
 	$(BIN)/python benchmarks/accuracy.py
+
+calibration: $(VENV)/.installed $(VENV)/.demo $(VENV)/.bench  ## what rounding by data gains and costs, in minutes
+	$(BIN)/python benchmarks/calibration.py
 
 clean:  ## remove environments, build products and caches
 	rm -rf $(VENV) .venvs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

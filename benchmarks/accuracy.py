@@ -48,7 +48,8 @@ def float_module(classes, kind, weights, convert=np.asarray):
 
 
 def quantised_by_qrnn(kind, weights, engine):
-    return getattr(nn.quantized.dynamic, MODULES[kind]).from_float(float_module(nn, kind, weights), engine=engine)
+    given = float_module(nn, kind, weights)
+    return getattr(nn.quantized.dynamic, MODULES[kind]).from_float(given, engine=engine)
 
 
 def quantised_by_torch(kind, weights):
@@ -98,7 +99,8 @@ def table(kind, models, steps):
                    f"{share:.3f}", f"{worst:.3f}", f"{PROMISED[batch]}"]
             print("| " + " | ".join(row) + " |", flush=True)
             if share > PROMISED[batch]:
-                broken.append(f"{MODULES[kind]}, batch {batch}, H {hidden_size}: {share:.3f} of {peer}'s error")
+                what = f"{MODULES[kind]}, batch {batch}, H {hidden_size}"
+                broken.append(f"{what}: {share:.3f} of {peer}'s error")
     return broken
 
 
@@ -111,8 +113,8 @@ def main():
 
     start = time.perf_counter()
     facts = machine.describe(with_torch=torch is not None)
-    print(f"Relative RMS error of h against float64: {given.steps} steps, {given.models} random models a row\n"
-          f"\n{facts['cpu']}; qrnn {facts['qrnn']}, numpy {facts['numpy']}, torch {facts['torch']}")
+    print(f"Relative RMS error of h against float64: {given.steps} steps, {given.models} random models a row")
+    print(f"\n{facts['cpu']}; qrnn {facts['qrnn']}, numpy {facts['numpy']}, torch {facts['torch']}")
     broken = [line for kind in given.kinds for line in table(kind, given.models, given.steps)]
     print(f"\n{time.perf_counter() - start:.0f} s", file=sys.stderr)
     if broken:

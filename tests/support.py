@@ -222,7 +222,8 @@ def _matrices(unit):
     for name in ("ih", "hh", "hr"):
         weight, bias = getattr(unit, name), getattr(unit, f"bias_{name}", None)
         if weight is not None:
-            yield (weight.codes, weight.scale, bias) if isinstance(weight, ref.Weight) else (weight, None, bias)
+            codes = isinstance(weight, ref.Weight)
+            yield (weight.codes, weight.scale, bias) if codes else (weight, None, bias)
 
 
 def pack_unit(unit, isa=None):

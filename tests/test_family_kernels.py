@@ -257,27 +257,38 @@ def test_large_sequences(isa, case):
             assert_same_run(got, reference_sequence.run(units, x, state, lengths), f"{sizes}")
 
 
+@functools.cache
+def unbatched_and_answers(case):
+    rng = np.random.default_rng(79)
+    calls = [sequence_case(rng, case, number + 24, (6, 1, 5, 7))[:3] for number in range(12)]
+    return [(*call, reference_sequence.run(*call)) for call in calls]
+
+
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_unbatched_sequences(isa, case):
     """A sequence without a batch axis is a batch of one, whatever batch_first says."""
-    rng = np.random.default_rng(79)
-    for number in range(12):
-        units, x, state, _ = sequence_case(rng, case, number + 24, (6, 1, 5, 7))
+    for number, (units, x, state, want) in enumerate(unbatched_and_answers(case)):
         module = pack_units(units, isa, batch_first=number % 2 == 1)
-        want = reference_sequence.run(units, x, state)
         alone = None if state is None else tuple(v[:, 0] for v in state)
         got = module(np.ascontiguousarray(x[:, 0]), as_hx(alone))
         assert_same_run(got, (want[0][:, 0], tuple(v[:, 0] for v in want[1])), f"sequence {number}")
 
 
+LENGTHS = ([6] * 5, [1] * 5, [1, 2, 3, 4, 6], [6, 5, 3, 2, 1], [3, 1, 4, 1, 2], [2, 6, 2, 6, 6])
+
+
+@functools.cache
+def lengths_and_answers(case):
+    units, x, state, _ = sequence_case(np.random.default_rng(80), case, 4, (6, 5, 3, 4))
+    return units, x, state, [reference_sequence.run(units, x, state, lengths) for lengths in LENGTHS]
+
+
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_lengths(isa, case):
     """All equal, all one, rising, falling, none as long as the input; equal ones are no lengths at all."""
-    rng = np.random.default_rng(80)
-    units, x, state, _ = sequence_case(rng, case, 4, (6, 5, 3, 4))
+    units, x, state, answers = lengths_and_answers(case)
     module = pack_units(units, isa)
-    for lengths in ([6] * 5, [1] * 5, [1, 2, 3, 4, 6], [6, 5, 3, 2, 1], [3, 1, 4, 1, 2], [2, 6, 2, 6, 6]):
-        want = reference_sequence.run(units, x, state, lengths)
+    for lengths, want in zip(LENGTHS, answers):
         for given in (lengths, tuple(lengths), np.array(lengths), np.array(lengths, np.int32)):
             assert_same_run(module(x, as_hx(state), lengths=given), want, f"lengths {lengths}")
     assert_same_run(module(x, as_hx(state), lengths=[6] * 5), module(x, as_hx(state)))

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 import reference as ref
 import support
-from support import assert_same_bits, pack, pack_float, pack_linear, random_bias, random_cell, random_rows
+from support import (
+    assert_same_bits,
+    pack,
+    pack_float,
+    pack_linear,
+    random_bias,
+    random_cell,
+    random_rows,
+    random_weight,
+)
 
 from qrnn import _core
 
@@ -106,6 +115,18 @@ def test_longest_sum(isa, engine, sign):
     acc, _, pre = _core._gates(pack_linear(engine, weight, np.zeros(2, f32), isa), x)
     assert acc.tolist() == [[-255 * 128 * depth * sign, 255 * 127 * depth * sign]]
     assert_same_bits(pre, ref.linear(engine, x, weight, np.zeros(2, f32))[1])
+
+
+@pytest.mark.parametrize("engine", ["qrnn", "fbgemm", "float32"])
+def test_gates_of_more_rows_than_a_block(engine):
+    """The door of a linear shows what a call returns, and has memory for it, however many rows there are."""
+    rng = np.random.default_rng(41)
+    x = rng.standard_normal((1000, 8)).astype(f32)
+    if engine == "float32":
+        module = pack_float("linear", (rng.standard_normal((64, 8)).astype(f32), None))
+    else:
+        module = pack_linear(engine, random_weight(rng, 64, 8), random_bias(rng, 64))
+    assert_same_bits(_core._gates(module, x)[2], module(x))
 
 
 def test_sum_longer_than_that_is_refused():

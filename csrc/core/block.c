@@ -1,6 +1,6 @@
 /* block.c - activations to codes, codes through a matrix; where the working memory of a call lies.
  *
- * In an engine with a scale for each row, a row that is not finite gets the scale NaN (engines.c), and no
+ * In an engine with a scale for each row, a row that is not finite gets the scale NaN (choose.h), and no
  * other row is touched. */
 #include "block.h"
 #include "team.h"
@@ -190,7 +190,7 @@ static int choose_joined(const qrnn_module *m, size_t rows, const struct qrnn_ex
 {
     struct qrnn_extent all = {0.0f, 0.0f, 1};
     for (size_t i = 0; i < rows; i++) join(&all, &extent[i]);
-    m->engine->choose(1, &all, act);
+    if (all.finite) m->engine->choose(&all, act);
     return all.finite;
 }
 
@@ -201,7 +201,7 @@ int qrnn_choose_whole(const qrnn_module *m, size_t rows, size_t n, const float *
         m->kernels.range(1, n, &v[i], &one);
         join(&all, &one);
     }
-    m->engine->choose(1, &all, act);
+    if (all.finite) m->engine->choose(&all, act);
     return all.finite;
 }
 
@@ -248,19 +248,17 @@ int qrnn_encode(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_
                 const struct qrnn_extents *extents)
 {
     const struct qrnn_engine *const engine = m->engine;
-    const struct qrnn_extent *extent = o->extent;
     if (!engine->quantised) {
         gather(o, rows, v, n);
         return 1;
     }
-    if (extents)
-        extent = join_slices(o, rows, extents);
-    else if (!o->whole)
-        m->kernels.range(rows, n, v, o->extent);
-    if (engine->per_row)
-        engine->choose(rows, extent, o->act);
-    else if (!choose_for_all(m, o, rows, extent))
-        return 0;
+    const struct qrnn_extent *extent = extents ? join_slices(o, rows, extents) : NULL;
+    if (engine->per_row) {
+        m->kernels.encode(rows, n, v, extent, o->act, o->codes, o->code_stride);
+        return 1;
+    }
+    if (!extent && !o->whole) m->kernels.range(rows, n, v, o->extent);
+    if (!choose_for_all(m, o, rows, extent ? extent : o->extent)) return 0;
     m->kernels.quantise(rows, n, v, o->act, engine->rounding, o->codes, o->code_stride);
     return 1;
 }

@@ -17,26 +17,6 @@ static float most_of(float a, float b)
     return a > b ? a : b;
 }
 
-/* What a row that is not finite gets: whatever is computed from it is NaN. */
-static const struct qrnn_act not_finite = {NAN, 0.0f, 0};
-
-/* Engine "qrnn", float32 throughout:
- *   lo = min(0, lo), hi = max(0, hi); s = hi*c - lo*c with c = 1/255; inv = 1/s;
- *   zp = clamp(rint(-lo * inv), 0, 255). A range too small for a normal scale gives zeros. */
-static void choose_qrnn(size_t rows, const struct qrnn_extent *extent, struct qrnn_act *act)
-{
-    const float c = 1.0f / 255.0f;
-    for (size_t i = 0; i < rows; i++) {
-        const float lo = least_of(0.0f, extent[i].lo), hi = most_of(0.0f, extent[i].hi);
-        const float s = hi * c - lo * c, inv = 1.0f / s, zp = qrnn_rint(-lo * inv);
-        act[i] = (struct qrnn_act){s, inv, (int32_t)least_of(most_of(zp, 0.0f), 255.0f)};
-        if (!extent[i].finite)
-            act[i] = not_finite;
-        else if (s < FLT_MIN) /* |v| < 255 * FLT_MIN, so v * 0 rounds to code 0 */
-            act[i] = (struct qrnn_act){1.0f, 0.0f, 0};
-    }
-}
-
 /* PyTorch's ChooseQuantizationParams for unsigned codes 0..most_code, without its power-of-two and
  * sparsity options (ATen/native/quantized/cpu/QuantUtils.h). */
 static double choose_batch(float lo, float hi, int most_code, int32_t *zero_point)
@@ -77,30 +57,25 @@ static float rounded(double scale)
     return (float)scale;
 }
 
-static void choose_torch(size_t rows, const struct qrnn_extent *extent, int most_code, float (*made)(double),
-                         struct qrnn_act *act)
+static void choose_torch(const struct qrnn_extent *extent, int most_code, float (*made)(double), struct qrnn_act *act)
 {
-    for (size_t i = 0; i < rows; i++) {
-        act[i] = not_finite;
-        if (!extent[i].finite) continue;
-        act[i].scale = made(choose_batch(extent[i].lo, extent[i].hi, most_code, &act[i].zero_point));
-        act[i].inv = 1.0f / act[i].scale;
-    }
+    act->scale = made(choose_batch(extent->lo, extent->hi, most_code, &act->zero_point));
+    act->inv = 1.0f / act->scale;
 }
 
-static void choose_fbgemm(size_t rows, const struct qrnn_extent *extent, struct qrnn_act *act)
+static void choose_fbgemm(const struct qrnn_extent *extent, struct qrnn_act *act)
 {
-    choose_torch(rows, extent, 127, rounded, act);
+    choose_torch(extent, 127, rounded, act);
 }
 
-static void choose_qnnpack(size_t rows, const struct qrnn_extent *extent, struct qrnn_act *act)
+static void choose_qnnpack(const struct qrnn_extent *extent, struct qrnn_act *act)
 {
-    choose_torch(rows, extent, 255, rounded, act);
+    choose_torch(extent, 255, rounded, act);
 }
 
-static void choose_onednn(size_t rows, const struct qrnn_extent *extent, struct qrnn_act *act)
+static void choose_onednn(const struct qrnn_extent *extent, struct qrnn_act *act)
 {
-    choose_torch(rows, extent, 127, through_reciprocal, act);
+    choose_torch(extent, 127, through_reciprocal, act);
 }
 
 static float factor_same(float scale)
@@ -116,7 +91,7 @@ static float factor_onednn(float scale)
 /* "qrnn" first: the default. "float32" takes float weights and quantises nothing.
  * no_bias: adding -0.0f changes no float; QNNPACK adds +0. */
 static const struct qrnn_engine engines[] = {
-    {"qrnn", 1, 1, 255, QRNN_ROUND_PRODUCT, QRNN_DEQUANT_FUSED, 0, -0.0f, choose_qrnn, factor_same},
+    {"qrnn", 1, 1, 255, QRNN_ROUND_PRODUCT, QRNN_DEQUANT_FUSED, 0, -0.0f, NULL, factor_same},
     {"fbgemm", 1, 0, 128, QRNN_ROUND_FUSED, QRNN_DEQUANT_FUSED, 1, -0.0f, choose_fbgemm,
      factor_same},
     {"x86", 1, 0, 128, QRNN_ROUND_FUSED, QRNN_DEQUANT_FUSED, 1, -0.0f, choose_fbgemm,

@@ -18,8 +18,8 @@ struct qrnn_engine {
     enum qrnn_dequant dequant;
     int exact;                /* takes the correctly rounded tanh */
     float no_bias;
-    /* Extents to scales and zero points. Where they are not finite the scale is NaN, inv and zero point 0. */
-    void (*choose)(size_t rows, const struct qrnn_extent *extent, struct qrnn_act *act);
+    /* A finite extent to scale and zero point; NULL where the kernels' encode does it, row by row. */
+    void (*choose)(const struct qrnn_extent *extent, struct qrnn_act *act);
     /* The factor that `dequant` wants for a weight scale. */
     float (*factor)(float scale);
 };

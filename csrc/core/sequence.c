@@ -109,7 +109,7 @@ static int choose_input(const struct walk *w, struct qrnn_act *act, size_t *faul
             all.hi = e.hi > all.hi ? e.hi : all.hi;
         }
     }
-    g->m->engine->choose(1, &all, act);
+    g->m->engine->choose(&all, act);
     return 1;
 }
 

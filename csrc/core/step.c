@@ -159,7 +159,8 @@ static int prepare(const qrnn_module *m, size_t rows, struct call *call, struct 
         qrnn_block_use(b, &m->units[0]);
     }
     for (size_t i = 0; b->made_rows && i < rows; i++) b->made_rows[i] = b->made + i * m->hidden_size;
-    if (qrnn_cells[m->kind].recurrent && (!call->h || !call->c)) memset(b->zeros, 0, m->hidden_size * sizeof(float));
+    if (qrnn_cells[m->kind].recurrent && (!call->h || (call->c_out && !call->c)))
+        memset(b->zeros, 0, m->hidden_size * sizeof(float));
     return 1;
 }
 

@@ -11,6 +11,7 @@ QRNN_REGION("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 #include "vec_avx512.h"
 #include "poly.h"
 #include "dequantise.h"
+#include "choose.h"
 #include "elementwise.h"
 #include "ends.h"
 
@@ -161,10 +162,13 @@ static void quantise(size_t rows, size_t n, const float *const *v, const struct 
     }
 }
 
+QRNN_ENCODE_ROWS
+
 void qrnn_use_avx512vnni(struct qrnn_kernels *k)
 {
     k->range = range;
     k->quantise = quantise;
+    k->encode = encode;
     k->product_u8s8 = product_u8s8;
     k->product_f32 = product_f32;
     QRNN_USE_ELEMENTWISE(k);

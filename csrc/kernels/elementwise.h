@@ -22,19 +22,26 @@ QRNN_INLINE void spread_add(struct spread *s, f32v x)
 
 QRNN_INLINE struct qrnn_extent spread_extent(const struct spread *s)
 {
-    return (struct qrnn_extent){v_least(s->least), v_most(s->most), !m_any(v_is_nan(s->wrong))};
+    struct qrnn_extent e;
+    v_extremes(s->least, s->most, &e.lo, &e.hi);
+    e.finite = !m_any(v_is_nan(s->wrong));
+    return e;
+}
+
+/* Of n values; of x == NULL, which stands for zeros. */
+QRNN_INLINE struct qrnn_extent extent_of(const float *x, size_t n)
+{
+    struct spread s = spread_none();
+    size_t k = 0;
+    if (!x) return (struct qrnn_extent){0.0f, 0.0f, 1};
+    for (; k + LANES <= n; k += LANES) spread_add(&s, v_load(x + k));
+    if (k < n) spread_add(&s, v_load_n(x + k, n - k));
+    return spread_extent(&s);
 }
 
 static void range(size_t rows, size_t n, const float *const *v, struct qrnn_extent *extent)
 {
-    for (size_t row = 0; row < rows; row++) {
-        struct spread s = spread_none();
-        const float *x = v[row];
-        size_t k = 0;
-        for (; x && k + LANES <= n; k += LANES) spread_add(&s, v_load(x + k));
-        if (x && k < n) spread_add(&s, v_load_n(x + k, n - k));
-        extent[row] = spread_extent(&s);
-    }
+    for (size_t row = 0; row < rows; row++) extent[row] = extent_of(v[row], n);
 }
 
 /* y may be x. The last vector ends at the array's end and may overlap the one before: it is loaded

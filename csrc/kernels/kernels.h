@@ -110,6 +110,11 @@ struct qrnn_kernels {
     void (*quantise)(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
                      enum qrnn_rounding rounding, uint8_t *q, size_t q_stride);
 
+    /* Rows in ranges of their own (choose.h): extent, act and codes, rounded by PRODUCT. `extent` where it is
+     * known, else NULL. */
+    void (*encode)(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent,
+                   struct qrnn_act *act, uint8_t *q, size_t q_stride);
+
     /* acc[i][r] = sum_k (q[i][k] - act[i].zero_point) * codes[r][k], exact;
      * y[i][r] = dequant(acc[i][r]) (+ add[i][r]); a NaN comes out as 0x7FC00000. */
     void (*product_u8s8)(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,

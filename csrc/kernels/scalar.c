@@ -7,6 +7,7 @@
 #include "vec_scalar.h"
 #include "poly.h"
 #include "dequantise.h"
+#include "choose.h"
 #include "elementwise.h"
 #include "ends.h"
 
@@ -20,17 +21,27 @@ static float code_of(enum qrnn_rounding rounding, float v, const struct qrnn_act
     }
 }
 
+static void quantise_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act, uint8_t *q)
+{
+    for (size_t k = 0; k < n; k++) {
+        const float code = code_of(rounding, v[k], act);
+        q[k] = (uint8_t)(code < 0.0f ? 0.0f : code > 255.0f ? 255.0f : code);
+    }
+    memset(q + n, 0, qrnn_round_up(n, QRNN_LINE) - n);
+}
+
 static void quantise(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
                      enum qrnn_rounding rounding, uint8_t *q, size_t q_stride)
 {
     for (size_t i = 0; i < rows; i++, q += q_stride) {
-        memset(q, 0, qrnn_round_up(n, QRNN_LINE));
-        for (size_t k = 0; k < n && act[i].inv != 0.0f; k++) {
-            const float code = code_of(rounding, v[i][k], &act[i]);
-            q[k] = (uint8_t)(code < 0.0f ? 0.0f : code > 255.0f ? 255.0f : code);
-        }
+        if (act[i].inv == 0.0f)
+            memset(q, 0, qrnn_round_up(n, QRNN_LINE));
+        else
+            quantise_by(rounding, v[i], n, &act[i], q);
     }
 }
+
+QRNN_ENCODE_ROWS
 
 /* The running sum may pass 2^31 before the zero point is taken off; the final one cannot
  * (QRNN_MAX_DEPTH): unsigned arithmetic, which wraps, is exact. */
@@ -75,6 +86,7 @@ void qrnn_use_scalar(struct qrnn_kernels *k)
 {
     k->range = range;
     k->quantise = quantise;
+    k->encode = encode;
     k->product_u8s8 = product_u8s8;
     k->product_f32 = product_f32;
     QRNN_USE_ELEMENTWISE(k);

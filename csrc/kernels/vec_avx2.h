@@ -112,18 +112,16 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return _mm256_blendv_ps(b, a, m);
 }
 
-QRNN_INLINE float v_least(f32v a)
+/* One reduction for both: least in the lower half, most, negated, in the upper. */
+QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 {
-    __m128 half = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    half = _mm_min_ps(half, _mm_movehl_ps(half, half));
-    return _mm_cvtss_f32(_mm_min_ss(half, _mm_movehdup_ps(half)));
-}
-
-QRNN_INLINE float v_most(f32v a)
-{
-    __m128 half = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
-    return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+    const __m256 down = _mm256_xor_ps(most, _mm256_set1_ps(-0.0f));
+    __m256 both = _mm256_min_ps(_mm256_permute2f128_ps(least, down, 0x20),
+                                _mm256_permute2f128_ps(least, down, 0x31));
+    both = _mm256_min_ps(both, _mm256_permute_ps(both, 0x4e));
+    both = _mm256_min_ps(both, _mm256_permute_ps(both, 0xb1));
+    *lo = _mm256_cvtss_f32(both);
+    *hi = -_mm_cvtss_f32(_mm256_extractf128_ps(both, 1));
 }
 
 QRNN_INLINE int m_any(m32v m)

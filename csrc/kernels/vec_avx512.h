@@ -106,14 +106,16 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return _mm512_mask_blend_ps(m, b, a);
 }
 
-QRNN_INLINE float v_least(f32v a)
+/* One reduction for both: least in the lower half, most, negated, in the upper. */
+QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 {
-    return _mm512_reduce_min_ps(a);
-}
-
-QRNN_INLINE float v_most(f32v a)
-{
-    return _mm512_reduce_max_ps(a);
+    const __m512 down = _mm512_xor_ps(most, _mm512_set1_ps(-0.0f));
+    __m512 both = _mm512_min_ps(_mm512_shuffle_f32x4(least, down, 0x44), _mm512_shuffle_f32x4(least, down, 0xee));
+    both = _mm512_min_ps(both, _mm512_shuffle_f32x4(both, both, 0xb1));
+    both = _mm512_min_ps(both, _mm512_permute_ps(both, 0x4e));
+    both = _mm512_min_ps(both, _mm512_permute_ps(both, 0xb1));
+    *lo = _mm512_cvtss_f32(both);
+    *hi = -_mm_cvtss_f32(_mm512_extractf32x4_ps(both, 2));
 }
 
 QRNN_INLINE int m_any(m32v m)

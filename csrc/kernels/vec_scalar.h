@@ -118,17 +118,14 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return m ? a : b;
 }
 
-/* The smallest and the largest lane of vectors without NaN; whether any lane is set. */
-QRNN_INLINE float v_least(f32v a)
+/* The smallest lane of one and the largest of another vector, both without NaN. */
+QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 {
-    return a;
+    *lo = least;
+    *hi = most;
 }
 
-QRNN_INLINE float v_most(f32v a)
-{
-    return a;
-}
-
+/* Whether any lane is set. */
 QRNN_INLINE int m_any(m32v m)
 {
     return m;

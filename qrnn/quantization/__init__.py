@@ -1,5 +1,13 @@
 """``qrnn.quantization``: from a float model to a quantised one, as ``torch.ao.quantization``."""
 
+from .calibration import (
+    CalibrationReport,
+    WeightReport,
+    calibration_report,
+    disable_observer,
+    enable_observer,
+    merge_statistics,
+)
 from .mappings import get_default_dynamic_quant_module_mappings, get_default_qconfig_propagation_list
 from .observer import (
     MinMaxObserver,
@@ -18,21 +26,27 @@ from .qconfig import QConfig, default_dynamic_qconfig, engine_qconfig, per_chann
 from .quantize import convert, prepare, propagate_qconfig_, quantize_dynamic
 
 __all__ = [
+    "CalibrationReport",
     "MinMaxObserver",
     "NoopObserver",
     "ObserverBase",
     "PerChannelMinMaxObserver",
     "PlaceholderObserver",
     "QConfig",
+    "WeightReport",
+    "calibration_report",
     "convert",
     "default_dynamic_qconfig",
     "default_dynamic_quant_observer",
     "default_per_channel_weight_observer",
     "default_placeholder_observer",
     "default_weight_observer",
+    "disable_observer",
+    "enable_observer",
     "engine_qconfig",
     "get_default_dynamic_quant_module_mappings",
     "get_default_qconfig_propagation_list",
+    "merge_statistics",
     "per_channel_dynamic_qconfig",
     "per_channel_weight_observer_range_neg_127_to_127",
     "prepare",

@@ -1,22 +1,26 @@
 """Prepared modules: float modules that know what they will become.
 
 ``prepare`` puts one in the place of each module that is to be quantised. It computes in float32
-and its weights may be changed; ``convert`` quantises it. Statistics of inputs, for rounding by
-data, belong here: a prepared class that defines ``forward`` has it called.
+and its weights may be changed; ``convert`` quantises it, by the statistics of the inputs that it was
+called with, where there were any.
 """
 
 from __future__ import annotations
 
+from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _config, _quantise
+from .. import _config, _core, _quantise
 from ..nn.modules.cells import GRUCell, LSTMCell, RNNCell
 from ..nn.modules.layer import FloatLayer, Matrix
 from ..nn.modules.linear import Linear
 from ..nn.modules.rnn import GRU, LSTM, RNN
 from ..nn.quantized.dynamic.modules.base import QuantisedLayer, check_engine_has
+from .calibrating import Calibrating
+from .observing import observed_call
+from .statistics import Statistics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,15 +50,23 @@ class Preparation:
     original : list of Matrix or None
         The codes and scales that a quantised module had, to be given back for weights that
         did not change.
+
+    Attributes
+    ----------
+    statistics : Statistics
+        Of what the products multiplied so far.
     """
 
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
         self.engine = engine
         self.isa = isa
         self.original = original
+        self.statistics = Statistics(engine)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Preparation:
-        return Preparation(self.engine, self.isa, self.original)
+        new = Preparation(self.engine, self.isa, self.original)
+        new.statistics = deepcopy(self.statistics, memo)
+        return new
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "isa": None}  # pickles may travel to another CPU
@@ -65,21 +77,26 @@ class Preparation:
         """The quantised module, of type `cls`, that the prepared `mod` becomes."""
         if engine is not None and _config.check_engine(engine) != self.engine:
             raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
+        calibrating = Calibrating(mod, self.statistics)
         matrices = [
-            self._quantised(index, name, matrix, qconfig)
+            self._quantised(index, name, matrix, qconfig, calibrating)
             for index, (name, _, matrix) in enumerate(mod._named_matrices())
         ]
         new = cls.__new__(cls)
         new._adopt(mod)
+        if calibrating.report:
+            new._calibration = tuple(calibrating.report)
         new._pack_matrices(mod._form(), self.engine, _config.resolve_isa(isa or self.isa), matrices)
         return new
 
-    def _quantised(self, index: int, name: str, matrix: Matrix, qconfig: Any) -> Matrix:
+    def _quantised(
+        self, index: int, name: str, matrix: Matrix, qconfig: Any, calibrating: Calibrating
+    ) -> Matrix:
         """The float `matrix`, the one of `index`, in codes and scale."""
-        codes, scale = self._kept(index, matrix.weight) or _quantise.quantise_weight(
-            matrix.weight, name, self.engine, qconfig
-        )
-        return Matrix(codes, scale, matrix.bias)
+        kept = self._kept(index, matrix.weight)
+        codes, scale = kept or _quantise.quantise_weight(matrix.weight, name, self.engine, qconfig)
+        plain = Matrix(codes, scale, matrix.bias)
+        return plain if kept else calibrating.rounded(index, name, matrix, plain)
 
     def _kept(self, index: int, weight: NDArray[np.float32]) -> tuple[Any, Any] | None:
         """The original codes and scale, if `weight` still equals what they stand for, bit for bit."""
@@ -96,6 +113,13 @@ class PreparedLayer(FloatLayer):
 
     _prepared: Preparation
     qconfig: Any
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The call of the float module; what its products multiply is observed."""
+        statistics = self._prepared.statistics
+        if not statistics.enabled:
+            return _core.Module.__call__(self, *args, **kwargs)
+        return observed_call(self, statistics, args, kwargs)
 
     @classmethod
     def _of(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
@@ -115,6 +139,12 @@ class PreparedLayer(FloatLayer):
             new._prepared = Preparation(_config.resolve_engine(engine), isa, None)
         check_engine_has(new._form(), new._prepared.engine)
         new.qconfig = qconfig
+        return new
+
+    def _unobserved(self) -> PreparedLayer:
+        """This module without the statistics of its inputs."""
+        new = copy(self)
+        new._prepared = Preparation(self._prepared.engine, self._prepared.isa, self._prepared.original)
         return new
 
     def extra_repr(self) -> str:

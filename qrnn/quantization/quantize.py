@@ -49,6 +49,8 @@ def prepare(
 ) -> Any:
     """Make a model ready for training or calibration in float, and for `convert`.
 
+    What the model is called with until then is observed, and `convert` rounds the weights by it.
+
     Each module that can be quantised and has a qconfig is replaced by a float module that keeps
     its engine and qconfig. A module that is quantised already is prepared from its dequantised
     weights; one that still has them, bit for bit, when it is converted gets its codes and scales
@@ -152,6 +154,9 @@ def convert(
 ) -> Any:
     """Quantise the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
 
+    Prepared modules that were called are rounded by the data they saw, see `calibration_report`; their
+    biases change too. All others get their plain codes.
+
     Parameters
     ----------
     module : Module
@@ -209,7 +214,7 @@ def convert(
     if not in_place:
         module = deepcopy(module)
     chosen = {id(each): getattr(each, "qconfig", None) for each in module.modules()}
-    replacements = _quantised(module, chosen, mapping, engine, isa)
+    replacements = _quantised(module, chosen, mapping, engine, isa, by_data=True)
     _check_root(module, replacements, inplace)
     module = _swapped(module, replacements)
     _clean(module, remove_qconfig)
@@ -226,7 +231,7 @@ def quantize_dynamic(
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
-    """Quantise a float model in one step.
+    """Quantise a float model in one step, without data.
 
     Parameters
     ----------
@@ -284,7 +289,7 @@ def quantize_dynamic(
     chosen = _choose(model, spec, "qconfig_spec")
     if all(qconfig is None for qconfig in chosen.values()):
         warnings.warn(_NOTHING, UserWarning, stacklevel=2)
-    replacements = _quantised(model, chosen, mapping, engine, isa)
+    replacements = _quantised(model, chosen, mapping, engine, isa, by_data=False)
     _check_root(model, replacements, inplace)
     model = _swapped(model, replacements)
     _clean(model, True)
@@ -433,8 +438,12 @@ def _quantised(
     mapping: Mapping[type, Any] | None,
     engine: str | None,
     isa: str | None,
+    by_data: bool,
 ) -> dict[int, Module]:
-    """The quantised module for each float one that is chosen, by identity."""
+    """The quantised module for each float one that is chosen, by identity.
+
+    `by_data`: whether prepared modules are rounded by the statistics of their inputs.
+    """
     table = get_default_dynamic_quant_module_mappings() if mapping is None else mapping
     replacements: dict[int, Module] = {}
     for name, module in model.named_modules():
@@ -453,7 +462,8 @@ def _quantised(
         target: Any = table[base]
         with _named(name):
             if isinstance(target, type) and issubclass(target, QuantisedLayer):
-                replacements[id(module)] = target._from_float(module, qconfig, engine, isa)
+                source = module._unobserved() if isinstance(module, PreparedLayer) and not by_data else module
+                replacements[id(module)] = target._from_float(source, qconfig, engine, isa)
             else:
                 replacements[id(module)] = _from_float(target.from_float, module, qconfig)
     return replacements

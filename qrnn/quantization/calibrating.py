@@ -1,0 +1,151 @@
+"""From the statistics of a prepared layer to the codes, scales and biases of the quantised one."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..nn.modules.layer import Matrix
+from . import rounding
+from .observing import products
+from .rounding import Codes, Inputs, Rounded
+
+if TYPE_CHECKING:
+    from ..nn.modules.layer import FloatLayer
+    from .statistics import Statistics
+
+__all__ = ["Calibrating", "WeightReport"]
+
+#: Multiplications above which rounding may take seconds, long enough for a progress bar.
+LONG = 5e9
+
+
+class WeightReport(NamedTuple):
+    """What rounding by data did to one weight.
+
+    Attributes
+    ----------
+    name : str
+        The weight's, dotted.
+    shape : tuple of int
+    samples : int
+        Rows that its product multiplied; of two products, the smaller number.
+    plain, calibrated : float
+        Rms error of the product on them, as a part of the product's rms, by plain rounding and by
+        rounding by data (with the corrected bias).
+    rows : int
+        Rows that came out better by data; the others have their plain codes.
+    scale : tuple of float
+        Smallest, mean and largest scale as a part of the plain one.
+    seconds : float
+        Time that the rounding took.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    samples: int
+    plain: float
+    calibrated: float
+    rows: int
+    scale: tuple[float, float, float]
+    seconds: float
+
+
+class Calibrating:
+    """The rounding of one layer, matrix by matrix.
+
+    Parameters
+    ----------
+    module : FloatLayer
+        The prepared layer.
+    statistics : Statistics
+        What its products multiplied.
+
+    Attributes
+    ----------
+    report : list of WeightReport
+        One for each matrix that was rounded by data.
+    """
+
+    def __init__(self, module: FloatLayer, statistics: Statistics) -> None:
+        self._statistics = statistics
+        form = module._form()
+        self._kind = form.kind
+        self._unit = 3 if form.projection else 1 if form.kind == "linear" else 2
+        self.report: list[WeightReport] = []
+
+    def rounded(self, index: int, name: str, matrix: Matrix, plain: Matrix) -> Matrix:
+        """The quantised `matrix`: `plain`, which it is without data, or better.
+
+        Parameters
+        ----------
+        index : int
+            Its place in the core's order.
+        name : str
+        matrix, plain : Matrix
+            Float and quantised.
+        """
+        weight, old = matrix.weight, Codes(plain.weight, np.asarray(plain.scale))
+        parts = products(self._kind, index % self._unit, len(weight))
+        seen = [self._statistics.of(index, product) for product in range(len(parts))]
+        if not weight.size or any(moments is None for moments in seen):
+            return plain
+        start = time.perf_counter()
+        inputs = [Inputs(m.second_moment(), m.mean(), m.count) for m in seen if m is not None]
+        fixed = len(parts) > 1 and old.scale.ndim == 0  # the products share the scale
+        centred = matrix.bias is not None
+        results = []
+        with _progress(name, weight) as tick:
+            for rows, each in zip(parts, inputs, strict=True):
+                own = Codes(old.codes[rows], old.scale[rows] if old.scale.ndim else old.scale)
+                results.append(rounding.rounded(weight[rows], own, each, centred, fixed, tick))
+        codes = np.concatenate([result.codes.codes for result in results])
+        scale = old.scale if fixed else np.concatenate([np.atleast_1d(r.codes.scale) for r in results])
+        new = Codes(codes, scale.reshape(old.scale.shape))
+        samples = min(each.samples for each in inputs)
+        self._note(name, old, new, samples, results, time.perf_counter() - start)
+        bias = matrix.bias
+        if bias is not None:
+            change = np.concatenate([result.bias_change for result in results])
+            bias = (bias + change).astype(np.float32)
+        return Matrix(new.codes, new.scale, bias)
+
+    def _note(
+        self, name: str, old: Codes, new: Codes, samples: int, results: list[Rounded], seconds: float
+    ) -> None:
+        power = sum(result.power for result in results) or 1.0
+        plain = sum(result.plain_error for result in results)
+        error = sum(result.error for result in results)
+        ratio = new.scale.astype(np.float64) / old.scale
+        self.report.append(
+            WeightReport(
+                name,
+                new.codes.shape,
+                samples,
+                float(np.sqrt(plain / power)),
+                float(np.sqrt(error / power)),
+                int(sum(result.by_data.sum() for result in results)),
+                (float(ratio.min()), float(ratio.mean()), float(ratio.max())),
+                seconds,
+            )
+        )
+
+
+@contextlib.contextmanager
+def _progress(name: str, weight: Any) -> Iterator[Callable[[int], object]]:
+    """A progress bar where the work is long and tqdm is installed: yields what counts rows."""
+    rows, columns = weight.shape
+    if rounding.PASSES * weight.size * columns >= LONG:
+        with contextlib.suppress(ImportError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tqdm's, of a notebook without widgets
+            from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
+
+            with tqdm(total=rows * rounding.PASSES, desc=f"rounding {name}", leave=False, delay=1) as bar:
+                yield bar.update
+            return
+    yield lambda rows: None
