@@ -30,6 +30,11 @@ struct view {
     int callers;              /* rows are in the caller's order, not the group's */
 };
 
+/* A member's block, on lines of its own: each writes to its own at every step. */
+struct slice {
+    _Alignas(QRNN_LINE) struct qrnn_block block;
+};
+
 struct group {
     const qrnn_module *m;
     const qrnn_run *run;
@@ -39,7 +44,7 @@ struct group {
     size_t capacity;          /* input rows of a chunk */
     float *c;                 /* [rows][hidden_size] running cell states */
     float *between;           /* [steps][rows][directions * state_size] */
-    struct qrnn_block *blocks;/* [slices] */
+    struct slice *slices;     /* one a member */
     /* Of the input of a unit, where the engine has one scale for all: slice 0 finds it for every member,
      * who must not come to different ends if the caller's array changes meanwhile. */
     struct qrnn_act whole;
@@ -254,7 +259,7 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
     const size_t width = m->directions * m->state_size;
     const struct view result = callers_view(g->run, g->run->out, width);
     const struct view between = {g->between, g->rows * width, width, 0};
-    struct walk w = {.g = g, .b = &g->blocks[member], .x = callers_view(g->run, g->run->x, m->input_size)};
+    struct walk w = {.g = g, .b = &g->slices[member].block, .x = callers_view(g->run, g->run->x, m->input_size)};
     qrnn_status status = QRNN_OK;
     size_t fault = 0;
     w.b->team = team;
@@ -293,19 +298,18 @@ static void lay_out(struct group *g, size_t slices, uintptr_t *next)
 {
     const qrnn_module *m = g->m;
     const size_t width = m->directions * m->state_size;
-    g->blocks = qrnn_cut(next, slices * sizeof *g->blocks);
+    g->slices = qrnn_cut(next, slices * sizeof *g->slices);
     if (qrnn_cells[m->kind].cell_state) g->c = qrnn_cut(next, g->rows * m->hidden_size * sizeof(float));
     if (m->layers > 1 && m->directions > 1)
         g->between = qrnn_cut(next, g->run->steps * g->rows * width * sizeof(float));
 }
 
-/* The blocks of all slices; `blocks` has one for each, or, where a layout is only measured, one for all. */
-static void lay_out_blocks(const struct group *g, size_t slices, struct qrnn_block *blocks, int measured,
-                           uintptr_t *next)
+/* The blocks of all slices; `at` has one for each, or, where a layout is only measured, one for all. */
+static void lay_out_blocks(const struct group *g, size_t slices, struct slice *at, int measured, uintptr_t *next)
 {
     for (size_t s = 0; s < slices; s++) {
-        struct qrnn_block *b = &blocks[measured ? 0 : s];
-        const struct qrnn_block *shared = s == 0 ? NULL : &blocks[0];
+        struct qrnn_block *b = &at[measured ? 0 : s].block;
+        const struct qrnn_block *shared = s == 0 ? NULL : &at[0].block;
         qrnn_block_layout(b, g->m, s, slices, g->capacity, g->rows, QRNN_BLOCK_SEQUENCE, shared, next);
     }
 }
@@ -330,7 +334,7 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
 {
     struct group g = {.m = m, .run = run, .rows = rows, .order = order, .lengths = lengths};
     const size_t slices = team ? team->members : 1;
-    struct qrnn_block measured;
+    struct slice measured;
     uintptr_t bytes = 0;
     g.capacity = capacity_of(&g);
     lay_out(&g, slices, &bytes);
@@ -340,10 +344,10 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
     if (!memory) return QRNN_ERR_MEMORY;
     uintptr_t next = (uintptr_t)memory;
     lay_out(&g, slices, &next);
-    lay_out_blocks(&g, slices, g.blocks, 0, &next);
-    memset(g.blocks[0].zeros, 0, m->hidden_size * sizeof(float));
-    for (size_t i = 0; g.blocks[0].made_rows && i < rows; i++)
-        g.blocks[0].made_rows[i] = g.blocks[0].made + i * m->hidden_size;
+    lay_out_blocks(&g, slices, g.slices, 0, &next);
+    const struct qrnn_block *const first = &g.slices[0].block;
+    memset(first->zeros, 0, m->hidden_size * sizeof(float));
+    for (size_t i = 0; first->made_rows && i < rows; i++) first->made_rows[i] = first->made + i * m->hidden_size;
     if (team)
         qrnn_team_run(team, walk_layers, &g);
     else

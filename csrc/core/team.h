@@ -1,8 +1,8 @@
 /* team.h - threads that share one call, each with its slice, and meet between writing and reading.
  *
- * A team lives as long as the call: nothing is left behind that a fork could lose or that would have to
- * sleep, and calls from different threads share nothing. Starting a thread takes some 20 microseconds,
- * so teams are for calls that take far longer. */
+ * A team lives as long as the call: nothing is left behind that a fork could lose, and calls from
+ * different threads share nothing. Starting a thread takes some 20 microseconds, so teams are for calls
+ * that take far longer. */
 #ifndef QRNN_TEAM_H
 #define QRNN_TEAM_H
 
@@ -13,14 +13,17 @@
 enum { QRNN_TEAM_MOST = 64 };
 
 struct qrnn_team {
-    size_t members;
+    atomic_size_t members;
     void (*work)(void *context, size_t member, struct qrnn_team *team);
     void *context;
     atomic_size_t arrived, generation, named;
-    atomic_int ready;         /* all threads are started that can be */
     atomic_int wanted;        /* somebody wants to stop */
     int agreed;               /* the same, as of the last meeting */
     pthread_t threads[QRNN_TEAM_MOST];
+    /* Of members that have waited for long: */
+    int can_sleep;            /* mutex and woken are there */
+    pthread_mutex_t mutex;
+    pthread_cond_t woken;
 };
 
 /* Starts threads for a team of `members`, or as many as can be had; at least the caller is in it. */
