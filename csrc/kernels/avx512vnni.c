@@ -69,6 +69,7 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 }
 
 #include "product.h"
+#include "product_f32.h"
 
 /* Rows of P panels in tiles of at most 6 x 4 (24 sums, 4 weights, 1 broadcast of the 32 registers), of even
  * height, so that no tail is thin: 8 rows are 4 + 4, not 6 + 2. vpdpbusd takes 4 to 5 cycles and up to two
@@ -108,20 +109,6 @@ static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q
     case 2: panels_2(w, panel, q, q_stride, act, out); break;
     case 1: panels_1(w, panel, q, q_stride, act, out); break;
     default: break;
-    }
-}
-
-static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_stride,
-                        const struct qrnn_product *out)
-{
-    size_t panel = 0;
-    if (out->batch == 1)
-        for (; panel + 4 <= w->count; panel += 4) row_f32(4, w, panel, x, 0, out);
-    for (; panel < w->count; panel++) {
-        size_t row = 0;
-        for (; row + 12 <= out->batch; row += 12) tile_f32(12, w, panel, x, x_stride, row, out);
-        for (; row + 4 <= out->batch; row += 4) tile_f32(4, w, panel, x, x_stride, row, out);
-        for (; row < out->batch; row++) row_f32(1, w, panel, x + row * x_stride, row, out);
     }
 }
 
