@@ -112,6 +112,33 @@ static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q
     }
 }
 
+/* Products of one row wait for their loads, ends for their divisions: taken by turns, the one runs while the
+ * other waits (LSTM of 64, a sequence: 0.37 us a step instead of 0.44). A turn is all gates of 16 units, or of 64
+ * where there is one gate. */
+#define QRNN_ROW(NAME, name, P)                                                                              \
+    static void name##_row(const struct qrnn_panels *w, const uint8_t *q, const struct qrnn_act *act,        \
+                           const struct qrnn_product *out, const struct qrnn_ending *e)                      \
+    {                                                                                                        \
+        const size_t gates = w->gates, turn = (P) / gates * QRNN_PANEL, q_stride = 0, row = 0;               \
+        struct spread s = spread_none();                                                                     \
+        size_t panel = 0, i = 0;                                                                             \
+        for (; panel + (P) <= w->count; panel += (P)) {                                                      \
+            TILE(1, P);                                                                                      \
+            for (const size_t end = i + turn < e->units ? i + turn : e->units; i < end; i += LANES)          \
+                end_vector(QRNN_END_##NAME, e, 0, i, end - i < LANES ? end - i : LANES, &s);                 \
+        }                                                                                                    \
+        for (; panel < w->count; panel++) {                                                                  \
+            TILE(1, 1);                                                                                      \
+            end_vector(QRNN_END_##NAME, e, 0, i, e->units - i < LANES ? e->units - i : LANES, &s);           \
+            i += LANES;                                                                                      \
+        }                                                                                                    \
+        if (e->extent) e->extent[0] = spread_extent(&s);                                                     \
+    }
+QRNN_ROW(RNN_TANH, rnn_tanh, 4)
+QRNN_ROW(RNN_RELU, rnn_relu, 4)
+QRNN_ROW(LSTM, lstm, 4)
+QRNN_ROW(GRU, gru, 3)
+
 QRNN_INLINE __m512i code_s32(enum qrnn_rounding rounding, __m512 v, __m512 inv, __m512 zp, __m512i zp_s32)
 {
     switch (rounding) {
@@ -160,6 +187,10 @@ void qrnn_use_avx512vnni(struct qrnn_kernels *k)
     k->product_f32 = product_f32;
     QRNN_USE_ELEMENTWISE(k);
     use_ends(k);
+    k->row[QRNN_END_RNN_TANH] = rnn_tanh_row;
+    k->row[QRNN_END_RNN_RELU] = rnn_relu_row;
+    k->row[QRNN_END_LSTM] = lstm_row;
+    k->row[QRNN_END_GRU] = gru_row;
 }
 
 QRNN_REGION_END
