@@ -12,7 +12,8 @@ QRNN_INLINE void column_f32(int R, int V, int ahead, const float *const *line, s
     UNROLL for (int v = 0; v < V; v++) {
         const float *const at = line[v / VECS] + k * QRNN_PANEL + v % VECS * LANES;
         weights[v] = v_load(at);
-        if (R > 1) __asm__("" : "+v"(weights[v])); /* gcc 12 loads it anew for each of up to 3 rows: half the speed */
+        /* In a register: gcc 12 would load them anew for each of up to 3 rows, at half the speed. */
+        if (R > 1) __asm__("" : "+v"(weights[v]));
         if (ahead && v % VECS == 0)
             __builtin_prefetch((const void *)((uintptr_t)at + cols * QRNN_LINE), 0, 2);
     }
@@ -51,27 +52,50 @@ QRNN_INLINE void tile_f32(int R, int P, const struct qrnn_panels *w, size_t pane
     }
 }
 
-/* Tiles of at most 6 rows and of even height, so that no tail is thin: 8 rows are 4 + 4, not 6 + 2. A lone row in
- * 512-bit registers takes 4 panels abreast, as one has no more than the 4 sums that cover the latency of fma. */
+/* Not inlined: gcc 12 runs out of registers for the rows' addresses. */
+#define QRNN_TILE_F32(R)                                                                                      \
+    static __attribute__((noinline)) void tile_f32_##R(const struct qrnn_panels *w, size_t panel, const float *x, \
+                                                       size_t x_stride, size_t row, const struct qrnn_product *out) \
+    {                                                                                                         \
+        tile_f32(R, 1, w, panel, x, x_stride, row, out);                                                      \
+    }
+QRNN_TILE_F32(2)
+QRNN_TILE_F32(3)
+QRNN_TILE_F32(4)
+QRNN_TILE_F32(5)
+QRNN_TILE_F32(6)
+
+/* One row: the four sums of a panel no more than cover the latency of fma where a panel is one register. */
+static void row_f32(const struct qrnn_panels *w, const float *x, const struct qrnn_product *out)
+{
+    size_t panel = 0;
+    if (VECS == 1) {
+        for (; panel + 4 <= w->count; panel += 4) tile_f32(1, 4, w, panel, x, 0, 0, out);
+        for (; panel + 2 <= w->count; panel += 2) tile_f32(1, 2, w, panel, x, 0, 0, out);
+    }
+    for (; panel < w->count; panel++) tile_f32(1, 1, w, panel, x, 0, 0, out);
+}
+
+/* Tiles of at most 6 rows and of even height, so that no tail is thin: 8 rows are 4 + 4, not 6 + 2. */
 static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_stride,
                         const struct qrnn_product *out)
 {
+    if (out->batch < 2) {
+        if (out->batch) row_f32(w, x, out);
+        return;
+    }
     const size_t tiles = (out->batch + ROWS_F32 - 1) / ROWS_F32;
-    size_t panel = 0;
-    if (VECS == 1 && out->batch == 1)
-        for (; panel + 4 <= w->count; panel += 4) tile_f32(1, 4, w, panel, x, x_stride, 0, out);
-    for (; panel < w->count; panel++) {
+    const size_t least = out->batch / tiles, higher = out->batch % tiles;
+    for (size_t panel = 0; panel < w->count; panel++)
         for (size_t tile = 0, row = 0; tile < tiles; tile++) {
-            const size_t rows = out->batch / tiles + (tile < out->batch % tiles);
+            const size_t rows = least + (tile < higher);
             switch (rows) {
-            case 6: tile_f32(6, 1, w, panel, x, x_stride, row, out); break;
-            case 5: tile_f32(5, 1, w, panel, x, x_stride, row, out); break;
-            case 4: tile_f32(4, 1, w, panel, x, x_stride, row, out); break;
-            case 3: tile_f32(3, 1, w, panel, x, x_stride, row, out); break;
-            case 2: tile_f32(2, 1, w, panel, x, x_stride, row, out); break;
-            default: tile_f32(1, 1, w, panel, x, x_stride, row, out); break;
+            case 6: tile_f32_6(w, panel, x, x_stride, row, out); break;
+            case 5: tile_f32_5(w, panel, x, x_stride, row, out); break;
+            case 4: tile_f32_4(w, panel, x, x_stride, row, out); break;
+            case 3: tile_f32_3(w, panel, x, x_stride, row, out); break;
+            default: tile_f32_2(w, panel, x, x_stride, row, out); break;
             }
             row += rows;
         }
-    }
 }
