@@ -599,12 +599,3 @@ def test_torch_objects_are_accepted(quiet):
     assert observer.calculate_qparams()[1].tolist() == [0]
     with pytest.raises(ValueError, match="float16"):
         qrnn.quantize_dynamic(Model(), dtype=torch.float16)
-
-
-@needs_torch
-def test_whole_torch_models_are_refused():
-    import torch
-
-    for call in (qrnn.prepare, qrnn.convert, qrnn.quantize_dynamic):
-        with pytest.raises(TypeError, match=r"torch\.nn"):
-            call(torch.nn.Sequential(torch.nn.RNNCell(4, 3)))

@@ -35,11 +35,11 @@ def available(names):
             adapters.append(numpy_cell.contenders)
         elif name == "torch":
             try:
-                from . import torch_cells
+                from . import bridge_cells, torch_cells
             except ImportError:
                 missing.append("torch")
             else:
-                adapters.append(torch_cells.contenders)
+                adapters += [torch_cells.contenders, bridge_cells.contenders]
         else:
             raise ValueError(f"unknown peer {name!r}; known are qrnn, numpy, torch")
     return adapters, missing

@@ -82,10 +82,10 @@ void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice,
     b->x_from = qrnn_cut(next, x_rows * sizeof *b->x_from);
     b->ih_product = qrnn_cut(next, x_rows * b->stride * sizeof(float));
     if (door) b->acc_ih = qrnn_cut(next, x_rows * b->stride * sizeof(int32_t));
+    b->h_to = qrnn_cut(next, rows * sizeof *b->h_to);
     if (!cell->recurrent) return;
     lay_out_operand(m, &b->h, rows, m->state_size, use, next);
     b->h_from = qrnn_cut(next, rows * sizeof *b->h_from);
-    b->h_to = qrnn_cut(next, rows * sizeof *b->h_to);
     b->c_from = qrnn_cut(next, rows * sizeof *b->c_from);
     b->c_to = qrnn_cut(next, rows * sizeof *b->c_to);
     if (cell->keeps_hh) b->hh_product = qrnn_cut(next, rows * b->hh_stride * sizeof(float));

@@ -43,8 +43,14 @@ static void add_input(const struct qrnn_block *b, size_t rows, size_t row, float
             const float *ih = b->ih_product + i * b->stride;
             float *to = &pre[(row + i) * all + k];
             *to += ih[(u / QRNN_PANEL * qrnn_cells[b->m->kind].gates + gate) * QRNN_PANEL + u % QRNN_PANEL];
-            if (isnan(*to)) *to = NAN;
         }
+}
+
+/* Products may hold any NaN; what leaves has one. */
+static void make_nans_one(size_t n, float *v)
+{
+    for (size_t i = 0; i < n; i++)
+        if (isnan(v[i])) v[i] = NAN;
 }
 
 static void show_block(const struct qrnn_block *b, size_t rows, size_t row, const struct call *call)
@@ -56,21 +62,22 @@ static void show_block(const struct qrnn_block *b, size_t rows, size_t row, cons
     show(m, b->acc_hh, b->hh_stride, rows, 0, first, row, call->acc_hh);
     show(m, cell->keeps_hh ? b->hh_product : b->ih_product, cell->keeps_hh ? b->hh_stride : b->stride, rows, 0,
          first, row, call->pre);
-    if (!cell->split) return;
-    show(m, b->acc_part, b->part_stride, rows, first, 1, row, call->acc_hh);
-    show(m, b->part, b->part_stride, rows, first, 1, row, call->pre);
-    add_input(b, rows, row, call->pre);
-}
-
-static void finish_linear(const struct qrnn_block *b, size_t rows, float *y)
-{
-    const size_t n = b->m->hidden_size;
-    for (size_t i = 0; i < rows; i++) memcpy(y + i * n, b->ih_product + i * b->stride, n * sizeof(float));
+    if (cell->split) {
+        show(m, b->acc_part, b->part_stride, rows, first, 1, row, call->acc_hh);
+        show(m, b->part, b->part_stride, rows, first, 1, row, call->pre);
+        add_input(b, rows, row, call->pre);
+    }
+    make_nans_one(rows * gates * m->hidden_size, call->pre + row * gates * m->hidden_size);
 }
 
 static void set_states(struct qrnn_block *b, size_t rows, size_t row, const struct call *call)
 {
     const size_t state = b->m->state_size, n = b->m->hidden_size;
+    const size_t to = call->pre ? 0 : row; /* the door's states are overwritten by every block */
+    if (!qrnn_cells[b->m->kind].recurrent) {
+        for (size_t i = 0; i < rows; i++) b->h_to[i] = call->h_out + (to + i) * n;
+        return;
+    }
     if (rows == 1 && row == 0) { /* without the loop, 4 ns less a step */
         b->h_from[0] = call->h ? call->h : b->zeros;
         b->c_from[0] = call->c ? call->c : b->zeros;
@@ -78,7 +85,6 @@ static void set_states(struct qrnn_block *b, size_t rows, size_t row, const stru
         b->c_to[0] = call->c_out;
         return;
     }
-    const size_t to = call->pre ? 0 : row; /* the door's states are overwritten by every block */
     for (size_t i = 0; i < rows; i++) {
         b->h_from[i] = call->h ? call->h + (row + i) * state : b->zeros;
         b->h_to[i] = call->h_out + (to + i) * state;
@@ -97,15 +103,10 @@ static void run_block(struct qrnn_block *b, size_t rows, size_t row, const struc
     b->x_from[0] = call->x + row * m->input_size;
     for (size_t i = 1; i < rows; i++) b->x_from[i] = b->x_from[i - 1] + m->input_size;
     qrnn_encode(m, &b->x, rows, m->input_size, b->x_from, NULL);
-    if (cell->recurrent) {
-        set_states(b, rows, row, call);
-        qrnn_encode(m, &b->h, rows, m->state_size, b->h_from, NULL);
-    }
+    set_states(b, rows, row, call);
+    if (cell->recurrent) qrnn_encode(m, &b->h, rows, m->state_size, b->h_from, NULL);
     qrnn_multiply(m, b->ih, &b->x, 0, &out);
-    if (cell->recurrent)
-        cell->step(b, rows, b->ih_product);
-    else if (!call->pre)
-        finish_linear(b, rows, call->h_out + row * m->hidden_size);
+    cell->step(b, rows, b->ih_product);
     if (call->pre) show_block(b, rows, row, call);
 }
 

@@ -111,6 +111,33 @@ static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q
     }
 }
 
+/* Products of one row wait for their loads, ends for their divisions: taken by turns, the one runs while the
+ * other waits (LSTM in a sequence, a step of 64: 0.42 us instead of 0.45, of 128: 1.24 instead of 1.39). A turn is all gates of 16 units, or of 64
+ * where there is one gate. */
+#define QRNN_ROW(NAME, name, P)                                                                              \
+    static void name##_row(const struct qrnn_panels *w, const uint8_t *q, const struct qrnn_act *act,        \
+                           const struct qrnn_product *out, const struct qrnn_ending *e)                      \
+    {                                                                                                        \
+        const size_t gates = w->gates, turn = (P) / gates * QRNN_PANEL, q_stride = 0, row = 0;               \
+        struct spread s = spread_none();                                                                     \
+        size_t panel = 0, i = 0;                                                                             \
+        for (; panel + (P) <= w->count; panel += (P)) {                                                      \
+            TILE(1, P);                                                                                      \
+            for (const size_t end = i + turn < e->units ? i + turn : e->units; i < end; i += LANES)          \
+                end_vector(QRNN_END_##NAME, e, 0, i, end - i < LANES ? end - i : LANES, &s);                 \
+        }                                                                                                    \
+        for (; panel < w->count; panel++) {                                                                  \
+            TILE(1, 1);                                                                                      \
+            end_vector(QRNN_END_##NAME, e, 0, i, e->units - i < LANES ? e->units - i : LANES, &s);           \
+            i += LANES;                                                                                      \
+        }                                                                                                    \
+        if (e->extent) e->extent[0] = spread_extent(&s);                                                     \
+    }
+QRNN_ROW(RNN_TANH, rnn_tanh, 4)
+QRNN_ROW(RNN_RELU, rnn_relu, 4)
+QRNN_ROW(LSTM, lstm, 4)
+QRNN_ROW(GRU, gru, 3)
+
 static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_stride,
                         const struct qrnn_product *out)
 {
@@ -173,6 +200,10 @@ void qrnn_use_avx512vnni(struct qrnn_kernels *k)
     k->product_f32 = product_f32;
     QRNN_USE_ELEMENTWISE(k);
     use_ends(k);
+    k->row[QRNN_END_RNN_TANH] = rnn_tanh_row;
+    k->row[QRNN_END_RNN_RELU] = rnn_relu_row;
+    k->row[QRNN_END_LSTM] = lstm_row;
+    k->row[QRNN_END_GRU] = gru_row;
 }
 
 QRNN_REGION_END

@@ -6,8 +6,7 @@
 QRNN_INLINE f32v with_bias(f32v sum, f32v bias, const float *add)
 {
     f32v y = v_add(sum, bias);
-    if (add) y = v_add(y, v_load(add));
-    return v_select(v_is_nan(y), v_set1(NAN), y);
+    return add ? v_add(y, v_load(add)) : y;
 }
 
 /* The rules of enum qrnn_dequant, then + add. */
@@ -19,8 +18,7 @@ QRNN_INLINE f32v dequantise(enum qrnn_dequant rule, f32v acc, f32v a, f32v s, f3
     case QRNN_DEQUANT_THRICE: y = v_add(v_mul(v_mul(acc, a), s), b); break;
     default: y = v_fma(acc, v_mul(a, s), b); break;
     }
-    if (add) y = v_add(y, v_load(add));
-    return v_select(v_is_nan(y), v_set1(NAN), y);
+    return add ? v_add(y, v_load(add)) : y;
 }
 
 #endif

@@ -60,6 +60,7 @@ QRNN_INLINE f32v end_f32(enum qrnn_end end, const float *ih, const float *hh, co
                          f32v h, f32v *c)
 {
     switch (end) {
+    case QRNN_END_LINEAR: return gate_at(ih, 1, 0, i);
     case QRNN_END_RNN_TANH: return tanh_f32(gate_at(ih, 1, 0, i));
     case QRNN_END_RNN_TANH_EXACT: return tanh_exact_f32(gate_at(ih, 1, 0, i));
     case QRNN_END_RNN_RELU: return relu_f32(gate_at(ih, 1, 0, i));
@@ -108,17 +109,19 @@ QRNN_INLINE void end_rows(enum qrnn_end end, const struct qrnn_ending *e)
     }
 }
 
-#define QRNN_END(NAME, name)                              \
+#define QRNN_END(NAME, name)                                 \
     static void name##_end_rows(const struct qrnn_ending *e) \
-    {                                                     \
-        end_rows(QRNN_END_##NAME, e);                     \
+    {                                                        \
+        end_rows(QRNN_END_##NAME, e);                        \
     }
 #include "ends.def"
 #undef QRNN_END
 
 static void use_ends(struct qrnn_kernels *k)
 {
-#define QRNN_END(NAME, name) k->end[QRNN_END_##NAME] = name##_end_rows;
+#define QRNN_END(NAME, name)                        \
+    k->end[QRNN_END_##NAME] = name##_end_rows;      \
+    k->row[QRNN_END_##NAME] = NULL;
 #include "ends.def"
 #undef QRNN_END
 }

@@ -116,12 +116,12 @@ struct qrnn_kernels {
                    struct qrnn_act *act, uint8_t *q, size_t q_stride);
 
     /* acc[i][r] = sum_k (q[i][k] - act[i].zero_point) * codes[r][k], exact;
-     * y[i][r] = dequant(acc[i][r]) (+ add[i][r]); a NaN comes out as 0x7FC00000. */
+     * y[i][r] = dequant(acc[i][r]) (+ add[i][r]). A NaN may have any payload. */
     void (*product_u8s8)(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
                          const struct qrnn_act *act, const struct qrnn_product *out);
 
     /* s_j = sum of x[i][k] * values[r][k] over k = j, j + 4, ... upwards, by fma from +0;
-     * y[i][r] = ((s_0 + s_1) + (s_2 + s_3)) + bias[r] (+ add[i][r]); a NaN comes out as 0x7FC00000. */
+     * y[i][r] = ((s_0 + s_1) + (s_2 + s_3)) + bias[r] (+ add[i][r]). A NaN may have any payload. */
     void (*product_f32)(const struct qrnn_panels *w, const float *x, size_t x_stride,
                         const struct qrnn_product *out);
 
@@ -129,6 +129,11 @@ struct qrnn_kernels {
     void (*map[QRNN_FUNCTIONS])(const float *x, float *y, size_t n);
 
     void (*end[QRNN_ENDS])(const struct qrnn_ending *e);
+
+    /* product_u8s8 of one row and its end, by turns, a few panels at a time. NULL where the two are called
+     * one after the other. */
+    void (*row[QRNN_ENDS])(const struct qrnn_panels *w, const uint8_t *q, const struct qrnn_act *act,
+                           const struct qrnn_product *out, const struct qrnn_ending *e);
 };
 
 /* Fills the table of an instruction set (NULL: the best of this CPU); its name, or NULL if there is no

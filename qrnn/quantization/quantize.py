@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,6 +61,7 @@ def prepare(
     Parameters
     ----------
     model : Module
+        A torch.nn.Module goes to ``qrnn.torch.prepare``.
     inplace : bool, optional
         Whether to change `model` itself instead of a copy. None means False, unless `qconfig` is
         given: then `model` is changed, and so marked that `convert` changes it too.
@@ -105,6 +108,8 @@ def prepare(
       (1): PreparedLinear(in_features=3, out_features=2, bias=True, engine=qrnn)
     )
     """
+    if _is_torch(model):
+        return _torch().prepare(model, inplace, allow_list, qconfig=qconfig, engine=engine, isa=isa)
     _expect_model(model, "model")
     given = not isinstance(qconfig, _Unset)
     spec = _normalised(qconfig, "qconfig", empty_is_all=True) if given else {}
@@ -160,7 +165,7 @@ def convert(
     Parameters
     ----------
     module : Module
-        The model.
+        The model. A torch.nn.Module goes to ``qrnn.torch.convert``.
     mapping : mapping of type to type, optional
         What each float type becomes: a type with ``from_float``. Default:
         `get_default_dynamic_quant_module_mappings`.
@@ -203,6 +208,8 @@ def convert(
       (0): DynamicQuantizedRNNCell(4, 3)
     )
     """
+    if _is_torch(module):
+        return _torch().convert(module, mapping, inplace, remove_qconfig, engine=engine, isa=isa)
     _expect_model(module, "module")
     if engine is not None:
         _config.check_engine(engine)
@@ -236,7 +243,7 @@ def quantize_dynamic(
     Parameters
     ----------
     model : Module
-        The root itself is quantised too, where it can be.
+        The root itself is quantised too, where it can be. A torch.nn.Module goes to ``qrnn.torch``.
     qconfig_spec : None, set or mapping, optional
         None: every module that can be quantised, by its engine's own rule. A set of types and
         dotted names: those. A mapping of type or dotted name to QConfig or None (leave out).
@@ -278,6 +285,9 @@ def quantize_dynamic(
       (1): Linear(in_features=3, out_features=2, bias=True)
     )
     """
+    if _is_torch(model):
+        choice = (qconfig_spec, dtype, mapping, inplace)
+        return _torch().quantize_dynamic(model, *choice, engine=engine, isa=isa)
     _expect_model(model, "model")
     expect_qint8(dtype)
     spec = _normalised(qconfig_spec, "qconfig_spec", empty_is_all=False)
@@ -324,6 +334,9 @@ def propagate_qconfig_(
     >>> model[0].qconfig is per_channel_dynamic_qconfig
     True
     """
+    if _is_torch(module):
+        _torch().propagate_qconfig_(module, qconfig_dict, prepare_custom_config_dict)
+        return
     _expect_model(module, "module")
     spec = {} if qconfig_dict is None else _normalised(qconfig_dict, "qconfig_dict", empty_is_all=False)
     chosen = _choose(module, spec, "qconfig_dict")
@@ -331,17 +344,27 @@ def propagate_qconfig_(
         each.qconfig = chosen[id(each)]  # type: ignore[attr-defined]
 
 
+# ---- models of PyTorch
+
+
+def _is_torch(model: Any) -> bool:
+    """Whether `model` is a torch.nn.Module, without importing PyTorch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def _torch() -> Any:
+    """``qrnn.torch.quantization``, whose functions of the same names take torch models."""
+    return importlib.import_module("qrnn.torch.quantization")
+
+
 # ---- what is chosen
 
 
 def _expect_model(model: Any, name: str) -> None:
-    if isinstance(model, Module):
-        return
-    cls = type(model)
-    text = f"{name}: expected a qrnn.nn.Module, got {cls.__module__}.{cls.__qualname__}"
-    if any(base.__module__.startswith("torch.nn.") for base in cls.__mro__):
-        text += ": of torch.nn, only single modules are taken here, by from_float"
-    raise TypeError(text)
+    if not isinstance(model, Module):
+        cls = type(model)
+        raise TypeError(f"{name}: expected a qrnn.nn.Module, got {cls.__module__}.{cls.__qualname__}")
 
 
 def _is_qconfig(value: Any) -> bool:

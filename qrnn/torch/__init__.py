@@ -1,0 +1,81 @@
+"""``qrnn.torch``: quantised recurrent networks in torch models.
+
+What ``torch.ao`` offers, on torch modules and tensors, computed by the same C core:
+
+* ``qrnn.torch.nn.quantized.dynamic``: RNNCell, LSTMCell, GRUCell, RNN, LSTM, GRU and Linear with int8 weights;
+* `prepare`, `convert`, `quantize_dynamic`: from a float model to a quantised one, in one step or by
+  quantisation-aware training in between;
+* `from_torch_ao`: from a model that ``torch.ao`` quantised.
+
+Importing it imports PyTorch and registers the operators ``torch.ops.qrnn.*``, which compiled and exported
+programs call.
+
+Examples
+--------
+>>> import torch, qrnn.torch as qnn
+>>> model = torch.nn.Sequential(torch.nn.RNNCell(10, 20), torch.nn.Linear(20, 2))
+>>> qnn.quantize_dynamic(model)
+Sequential(
+  (0): DynamicQuantizedRNNCell(10, 20)
+  (1): DynamicQuantizedLinear(in_features=20, out_features=2, dtype=qrnn.qint8, qscheme=qrnn.per_channel_affine)
+)
+"""
+
+from .. import backends
+from .._config import engine, isas
+from .._types import (
+    float16,
+    float32,
+    per_channel_affine,
+    per_channel_symmetric,
+    per_tensor_affine,
+    per_tensor_symmetric,
+    qint8,
+    quint8,
+)
+from . import nn, quantization, quantized
+from ._qtensor import QTensor
+from .nn.quantized.dynamic import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
+from .quantization import (
+    QConfig,
+    convert,
+    default_dynamic_qconfig,
+    from_torch_ao,
+    per_channel_dynamic_qconfig,
+    prepare,
+    prepare_qat,
+    quantize_dynamic,
+)
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "GRUCell",
+    "LSTMCell",
+    "Linear",
+    "QConfig",
+    "QTensor",
+    "RNNCell",
+    "backends",
+    "convert",
+    "default_dynamic_qconfig",
+    "engine",
+    "float16",
+    "float32",
+    "from_torch_ao",
+    "isas",
+    "nn",
+    "per_channel_affine",
+    "per_channel_dynamic_qconfig",
+    "per_channel_symmetric",
+    "per_tensor_affine",
+    "per_tensor_symmetric",
+    "prepare",
+    "prepare_qat",
+    "qint8",
+    "quantization",
+    "quantize_dynamic",
+    "quantized",
+    "quint8",
+]

@@ -1,0 +1,87 @@
+"""Calling the core with tensors: their memory goes in, and tensors over its arrays come out."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import torch
+
+from .. import _arrays, _config, _core
+from ..nn.modules.layer import Matrix
+
+__all__ = ["array_of", "call", "call_linear", "pack", "to_tensors", "traced", "version_of"]
+
+_from_numpy = torch.from_numpy
+_is_compiling = torch.compiler.is_compiling
+_Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
+
+
+def traced(input: Any) -> bool:
+    """Whether a call is being recorded or its tensors hold no plain memory: then an operator is called.
+
+    So are fake and meta tensors, ``torch.compile``, ``torch.export`` and ``torch.jit.trace``.
+    """
+    kind = type(input)
+    if kind is _Tensor or kind is _Parameter:
+        return input.is_meta or _is_compiling() or torch._C._get_tracing_state() is not None
+    return isinstance(input, _Tensor)
+
+
+def array_of(value: Any, name: str) -> Any:
+    """The memory of a tensor as an array, of whatever type it has."""
+    try:
+        return (value.detach() if value.requires_grad else value).numpy()
+    except (AttributeError, RuntimeError, TypeError):
+        return _converted(value, name)
+
+
+def _converted(value: Any, name: str) -> Any:
+    if not isinstance(value, _Tensor):
+        raise_no_tensor(value, name)
+    return _arrays.to_float32(value, name)
+
+
+def raise_no_tensor(value: Any, name: str) -> NoReturn:
+    got = "None" if value is None else type(value).__name__
+    raise TypeError(f"{name}: expected a torch.Tensor, got {got}")
+
+
+def to_tensors(result: Any) -> Any:
+    """Tensors over the arrays of a result."""
+    if isinstance(result, tuple):
+        return tuple(to_tensors(each) for each in result)
+    return _from_numpy(result)
+
+
+def state_of(hx: Any) -> Any:
+    """A state, a tensor or a pair of them, as the core takes it."""
+    if hx is None:
+        return None
+    if isinstance(hx, (tuple, list)):
+        return tuple(array_of(each, f"hx[{index}]") for index, each in enumerate(hx))
+    return array_of(hx, "hx")
+
+
+def call(packed: Any, input: Any, hx: Any = None) -> Any:
+    """A cell of the core, of tensors; `hx` is None, a tensor or a pair."""
+    return to_tensors(packed(array_of(input, "input"), state_of(hx)))
+
+
+def call_linear(packed: Any, input: Any) -> Any:
+    """A linear layer of the core, of a tensor."""
+    return _from_numpy(packed(array_of(input, "input")))
+
+
+def version_of(tensor: torch.Tensor) -> int | None:
+    """The count of changes in place; None for inference tensors, which keep none."""
+    return None if tensor.is_inference() else tensor._version
+
+
+def pack(
+    kind: str, engine: str, isa: str | None, matrices: list[Matrix], sequence: tuple[int, int, bool] | None
+) -> _core.Module:
+    """A new packed module of the core."""
+    module = _core.Module()
+    keywords: dict[str, Any] = {} if sequence is None else {"sequence": sequence}
+    module._pack(kind, engine, isa or _config.resolve_isa(), *matrices, **keywords)
+    return module

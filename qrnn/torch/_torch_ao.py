@@ -1,0 +1,104 @@
+"""Reading what ``torch.ao.nn.quantized.dynamic`` made: its modules and its state dicts.
+
+Its weights live in packed objects of C++, whose states hold the quantised weight and the bias. Nothing of
+``torch.ao`` is imported: its classes are recognised by name, so that this works as long as there are any.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ._qtensor import QTensor
+from ._shape import Shape, rnn_kind
+
+__all__ = ["engine", "is_a", "plain_state", "read"]
+
+_PLACE = "torch.ao.nn.quantized.dynamic"
+_KINDS = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru"}
+
+
+def is_a(mod: Any, name: str | None = None) -> bool:
+    """Whether `mod` is a dynamically quantised module of ``torch.ao``, of the class called `name`."""
+    return any(
+        each.__module__.startswith(_PLACE) and (name is None or each.__name__ == name)
+        for each in type(mod).__mro__
+    )
+
+
+def engine() -> str:
+    """The engine that computes as PyTorch's present one."""
+    name = str(torch.backends.quantized.engine)
+    if name == "none":
+        raise ValueError("engine: PyTorch has none set here: give its name")
+    return name
+
+
+def read(mod: Any) -> tuple[Shape, dict[str, Any], dict[str, Any]]:
+    """Shape, quantised weights by name and biases by name of a module of ``torch.ao``."""
+    shape = _shape_of(mod)
+    entries = _entries(mod.state_dict(), "", shape)
+    assert entries is not None
+    weights = {each.weight: entries[each.weight] for each in shape.matrices()}
+    biases = {each.bias: entries.get(each.bias) for each in shape.matrices() if each.bias}
+    has_bias = any(bias is not None for bias in biases.values())
+    return shape._replace(bias=has_bias), weights, biases
+
+
+def _shape_of(mod: Any) -> Shape:
+    name = next(each.__name__ for each in type(mod).__mro__ if each.__module__.startswith(_PLACE))
+    if name == "Linear":
+        if mod.version is not None and mod.version < 4:
+            raise ValueError("mod: expected one that reduces its range, as PyTorch since version 1.6 does")
+        return Shape("linear", mod.in_features, mod.out_features)
+    kind = _KINDS.get(name) or rnn_kind(mod.nonlinearity)
+    sequence = None
+    if hasattr(mod, "num_layers"):
+        sequence = (mod.num_layers, 2 if mod.bidirectional else 1, mod.batch_first)
+    dropout = float(getattr(mod, "dropout", 0.0))
+    return Shape(kind, mod.input_size, mod.hidden_size, True, sequence, 0, dropout)
+
+
+def plain_state(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
+    """The entries under our names of a state dict that ``torch.ao`` made; None if it made another."""
+    quantised = _entries(state, prefix, shape)
+    if quantised is None:
+        return None
+    entries: dict[str, Any] = {}
+    for each in shape.matrices():
+        tensor = QTensor.of(quantised[each.weight], prefix + each.weight)
+        entries[each.weight], entries[f"{each.weight}_scale"] = tensor.parts()
+        if each.bias is not None:
+            entries[each.bias] = quantised[each.bias]
+    return entries
+
+
+def _entries(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
+    """Quantised weights and float biases by name; None if `state` is not of ``torch.ao``."""
+    units = shape.units()
+    if f"{prefix}_packed_params._packed_params" in state:
+        weight, bias = state[f"{prefix}_packed_params._packed_params"]
+        return {"weight": weight, "bias": bias}
+    if f"{prefix}_packed_weight_ih" in state:
+        packed = [[state[f"{prefix}_packed_weight_ih"], state[f"{prefix}_packed_weight_hh"]]]
+    elif f"{prefix}_all_weight_values.0.param" in state:
+        packed = [_cell(state[f"{prefix}_all_weight_values.{i}.param"]) for i in range(len(units))]
+    else:
+        return None
+    entries = {}
+    for unit, objects in zip(units, packed, strict=True):
+        for each, item in zip(unit, objects, strict=True):
+            (weight, bias), _ = item.__getstate__()
+            entries[each.weight], entries[str(each.bias)] = weight, bias
+    return entries
+
+
+def _cell(packed: Any) -> list[Any]:
+    """The two packed products of one direction of a layer."""
+    (kind, _, _, flags, products), _ = packed.__getstate__()
+    if kind != "quantized_dynamic":
+        raise ValueError(f"expected weights of int8, got {kind}")
+    if not flags or not flags[0]:
+        raise ValueError("expected a module that reduces its range, as PyTorch since version 1.6 makes them")
+    return list(products)

@@ -1,0 +1,305 @@
+"""The dynamically quantised recurrent layers over whole sequences."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from ......_types import qint8
+from ..... import _ops
+from ....._calls import array_of, state_of, to_tensors, traced
+from ....._shape import Shape, check_size, rnn_kind
+from .recurrent import Nonlinear, Recurrent, documented
+
+__all__ = ["GRU", "LSTM", "RNN", "run_packed", "run_sequence"]
+
+
+class _Layer(Recurrent):
+    """Layers over whole sequences."""
+
+    def _make(
+        self,
+        kind: str,
+        sizes: tuple[Any, Any, Any],
+        bias: Any,
+        batch_first: Any,
+        dropout: Any,
+        bidirectional: Any,
+        proj_size: Any,
+        *rest: Any,
+    ) -> None:
+        columns, hidden = check_size(sizes[0], "input_size", 1), check_size(sizes[1], "hidden_size", 1)
+        layers, proj = check_size(sizes[2], "num_layers", 1), check_size(proj_size, "proj_size", 0)
+        if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+            raise ValueError(
+                "dropout should be a number in range [0, 1] representing the probability of an element "
+                "being zeroed"
+            )
+        if proj and proj >= hidden:
+            raise ValueError("proj_size has to be smaller than hidden_size")
+        if dropout and layers == 1:
+            warnings.warn(
+                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
+                f"num_layers greater than 1, but got dropout={dropout} and num_layers={layers}",
+                UserWarning,
+                stacklevel=3,
+            )
+        sequence = (layers, 2 if bidirectional else 1, bool(batch_first))
+        self._fill(Shape(kind, columns, hidden, bool(bias), sequence, proj, float(dropout)), *rest)
+
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
+        """Outputs of all steps, and the last state.
+
+        Parameters
+        ----------
+        input : torch.Tensor or torch.nn.utils.rnn.PackedSequence
+            Shape (time, batch, input_size), with ``batch_first`` (batch, time, input_size), or (time,
+            input_size).
+        hx : torch.Tensor, shape (num_layers * num_directions, batch, hidden_size), optional
+            The first state; for LSTM a pair. Default: zeros.
+        lengths : ints or torch.Tensor, one a batch row, optional
+            Steps of each row, 1 to time; outputs after them are zeros.
+
+        Returns
+        -------
+        output : torch.Tensor, or a PackedSequence if `input` is one
+            Shape (time, batch, num_directions * hidden_size), float32, without a gradient.
+        h_n : torch.Tensor, shape (num_layers * num_directions, batch, hidden_size)
+            For LSTM a pair.
+
+        Raises
+        ------
+        TypeError
+            If an argument is no tensor of real numbers on the CPU.
+        RuntimeError, ValueError
+            If shapes or lengths do not fit, or, for a torch engine, a value is not finite.
+        """
+        if isinstance(input, PackedSequence):
+            return run_packed(self, input, hx)
+        if traced(input):
+            return _ops.call_sequence(self._shape, self._engine, self._tensors(), input, hx, lengths)
+        return run_sequence(self._module(), input, hx, lengths)
+
+    @property
+    def num_layers(self) -> int:
+        """Layers above one another."""
+        return self._sequence[0]
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether there is a reverse direction."""
+        return self._sequence[1] == 2
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether inputs and outputs are (batch, time, ...)."""
+        return self._sequence[2]
+
+    @property
+    def dropout(self) -> float:
+        """Kept for `extra_repr`; inference drops nothing."""
+        return self._shape.dropout
+
+    @property
+    def proj_size(self) -> int:
+        """Size of the projected state of an LSTM, 0 without one."""
+        return self._shape.proj_size
+
+    @property
+    def _sequence(self) -> tuple[int, int, bool]:
+        assert self._shape.sequence is not None
+        return self._shape.sequence
+
+    def extra_repr(self) -> str:
+        shape, parts = self._shape, [f"{self.input_size}, {self.hidden_size}"]
+        parts += [f"proj_size={shape.proj_size}"] if shape.proj_size else []
+        parts += [f"num_layers={self.num_layers}"] if self.num_layers != 1 else []
+        parts += ["bias=False"] if not self.bias else []
+        parts += ["batch_first=True"] if self.batch_first else []
+        parts += [f"dropout={self.dropout}"] if self.dropout else []
+        parts += ["bidirectional=True"] if self.bidirectional else []
+        return ", ".join(parts)
+
+
+def run_sequence(packed: Any, input: Any, hx: Any, lengths: Any) -> Any:
+    """A sequence module of the core, of tensors."""
+    keywords = {} if lengths is None else {"lengths": array_of_lengths(lengths)}
+    return to_tensors(packed(array_of(input, "input"), state_of(hx), **keywords))
+
+
+def array_of_lengths(lengths: Any) -> Any:
+    """Lengths, a tensor or a list, as the core takes them."""
+    return array_of(lengths, "lengths") if isinstance(lengths, torch.Tensor) else lengths
+
+
+def run_packed(module: Any, packed: PackedSequence, hx: Any) -> Any:
+    """`module` of a PackedSequence: padded rows in packed order and their lengths, and back."""
+    data, sizes, order, back = packed
+    plain = PackedSequence(data, sizes)
+    batch_first = module.batch_first
+    padded, lengths = torch.nn.utils.rnn.pad_packed_sequence(plain, batch_first)
+    output, last = module.forward(padded, _permuted(hx, order), lengths=lengths)
+    output = torch.nn.utils.rnn.pack_padded_sequence(output, lengths, batch_first)
+    return PackedSequence(output.data, sizes, order, back), _permuted(last, back)
+
+
+def _permuted(hx: Any, order: Any) -> Any:
+    """A state, a tensor or a pair of them, with its batch rows in another order."""
+    if hx is None or order is None:
+        return hx
+    return tuple(_permuted(each, order) for each in hx) if isinstance(hx, tuple) else hx[:, order]
+
+
+@documented
+class RNN(Nonlinear, _Layer):
+    """Elman layers with int8 weights over whole sequences; ``torch.ao`` has no such module.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Sizes of an input and a hidden row, at least 1.
+    num_layers : int
+        Layers above one another.
+    nonlinearity : {"tanh", "relu"}
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether inputs and outputs are (batch, time, ...).
+    dropout : float
+        Kept as an attribute.
+    bidirectional : bool
+        Whether there is a reverse direction.
+    {parameters}
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> layer = qrnn.torch.nn.quantized.dynamic.RNN(4, 3)
+    >>> output, h_n = layer(torch.ones(5, 2, 4))
+    >>> output.shape, h_n.shape
+    (torch.Size([5, 2, 3]), torch.Size([1, 2, 3]))
+    """
+
+    _float_type = torch.nn.RNN
+    _torch_ao_type = None
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = qint8,
+        *,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        kind, sizes = rnn_kind(nonlinearity), (input_size, hidden_size, num_layers)
+        self._make(kind, sizes, bias, batch_first, dropout, bidirectional, 0, dtype, engine, isa)
+
+
+@documented
+class LSTM(_Layer):
+    """LSTM layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Sizes of an input and a hidden row, at least 1.
+    num_layers : int
+        Layers above one another.
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether inputs and outputs are (batch, time, ...).
+    dropout : float
+        Kept as an attribute.
+    bidirectional : bool
+        Whether there is a reverse direction.
+    proj_size : int
+        Size of a projected state, 0 for none; engine ``qrnn`` alone has one.
+    {parameters}
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> layer = qrnn.torch.nn.quantized.dynamic.LSTM(4, 3, bidirectional=True)
+    >>> output, (h_n, c_n) = layer(torch.ones(5, 2, 4))
+    >>> output.shape, h_n.shape
+    (torch.Size([5, 2, 6]), torch.Size([2, 2, 3]))
+    """
+
+    _float_type = torch.nn.LSTM
+    _torch_ao_type = "LSTM"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = qint8,
+        *,
+        proj_size: int = 0,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        sizes = (input_size, hidden_size, num_layers)
+        self._make("lstm", sizes, bias, batch_first, dropout, bidirectional, proj_size, dtype, engine, isa)
+
+
+@documented
+class GRU(_Layer):
+    """GRU layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRU``.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Sizes of an input and a hidden row, at least 1.
+    num_layers : int
+        Layers above one another.
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether inputs and outputs are (batch, time, ...).
+    dropout : float
+        Kept as an attribute.
+    bidirectional : bool
+        Whether there is a reverse direction.
+    {parameters}
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> layer = qrnn.torch.nn.quantized.dynamic.GRU(4, 3, num_layers=2)
+    >>> output, h_n = layer(torch.ones(5, 2, 4))
+    >>> output.shape, h_n.shape
+    (torch.Size([5, 2, 3]), torch.Size([2, 2, 3]))
+    """
+
+    _float_type = torch.nn.GRU
+    _torch_ao_type = "GRU"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = qint8,
+        *,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        sizes = (input_size, hidden_size, num_layers)
+        self._make("gru", sizes, bias, batch_first, dropout, bidirectional, 0, dtype, engine, isa)

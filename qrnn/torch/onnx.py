@@ -1,0 +1,350 @@
+"""Export to ONNX: our layers as standard operators that keep the arithmetic of engine ``qrnn``.
+
+Needs the extra ``[onnx]``: onnxscript and onnx. Sums of products are exact in MatMulInteger, whose weights are
+stored with an offset of 128: with signed ones ONNX Runtime saturates on CPUs without VNNI. The fused
+multiply-add of the engine is a product and a sum in float64, rounded once.
+"""
+
+# mypy: ignore-errors
+# The functions below are of onnxscript's part of Python, which mypy cannot read.
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+try:
+    import onnx_ir
+    import onnx_ir.passes.common
+    import onnxscript
+    from onnxscript import FLOAT
+    from onnxscript import opset18 as op
+except ImportError as error:
+    raise ImportError(
+        "qrnn.torch.onnx needs onnxscript and onnx: pip install 'quantized-rnn[onnx]'"
+    ) from error
+
+__all__ = ["export", "translations"]
+
+
+def export(
+    model: torch.nn.Module,
+    args: tuple[Any, ...] = (),
+    f: Any = None,
+    external_data: bool = True,
+    **keywords: Any,
+) -> Any:
+    """``torch.onnx.export`` of a model that holds modules of ``qrnn.torch``.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or torch.export.ExportedProgram
+        Its quantised modules must be of engine ``qrnn``.
+    args : tuple
+        Example inputs.
+    f : path, optional
+        Where to write the file.
+    external_data : bool
+        Whether weights go to a file of their own beside it.
+    **keywords
+        Those of ``torch.onnx.export``: ``dynamic_shapes``, ``input_names``, ``kwargs`` and so on.
+
+    Returns
+    -------
+    torch.onnx.ONNXProgram
+
+    Raises
+    ------
+    ImportError
+        If onnxscript is not installed (when this module is imported).
+    torch.onnx.OnnxExporterError
+        If a module is of another engine, among others.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch, qrnn.torch.onnx
+    >>> model = qrnn.torch.quantize_dynamic(torch.nn.Sequential(torch.nn.RNNCell(4, 3)))
+    >>> program = qrnn.torch.onnx.export(model, (torch.ones(2, 4),))
+    >>> "MatMulInteger" in {node.op_type for node in program.model.graph.all_nodes()}
+    True
+    """
+    table = {**translations(), **keywords.pop("custom_translation_table", {})}
+    keywords.setdefault("verbose", False)
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning):  # of PyTorch's exporter, about itself
+            warnings.simplefilter("ignore", category)
+        program = torch.onnx.export(model, args, dynamo=True, custom_translation_table=table, **keywords)
+    assert program is not None
+    for function in _FUNCTIONS:  # the exporter knows only those that are called outside of loops
+        known = onnx_ir.serde.deserialize_function(function.to_function_proto())
+        known.opset_imports[""] = program.model.opset_imports[""]  # its operators have not changed since 18
+        program.model.functions[known.identifier()] = known
+    onnx_ir.passes.common.InlinePass()(program.model)
+    onnx_ir.passes.common.RemoveUnusedNodesPass()(program.model)
+    if f is not None:
+        program.save(f, external_data=external_data)
+    return program
+
+
+def translations() -> dict[Any, Callable[..., Any]]:
+    """What each operator of ``torch.ops.qrnn`` becomes: for ``custom_translation_table``."""
+    ops = torch.ops.qrnn
+    return {
+        ops.linear.default: _of_linear,
+        ops.cell.default: _of_cell,
+        ops.lstm_cell.default: _of_lstm_cell,
+        ops.sequence.default: _of_sequence,
+        ops.lstm.default: _of_lstm,
+    }
+
+
+# ---- functions of ONNX, written in onnxscript's part of Python
+
+_own = onnxscript.values.Opset("qrnn", 1)
+
+
+def _script(function: Any) -> Any:
+    """`function` as a function of the model; exporting writes it out where it is called."""
+    return onnxscript.script(_own, default_opset=op)(function)
+
+
+@_script
+def _product(v, codes, offset, sums, scale, bias) -> FLOAT[...]:
+    """Equations (2) to (5) of csrc/README.md: a row's range, its codes, their product, float again."""
+    zero = op.Constant(value_float=0.0)
+    most = op.Constant(value_float=255.0)
+    last = op.Constant(value_ints=[-1])
+    part = op.Constant(value_float=0.003921568859368563)  # 1 / 255
+    least = op.Constant(value_float=1.1754943508222875e-38)
+    one = op.Constant(value_float=1.0)
+    low = op.Min(zero, op.ReduceMin(v, last, keepdims=1))
+    high = op.Max(zero, op.ReduceMax(v, last, keepdims=1))
+    s = op.Sub(op.Mul(high, part), op.Mul(low, part))
+    s = op.Where(op.Less(s, least), one, s)
+    inverse = op.Div(one, s)
+    zero_point = op.Clip(op.Round(op.Mul(op.Neg(low), inverse)), zero, most)
+    q = op.Clip(op.Add(op.Round(op.Mul(v, inverse)), zero_point), zero, most)
+    total = op.MatMulInteger(op.Cast(q, to=2), codes, None, offset)
+    total = op.Sub(total, op.Mul(op.Cast(zero_point, to=6), sums))
+    y = op.Mul(op.Cast(op.Cast(total, to=1), to=11), op.Cast(op.Mul(s, scale), to=11))
+    return op.Cast(op.Add(y, op.Cast(bias, to=11)), to=1)
+
+
+@_script
+def _rnn_tanh(y_ih, y_hh) -> FLOAT[...]:
+    return op.Tanh(op.Add(y_hh, y_ih))
+
+
+@_script
+def _rnn_relu(y_ih, y_hh) -> FLOAT[...]:
+    return op.Relu(op.Add(y_hh, y_ih))
+
+
+@_script
+def _gru(y_ih, y_hh, h) -> FLOAT[...]:
+    xr, xz, xn = op.Split(y_ih, axis=-1, num_outputs=3)
+    hr, hz, hn = op.Split(y_hh, axis=-1, num_outputs=3)
+    r = op.Sigmoid(op.Add(hr, xr))
+    z = op.Sigmoid(op.Add(hz, xz))
+    n = op.Tanh(op.Add(op.Mul(r, hn), xn))
+    return op.Add(op.Mul(z, op.Sub(h, n)), n)
+
+
+@_script
+def _lstm(y_ih, y_hh, c) -> tuple[FLOAT[...], FLOAT[...]]:
+    i, f, g, o = op.Split(op.Add(y_hh, y_ih), axis=-1, num_outputs=4)
+    kept = op.Mul(op.Sigmoid(f), c)
+    c_new = op.Add(kept, op.Mul(op.Sigmoid(i), op.Tanh(g)))
+    return op.Mul(op.Sigmoid(o), op.Tanh(c_new)), c_new
+
+
+_FUNCTIONS = (_product, _rnn_tanh, _rnn_relu, _gru, _lstm)
+
+# A layer in one direction: the products of x, (time, batch, rows), go in step by step.
+
+
+@_script
+def _rnn_tanh_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
+    @onnxscript.graph()
+    def body(before, y_t):
+        after = _rnn_tanh(y_t, _product(before, codes, offset, sums, scale, bias))
+        output = op.Identity(after)
+        return after, output
+
+    h_n, outputs = op.Scan(h, y, body=body, num_scan_inputs=1)
+    return outputs, h_n
+
+
+@_script
+def _rnn_relu_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
+    @onnxscript.graph()
+    def body(before, y_t):
+        after = _rnn_relu(y_t, _product(before, codes, offset, sums, scale, bias))
+        output = op.Identity(after)
+        return after, output
+
+    h_n, outputs = op.Scan(h, y, body=body, num_scan_inputs=1)
+    return outputs, h_n
+
+
+@_script
+def _gru_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
+    @onnxscript.graph()
+    def body(before, y_t):
+        after = _gru(y_t, _product(before, codes, offset, sums, scale, bias), before)
+        output = op.Identity(after)
+        return after, output
+
+    h_n, outputs = op.Scan(h, y, body=body, num_scan_inputs=1)
+    return outputs, h_n
+
+
+@_script
+def _lstm_steps(y, h, c, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...], FLOAT[...]]:
+    @onnxscript.graph()
+    def body(h_before, c_before, y_t):
+        h_after, c_after = _lstm(y_t, _product(h_before, codes, offset, sums, scale, bias), c_before)
+        output = op.Identity(h_after)
+        return h_after, c_after, output
+
+    h_n, c_n, outputs = op.Scan(h, c, y, body=body, num_scan_inputs=1)
+    return outputs, h_n, c_n
+
+
+@_script
+def _projected_steps(
+    y, h, c, codes, offset, sums, scale, bias, p_codes, p_offset, p_sums, p_scale, p_bias
+) -> tuple[FLOAT[...], FLOAT[...], FLOAT[...]]:
+    @onnxscript.graph()
+    def body(h_before, c_before, y_t):
+        wide, c_after = _lstm(y_t, _product(h_before, codes, offset, sums, scale, bias), c_before)
+        h_after = _product(wide, p_codes, p_offset, p_sums, p_scale, p_bias)
+        output = op.Identity(h_after)
+        return h_after, c_after, output
+
+    h_n, c_n, outputs = op.Scan(h, c, y, body=body, num_scan_inputs=1)
+    return outputs, h_n, c_n
+
+
+# ---- what the operators become
+
+
+def _expect_engine(engine: str) -> None:
+    if engine != "qrnn":
+        raise ValueError(f"engine: only modules of engine 'qrnn' become ONNX operators, got {engine!r}")
+
+
+def _ints(*values: int) -> Any:
+    return op.Constant(value_ints=list(values))
+
+
+def _weights(codes: Any, scale: Any, bias: Any) -> tuple[Any, ...]:
+    """What `_product` takes of a matrix: columns of codes + 128, the 128, sums of rows, scales, bias."""
+    wide = op.Transpose(op.Cast(codes, to=6), perm=[1, 0])
+    offset = op.Constant(value_int=128)
+    shifted = op.Cast(op.Add(wide, op.Cast(offset, to=6)), to=2)
+    sums = op.ReduceSum(wide, _ints(0), keepdims=0)
+    bias = op.Constant(value_float=-0.0) if bias is None else bias  # -0 changes no float
+    return shifted, op.Cast(offset, to=2), sums, scale, bias
+
+
+def _zeros(input: Any, columns: int) -> Any:
+    """A state of zeros for each row of `input`."""
+    rows = op.Shape(input, start=0, end=-1)
+    return op.Expand(op.Constant(value_float=0.0), op.Concat(rows, _ints(columns), axis=0))
+
+
+def _of_linear(input: Any, weight: Any, weight_scale: Any, bias: Any, engine: str) -> Any:
+    _expect_engine(engine)
+    return _product(input, *_weights(weight, weight_scale, bias))
+
+
+def _products(input: Any, h: Any, weights: Any, engine: str) -> tuple[Any, Any, Any]:
+    """The products of a cell's input and state, and the state."""
+    _expect_engine(engine)
+    weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh = weights
+    h = _zeros(input, weight_hh.shape[1]) if h is None else h
+    y_ih = _product(input, *_weights(weight_ih, scale_ih, bias_ih))
+    return y_ih, _product(h, *_weights(weight_hh, scale_hh, bias_hh)), h
+
+
+def _of_cell(input: Any, hx: Any, *rest: Any) -> Any:
+    *weights, kind, engine = rest
+    y_ih, y_hh, h = _products(input, hx, weights, engine)
+    if kind == "gru":
+        return _gru(y_ih, y_hh, h)
+    return _rnn_tanh(y_ih, y_hh) if kind == "rnn_tanh" else _rnn_relu(y_ih, y_hh)
+
+
+def _of_lstm_cell(input: Any, h: Any, c: Any, *rest: Any) -> Any:
+    *weights, engine = rest
+    y_ih, y_hh, h = _products(input, h, weights, engine)
+    return _lstm(y_ih, y_hh, h if c is None else c)
+
+
+def _layers(kind: str, input: Any, state: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
+    """All layers: outputs, and the last states."""
+    lengths, weights, scales, biases, engine, layers, directions, batch_first = options
+    _expect_engine(engine)
+    if lengths is not None:
+        raise ValueError("lengths: sequences of different lengths do not become ONNX operators")
+    batched, given, per_unit = len(input.shape) == 3, iter(biases), len(weights) // (layers * directions)
+    x = input if batched else op.Unsqueeze(input, _ints(1))
+    x = op.Transpose(x, perm=[1, 0, 2]) if batched and batch_first else x
+    last: list[tuple[Any, ...]] = []
+    for layer in range(layers):
+        outputs = []
+        for direction in range(directions):
+            index = len(last)
+            unit = [
+                _weights(weights[i], scales[i], next(given, None) if i % per_unit < 2 else None)
+                for i in range(index * per_unit, (index + 1) * per_unit)
+            ]
+            first = _first_state(x, state, weights, index, per_unit, batched)
+            output, *end = _direction(kind, x, first, unit, direction == 1)
+            outputs.append(output)
+            last.append(tuple(end))
+        x = op.Concat(*outputs, axis=-1) if directions == 2 else outputs[0]
+    x = op.Transpose(x, perm=[1, 0, 2]) if batched and batch_first else x
+    x = x if batched else op.Squeeze(x, _ints(1))
+    ends = [op.Concat(*(op.Unsqueeze(h, _ints(0)) for h in each), axis=0) for each in zip(*last, strict=True)]
+    return (x, *(end if batched else op.Squeeze(end, _ints(1)) for end in ends))
+
+
+def _first_state(x: Any, state: Any, weights: Any, index: int, per_unit: int, batched: bool) -> list[Any]:
+    """The first state of a unit: (batch, n) each."""
+    if state[0] is None:
+        step = op.Gather(x, op.Constant(value_int=0), axis=0)
+        sizes = [weights[1].shape[1], weights[0].shape[0] // 4]
+        return [_zeros(step, n) for n in sizes[: len(state)]]
+    picked = [op.Gather(each, op.Constant(value_int=index), axis=0) for each in state]
+    return picked if batched else [op.Unsqueeze(each, _ints(0)) for each in picked]
+
+
+def _direction(kind: str, x: Any, first: list[Any], unit: list[Any], reverse: bool) -> Any:
+    """A layer in one direction: outputs and last state."""
+    y = _product(x, *unit[0])
+    y = _reversed(y) if reverse else y
+    if kind == "lstm":
+        steps = _lstm_steps if len(unit) == 2 else _projected_steps
+    else:
+        steps = {"rnn_tanh": _rnn_tanh_steps, "rnn_relu": _rnn_relu_steps, "gru": _gru_steps}[kind]
+    output, *end = steps(y, *first, *(part for matrix in unit[1:] for part in matrix))
+    return (_reversed(output) if reverse else output, *end)
+
+
+def _reversed(y: Any) -> Any:
+    """`y` with its first axis backwards."""
+    return op.Slice(y, _ints(-1), _ints(-(2**62)), _ints(0), _ints(-1))
+
+
+def _of_sequence(input: Any, hx: Any, *rest: Any) -> Any:
+    *options, kind = rest
+    return _layers(kind, input, (hx,), tuple(options))
+
+
+def _of_lstm(input: Any, h: Any, c: Any, *rest: Any) -> Any:
+    return _layers("lstm", input, (h, c), rest)

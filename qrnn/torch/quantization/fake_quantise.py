@@ -1,0 +1,183 @@
+"""Training forward: float arithmetic on values that an engine can represent.
+
+Weights, inputs and states are quantised by the engine's own code and made float again; the gradient passes
+through the rounding as if it were not there (straight-through), and is zero for a weight that its range
+clips. Everything between, products and non-linearities, is PyTorch's and has PyTorch's gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from ... import _core
+from .._calls import array_of
+from .._shape import Shape
+
+__all__ = ["Unit", "activation", "run_cell", "run_layers", "run_linear", "weight"]
+
+_linear = torch.nn.functional.linear
+
+
+class _Activation(torch.autograd.Function):
+    """v by the codes that the engine gives it; its range holds every value, so nothing is clipped."""
+
+    @staticmethod
+    def forward(ctx: Any, v: torch.Tensor, engine: str) -> torch.Tensor:
+        codes, scale, zero_point = (torch.from_numpy(a) for a in _core._quantise(engine, array_of(v, "v")))
+        value = (codes.float() - zero_point[:, None]) * scale[:, None]
+        return value.to(v.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return gradients[0], None
+
+
+class _Weight(torch.autograd.Function):
+    """w by its codes; the gradient stops where the nearest multiple of the scale has no code."""
+
+    @staticmethod
+    def forward(ctx: Any, w: torch.Tensor, codes: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        step = scale if scale.dim() == 0 else scale[:, None]
+        value, room = codes.float() * step, 1e-5 * step
+        beyond = (w > 127.5 * step + room) | (w < -128.5 * step - room)
+        ctx.save_for_backward(beyond)
+        return value.to(w.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (beyond,) = ctx.saved_tensors
+        return gradients[0].masked_fill(beyond, 0), None, None
+
+
+def activation(v: torch.Tensor, engine: str, name: str) -> torch.Tensor:
+    """`v`, of shape (rows, n), on the grid that `engine` quantises it to."""
+    try:
+        return _Activation.apply(v, engine)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise ValueError(f"{name}: {str(error).partition(': ')[2]}") from None
+
+
+def weight(w: torch.Tensor, codes: Any, scale: Any) -> torch.Tensor:
+    """`w` as its codes and scale, arrays, stand for it."""
+    return _Weight.apply(w, torch.from_numpy(codes), torch.from_numpy(scale))  # type: ignore[no-any-return]
+
+
+class Unit(NamedTuple):
+    """The float weights of a cell, or of a layer in one direction, that the codes stand for."""
+
+    ih: torch.Tensor
+    bias_ih: torch.Tensor | None
+    hh: torch.Tensor
+    bias_hh: torch.Tensor | None
+    hr: torch.Tensor | None = None
+
+
+# ---- cells: y_ih is the product of x, with its bias; a state is (h,) or (h, c)
+
+
+def _rnn_tanh(y_ih: Any, y_hh: Any, state: Any) -> Any:
+    return (torch.tanh(y_hh + y_ih),)
+
+
+def _rnn_relu(y_ih: Any, y_hh: Any, state: Any) -> Any:
+    return (torch.relu(y_hh + y_ih),)
+
+
+def _lstm(y_ih: Any, y_hh: Any, state: Any) -> Any:
+    i, f, g, o = (y_hh + y_ih).chunk(4, -1)
+    c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def _gru(y_ih: Any, y_hh: Any, state: Any) -> Any:
+    (ir, iz, i_n), (hr, hz, hn) = y_ih.chunk(3, -1), y_hh.chunk(3, -1)
+    r, z = torch.sigmoid(hr + ir), torch.sigmoid(hz + iz)
+    n = torch.tanh(i_n + r * hn)
+    return (n + z * (state[0] - n),)
+
+
+_CELLS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "rnn_tanh": _rnn_tanh,
+    "rnn_relu": _rnn_relu,
+    "lstm": _lstm,
+    "gru": _gru,
+}
+
+
+def _step(kind: str, engine: str, unit: Unit, y_ih: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The next state of the rows of `state`."""
+    y_hh = _linear(activation(state[0], engine, "hx"), unit.hh, unit.bias_hh)
+    h, *rest = _CELLS[kind](y_ih, y_hh, state)
+    if unit.hr is not None:
+        h = _linear(activation(h, engine, "hx"), unit.hr)
+    return (h, *rest)
+
+
+# ---- what a prepared module's forward comes to
+
+
+def run_linear(engine: str, w: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    """A linear layer of inputs of any rank."""
+    rows = activation(x.reshape(-1, x.shape[-1]), engine, "input")
+    return _linear(rows, w, bias).reshape(*x.shape[:-1], len(w))
+
+
+def run_cell(shape: Shape, engine: str, unit: Unit, x: torch.Tensor, hx: Any) -> Any:
+    """One step of a cell, batched or not."""
+    batched = x if x.dim() == 2 else x.unsqueeze(0)
+    if hx is None:
+        zeros = batched.new_zeros(len(batched), shape.hidden_size)
+        state: tuple[Any, ...] = (zeros, zeros)
+    else:
+        state = tuple(hx) if isinstance(hx, (tuple, list)) else (hx,)
+        state = tuple(each if x.dim() == 2 else each.unsqueeze(0) for each in state)
+    y_ih = _linear(activation(batched, engine, "input"), unit.ih, unit.bias_ih)
+    new = _step(shape.kind, engine, unit, y_ih, state)
+    new = new if x.dim() == 2 else tuple(each.squeeze(0) for each in new)
+    return new if shape.kind == "lstm" else new[0]
+
+
+def _run_direction(
+    shape: Shape, engine: str, unit: Unit, data: Any, sizes: list[int], state: tuple[Any, ...], reverse: bool
+) -> tuple[Any, tuple[Any, ...]]:
+    """A layer in one direction over packed rows: step t has `sizes[t]` of them, a batch's first ones.
+
+    Rows that have ended keep their state; those that have not begun, backwards, keep the first.
+    """
+    y_ih = _linear(activation(data, engine, "input"), unit.ih, unit.bias_ih).split(sizes)
+    outputs = [None] * len(sizes)
+    for t in reversed(range(len(sizes))) if reverse else range(len(sizes)):
+        n = sizes[t]
+        new = _step(shape.kind, engine, unit, y_ih[t], tuple(each[:n] for each in state))
+        outputs[t] = new[0]
+        state = tuple(a if n == len(b) else torch.cat((a, b[n:])) for a, b in zip(new, state, strict=True))
+    return torch.cat(outputs), state  # type: ignore[arg-type]
+
+
+def run_layers(
+    shape: Shape,
+    engine: str,
+    units: list[Unit],
+    data: torch.Tensor,
+    sizes: list[int],
+    state: tuple[torch.Tensor, ...],
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """All layers over packed rows; `state` and what is returned of it are (units, batch, hidden) each."""
+    assert shape.sequence is not None
+    layers, directions, _ = shape.sequence
+    last: list[tuple[Any, ...]] = []
+    for layer in range(layers):
+        outputs = []
+        for direction in range(directions):
+            index = layer * directions + direction
+            first = tuple(each[index] for each in state)
+            output, end = _run_direction(shape, engine, units[index], data, sizes, first, direction == 1)
+            outputs.append(output)
+            last.append(end)
+        data = torch.cat(outputs, -1)
+        if shape.dropout and layer < layers - 1:
+            data = torch.nn.functional.dropout(data, shape.dropout)
+    return data, tuple(torch.stack(each) for each in zip(*last, strict=True))

@@ -1,0 +1,303 @@
+"""Prepared modules: trainable float modules that compute what their quantised ones will.
+
+In training mode a prepared module's forward quantises weights, inputs and states to the grid of its engine
+and has a gradient (`fake_quantise`). In eval mode the engine itself computes, as it will after ``convert``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from ... import _config, _quantise
+from ...nn.modules.layer import Matrix
+from .._calls import call, call_linear, pack
+from .._shape import Shape, shape_of
+from ..nn.quantized.dynamic.modules.base import HOOKS, QuantisedLayer, float_matrices
+from ..nn.quantized.dynamic.modules.rnn import run_packed, run_sequence
+from . import fake_quantise
+from .fake_quantise import Unit
+
+__all__ = [
+    "Preparation",
+    "PreparedGRU",
+    "PreparedGRUCell",
+    "PreparedLSTM",
+    "PreparedLSTMCell",
+    "PreparedLayer",
+    "PreparedLinear",
+    "PreparedRNN",
+    "PreparedRNNCell",
+]
+
+
+class Preparation:
+    """What a prepared module keeps for its conversion.
+
+    Parameters
+    ----------
+    engine : str
+        The engine of the module to be; fixed.
+    isa : str or None
+        Its instruction set; None: the default.
+    original : list of Matrix or None
+        The codes and scales that a quantised module had, to be given back for weights that did not change.
+    """
+
+    def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
+        self.engine, self.isa, self.original = engine, isa, original
+        self._packed: tuple[list[Any], Any] | None = None  # float arrays and the module made of them
+        self._coded: dict[str, tuple[Any, Any, Any]] = {}  # qconfig, float weight, its codes and scale
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Preparation:
+        return Preparation(self.engine, self.isa, self.original)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            **self.__dict__,
+            "isa": None,
+            "_packed": None,
+            "_coded": {},
+        }  # pickles may travel to another CPU
+
+    def quantised(self, mod: PreparedLayer, qconfig: Any) -> list[Matrix]:
+        """Codes, scale and bias of each matrix of `mod` as it is now.
+
+        Codes are kept for the next step of a cell, which has the same weights. Those are compared by value:
+        optimisers may change them behind autograd's back.
+        """
+        matrices = []
+        for index, (name, weight, bias) in enumerate(float_matrices(mod, shape_of(mod))):
+            known = self._coded.get(name)
+            if known is None or known[0] is not qconfig or not np.array_equal(known[1], weight):
+                coded = self._kept(index, weight) or _quantise.quantise_weight(
+                    weight, name, self.engine, qconfig
+                )
+                known = self._coded[name] = (qconfig, weight.copy(), coded)
+            matrices.append(Matrix(*known[2], bias))
+        return matrices
+
+    def _kept(self, index: int, weight: Any) -> tuple[Any, Any] | None:
+        """The original codes and scale, if `weight` still equals what they stand for, bit for bit."""
+        if self.original is None:
+            return None
+        codes, scale, _ = self.original[index]
+        same = _quantise.dequantise(codes, np.asarray(scale)).tobytes() == weight.tobytes()
+        return (codes, scale) if same else None
+
+    def convert(
+        self, mod: PreparedLayer, cls: type[QuantisedLayer], qconfig: Any, engine: str | None, isa: str | None
+    ) -> Any:
+        """The quantised module, of type `cls`, that the prepared `mod` becomes."""
+        if engine is not None and _config.check_engine(engine) != self.engine:
+            raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
+        isa = _config.resolve_isa(isa or self.isa)
+        return cls._of(shape_of(mod), self.engine, isa, self.quantised(mod, qconfig), mod)
+
+    def module(self, mod: PreparedLayer) -> Any:
+        """The core's module that `mod` would be converted to now."""
+        now = [array for _, *arrays in float_matrices(mod, shape_of(mod)) for array in arrays]
+        if self._packed is None or not all(map(np.array_equal, self._packed[0], now)):
+            shape = shape_of(mod)
+            packed = pack(shape.kind, self.engine, self.isa, self.quantised(mod, mod.qconfig), shape.sequence)
+            self._packed = ([None if each is None else each.copy() for each in now], packed)
+        return self._packed[1]
+
+
+class PreparedLayer(torch.nn.Module):
+    """A float module that ``prepare`` put in place and ``convert`` quantises."""
+
+    _float_type: ClassVar[type[torch.nn.Module]]
+    _prepared: Preparation
+    qconfig: Any
+
+    @classmethod
+    def _of(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
+        """Prepare `mod`, a float module, whose parameters are kept, or a quantised one, with its engine."""
+        new = cls.__new__(cls)
+        if isinstance(mod, QuantisedLayer):
+            original = [Matrix(*(None if a is None else np.array(a) for a in m)) for m in mod._matrices()]
+            new.__dict__.update(vars(_float_of(cls._float_type, mod._shape, original)))
+            new.training = mod.training
+            for name in HOOKS:
+                new.__dict__[name] = mod.__dict__[name]
+            engine = mod.engine if engine is None else engine
+            new._prepared = Preparation(engine, isa or mod._isa, original)
+        else:
+            new.__dict__.update(vars(mod))
+            new._prepared = Preparation(_config.resolve_engine(engine), isa, None)
+        new.qconfig = qconfig
+        return new
+
+    def _units(self) -> list[list[Any]]:
+        """Fake-quantised weight and bias of each matrix, unit by unit."""
+        found = iter(self._prepared.quantised(self, self.qconfig))
+        units = []
+        for unit in shape_of(self).units():
+            values: list[Any] = []
+            for each in unit:
+                codes, scale, bias = next(found)
+                values.append(fake_quantise.weight(getattr(self, each.weight), codes, np.asarray(scale)))
+                values.append(None if bias is None else getattr(self, str(each.bias)))
+            units.append(values)
+        return units
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, engine={self._prepared.engine}"
+
+
+def _float_of(float_type: Any, shape: Shape, matrices: list[Matrix]) -> torch.nn.Module:
+    """A float module whose weights are those that `matrices`, quantised, stand for."""
+    keywords: dict[str, Any] = {"bias": shape.bias, "device": "meta"}
+    if shape.kind.startswith("rnn"):
+        keywords["nonlinearity"] = shape.kind.removeprefix("rnn_")
+    if shape.sequence is not None:
+        layers, directions, batch_first = shape.sequence
+        keywords.update(num_layers=layers, bidirectional=directions == 2, batch_first=batch_first)
+        keywords.update(dropout=shape.dropout)
+        if shape.proj_size:
+            keywords["proj_size"] = shape.proj_size
+    mod: torch.nn.Module = float_type(shape.input_size, shape.hidden_size, **keywords)
+    for each, matrix in zip(shape.matrices(), matrices, strict=True):
+        values = {each.weight: _quantise.dequantise(matrix.weight, np.asarray(matrix.scale))}
+        if each.bias is not None and matrix.bias is not None:
+            values[each.bias] = matrix.bias.copy()
+        for name, value in values.items():
+            setattr(mod, name, torch.nn.Parameter(torch.from_numpy(value)))
+    return mod
+
+
+class PreparedLinear(PreparedLayer, torch.nn.Linear):
+    """A prepared Linear."""
+
+    _float_type = torch.nn.Linear
+
+    def forward(self, input: Any) -> Any:
+        """As ``torch.nn.Linear``."""
+        if not self.training:
+            return call_linear(self._prepared.module(self), input)
+        _check_size("input", input.shape[-1], self.in_features)
+        ((w, bias),) = self._units()
+        return fake_quantise.run_linear(self._prepared.engine, w, bias, input)
+
+
+class _PreparedCell(PreparedLayer):
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """As the float cell."""
+        if not self.training:
+            return call(self._prepared.module(self), input, hx)
+        shape = shape_of(self)
+        self._check(shape, input, hx)
+        (unit,) = self._units()
+        return fake_quantise.run_cell(shape, self._prepared.engine, Unit(*unit), input, hx)
+
+    def _check(self, shape: Shape, input: Any, hx: Any) -> None:
+        if input.dim() not in (1, 2):
+            name = type(self).__name__
+            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
+        _check_size("input", input.shape[-1], shape.input_size)
+        for each in () if hx is None else hx if isinstance(hx, (tuple, list)) else (hx,):
+            _check_size("hidden", each.shape[-1], shape.hidden_size)
+            if each.shape[:-1] != input.shape[:-1]:
+                raise RuntimeError(
+                    f"hidden: expected shape {(*input.shape[:-1], shape.hidden_size)}, got {tuple(each.shape)}"
+                )
+
+
+def _check_size(name: str, got: int, expected: int) -> None:
+    if got != expected:
+        raise RuntimeError(f"{name} has inconsistent {name}_size: got {got}, expected {expected}")
+
+
+class PreparedRNNCell(_PreparedCell, torch.nn.RNNCell):
+    """A prepared RNNCell."""
+
+    _float_type = torch.nn.RNNCell
+
+
+class PreparedLSTMCell(_PreparedCell, torch.nn.LSTMCell):
+    """A prepared LSTMCell."""
+
+    _float_type = torch.nn.LSTMCell
+
+
+class PreparedGRUCell(_PreparedCell, torch.nn.GRUCell):
+    """A prepared GRUCell."""
+
+    _float_type = torch.nn.GRUCell
+
+
+class _PreparedSequence(PreparedLayer):
+    batch_first: bool
+
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
+        """As the float layer; `lengths` as the quantised one."""
+        if not self.training:
+            if isinstance(input, PackedSequence):
+                return run_packed(self, input, hx)
+            return run_sequence(self._prepared.module(self), input, hx, lengths)
+        if isinstance(input, PackedSequence):
+            return self._train(input, hx)
+        if input.dim() not in (2, 3):
+            name = type(self).__name__
+            raise ValueError(f"{name}: Expected input to be 2D or 3D, got {input.dim()}D instead")
+        if input.dim() == 2:
+            hx = _each(hx, lambda h: h.unsqueeze(1))
+            output, last = self._unpacked(input.unsqueeze(0 if self.batch_first else 1), hx, lengths)
+            return output.squeeze(0 if self.batch_first else 1), _each(last, lambda h: h.squeeze(1))
+        return self._unpacked(input, hx, lengths)
+
+    def _unpacked(self, input: Any, hx: Any, lengths: Any) -> Any:
+        rows, time = input.shape[:2] if self.batch_first else input.shape[1::-1]
+        lengths = [time] * rows if lengths is None else lengths
+        packed = pack_padded_sequence(input, torch.as_tensor(lengths), self.batch_first, enforce_sorted=False)
+        output, last = self._train(packed, hx)
+        output, _ = pad_packed_sequence(output, self.batch_first, total_length=time)
+        return output, last
+
+    def _train(self, packed: PackedSequence, hx: Any) -> Any:
+        data, sizes, order, back = packed
+        shape = shape_of(self)
+        assert shape.sequence is not None
+        _check_size("input", data.shape[-1], shape.input_size)
+        batch, count = int(sizes[0]), shape.sequence[0] * shape.sequence[1]
+        if hx is None:
+            h = data.new_zeros(count, batch, shape.proj_size or shape.hidden_size)
+            hx = (h, data.new_zeros(count, batch, shape.hidden_size)) if shape.kind == "lstm" else h
+        hx = hx if order is None else _each(hx, lambda each: each[:, order])
+        state = tuple(hx) if shape.kind == "lstm" else (hx,)
+        units = [Unit(*values[:5]) for values in self._units()]
+        output, last = fake_quantise.run_layers(
+            shape, self._prepared.engine, units, data, sizes.tolist(), state
+        )
+        if back is not None:
+            last = tuple(each[:, back] for each in last)
+        return PackedSequence(output, sizes, order, back), last if shape.kind == "lstm" else last[0]
+
+
+def _each(hx: Any, function: Any) -> Any:
+    """`function` of a state, or of each of a pair."""
+    if hx is None:
+        return None
+    return tuple(map(function, hx)) if isinstance(hx, (tuple, list)) else function(hx)
+
+
+class PreparedRNN(_PreparedSequence, torch.nn.RNN):
+    """A prepared RNN."""
+
+    _float_type = torch.nn.RNN
+
+
+class PreparedLSTM(_PreparedSequence, torch.nn.LSTM):
+    """A prepared LSTM."""
+
+    _float_type = torch.nn.LSTM
+
+
+class PreparedGRU(_PreparedSequence, torch.nn.GRU):
+    """A prepared GRU."""
+
+    _float_type = torch.nn.GRU

@@ -1,0 +1,460 @@
+"""prepare, convert and quantize_dynamic for torch models."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping
+from copy import copy, deepcopy
+from typing import Any
+
+import torch
+
+from ..._types import expect_qint8, qint8
+from ...quantization.quantize import _MARK, _NOTHING, _UNSET, _named, _Unset
+from .. import _torch_ao
+from ..nn.quantized.dynamic.modules.base import QuantisedLayer
+from .choice import check, choose, expect_model, keeps_its_call, normalised, quantisable
+from .mappings import TABLE, find, get_default_dynamic_quant_module_mappings
+from .prepared import PreparedLayer
+
+__all__ = ["convert", "from_torch_ao", "prepare", "prepare_qat", "propagate_qconfig_", "quantize_dynamic"]
+
+Module = torch.nn.Module
+
+
+def prepare(
+    model: Module,
+    inplace: bool | None = None,
+    allow_list: Collection[type] | None = None,
+    *,
+    qconfig: Any = _UNSET,
+    engine: str | None = None,
+    isa: str | None = None,
+) -> Any:
+    """Make a model ready for quantisation-aware training, and for `convert`.
+
+    Each module that can be quantised and has a qconfig is replaced by a trainable float module. In training
+    mode its forward quantises weights, inputs and states to the grid of its engine, and gradients pass
+    straight through the rounding; in eval mode the engine itself computes, so that `convert` changes no bit
+    of an output. Its parameters are those of the float module: optimisers that hold them go on. A module
+    that is quantised already is prepared from its dequantised weights; one that still has them, bit for bit,
+    when it is converted gets its codes and scales back. One that is prepared already is left as it is.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    inplace : bool, optional
+        Whether to change `model` itself instead of a copy. None means False, unless `qconfig` is given: then
+        `model` is changed, and so marked that `convert` changes it too.
+    allow_list : collection of types, optional
+        Prepare only modules of these types.
+    qconfig : QConfig, mapping or None, optional
+        A QConfig for every module that can be quantised; or a mapping of type or dotted name to QConfig or
+        None (leave out). None and ``{}``: every one, by its engine's own rule. PyTorch's QConfigs are taken
+        too. Not given: the modules' own attributes ``qconfig`` and those of their parents count. An attribute
+        stands above a name, a name above a type, and all above the parent's.
+    engine : str, optional
+        What the modules will compute with; fixed from here. Default: for modules that are quantised already
+        their own, for others the current one, see ``qrnn.engine``.
+    isa : str, optional
+        Default: ``QRNN_ISA``, else the best.
+
+    Returns
+    -------
+    torch.nn.Module
+        The prepared model.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong type.
+    ValueError
+        If `inplace` is True and `model` itself would be replaced, `engine` or `isa` is unknown, or a module
+        was prepared for another engine. Nothing has changed then.
+
+    Warns
+    -----
+    UserWarning
+        If there is nothing to prepare, or `qconfig` names a submodule that is not there.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    >>> qrnn.torch.prepare(model, qconfig={})
+    Sequential(
+      (0): PreparedLinear(in_features=4, out_features=3, bias=True, engine=qrnn)
+    )
+    """
+    expect_model(model, "model")
+    given = not isinstance(qconfig, _Unset)
+    spec = normalised(qconfig, "qconfig", empty_is_all=True) if given else {}
+    check(engine, isa)
+    in_place = given if inplace is None else inplace
+    if not in_place:
+        model = deepcopy(model)
+    replacements: dict[int, Module] = {}
+    left: list[tuple[Module, Any]] = []  # float now, for convert to quantise or to warn of
+    prepared_before = False
+    for name, module, row, chosen in quantisable(model, choose(model, spec, "qconfig")):
+        if allow_list is not None and type(module) not in allow_list and row.float_type not in allow_list:
+            continue
+        if isinstance(module, PreparedLayer):
+            prepared_before = True
+            before = module._prepared.engine
+            if engine is not None and engine != before:
+                raise ValueError(f"engine: {name or 'the model'} was prepared for {before!r}, got {engine!r}")
+        elif keeps_its_call(module) or torch.nn.utils.parametrize.is_parametrized(module):
+            left.append((module, chosen))
+        else:
+            replacements[id(module)] = row.prepared_type._of(module, chosen, engine, isa)
+    if not replacements and not left and not prepared_before:
+        warnings.warn(_NOTHING, UserWarning, stacklevel=2)
+        return model
+    _check_root(model, replacements, inplace)
+    for module, chosen in left:
+        if not isinstance(module, QuantisedLayer):
+            module.qconfig = chosen
+    model = _swapped(model, replacements)
+    if given and inplace is None:
+        setattr(model, _MARK, True)
+    return model
+
+
+def prepare_qat(
+    model: Module,
+    mapping: None = None,
+    inplace: bool | None = None,
+    *,
+    qconfig: Any = _UNSET,
+    engine: str | None = None,
+    isa: str | None = None,
+) -> Any:
+    """`prepare` of a model that is in training mode.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    mapping : None
+        PyTorch's; not used.
+    inplace, qconfig, engine, isa
+        As for `prepare`.
+
+    Returns
+    -------
+    torch.nn.Module
+        The prepared model.
+
+    Raises
+    ------
+    AssertionError
+        If `model` is in eval mode.
+    TypeError, ValueError
+        As `prepare`.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> model = qrnn.torch.prepare_qat(torch.nn.Sequential(torch.nn.RNNCell(4, 3)), qconfig={})
+    >>> model[0](torch.ones(2, 4)).requires_grad
+    True
+    """
+    expect_model(model, "model")
+    if not model.training:
+        raise AssertionError("prepare_qat only works on models in training mode")
+    if mapping is not None:
+        raise ValueError("mapping: expected None: what is trained is what is converted")
+    return prepare(model, inplace, qconfig=qconfig, engine=engine, isa=isa)
+
+
+def convert(
+    module: Module,
+    mapping: Mapping[type, Any] | None = None,
+    inplace: bool | None = None,
+    remove_qconfig: bool = True,
+    *,
+    engine: str | None = None,
+    isa: str | None = None,
+) -> Any:
+    """Quantise the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
+
+    Hooks, and the mode, go over to the new modules.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The model.
+    mapping : mapping of type to type, optional
+        What each float type becomes: a type with ``from_float``. Default:
+        `get_default_dynamic_quant_module_mappings`.
+    inplace : bool, optional
+        Whether to change `module` itself instead of a copy. None means False, unless
+        ``prepare(module, qconfig=...)`` changed it: then True.
+    remove_qconfig : bool
+        Whether to remove the attributes ``qconfig``.
+    engine : str, optional
+        For modules that were not prepared; those that were have theirs.
+    isa : str, optional
+        Default: that of `prepare`, else ``QRNN_ISA``, else the best.
+
+    Returns
+    -------
+    torch.nn.Module
+        The quantised model; `module` unchanged if nobody prepared it.
+
+    Raises
+    ------
+    TypeError
+        If `module` is no torch.nn.Module.
+    ValueError
+        If `inplace` is True and `module` itself would be replaced, a weight is not finite, or `engine`
+        differs from the one of `prepare`. Nothing has changed then.
+
+    Warns
+    -----
+    UserWarning
+        If nobody prepared the model, or a module stays float because its class overrides ``forward`` or
+        ``__call__``.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> prepared = qrnn.torch.prepare(torch.nn.Sequential(torch.nn.RNNCell(4, 3)), qconfig={})
+    >>> qrnn.torch.convert(prepared)
+    Sequential(
+      (0): DynamicQuantizedRNNCell(4, 3)
+    )
+    """
+    expect_model(module, "module")
+    check(engine, isa)
+    in_place = module.__dict__.get(_MARK, False) if inplace is None else inplace
+    if not any(getattr(each, "qconfig", None) is not None for each in module.modules()):
+        warnings.warn(_NOTHING, UserWarning, stacklevel=2)
+        return deepcopy(module) if inplace is False else module
+    if not in_place:
+        module = deepcopy(module)
+    chosen = {id(each): getattr(each, "qconfig", None) for each in module.modules()}
+    replacements = _quantised(module, chosen, mapping, engine, isa)
+    _check_root(module, replacements, inplace)
+    module = _swapped(module, replacements)
+    _clean(module, remove_qconfig)
+    return module
+
+
+def quantize_dynamic(
+    model: Module,
+    qconfig_spec: Any = None,
+    dtype: Any = qint8,
+    mapping: Mapping[type, Any] | None = None,
+    inplace: bool = False,
+    *,
+    engine: str | None = None,
+    isa: str | None = None,
+) -> Any:
+    """Quantise a float model in one step.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The root itself is quantised too, where it can be.
+    qconfig_spec : None, set or mapping, optional
+        None: every module that can be quantised, by its engine's own rule. A set of types and dotted names:
+        those. A mapping of type or dotted name to QConfig or None (leave out).
+    dtype : qint8
+    mapping : mapping of type to type, optional
+        What each float type becomes: a type with ``from_float``.
+    inplace : bool
+        Whether to change `model` itself instead of a copy.
+    engine : str, optional
+        Default: the current one, see ``qrnn.engine``.
+    isa : str, optional
+        Default: ``QRNN_ISA``, else the best.
+
+    Returns
+    -------
+    torch.nn.Module
+        The quantised model, in eval mode.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong type: a list for `qconfig_spec`, say.
+    ValueError
+        If `dtype` is another, `inplace` is True and `model` itself would be replaced, or a weight is not
+        finite. Nothing has changed then.
+
+    Warns
+    -----
+    UserWarning
+        If nothing was chosen, a name is not there, or a module stays float because its class overrides
+        ``forward`` or ``__call__``.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> qrnn.torch.quantize_dynamic(torch.nn.Sequential(torch.nn.RNNCell(4, 3), torch.nn.Linear(3, 2)), {"0"})
+    Sequential(
+      (0): DynamicQuantizedRNNCell(4, 3)
+      (1): Linear(in_features=3, out_features=2, bias=True)
+    )
+    """
+    expect_model(model, "model")
+    expect_qint8(dtype)
+    spec = normalised(qconfig_spec, "qconfig_spec", empty_is_all=False)
+    check(engine, isa)
+    if not inplace:
+        model = deepcopy(model)
+    chosen = choose(model, spec, "qconfig_spec")
+    if all(qconfig is None for qconfig in chosen.values()):
+        warnings.warn(_NOTHING, UserWarning, stacklevel=2)
+    replacements = _quantised(model, chosen, mapping, engine, isa)
+    _check_root(model, replacements, inplace)
+    model = _swapped(model, replacements)
+    _clean(model, True)
+    return model.eval()
+
+
+def propagate_qconfig_(
+    module: Module, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None
+) -> None:
+    """Set the attribute ``qconfig`` of a model and of all below it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    qconfig_dict : mapping or None, optional
+        Type or dotted name to QConfig or None. An attribute that is there stands above a name, a name above
+        a type, and all above the parent's.
+    prepare_custom_config_dict : None
+        PyTorch's; not used.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong type.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> from qrnn.torch.quantization import per_channel_dynamic_qconfig, propagate_qconfig_
+    >>> model = torch.nn.Sequential(torch.nn.RNNCell(4, 3))
+    >>> propagate_qconfig_(model, {"0": per_channel_dynamic_qconfig})
+    >>> model[0].qconfig is per_channel_dynamic_qconfig
+    True
+    """
+    expect_model(module, "module")
+    spec = {} if qconfig_dict is None else normalised(qconfig_dict, "qconfig_dict", empty_is_all=False)
+    chosen = choose(module, spec, "qconfig_dict")
+    for each in module.modules():
+        each.qconfig = chosen[id(each)]
+
+
+def from_torch_ao(
+    model: Module, inplace: bool = False, *, engine: str | None = None, isa: str | None = None
+) -> Any:
+    """Put our modules in the place of those that ``torch.ao`` quantised dynamically, with their codes.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    inplace : bool
+        Whether to change `model` itself instead of a copy.
+    engine : str, optional
+        Default: the one of PyTorch's present ``torch.backends.quantized.engine``.
+    isa : str, optional
+        Default: ``QRNN_ISA``, else the best.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Raises
+    ------
+    TypeError
+        If `model` is no torch.nn.Module.
+    ValueError
+        If a module cannot be taken over, or `inplace` is True and `model` itself would be replaced. Nothing
+        has changed then.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> qrnn.torch.from_torch_ao(torch.nn.Sequential(torch.nn.ReLU()))  # nothing to take over
+    Sequential(
+      (0): ReLU()
+    )
+    """
+    expect_model(model, "model")
+    check(engine, isa)
+    if not inplace:
+        model = deepcopy(model)
+    replacements: dict[int, Module] = {}
+    for module in model.modules():
+        for row in TABLE:
+            cls = row.quantised_type
+            if cls._torch_ao_type is not None and _torch_ao.is_a(module, cls._torch_ao_type):
+                replacements[id(module)] = cls.from_torch_ao(module, engine=engine, isa=isa)
+    _check_root(model, replacements, inplace)
+    return _swapped(model, replacements)
+
+
+# ---- what it becomes
+
+
+def _quantised(
+    model: Module,
+    chosen: Mapping[int, Any],
+    mapping: Mapping[type, Any] | None,
+    engine: str | None,
+    isa: str | None,
+) -> dict[int, Module]:
+    """The quantised module for each float one that is chosen, by identity."""
+    table = get_default_dynamic_quant_module_mappings() if mapping is None else mapping
+    replacements: dict[int, Module] = {}
+    for name, module in model.named_modules():
+        qconfig = chosen[id(module)]
+        base = next((each for each in type(module).__mro__ if each in table), None)
+        if qconfig is None or base is None or (mapping is None and find(module) is None):
+            continue
+        if keeps_its_call(module, base):
+            cls = type(module)
+            warnings.warn(
+                f"{name or 'the model'}: {cls.__qualname__} overrides forward or __call__ and is left float",
+                UserWarning,
+                stacklevel=3,
+            )
+            continue
+        target: Any = table[base]
+        with _named(name):
+            if isinstance(target, type) and issubclass(target, QuantisedLayer):
+                replacements[id(module)] = target._from_float(module, qconfig, engine, isa)
+            else:
+                read = copy(module)  # by a type that is not ours, which reads the attribute
+                read.qconfig = qconfig
+                replacements[id(module)] = target.from_float(read)
+    return replacements
+
+
+def _check_root(model: Module, replacements: Mapping[int, Module], inplace: bool | None) -> None:
+    if inplace and id(model) in replacements:
+        raise ValueError(
+            f"inplace: {type(model).__name__} is itself replaced, which cannot be done in place: use "
+            "inplace=False and take what is returned"
+        )
+
+
+def _swapped(model: Module, replacements: Mapping[int, Module]) -> Module:
+    """Put `replacements` in place below `model`; returns it or its own replacement."""
+    for module in list(model.modules()):
+        for name, child in list(module._modules.items()):
+            if id(child) in replacements:
+                module._modules[name] = replacements[id(child)]
+    return replacements.get(id(model), model)
+
+
+def _clean(model: Module, remove_qconfig: bool) -> None:
+    """Remove what `prepare` and `propagate_qconfig_` left."""
+    model.__dict__.pop(_MARK, None)
+    if remove_qconfig:
+        for module in model.modules():
+            module.__dict__.pop("qconfig", None)

@@ -1,0 +1,5 @@
+"""``qrnn.torch.quantized.dynamic``: a short path to ``qrnn.torch.nn.quantized.dynamic``."""
+
+from ..nn.quantized.dynamic import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
+
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "Linear", "RNNCell"]
