@@ -114,13 +114,13 @@ int qrnn_module_has_bias(const qrnn_module *m, size_t matrix);
 void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes,
                         float *scale, float *bias);
 
-/* y[batch][hidden_size] = W x + b. y may not overlap x. */
+/* y[batch][hidden_size] = W x + b. y may not overlap x. QRNN_ERR_SIZE of a module that is no linear. */
 qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, float *y);
 
 /* One time step of a module of one layer and direction. h and c are states, [batch][state_size] and
  * [batch][hidden_size], NULL for zeros; c and c_out belong to an LSTM and are NULL without. h_out may
- * be h itself and c_out c itself, but results may overlap in no other way. Fails only before its
- * first write. */
+ * be h itself and c_out c itself, but results may overlap in no other way. QRNN_ERR_SIZE of an LSTM
+ * without c_out. Fails only before its first write. */
 qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h,
                       const float *c, float *h_out, float *c_out);
 

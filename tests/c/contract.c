@@ -132,6 +132,22 @@ static void check_sequences(qrnn_kind kind, const char *engine)
     qrnn_module_unref(m);
 }
 
+static void check_steps(qrnn_kind kind)
+{
+    struct source s = {.state = 7};
+    struct testcase t = {.spec = {.kind = kind, .engine = "qrnn", .input_size = 7, .hidden_size = 7, .layers = 1,
+                                  .directions = 1}, .batch = BATCH, .steps = 1};
+    struct results r;
+    qrnn_module *m;
+    case_fill(&s, take, &t);
+    results_take(&t, take, &r);
+    if (case_pack(&t, NULL, &m, NULL) != QRNN_OK) abort();
+    tally(qrnn_linear(m, BATCH, t.x, r.h) == QRNN_ERR_SIZE && untouched(&r), "a cell as a linear", &t);
+    if (kind == QRNN_LSTM)
+        tally(qrnn_step(m, BATCH, t.x, t.h, t.c, r.h, NULL) == QRNN_ERR_SIZE && untouched(&r), "no c_out", &t);
+    qrnn_module_unref(m);
+}
+
 static void check_linear(void)
 {
     struct source s = {.state = 6};
@@ -152,6 +168,8 @@ int main(void)
 {
     const char *const engines[] = {"float32", "qrnn", "fbgemm"};
     check_linear();
+    check_steps(QRNN_LSTM);
+    check_steps(QRNN_GRU);
     for (size_t i = 0; i < 3; i++) {
         check_sequences(QRNN_RNN_TANH, engines[i]);
         check_sequences(QRNN_LSTM, engines[i]);
