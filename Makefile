@@ -17,7 +17,7 @@ WITH_TORCH := $(VENV)/.torch-$(TORCH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick accuracy calibration clean
+.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick accuracy calibration check check-quick clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -56,6 +56,13 @@ accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against floa
 calibration: $(VENV)/.installed $(VENV)/.demo $(VENV)/.bench  ## what rounding by data gains and costs, in minutes
 	$(BIN)/python benchmarks/calibration.py
 
+# tests/check/README.md; each script there also runs alone, with PYTHON=.venv/bin/python.
+check: $(VENV)/.installed $(VENV)/.check  ## every proof of reliability: sanitizers, fuzzing, emulation (an hour)
+	PYTHON=$(abspath $(BIN))/python tests/check/all
+
+check-quick: $(VENV)/.installed $(VENV)/.check  ## the same in minutes: smaller, and without the sanitized suite
+	PYTHON=$(abspath $(BIN))/python tests/check/all quick
+
 clean:  ## remove environments, build products and caches
 	rm -rf $(VENV) .venvs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -77,7 +84,11 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	$(PIP) install pytest hypothesis mypy ipykernel matplotlib nbclient
+	$(PIP) install pytest hypothesis mypy ipykernel matplotlib nbclient onnx onnxruntime onnxscript
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.made
+	$(PIP) install pytest hypothesis mypy setuptools
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made

@@ -194,7 +194,7 @@ OTHERS = [
     lambda: "\ud800",
     lambda: Text("relu"),
     lambda: b"tanh",
-    lambda: [],
+    list,
     lambda: [[1, 2], [3]],
     lambda: [[1.0, 2, 3, 4], [5, 6, 7, 8]],
     lambda: endless(),
@@ -203,7 +203,7 @@ OTHERS = [
     lambda: [np.zeros((1, 2, 3), f32), Raises()],
     lambda: (np.zeros((3, 4), np.int8), np.ones((), f32), None),
     lambda: (np.zeros((3, 4), f32), None, np.zeros(3, f32)),
-    lambda: {},
+    dict,
     lambda: {"weight": {}, "bias": {}},
     lambda: {"": None, nn.RNNCell: None, 3: 4},
     lambda: {1, 2},
@@ -266,7 +266,10 @@ FUNCTIONS = {
     "_share": (lambda *a, **k: _core.Module()._share(*a, **k), ("other",)),
     "_unpack": (lambda *a, **k: CELLS["LSTM"]._unpack(*a, **k), ()),
     "_pack": (lambda *a, **k: _core.Module()._pack(*a, **k), ("sequence",)),
-    "_pack of a cell": (lambda *a, **k: _core.Module()._pack("rnn_tanh", "qrnn", None, *a, **k), ("sequence",)),
+    "_pack of a cell": (
+        lambda *a, **k: _core.Module()._pack("rnn_tanh", "qrnn", None, *a, **k),
+        ("sequence",),
+    ),
     "prepare": (qrnn.prepare, ("model", "inplace", "qconfig", "engine", "isa")),
     "convert": (qrnn.convert, ("model", "mapping", "inplace", "engine", "isa")),
     "quantize_dynamic": (qrnn.quantize_dynamic, ("model", "qconfig_spec", "dtype", "mapping", "inplace")),
@@ -285,7 +288,8 @@ FUNCTIONS = {
     "load_state_dict": (lambda *a, **k: qd.GRUCell(4, 3).load_state_dict(*a, **k), ("state_dict", "strict")),
     "assign": (lambda value: setattr(nn.RNNCell(4, 3), "weight_ih", value), ()),
     "assign a bias": (lambda value: setattr(qd.LSTM(4, 3), "bias_ih_l0", value), ()),
-    "num_threads": (lambda value: _core.set_num_threads(value), ()) if hasattr(_core, "set_num_threads")
+    "num_threads": (lambda value: _core.set_num_threads(value), ())
+    if hasattr(_core, "set_num_threads")
     else (lambda value: None, ()),
 }
 
@@ -344,8 +348,20 @@ def test_constructors(name, data):
     keywords = data.draw(
         st.dictionaries(
             st.sampled_from(
-                ["bias", "nonlinearity", "engine", "isa", "num_layers", "bidirectional", "dropout", "proj_size",
-                 "batch_first", "device", "dtype", "reset_after"]
+                [
+                    "bias",
+                    "nonlinearity",
+                    "engine",
+                    "isa",
+                    "num_layers",
+                    "bidirectional",
+                    "dropout",
+                    "proj_size",
+                    "batch_first",
+                    "device",
+                    "dtype",
+                    "reset_after",
+                ]
             ),
             objects,
             max_size=3,

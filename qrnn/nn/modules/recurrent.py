@@ -79,6 +79,8 @@ class SequenceLayer(RecurrentLayer):
                 raise TypeError(f"{name} should be of type bool, got: {type(value).__name__}")
         columns, hidden = _positive(input_size, "input_size"), _positive(hidden_size, "hidden_size")
         layers, projected = _positive(num_layers, "num_layers"), _integer(proj_size, "proj_size")
+        if layers > 65536:  # what packing allows: refused before anything is made for each of them
+            raise ValueError(f"num_layers: expected at most 65536, got {layers}")
         if projected < 0:
             raise ValueError("proj_size should be a positive integer or zero to disable projections")
         if projected >= hidden:

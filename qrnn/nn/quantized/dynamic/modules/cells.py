@@ -38,6 +38,8 @@ class QuantisedCell(recurrent.CellLayer, QuantisedRecurrent):
         TypeError, ValueError
             If a value does not fit. In each case nothing has changed.
         """
+        if not isinstance(weight_bias_dict, Mapping):
+            raise TypeError(f"weight_bias_dict: expected a dict, got {type(weight_bias_dict).__name__}")
         self._replace_all(dict(weight_bias_dict["weight"]), dict(weight_bias_dict["bias"]))
 
 
