@@ -84,7 +84,7 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	$(PIP) install pytest hypothesis mypy ipykernel matplotlib nbclient
+	$(PIP) install pytest hypothesis mypy ipykernel matplotlib nbclient onnx onnxruntime onnxscript
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made

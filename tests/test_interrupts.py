@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 from family import EVERY, TORCH_ENGINES, assert_same_results, f32, flat, full, make, randoms, zeros
+from support import run_python
 
 from qrnn import _core
 
@@ -136,6 +138,73 @@ def test_other_threads_run_during_a_sequence():
         done.set()
         thread.join()
     assert counted > 10 * took, f"{counted} steps of another thread in {took:.2f} s"
+
+
+@main_thread_only
+def test_only_the_main_thread_waits_for_the_gil():
+    """No other thread runs handlers: a call there goes on while this one does not let go of the GIL."""
+    rnn = make("lstm", "float32", (1, 1, False), inputs=1, hidden=384, isa="scalar")
+    x, out = randoms(300, 1, 1), full(300, 1, 384)
+    want = rnn(x)
+    got = []
+    worker = threading.Thread(target=lambda: got.append(rnn(x, out=out)))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        worker.start()
+        time.sleep(0.01)
+        last, end = out[-1, 0], time.monotonic() + 20
+        while last[-1] == 77 and time.monotonic() < end:
+            pass
+        ended = last[-1] != 77
+    finally:
+        sys.setswitchinterval(before)
+        worker.join()
+    assert_same_results(got[0], want)
+    assert ended
+
+
+FORK = """
+import os, signal, threading, warnings
+import numpy as np
+import qrnn
+
+warnings.simplefilter("ignore")
+module, x = qrnn.LSTM(1, 384, isa="scalar"), np.zeros((20_000, 1, 1), np.float32)
+
+class Enough(Exception):
+    pass
+
+def handler(*_):
+    raise Enough
+
+def interrupted():
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        module(x)
+    except Enough:
+        return True
+    return False
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if interrupted() else 3)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+signal.signal(signal.SIGALRM, handler)
+print(interrupted())
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+fork()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="NO fork HERE: it was not tried")
+def test_handlers_run_in_a_child():
+    """Its main thread is the one that forked, whichever that was."""
+    assert run_python(FORK) == "True\n0\n0\n"
 
 
 def test_many_threads_call_one_sequence():

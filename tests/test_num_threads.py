@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
+import subprocess
+import sys
 import threading
 import time
 import types
@@ -12,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import assert_same_results, leaves, note, run_python
+from support import ROOT, assert_same_results, leaves, note, run_python
 
 import qrnn
 from qrnn import nn
 
 f32 = np.float32
+COMPILER = os.environ.get("CC", "cc").split()[0]
 COUNTS = (2, 3, 5)
 ENGINES = ("float32", "qrnn", "fbgemm", "qnnpack", "onednn")
 TASKS = Path("/proc/self/task")
@@ -376,6 +380,68 @@ print(all(right))
 def test_a_handler_that_calls_modules(count):
     """A signal's handler runs within a call: calls of its own leave that one's memory alone."""
     assert run_python(PROGRAM + f"qrnn.set_num_threads({count})\n" + HANDLER) == "True\n"
+
+
+@needs_fork
+@pytest.mark.parametrize("count", (1, 3, 8))
+def test_a_handler_that_forks(count):
+    """The child has no threads but its own: it ends a call that has more by an error, and can go on after it."""
+    program = PROGRAM + (
+        f"qrnn.set_num_threads({count})\n"
+        "long, parent, forked = np.tile(x, (40, 1, 1)), os.getpid(), []\n"
+        "want_long = module(long)[0].tobytes()\n"
+        "signal.signal(signal.SIGALRM, lambda *_: forked.append(os.fork()))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.02)\n"
+        "try:\n"
+        "    while not forked:\n"
+        "        right = module(long)[0].tobytes() == want_long\n"
+        "except RuntimeError as error:\n"
+        "    assert os.getpid() != parent and 'forked' in str(error)\n"
+        "    right = 'error'\n"
+        "if os.getpid() != parent:\n"
+        "    os._exit((40 if right == 'error' else 30 if right else 20) + same())\n"
+        "print(right, os.waitstatus_to_exitcode(os.waitpid(forked[0], 0)[1]), same())\n"
+    )
+    assert run_python(program, PYTHONWARNINGS="ignore") == f"True {31 if count == 1 else 41} True\n"
+
+
+def test_waiting_threads_sleep():
+    """While the calling thread is held up, in a handler or for want of the GIL, the others cost nothing."""
+    program = PROGRAM + (
+        "qrnn.set_num_threads(8)\n"
+        "long, spent = np.tile(x, (200, 1, 1)), []\n"
+        "def handler(*_):\n"
+        "    before = time.process_time()\n"
+        "    time.sleep(0.5)\n"
+        "    spent.append(time.process_time() - before)\n"
+        "    raise KeyboardInterrupt\n"
+        "signal.signal(signal.SIGALRM, handler)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.05)\n"
+        "try:\n"
+        "    while True:\n"
+        "        module(long)\n"
+        "except KeyboardInterrupt:\n"
+        "    print(spent[0] < 0.1 or spent, same())\n"
+    )
+    assert run_python(program) == "True True\n"
+
+
+TEAM = ["csrc/core/team.c", "tests/c/team.c"]
+
+
+@pytest.mark.skipif(
+    shutil.which(COMPILER) is None or sys.platform != "linux",
+    reason=f"NO C COMPILER ({COMPILER}) WITH --wrap: teams were not tried",
+)
+@pytest.mark.parametrize("limits", [[], ["-DQRNN_SMALL_LIMITS"]], ids=["as they are", "small"])
+def test_teams(limits, tmp_path):
+    """tests/c/team.c: with small limits members sleep at nearly every meeting."""
+    command = [COMPILER, "-std=c11", "-D_GNU_SOURCE", "-O2", f"-I{ROOT / 'csrc/core'}", *limits]
+    command += [str(ROOT / source) for source in TEAM]
+    command += ["-Wl,--wrap=sched_yield,--wrap=pthread_cond_wait,--wrap=pthread_create", "-lpthread"]
+    subprocess.run([*command, "-o", str(tmp_path / "team")], check=True)
+    done = subprocess.run([str(tmp_path / "team"), "20"], capture_output=True, text=True, check=False)
+    assert re.search(r"^\d\d+ passed, 0 failed$", done.stdout, re.MULTILINE), done.stdout + done.stderr
 
 
 def test_interrupt_of_small_modules():

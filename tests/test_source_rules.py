@@ -277,6 +277,19 @@ def test_no_avx_in_baseline_objects(objects):
 
 
 @needs_compiler
+def test_contracts_that_python_cannot_break(objects, tmp_path):
+    """tests/c/contract.c."""
+    program, sources = tmp_path / "contract", [ROOT / f"tests/c/{name}.c" for name in ("contract", "cases")]
+    flags = ("-std=c11", "-D_GNU_SOURCE", "-O1", f"-I{CORE}", f"-I{KERNELS}")
+    built = run(
+        COMPILER, *flags, *map(str, [*sources, *objects.values()]), "-lm", "-lpthread", "-o", str(program)
+    )
+    assert built.returncode == 0, built.stderr
+    done = run(str(program))
+    assert re.search(r"^\d{3,} passed, 0 failed$", done.stdout, re.MULTILINE), done.stdout + done.stderr
+
+
+@needs_compiler
 @needs_binutils
 def test_objects_export_only_the_projects_names(objects):
     """Names that other files see begin with qrnn_; a kernel file exports one, which fills the table."""

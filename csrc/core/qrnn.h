@@ -32,7 +32,8 @@ typedef enum qrnn_status {
     QRNN_ERR_INPUT_RANGE,     /* the input holds a NaN or an infinity and the engine's scale
                                  belongs to the whole batch */
     QRNN_ERR_HIDDEN_RANGE,    /* the same of the hidden state */
-    QRNN_ERR_STOPPED          /* qrnn_run.stop said so */
+    QRNN_ERR_STOPPED          /* qrnn_run.stop said so, or it forked and this is the child of a call with
+                                 threads, which are not there */
 } qrnn_status;
 
 /* What a module computes; x is the input, h the hidden state, c the cell state, * element by element.
@@ -113,13 +114,13 @@ int qrnn_module_has_bias(const qrnn_module *m, size_t matrix);
 void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes,
                         float *scale, float *bias);
 
-/* y[batch][hidden_size] = W x + b. y may not overlap x. */
+/* y[batch][hidden_size] = W x + b. y may not overlap x. QRNN_ERR_SIZE of a module that is no linear. */
 qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, float *y);
 
 /* One time step of a module of one layer and direction. h and c are states, [batch][state_size] and
  * [batch][hidden_size], NULL for zeros; c and c_out belong to an LSTM and are NULL without. h_out may
- * be h itself and c_out c itself, but results may overlap in no other way. Fails only before its
- * first write. */
+ * be h itself and c_out c itself, but results may overlap in no other way. QRNN_ERR_SIZE of an LSTM
+ * without c_out. Fails only before its first write. */
 qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h,
                       const float *c, float *h_out, float *c_out);
 
@@ -137,8 +138,9 @@ typedef struct qrnn_run {
     void *context;
 } qrnn_run;
 
-/* QRNN_ERR_INPUT_RANGE, _HIDDEN_RANGE and _STOPPED leave out, h_out and c_out undefined, and *step,
- * unless NULL, is the time step of the fault. */
+/* Without steps, the final states are the initial ones. QRNN_ERR_SIZE, before the first write: of a linear,
+ * of a length out of range, of an LSTM without c_out. QRNN_ERR_INPUT_RANGE, _HIDDEN_RANGE and _STOPPED
+ * leave out, h_out and c_out undefined, and *step, unless NULL, is the time step of the fault. */
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step);
 
 /* The test door: the same code path as a step, whose products are shown. acc_* are the exact integer

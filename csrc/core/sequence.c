@@ -20,6 +20,7 @@
 #include "block.h"
 #include "team.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,11 @@ struct view {
     float *at;
     size_t step_stride, row_stride;
     int callers;              /* rows are in the caller's order, not the group's */
+};
+
+/* A member's block, on lines of its own: each writes to its own at every step. */
+struct slice {
+    _Alignas(QRNN_LINE) struct qrnn_block block;
 };
 
 struct group {
@@ -39,7 +45,7 @@ struct group {
     size_t capacity;          /* input rows of a chunk */
     float *c;                 /* [rows][hidden_size] running cell states */
     float *between;           /* [steps][rows][directions * state_size] */
-    struct qrnn_block *blocks;/* [slices] */
+    struct slice *slices;     /* one a member */
     /* Of the input of a unit, where the engine has one scale for all: slice 0 finds it for every member,
      * who must not come to different ends if the caller's array changes meanwhile. */
     struct qrnn_act whole;
@@ -87,6 +93,7 @@ static void ask_stop(struct walk *w, size_t work)
     if (w->work < QRNN_STOP_WORK) return;
     w->work = 0;
     if (run->stop(run->context)) w->b->wants_stop = 1;
+    if (w->b->team && qrnn_team_is_alone(w->b->team)) w->b->wants_stop = 1;
 }
 
 /* One scale for all valid elements of a layer's input; 0 if one is not finite, and its time. */
@@ -254,7 +261,7 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
     const size_t width = m->directions * m->state_size;
     const struct view result = callers_view(g->run, g->run->out, width);
     const struct view between = {g->between, g->rows * width, width, 0};
-    struct walk w = {.g = g, .b = &g->blocks[member], .x = callers_view(g->run, g->run->x, m->input_size)};
+    struct walk w = {.g = g, .b = &g->slices[member].block, .x = callers_view(g->run, g->run->x, m->input_size)};
     qrnn_status status = QRNN_OK;
     size_t fault = 0;
     w.b->team = team;
@@ -293,19 +300,18 @@ static void lay_out(struct group *g, size_t slices, uintptr_t *next)
 {
     const qrnn_module *m = g->m;
     const size_t width = m->directions * m->state_size;
-    g->blocks = qrnn_cut(next, slices * sizeof *g->blocks);
+    g->slices = qrnn_cut(next, slices * sizeof *g->slices);
     if (qrnn_cells[m->kind].cell_state) g->c = qrnn_cut(next, g->rows * m->hidden_size * sizeof(float));
     if (m->layers > 1 && m->directions > 1)
         g->between = qrnn_cut(next, g->run->steps * g->rows * width * sizeof(float));
 }
 
-/* The blocks of all slices; `blocks` has one for each, or, where a layout is only measured, one for all. */
-static void lay_out_blocks(const struct group *g, size_t slices, struct qrnn_block *blocks, int measured,
-                           uintptr_t *next)
+/* The blocks of all slices; `at` has one for each, or, where a layout is only measured, one for all. */
+static void lay_out_blocks(const struct group *g, size_t slices, struct slice *at, int measured, uintptr_t *next)
 {
     for (size_t s = 0; s < slices; s++) {
-        struct qrnn_block *b = &blocks[measured ? 0 : s];
-        const struct qrnn_block *shared = s == 0 ? NULL : &blocks[0];
+        struct qrnn_block *b = &at[measured ? 0 : s].block;
+        const struct qrnn_block *shared = s == 0 ? NULL : &at[0].block;
         qrnn_block_layout(b, g->m, s, slices, g->capacity, g->rows, QRNN_BLOCK_SEQUENCE, shared, next);
     }
 }
@@ -330,7 +336,7 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
 {
     struct group g = {.m = m, .run = run, .rows = rows, .order = order, .lengths = lengths};
     const size_t slices = team ? team->members : 1;
-    struct qrnn_block measured;
+    struct slice measured;
     uintptr_t bytes = 0;
     g.capacity = capacity_of(&g);
     lay_out(&g, slices, &bytes);
@@ -340,10 +346,10 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
     if (!memory) return QRNN_ERR_MEMORY;
     uintptr_t next = (uintptr_t)memory;
     lay_out(&g, slices, &next);
-    lay_out_blocks(&g, slices, g.blocks, 0, &next);
-    memset(g.blocks[0].zeros, 0, m->hidden_size * sizeof(float));
-    for (size_t i = 0; g.blocks[0].made_rows && i < rows; i++)
-        g.blocks[0].made_rows[i] = g.blocks[0].made + i * m->hidden_size;
+    lay_out_blocks(&g, slices, g.slices, 0, &next);
+    const struct qrnn_block *const first = &g.slices[0].block;
+    memset(first->zeros, 0, m->hidden_size * sizeof(float));
+    for (size_t i = 0; first->made_rows && i < rows; i++) first->made_rows[i] = first->made + i * m->hidden_size;
     if (team)
         qrnn_team_run(team, walk_layers, &g);
     else
@@ -403,10 +409,48 @@ static qrnn_status run_groups(const qrnn_module *m, const qrnn_run *run, struct 
     return status;
 }
 
+/* Sizes of which the caller's arrays cannot be, nor bytes of working memory be counted: its buffers are
+ * fewer than 64 for each float of the widest row of a batch, and member, and of the output. */
+static int is_absurd(const qrnn_module *m, const qrnn_run *run)
+{
+    const size_t most = SIZE_MAX / 64, members = run->threads < QRNN_TEAM_MOST ? run->threads + 1 : QRNN_TEAM_MOST;
+    const size_t width = m->directions * m->state_size, wide = qrnn_round_up(m->hidden_size, QRNN_LINE);
+    const size_t row = qrnn_cells[m->kind].gates * wide + width + qrnn_round_up(m->input_size, QRNN_LINE);
+    return run->batch > most / row / members || run->steps > most / run->batch / width;
+}
+
+static qrnn_status check_run(const qrnn_module *m, const qrnn_run *run)
+{
+    const struct qrnn_cell *const cell = &qrnn_cells[m->kind];
+    if (!cell->recurrent || (cell->cell_state && !run->c_out)) return QRNN_ERR_SIZE;
+    if (run->batch && is_absurd(m, run)) return QRNN_ERR_MEMORY;
+    for (size_t i = 0; run->lengths && i < run->batch; i++)
+        if (run->lengths[i] < 1 || run->lengths[i] > run->steps) return QRNN_ERR_SIZE;
+    return QRNN_OK;
+}
+
+/* A state as it is, with the one NaN there is; `from` may be NULL for zeros, or `to`. */
+static void copy_state(size_t n, const float *from, float *to)
+{
+    for (size_t i = 0; i < n; i++) to[i] = !from ? 0.0f : isnan(from[i]) ? NAN : from[i];
+}
+
+static void pass_states(const qrnn_module *m, const qrnn_run *run)
+{
+    const size_t rows = m->layers * m->directions * run->batch;
+    copy_state(rows * m->state_size, run->h, run->h_out);
+    if (qrnn_cells[m->kind].cell_state) copy_state(rows * m->hidden_size, run->c, run->c_out);
+}
+
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step)
 {
     size_t failed = 0, few[3 * QRNN_BLOCK_ROWS], *order = few;
-    if (run->batch == 0 || run->steps == 0) return QRNN_OK;
+    const qrnn_status wrong = check_run(m, run);
+    if (wrong != QRNN_OK || run->batch == 0) return wrong;
+    if (run->steps == 0) {
+        pass_states(m, run);
+        return QRNN_OK;
+    }
     if (run->batch > QRNN_BLOCK_ROWS) order = malloc(3 * run->batch * sizeof *order);
     if (!order) return QRNN_ERR_MEMORY;
     size_t *const lengths = order + run->batch, *const spare = lengths + run->batch;

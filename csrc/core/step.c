@@ -185,6 +185,7 @@ static qrnn_status run(const qrnn_module *m, struct call *call)
 qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, float *y)
 {
     struct call call = {.batch = batch, .x = x, .h_out = y};
+    if (m->kind != QRNN_LINEAR) return QRNN_ERR_SIZE;
     return run(m, &call);
 }
 
@@ -192,6 +193,7 @@ qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const 
                       float *h_out, float *c_out)
 {
     struct call call = {.batch = batch, .x = x, .h = h, .c = c, .h_out = h_out, .c_out = c_out};
+    if (m->kind == QRNN_LSTM && !c_out) return QRNN_ERR_SIZE;
     return run(m, &call);
 }
 

@@ -1,26 +1,31 @@
 /* team.h - threads that share one call, each with its slice, and meet between writing and reading.
  *
- * A team lives as long as the call: nothing is left behind that a fork could lose or that would have to
- * sleep, and calls from different threads share nothing. Starting a thread takes some 20 microseconds,
- * so teams are for calls that take far longer. */
+ * A team lives as long as the call: nothing is left behind that a fork could lose, and calls from
+ * different threads share nothing. Starting a thread takes some 20 microseconds, so teams are for calls
+ * that take far longer. */
 #ifndef QRNN_TEAM_H
 #define QRNN_TEAM_H
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum { QRNN_TEAM_MOST = 64 };
 
 struct qrnn_team {
-    size_t members;
+    atomic_size_t members;
     void (*work)(void *context, size_t member, struct qrnn_team *team);
     void *context;
     atomic_size_t arrived, generation, named;
-    atomic_int ready;         /* all threads are started that can be */
     atomic_int wanted;        /* somebody wants to stop */
     int agreed;               /* the same, as of the last meeting */
     pthread_t threads[QRNN_TEAM_MOST];
+    pid_t process;
+    /* Of members that have waited for long: */
+    int can_sleep;            /* mutex and woken are there */
+    pthread_mutex_t mutex;
+    pthread_cond_t woken;
 };
 
 /* Starts threads for a team of `members`, or as many as can be had; at least the caller is in it. */
@@ -33,5 +38,9 @@ void qrnn_team_end(struct qrnn_team *team);
 /* Returns when every member has called it as often as this one: what they wrote before is visible, and
  * all of them learn whether one of them has ever wanted to stop. */
 int qrnn_team_meet(struct qrnn_team *team, int wants_to_stop);
+
+/* Asked by member 0 after it has run the caller's code: whether that has forked and this is the child,
+ * where the other members are not. It is then the whole team. */
+int qrnn_team_is_alone(struct qrnn_team *team);
 
 #endif

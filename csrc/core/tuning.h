@@ -18,7 +18,11 @@ enum {
     QRNN_TEAM_CALL_WORK = 1 << 24,
     /* Work between two questions to qrnn_run.stop, in multiply-adds. Whatever the sizes, one of them as
      * counted takes at most 9 ns by the slowest kernels, so the questions are at most 20 ms apart. */
-    QRNN_STOP_WORK = 1 << 21
+    QRNN_STOP_WORK = 1 << 21,
+    /* What a thread that waits for others does before it sleeps: pauses, for longer than the members of a
+     * step differ where each has a core (some 150 us), then yields, which let members without a core run. */
+    QRNN_TEAM_SPINS = 4096,
+    QRNN_TEAM_YIELDS = 256
 };
 #else
 enum {
@@ -29,7 +33,9 @@ enum {
     QRNN_CHUNK_LEAST_ROWS = 2,
     QRNN_TEAM_STEP_WORK = 0,
     QRNN_TEAM_CALL_WORK = 0,
-    QRNN_STOP_WORK = 512
+    QRNN_STOP_WORK = 512,
+    QRNN_TEAM_SPINS = 4,
+    QRNN_TEAM_YIELDS = 2
 };
 #endif
 

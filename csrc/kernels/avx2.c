@@ -54,6 +54,7 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 }
 
 #include "product.h"
+#include "product_f32.h"
 
 /* Tiles of 1 x 4 and 2 x 2: eight sums, the weights, the codes and a constant fit 16 registers. */
 QRNN_INLINE void product_form(int form, const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
@@ -101,17 +102,6 @@ static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q
         product_signed(w, q, q_stride, act, out);
     else
         product_wide(w, q, q_stride, act, out);
-}
-
-static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_stride,
-                        const struct qrnn_product *out)
-{
-    for (size_t panel = 0; panel < w->count; panel++) {
-        size_t row = 0;
-        for (; row + 6 <= out->batch; row += 6) tile_f32(6, w, panel, x, x_stride, row, out);
-        for (; row + 3 <= out->batch; row += 3) tile_f32(3, w, panel, x, x_stride, row, out);
-        for (; row < out->batch; row++) row_f32(1, w, panel, x + row * x_stride, row, out);
-    }
 }
 
 QRNN_INLINE __m256i code_s32(enum qrnn_rounding rounding, __m256 v, __m256 inv, __m256 zp, __m256i zp_s32)

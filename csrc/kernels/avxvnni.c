@@ -40,6 +40,7 @@ static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q
     for (; panel + 2 <= w->count; panel += 2) {
         size_t row = 0;
         for (; row + 3 <= out->batch; row += 3) tile_u8s8(0, 3, 2, 1, w, panel, q, q_stride, act, row, out);
+        for (; row + 2 <= out->batch; row += 2) tile_u8s8(0, 2, 2, 1, w, panel, q, q_stride, act, row, out);
         for (; row < out->batch; row++) tile_u8s8(0, 1, 2, 2, w, panel, q, q_stride, act, row, out);
     }
     if (panel < w->count) {

@@ -1,7 +1,7 @@
-/* product.h - both matrix products in register tiles, written once for every SIMD file.
+/* product.h - the integer product in register tiles, written once for every SIMD file.
  *
  * A tile is R batch rows x P panels of 16 output rows; its sums stay in F * R * P * VECS registers
- * while k runs. The including file gives the vocabulary of vec_*.h and, for integers,
+ * while k runs. The including file gives the vocabulary of vec_*.h and
  *
  *   s32v  s_load  s_store  s_set1  s_add  s_sub  s_mul  v_from_s32
  *   codes4            four activation codes in every lane, in whatever form `dot` wants them
@@ -81,62 +81,4 @@ QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct qrnn_pane
     UNROLL for (int i = 0; i < S; i++) s_store(sums + i * LANES, acc[i]);
     for (size_t r = 0; r < (size_t)R; r++) finish_u8s8(DOT_BIAS(form), P, w, panel, sums + r * (size_t)P * QRNN_PANEL,
                                                        act + row + r, row + r, out);
-}
-
-/* Four interleaved partial sums: TILE_F32 rows of one panel, a pass over k for each k mod 4. */
-QRNN_INLINE void tile_f32(int R, const struct qrnn_panels *w, size_t panel, const float *x,
-                          size_t x_stride, size_t row, const struct qrnn_product *out)
-{
-    f32v part[4][TILE_MAX];
-    const float *lines = w->values + panel * w->cols * QRNN_PANEL;
-    for (size_t j = 0; j < 4; j++) {
-        f32v sum[TILE_MAX];
-        UNROLL for (int v = 0; v < R * VECS; v++) sum[v] = v_set1(0.0f);
-        for (size_t k = j; k < w->cols; k += 4) {
-            f32v column[VECS];
-            UNROLL for (int v = 0; v < VECS; v++) column[v] = v_load(lines + k * QRNN_PANEL + v * LANES);
-            UNROLL for (int r = 0; r < R; r++) {
-                const f32v value = v_set1(x[(row + (size_t)r) * x_stride + k]);
-                UNROLL for (int v = 0; v < VECS; v++)
-                    sum[r * VECS + v] = v_fma(value, column[v], sum[r * VECS + v]);
-            }
-        }
-        UNROLL for (int v = 0; v < R * VECS; v++) part[j][v] = sum[v];
-    }
-    UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < VECS; v++) {
-        const size_t first = panel * QRNN_PANEL + (size_t)(v * LANES);
-        const size_t at = (row + (size_t)r) * out->stride + first;
-        const int i = r * VECS + v;
-        const f32v sum = v_add(v_add(part[0][i], part[1][i]), v_add(part[2][i], part[3][i]));
-        v_store(out->y + at, with_bias(sum, v_load(w->bias + first), out->add ? out->add + at : NULL));
-    }
-}
-
-/* One row, one pass: the four partial sums of P panels in registers. */
-QRNN_INLINE void row_f32(int P, const struct qrnn_panels *w, size_t panel, const float *x, size_t row,
-                         const struct qrnn_product *out)
-{
-    const int V = P * VECS;
-    const float *lines = w->values + panel * w->cols * QRNN_PANEL;
-    f32v sum[TILE_MAX];
-    UNROLL for (int i = 0; i < 4 * V; i++) sum[i] = v_set1(0.0f);
-    size_t k = 0;
-    for (; k + 4 <= w->cols; k += 4) UNROLL for (int j = 0; j < 4; j++) {
-        const f32v value = v_set1(x[k + (size_t)j]);
-        UNROLL for (int v = 0; v < V; v++)
-            sum[j * V + v] = v_fma(value, v_load(lines + ((size_t)(v / VECS) * w->cols + k + (size_t)j) * QRNN_PANEL
-                                                 + v % VECS * LANES), sum[j * V + v]);
-    }
-    UNROLL for (int j = 0; j < 3; j++) if (k + (size_t)j < w->cols) {
-        const f32v value = v_set1(x[k + (size_t)j]);
-        UNROLL for (int v = 0; v < V; v++)
-            sum[j * V + v] = v_fma(value, v_load(lines + ((size_t)(v / VECS) * w->cols + k + (size_t)j) * QRNN_PANEL
-                                                 + v % VECS * LANES), sum[j * V + v]);
-    }
-    UNROLL for (int v = 0; v < V; v++) {
-        const size_t first = panel * QRNN_PANEL + (size_t)(v * LANES);
-        const size_t at = row * out->stride + first;
-        const f32v total = v_add(v_add(sum[v], sum[V + v]), v_add(sum[2 * V + v], sum[3 * V + v]));
-        v_store(out->y + at, with_bias(total, v_load(w->bias + first), out->add ? out->add + at : NULL));
-    }
 }

@@ -77,6 +77,10 @@ struct state {
     PyTypeObject *module_type;
     struct signature forward, forward_linear, forward_sequence, apply, gates, quantise;
     atomic_size_t threads; /* that a sequence computes with */
+    /* threading.main_thread().ident, as it was in the process main_of (0: never asked): a fork makes the
+     * thread that forks the main one. */
+    atomic_ulong main_thread;
+    atomic_long main_of;
     /* qrnn._arrays.to_float32 and like, imported by the first call that needs them. */
     _Atomic(PyObject *) to_float32, like;
 };

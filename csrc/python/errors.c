@@ -95,7 +95,11 @@ PyObject *error_from_status(qrnn_status status, const struct error_context *cont
     case QRNN_ERR_HIDDEN_RANGE:
         raise_range(context->hidden, context->engine, context->step);
         break;
-    case QRNN_ERR_STOPPED: /* by an exception, which is set */
+    case QRNN_ERR_STOPPED: /* by an exception, which is set, or else by a fork */
+        if (PyErr_Occurred()) break;
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a signal's handler forked during a call that computes with several threads: "
+                        "the child, which has one, cannot finish it");
         break;
     }
     return NULL;

@@ -25,6 +25,8 @@ static int exec(PyObject *module)
     if (PyArray_ImportNumPyAPI() < 0) return -1;
     if (init_signatures(state) < 0) return -1;
     atomic_init(&state->threads, 1);
+    atomic_init(&state->main_thread, 0);
+    atomic_init(&state->main_of, 0);
     state->module_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &module_type_spec, NULL);
     if (!state->module_type) return -1;
     return PyModule_AddType(module, state->module_type);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A call's arguments, as references of its own. */
 struct sequence {
@@ -248,6 +249,7 @@ static PyObject *finish_results(const struct sequence *s, struct results *r)
 
 /* A computation without the GIL that now and then takes it and runs the handlers of signals. */
 struct watch {
+    struct state *state;
     PyThreadState *thread;
     int64_t next; /* nanoseconds of the monotonic clock */
 };
@@ -261,6 +263,36 @@ static int64_t now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static int ask_main_thread(unsigned long *ident)
+{
+    PyObject *found = NULL, *threading = PyImport_ImportModule("threading");
+    PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
+    if (thread) found = PyObject_GetAttrString(thread, "ident");
+    if (found) *ident = PyLong_AsUnsignedLong(found);
+    Py_XDECREF(found);
+    Py_XDECREF(thread);
+    Py_XDECREF(threading);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Whether this is the thread that runs the handlers of signals: no other need wait for the GIL. It is
+ * taken once a process to find out; where that fails, every thread asks. */
+static int handles_signals(struct watch *watch)
+{
+    struct state *const state = watch->state;
+    const long process = (long)getpid();
+    if (atomic_load(&state->main_of) != process) {
+        unsigned long ident = 0;
+        PyEval_RestoreThread(watch->thread);
+        if (ask_main_thread(&ident) < 0) PyErr_Clear();
+        watch->thread = PyEval_SaveThread();
+        atomic_store(&state->main_thread, ident);
+        atomic_store(&state->main_of, process);
+    }
+    const unsigned long main_thread = atomic_load(&state->main_thread);
+    return main_thread == 0 || main_thread == PyThread_get_thread_ident();
+}
+
 /* qrnn_run.stop. Among threads that run Python, to get the GIL may take their switch interval: the
  * next question waits long enough that this costs no more than a twentieth of the time. */
 static int signalled(void *context)
@@ -268,6 +300,10 @@ static int signalled(void *context)
     struct watch *const watch = context;
     const int64_t before = now();
     if (before < watch->next) return 0;
+    if (!handles_signals(watch)) {
+        watch->next = INT64_MAX;
+        return 0;
+    }
     PyEval_RestoreThread(watch->thread);
     const int64_t pause = 20 * (now() - before);
     const int failed = PyErr_CheckSignals() < 0;
@@ -288,11 +324,11 @@ static double work_of(const struct sequence *s)
     return rows * (double)s->directions * ((double)callee->columns + above + state);
 }
 
-static int compute(const struct state *state, const struct sequence *s, const struct results *r)
+static int compute(struct state *state, const struct sequence *s, const struct results *r)
 {
     qrnn_status status;
     size_t step = 0;
-    struct watch watch = {NULL, now() + ASK_EVERY};
+    struct watch watch = {state, NULL, now() + ASK_EVERY};
     qrnn_run run = {
         .steps = (size_t)s->steps,
         .batch = (size_t)s->batch,
