@@ -96,6 +96,20 @@ E __m512d _mm512_mask_blend_pd(__mmask8 m, __m512d a, __m512d b) { EACH(8) if (m
 E __m512d _mm512_cvtps_pd(__m256 a) { __m512d r; EACH(8) r.d[i] = (double)a.f[i]; return r; }
 E __m256 _mm512_cvtpd_ps(__m512d a) { __m256 r; EACH(8) r.f[i] = (float)a.d[i]; return r; }
 E __m256 _mm512_extractf32x8_ps(__m512 a, int half) { __m256 r; memcpy(&r, a.f + 8 * half, 32); return r; }
+E __m128 _mm512_extractf32x4_ps(__m512 a, int quarter) { __m128 r; memcpy(&r, a.f + 4 * quarter, 16); return r; }
+E float _mm512_cvtss_f32(__m512 a) { return a.f[0]; }
+E __m512 _mm512_permute_ps(__m512 a, int order)
+{
+    __m512 r;
+    EACH(16) r.f[i] = a.f[i / 4 * 4 + (order >> i % 4 * 2 & 3)];
+    return r;
+}
+E __m512 _mm512_shuffle_f32x4(__m512 a, __m512 b, int order)
+{
+    __m512 r;
+    EACH(16) r.f[i] = (i < 8 ? a : b).f[(order >> i / 4 * 2 & 3) * 4 + i % 4];
+    return r;
+}
 E __m512 _mm512_insertf32x8(__m512 a, __m256 b, int half) { memcpy(a.f + 8 * half, &b, 32); return a; }
 
 /* --- bits and integers --- */
@@ -109,6 +123,8 @@ U2(_mm512_or_si512, a.u[i] | b.u[i])
 U2(e_and, a.u[i] & b.u[i])
 U2(e_andnot, ~a.u[i] & b.u[i])
 BITS(_mm512_or_ps, _mm512_or_si512)
+U2(_mm512_xor_si512, a.u[i] ^ b.u[i])
+BITS(_mm512_xor_ps, _mm512_xor_si512)
 BITS(_mm512_and_ps, e_and)
 BITS(_mm512_andnot_ps, e_andnot)
 E __m512i _mm512_max_epi32(__m512i a, __m512i b) { EACH(16) a.s[i] = a.s[i] > b.s[i] ? a.s[i] : b.s[i]; return a; }
