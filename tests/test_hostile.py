@@ -300,6 +300,7 @@ def no_hang():
     faulthandler.dump_traceback_later(240, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
+    _core.set_num_threads(1)
 
 
 def survive(call, args, keywords):

@@ -13,7 +13,7 @@ QRNN_INLINE void column_f32(int R, int V, int ahead, const float *const *line, s
         const float *const at = line[v / VECS] + k * QRNN_PANEL + v % VECS * LANES;
         weights[v] = v_load(at);
         /* In a register: gcc 12 would load them anew for each of up to 3 rows, at half the speed. */
-        if (R > 1) __asm__("" : "+v"(weights[v]));
+        if (R > 1) QRNN_IN_REGISTER(weights[v]);
         if (ahead && v % VECS == 0)
             __builtin_prefetch((const void *)((uintptr_t)at + cols * QRNN_LINE), 0, 2);
     }

@@ -33,6 +33,13 @@
 #define QRNN_REGION_END QRNN_PRAGMA(GCC pop_options)
 #endif
 
+/* The compiler has to have this vector in a register here, and cannot load it anew instead. */
+#if QRNN_X86
+#define QRNN_IN_REGISTER(vector) __asm__("" : "+v"(vector))
+#else
+#define QRNN_IN_REGISTER(vector) ((void)0)
+#endif
+
 #if defined(__GNUC__)
 #define QRNN_INLINE static inline __attribute__((always_inline))
 #else
