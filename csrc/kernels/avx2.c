@@ -10,7 +10,6 @@ QRNN_REGION("avx2,fma")
 #include "vec_avx2.h"
 #include "poly.h"
 #include "dequantise.h"
-#include "choose.h"
 #include "elementwise.h"
 #include "ends.h"
 #include "ymm.h"
@@ -137,22 +136,7 @@ QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t
     }
 }
 
-static void quantise(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
-                     enum qrnn_rounding rounding, uint8_t *q, size_t q_stride)
-{
-    for (size_t i = 0; i < rows; i++, q += q_stride) {
-        if (act[i].inv == 0.0f)
-            memset(q, 0, qrnn_round_up(n, QRNN_LINE));
-        else if (rounding == QRNN_ROUND_PRODUCT)
-            quantise_by(QRNN_ROUND_PRODUCT, v[i], n, &act[i], q);
-        else if (rounding == QRNN_ROUND_FUSED)
-            quantise_by(QRNN_ROUND_FUSED, v[i], n, &act[i], q);
-        else
-            quantise_by(QRNN_ROUND_TWICE, v[i], n, &act[i], q);
-    }
-}
-
-QRNN_ENCODE_ROWS
+#include "choose.h"
 
 void qrnn_use_avx2(struct qrnn_kernels *k)
 {

@@ -11,7 +11,6 @@ QRNN_REGION("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 #include "vec_avx512.h"
 #include "poly.h"
 #include "dequantise.h"
-#include "choose.h"
 #include "elementwise.h"
 #include "ends.h"
 
@@ -115,11 +114,11 @@ static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q
 /* Products of one row wait for their loads, ends for their divisions: taken by turns, the one runs while the
  * other waits (LSTM in a sequence, a step of 64: 0.42 us instead of 0.45, of 128: 1.24 instead of 1.39). A turn is all gates of 16 units, or of 64
  * where there is one gate. */
-#define QRNN_ROW(NAME, name, P)                                                                              \
+#define QRNN_ROW(NAME, name, G, P)                                                                              \
     static void name##_row(const struct qrnn_panels *w, const uint8_t *q, const struct qrnn_act *act,        \
                            const struct qrnn_product *out, const struct qrnn_ending *e)                      \
     {                                                                                                        \
-        const size_t gates = w->gates, turn = (P) / gates * QRNN_PANEL, q_stride = 0, row = 0;               \
+        const size_t turn = (P) / (G) * QRNN_PANEL, q_stride = 0, row = 0;               \
         struct spread s = spread_none();                                                                     \
         size_t panel = 0, i = 0;                                                                             \
         for (; panel + (P) <= w->count; panel += (P)) {                                                      \
@@ -134,10 +133,10 @@ static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q
         }                                                                                                    \
         if (e->extent) e->extent[0] = spread_extent(&s);                                                     \
     }
-QRNN_ROW(RNN_TANH, rnn_tanh, 4)
-QRNN_ROW(RNN_RELU, rnn_relu, 4)
-QRNN_ROW(LSTM, lstm, 4)
-QRNN_ROW(GRU, gru, 3)
+QRNN_ROW(RNN_TANH, rnn_tanh, 1, 4)
+QRNN_ROW(RNN_RELU, rnn_relu, 1, 4)
+QRNN_ROW(LSTM, lstm, 4, 4)
+QRNN_ROW(GRU, gru, 3, 3)
 
 QRNN_INLINE __m512i code_s32(enum qrnn_rounding rounding, __m512 v, __m512 inv, __m512 zp, __m512i zp_s32)
 {
@@ -161,22 +160,7 @@ QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t
     }
 }
 
-static void quantise(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
-                     enum qrnn_rounding rounding, uint8_t *q, size_t q_stride)
-{
-    for (size_t i = 0; i < rows; i++, q += q_stride) {
-        if (act[i].inv == 0.0f)
-            memset(q, 0, qrnn_round_up(n, QRNN_LINE));
-        else if (rounding == QRNN_ROUND_PRODUCT)
-            quantise_by(QRNN_ROUND_PRODUCT, v[i], n, &act[i], q);
-        else if (rounding == QRNN_ROUND_FUSED)
-            quantise_by(QRNN_ROUND_FUSED, v[i], n, &act[i], q);
-        else
-            quantise_by(QRNN_ROUND_TWICE, v[i], n, &act[i], q);
-    }
-}
-
-QRNN_ENCODE_ROWS
+#include "choose.h"
 
 void qrnn_use_avx512vnni(struct qrnn_kernels *k)
 {

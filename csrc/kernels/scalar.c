@@ -7,7 +7,6 @@
 #include "vec_scalar.h"
 #include "poly.h"
 #include "dequantise.h"
-#include "choose.h"
 #include "elementwise.h"
 #include "ends.h"
 
@@ -30,18 +29,7 @@ static void quantise_by(enum qrnn_rounding rounding, const float *v, size_t n, c
     memset(q + n, 0, qrnn_round_up(n, QRNN_LINE) - n);
 }
 
-static void quantise(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
-                     enum qrnn_rounding rounding, uint8_t *q, size_t q_stride)
-{
-    for (size_t i = 0; i < rows; i++, q += q_stride) {
-        if (act[i].inv == 0.0f)
-            memset(q, 0, qrnn_round_up(n, QRNN_LINE));
-        else
-            quantise_by(rounding, v[i], n, &act[i], q);
-    }
-}
-
-QRNN_ENCODE_ROWS
+#include "choose.h"
 
 /* The running sum may pass 2^31 before the zero point is taken off; the final one cannot
  * (QRNN_MAX_DEPTH): unsigned arithmetic, which wraps, is exact. */

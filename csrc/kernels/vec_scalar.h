@@ -126,6 +126,11 @@ QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 }
 
 /* Whether any lane is set. */
+QRNN_INLINE int32_t nearest_s32(float x)
+{
+    return (int32_t)qrnn_rint(x);
+}
+
 QRNN_INLINE int m_any(m32v m)
 {
     return m;
