@@ -107,35 +107,35 @@ void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice,
     }
 }
 
-#define MOVE(pointer, by) ((pointer) = (void *)((uintptr_t)(pointer) + (by)))
+/* Addresses are read from `at`, not from the copy: a pair of them may lie across two of its stores, and would wait
+ * for both to reach the cache. The copy goes by parts that a compiler moves through registers, where one assignment
+ * is a `rep movs`: 6 of 152 ns of a call from Python, I = H = 16, result in place (Zen 4). */
+#define PLACE(pointer) (b->pointer = (void *)((uintptr_t)at->pointer + by))
+#define PLACE_OPERAND(o) (PLACE(o.extent), PLACE(o.act), PLACE(o.codes), PLACE(o.staged))
 
-static void move_operand(struct qrnn_operand *o, uintptr_t by)
+void qrnn_block_place(struct qrnn_block *b, const struct qrnn_block *at, uintptr_t from, uintptr_t to)
 {
-    MOVE(o->extent, by);
-    MOVE(o->act, by);
-    MOVE(o->codes, by);
-    MOVE(o->staged, by);
-}
-
-void qrnn_block_move(struct qrnn_block *b, uintptr_t from, uintptr_t to)
-{
+    enum { PART = 64, REST = sizeof *b % PART };
     const uintptr_t by = to - from;
-    move_operand(&b->x, by);
-    move_operand(&b->h, by);
-    MOVE(b->x_from, by);
-    MOVE(b->h_from, by);
-    MOVE(b->c_from, by);
-    MOVE(b->h_to, by);
-    MOVE(b->c_to, by);
-    MOVE(b->ih_product, by);
-    MOVE(b->hh_product, by);
-    MOVE(b->zeros, by);
-    if (!b->made_rows) return;
-    move_operand(&b->inner, by);
-    MOVE(b->part, by);
-    MOVE(b->made, by);
-    MOVE(b->made_rows, by);
-    MOVE(b->made_extents.at, by);
+    size_t i = 0;
+    for (; i + PART <= sizeof *b; i += PART) memcpy((char *)b + i, (const char *)at + i, PART);
+    memcpy((char *)b + i, (const char *)at + i, REST);
+    PLACE_OPERAND(x);
+    PLACE_OPERAND(h);
+    PLACE(x_from);
+    PLACE(h_from);
+    PLACE(c_from);
+    PLACE(h_to);
+    PLACE(c_to);
+    PLACE(ih_product);
+    PLACE(hh_product);
+    PLACE(zeros);
+    if (!at->made_rows) return;
+    PLACE_OPERAND(inner);
+    PLACE(part);
+    PLACE(made);
+    PLACE(made_rows);
+    PLACE(made_extents.at);
 }
 
 /* `count` panels from `first` on. */

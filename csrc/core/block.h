@@ -81,8 +81,8 @@ QRNN_INLINE void *qrnn_cut(uintptr_t *next, size_t bytes)
 void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice, size_t slices, size_t x_rows,
                        size_t rows, enum qrnn_block_use use, const struct qrnn_block *shared, uintptr_t *next);
 
-/* Moves a block that was laid out at address 0 + `from` to memory at `to`. */
-void qrnn_block_move(struct qrnn_block *b, uintptr_t from, uintptr_t to);
+/* The block `at`, which was laid out at address `from`, in memory at `to`. */
+void qrnn_block_place(struct qrnn_block *b, const struct qrnn_block *at, uintptr_t from, uintptr_t to);
 
 /* `count` panels of a matrix from panel `first` on. */
 struct qrnn_panels qrnn_slice(const struct qrnn_panels *w, size_t first, size_t count);

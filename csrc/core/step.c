@@ -153,8 +153,7 @@ static int prepare(const qrnn_module *m, size_t rows, struct call *call, struct 
     if (!memory) return 0;
     next = (uintptr_t)memory;
     if (alone) {
-        *b = *m->row;
-        qrnn_block_move(b, QRNN_LINE, next);
+        qrnn_block_place(b, m->row, QRNN_LINE, next);
     } else {
         lay_out(m, rows, b, call, &next);
         qrnn_block_use(b, &m->units[0]);
