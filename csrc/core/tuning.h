@@ -13,6 +13,8 @@ enum {
     QRNN_CHUNK_BYTES = 262144,
     QRNN_CHUNK_INPUTS = 131072,
     QRNN_CHUNK_LEAST_ROWS = 16,
+    QRNN_HUGE_BYTES = 1 << 24, /* modules from here on ask for huge pages: smaller ones gained nothing sure */
+    QRNN_HUGE_PAGE = 1 << 21,
     /* Multiply-adds of a step, and of a call, that are worth threads. */
     QRNN_TEAM_STEP_WORK = 1 << 17,
     QRNN_TEAM_CALL_WORK = 1 << 24,
@@ -31,6 +33,8 @@ enum {
     QRNN_CHUNK_BYTES = 1024,
     QRNN_CHUNK_INPUTS = 256,
     QRNN_CHUNK_LEAST_ROWS = 2,
+    QRNN_HUGE_BYTES = 4096,
+    QRNN_HUGE_PAGE = 4096,
     QRNN_TEAM_STEP_WORK = 0,
     QRNN_TEAM_CALL_WORK = 0,
     QRNN_STOP_WORK = 512,
