@@ -66,7 +66,6 @@ static void pack_values(const qrnn_weight *weight, const struct qrnn_panels *w, 
 static void pack_codes(const struct qrnn_engine *engine, const qrnn_weight *weight, struct qrnn_panels *w,
                        int8_t *codes, int32_t *sums, float *scale)
 {
-    w->min_weight = -127;
     for (size_t r = 0; r < w->count * QRNN_PANEL; r++) scale[r] = 1.0f;
     for (size_t r = 0; r < w->rows; r++) {
         const size_t packed = packed_row(w, r);
@@ -75,7 +74,6 @@ static void pack_codes(const struct qrnn_engine *engine, const qrnn_weight *weig
             const int8_t code = weight->codes[r * w->cols + k];
             codes[code_at(w, packed, k)] = code;
             sum += code;
-            if (code == -128) w->min_weight = -128;
         }
         sums[packed] = sum;
         scale[packed] = engine->factor(weight->scale[weight->n_scale == 1 ? 0 : r]);

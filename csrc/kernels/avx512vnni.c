@@ -17,6 +17,7 @@ QRNN_REGION("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 typedef __m512i s32v;
 typedef __m512i codes4;
 #define DOT_BIAS(form) 0
+#define biased_share(q, quads) 0
 
 QRNN_INLINE s32v s_load(const void *p)
 {

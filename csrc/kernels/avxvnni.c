@@ -12,6 +12,7 @@ QRNN_REGION("avx2,fma,avxvnni")
 #include "ymm.h"
 
 #define DOT_BIAS(form) 0
+#define biased_share(q, quads) 0
 typedef __m256i codes4;
 
 QRNN_INLINE codes4 codes4_load(int form, const uint8_t *q)

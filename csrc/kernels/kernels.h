@@ -70,7 +70,6 @@ struct qrnn_panels {
     const float *bias;        /* -0.0f where there is none: x + -0.0f == x for every x */
     enum qrnn_dequant dequant;
     int max_code;             /* largest activation code that the engine makes: 128 or 255 */
-    int min_weight;           /* -128 if such a code occurs, else -127 */
 };
 
 /* y = product (+ add). All three arrays share the row stride; add and acc may be NULL, add may be y. */

@@ -7,7 +7,8 @@
  *   codes4            four activation codes in every lane, in whatever form `dot` wants them
  *   codes4_load(q)    the same, from four bytes
  *   dot(form, acc, w, q)    acc[i] + sum_{j<4} w[4 i + j] * q[j]; exact while the sum fits
- *   DOT_BIAS(form)    what codes4_load takes off each code (128 where the products are signed)
+ *   DOT_BIAS(form)    what codes4_load takes off each code (128 where the products are signed, else 0)
+ *   biased_share(q, quads)    where it takes off something: what a row's sums lack
  *
  * R, P, F and form are constants in every instance, so the loops below unroll and the arrays live in
  * registers (checked in the assembly: gcc 12 keeps them there once the loops are unrolled in full).
@@ -105,7 +106,6 @@ QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct qrnn_pane
         if (k + (size_t)f < w->quads) quad_u8s8(form, R, V, line, k + (size_t)f, codes, q_stride, acc + f * S);
     UNROLL for (int f = 1; f < F; f++) UNROLL for (int i = 0; i < S; i++)
         acc[i] = s_add(acc[i], acc[f * S + i]);
-
     if (w->dequant == QRNN_DEQUANT_FUSED && !out->acc) {
         if (out->add)
             finish_sums(1, DOT_BIAS(form), R, V, acc, w, panel, act, row, out);
