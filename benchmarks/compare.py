@@ -7,6 +7,7 @@ README.md beside this file tells what is measured and how.
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -47,6 +48,8 @@ def arguments():
         given.modes = ("sequence", "step") if given.threads == 1 else ("sequence",)
     if given.threads > 1:
         given.output = given.output.with_name(f"{given.output.name}-threads{given.threads}")
+    if os.environ.get("QRNN_ISA"):
+        given.output = given.output.with_name(f"{given.output.name}-{os.environ['QRNN_ISA']}")
     return given
 
 
@@ -92,6 +95,8 @@ def main():
         if number % 10 == 0 or number == len(points):
             write(given.output.with_suffix(".json"), results)
     print(file=sys.stderr)
+    results["seconds"] = round(time.perf_counter() - start)
+    write(given.output.with_suffix(".json"), results)
     text = report.markdown(results)
     given.output.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
     print(text)

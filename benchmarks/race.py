@@ -15,13 +15,13 @@ import timing
 
 ADAPTERS = ("qrnn_", "numpy_", "torch_", "onnxruntime_", "litert_", "openvino_", "ncnn_")
 OURS = ("qrnn", "qrnn out=", "qrnn f32", "qrnn 1 thread")
-ALWAYS = ("qrnn", "qrnn 1 thread")
 STEPS = 100  # of a sequence
 FEWER = 50  # where a step has more than LARGE products
 LARGE = 1 << 25
-BEHIND = {2e9: 3.0, 1e11: 1.5}  # products of a call above which who was so many times slower does not run
+FEWEST = 5  # rounds at a point, however long they take
+BEHIND = {2e9: 3.0, 2e10: 2.0, 1e11: 1.5}  # products of a call above which who was so much slower does not run
 LONG = 20e-3  # seconds: a call that a block need not repeat
-DROPPED = {2: 10.0, 3: 5.0}  # after so many rounds: this many times the fastest peer is settled
+DROPPED = {2: 5.0, 3: 3.0, 5: 2.0}  # after so many rounds: this many times the fastest peer is settled
 INPUTS = 8  # different inputs of single steps
 
 
@@ -104,8 +104,9 @@ class Work:
         self.long = set()
         for peer in peers:
             why = peer.refuses(self.kind, self.mode, self.batch)
-            if not why and peer.name not in ALWAYS and self.hopeless(behind.get(peer.name, 0)):
-                why = f"{behind[peer.name]:.1f} times the fastest at half the size"
+            times, size = behind.get(peer.name, (0, 0))
+            if not why and peer.name not in OURS and self.hopeless(times):
+                why = f"{times:.1f} times the fastest at I = H = {size}"
             if why:
                 absent[peer.name] = why
                 continue
@@ -187,6 +188,7 @@ class Bound:
 
 def measure(point, peers, loops, given, before):
     """A record of one point, plain values only."""
+    start = time.perf_counter()
     work = Work(*point)
     runs, errors, absent = work.build(peers, behind_at(point, before))
     each = work.steps if work.mode == "sequence" else 1
@@ -200,13 +202,18 @@ def measure(point, peers, loops, given, before):
     contest.calls = dict.fromkeys(work.long, 1)
     order = random.Random(0)
     outside = [name for name in runs if name not in OURS]
+    floats = [peer.name for peer in peers if peer.name in outside and peer.precision == "float32"]
 
     def settled():
+        """Of float peers by the fastest of them: qrnn f32 is compared with it."""
         best = {name: min(contest.times[name]) for name in outside}
+        least = {n: min(best[other] for other in (floats if n in floats else outside)) for n in outside}
         return [n for n in outside for rounds, times in DROPPED.items()
-                if len(contest.times[n]) >= rounds and best[n] > times * min(best.values())]
+                if len(contest.times[n]) >= rounds and best[n] > times * least[n]]
 
-    contest.run(given.rounds, order, given.seconds, drop=settled)
+    built = time.perf_counter()
+    contest.run(given.rounds, order, given.seconds, FEWEST, settled)
+    raced = time.perf_counter()
     for peer in peers:  # still right after all that
         if peer.name in runs and peer.name not in work.long | contest.dropped and work.mode == "sequence":
             check(peer.name, peer.precision, *work.answer(runs[peer.name]))
@@ -216,16 +223,19 @@ def measure(point, peers, loops, given, before):
               "error": {n: float(f"{e:.3g}") for n, e in errors.items()}, "absent": absent}
     for name in runs:
         record["us"][name] = [float(f"{t:.4g}") for t in contest.microseconds(name)]
-    fastest = min(outside, key=lambda n: contest.microseconds(n)[1], default=None)
-    record["fastest"] = fastest
-    if fastest:
-        record["ratio"] = {n: float(f"{contest.ratio(n, fastest):.4g}") for n in runs}
+    for what, among in (("", outside), ("float ", floats)):
+        fastest = min(among, key=lambda n: contest.microseconds(n)[1], default=None)
+        record[f"{what}fastest"] = fastest
+        if fastest:
+            names = [n for n in runs if n in OURS or n in among]
+            record[f"{what}ratio"] = {n: float(f"{contest.ratio(n, fastest):.4g}") for n in names}
     if "qrnn 1 thread" in runs:
         record["gain"] = round(contest.ratio("qrnn 1 thread", "qrnn"), 3)
     if bound:
         record["calls"] = {name: round(contest.microseconds(block)[1], 4)
                            for name, block in (("empty", "limit: call"), ("np.add", "np.add"))}
         record["limit"] = limits_reached(contest, bound, peers, runs)
+    record["seconds"] = {"to build": round(built - start, 2), "to race": round(raced - built, 2)}
     return record
 
 
@@ -245,10 +255,14 @@ def limits_reached(contest, bound, peers, runs):
 
 
 def behind_at(point, before):
-    """{name: how many times the fastest peer's time} at the next smaller size."""
+    """{name: (how many times the fastest's time, H)} at the largest smaller size that it ran at.
+
+    A float peer is held against the fastest float peer, any other against the fastest of all.
+    """
     kind, mode, size, batch = point
-    same = [r for r in before
-            if (r["kind"], r["mode"], r["batch"]) == (kind, mode, batch) and r["size"] < size]
-    return dict(same[-1].get("ratio", {})) if same else {}
-
-
+    found = {}
+    for record in before:
+        if (record["kind"], record["mode"], record["batch"]) == (kind, mode, batch) and record["size"] < size:
+            ratios = record.get("ratio", {}) | record.get("float ratio", {})
+            found.update((name, (times, record["size"])) for name, times in ratios.items())
+    return found
