@@ -22,6 +22,7 @@ FEWEST = 5  # rounds at a point, however long they take
 BEHIND = {2e9: 3.0, 2e10: 2.0, 1e11: 1.5}  # products of a call above which who was so much slower does not run
 LONG = 20e-3  # seconds: a call that a block need not repeat
 DROPPED = {2: 5.0, 3: 3.0, 5: 2.0}  # after so many rounds: this many times the fastest peer is settled
+IDLE = 0.2  # seconds after which no thread of a peer spins any more
 INPUTS = 8  # different inputs of single steps
 
 
@@ -186,6 +187,16 @@ class Bound:
         return sum(parts.values()), max(parts, key=parts.get)
 
 
+def threads_gain(work, blocks, each, given, order):
+    """A race of qrnn with itself on one thread, which no peer's threads disturb: some spin on after their calls."""
+    time.sleep(IDLE)
+    names = ("qrnn", "qrnn 1 thread")
+    contest = timing.Race({n: blocks[n] for n in names}, net=False, each=dict.fromkeys(names, each))
+    contest.calls = {n: 1 for n in names if n in work.long}
+    contest.run(given.rounds, order, given.seconds / 2, FEWEST)
+    return contest
+
+
 def measure(point, peers, loops, given, before):
     """A record of one point, plain values only."""
     start = time.perf_counter()
@@ -212,6 +223,7 @@ def measure(point, peers, loops, given, before):
                 if len(contest.times[n]) >= rounds and best[n] > times * least[n]]
 
     built = time.perf_counter()
+    alone = threads_gain(work, blocks, each, given, order) if "qrnn 1 thread" in runs else None
     contest.run(given.rounds, order, given.seconds, FEWEST, settled)
     raced = time.perf_counter()
     for peer in peers:  # still right after all that
@@ -229,8 +241,9 @@ def measure(point, peers, loops, given, before):
         if fastest:
             names = [n for n in runs if n in OURS or n in among]
             record[f"{what}ratio"] = {n: float(f"{contest.ratio(n, fastest):.4g}") for n in names}
-    if "qrnn 1 thread" in runs:
-        record["gain"] = round(contest.ratio("qrnn 1 thread", "qrnn"), 3)
+    if alone:
+        record["gain"] = round(alone.ratio("qrnn 1 thread", "qrnn"), 3)
+        record["gain us"] = {n: [float(f"{t:.4g}") for t in alone.microseconds(n)] for n in alone.times}
     if bound:
         record["calls"] = {name: round(contest.microseconds(block)[1], 4)
                            for name, block in (("empty", "limit: call"), ("np.add", "np.add"))}

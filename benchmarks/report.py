@@ -86,13 +86,13 @@ def floats(results, mode):
 
 
 def gains(results):
-    """A row a point: what more threads gain over one, for engine qrnn, inside the same rounds."""
+    """A row a point: what more threads gain over one, for engine qrnn, in interleaved rounds of these two alone."""
     number = results["threads"]
     lines = []
     for record in results["points"]:
         if "gain" in record:
             asked = targets.Verdict(results, record).gain_asked
-            lines.append([*where(record), median_us(record, "qrnn 1 thread"), median_us(record, "qrnn"),
+            lines.append([*where(record), *(us(record["gain us"][n][1]) for n in ("qrnn 1 thread", "qrnn")),
                           times(record["gain"]), times(asked),
                           "" if asked is None else targets.reached(record["gain"], asked)])
     head = ["kind", "batch", "I = H", "1 thread µs", f"{number} threads µs", "1 thread ÷ it", "asked", "reached"]

@@ -5,9 +5,7 @@
 Engine qrnn, one thread, sequences and single steps. Everything is held against its neighbours in the same
 interleaved rounds; ratios are medians over the rounds.
 
-    batch   H = I = 256. Between two round batches (1, 2, 4, 8, 32) a call may take MOST times what the straight
-            line from the one to the other has there; beyond the last one, and a round batch against the round one
-            before it, a row may take MOST times as long.
+    batch   H = I = 256. A call may take MOST times what targets.expected makes of the round batches' times.
     size    A size may take MOST times what the next larger round one takes (I and H rounded up to 16): it has no
             more work. Beside it, its time a product over that of the next smaller round size.
 """
@@ -28,43 +26,21 @@ import numpy as np  # noqa: E402
 import race  # noqa: E402
 import recurrent  # noqa: E402
 import report  # noqa: E402
+import targets  # noqa: E402
 import timing  # noqa: E402
 from peers.qrnn_ import Int8  # noqa: E402
+from targets import MOST, ROUND_BATCHES, larger, smaller  # noqa: E402
 
-MOST = 1.25
 BATCHES = (1, 2, 3, 4, 5, 6, 7, 8, 31, 32, 33)
-ROUND_BATCHES = (1, 2, 4, 8, 32)
 BATCHES_AT = 256
 SIZES = (*((n, n) for n in (15, 17, 31, 33, 63, 65, 100, 127, 129, 255, 257, 500)), (40, 128), (23, 100))  # I, H
 SIZES_AT = (1, 4, 32)  # batch
 STEPS = 20  # of a sequence
-UNIT = 16
-
-
-def larger(size):
-    return tuple(-(-n // UNIT) * UNIT for n in size)
-
-
-def smaller(size):
-    return tuple(n // UNIT * UNIT for n in size)
 
 
 def work(size):
     """Products a row and gate."""
     return (size[0] + size[1]) * size[1]
-
-
-def expected(batch, times):
-    """What `batch` rows may take, before MOST, given {round batch: time} of one round; None for the first."""
-    below = max((b for b in ROUND_BATCHES if b < batch), default=None)
-    above = min((b for b in ROUND_BATCHES if b > batch), default=None)
-    if below is None:
-        return None
-    if batch in ROUND_BATCHES or above is None:
-        return times[below] * batch / below
-    if batch == above - 1:
-        return times[above] * batch / above
-    return times[below] + (times[above] - times[below]) * (batch - below) / (above - below)
 
 
 class Point:
@@ -97,7 +73,7 @@ def batches(kind, mode, rounds, order):
     for batch in BATCHES:
         ratios = []
         for turn in range(rounds):
-            wanted = expected(batch, {b: contest.times[b][turn] for b in ROUND_BATCHES})
+            wanted = targets.expected(batch, {b: contest.times[b][turn] for b in ROUND_BATCHES})
             if wanted is not None:
                 ratios.append(contest.times[batch][turn] / wanted)
         found.append((batch, contest.microseconds(batch)[1], statistics.median(ratios) if ratios else None))

@@ -1,7 +1,7 @@
-"""What a run of benchmarks/compare.py is held to, point by point.
+"""What the benchmarks are held to.
 
-A ratio is the fastest peer's time over ours. A point is reached at the smaller of the ratio asked and WITHIN of
-the limit measured beside it; nowhere may the ratio be under 1.
+compare.py, point by point: a ratio is the fastest peer's time over ours. A point is reached at the smaller of the
+ratio asked and WITHIN of the limit measured beside it; nowhere may the ratio be under 1.
 """
 
 WITHIN = 0.8  # of the limit: from there on no ratio above 1 is asked
@@ -108,3 +108,48 @@ class Verdict:
         found += [(f"{name}: of np.add's time", f"under {CALL:.2f}", f"{times:.2f}")
                   for name, times in self.calls().items() if times >= CALL]
         return found
+
+
+# --- tails.py ---
+
+MOST = 1.25  # times what the neighbours of a size let expect
+ROUND_BATCHES = (1, 2, 4, 8, 32)
+UNIT = 16
+
+
+def expected(batch, times):
+    """What `batch` rows are expected to take, given {round batch: time}; None for a single row.
+
+    Between two round batches the straight line from one to the other; one row short of a round batch, its time a
+    row; a round batch, and one beyond the last, by the round one before: its time a row.
+    """
+    below = max((b for b in ROUND_BATCHES if b < batch), default=None)
+    above = min((b for b in ROUND_BATCHES if b > batch), default=None)
+    if below is None:
+        return None
+    if batch in ROUND_BATCHES or above is None:
+        return times[below] * batch / below
+    if above - batch == 1:
+        return times[above] * batch / above
+    return times[below] + (times[above] - times[below]) * (batch - below) / (above - below)
+
+
+def larger(size):
+    """I and H as the next multiples of UNIT."""
+    return tuple(-(-n // UNIT) * UNIT for n in size)
+
+
+def smaller(size):
+    return tuple(n // UNIT * UNIT for n in size)
+
+
+# --- start.py ---
+
+IMPORT_MS = 15.0  # of `import qrnn` over `import numpy`
+WHEEL_BYTES = 1_000_000
+ROW_BYTES = 16  # beside the codes, an output row
+
+
+def codes_bytes(rows, columns, gates=1):
+    """Codes of a packed matrix: units padded to 16, gate by gate, and inputs to 4."""
+    return gates * -(-(rows // gates) // 16) * 16 * -(-columns // 4) * 4
