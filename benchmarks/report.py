@@ -46,6 +46,8 @@ def of_mode(results, mode):
 def summary(results, mode):
     """A row a point: the fastest peer, engine qrnn against it, what was asked, the share of the limit."""
     records = of_mode(results, mode)
+    if not records:
+        return []
     ours = [n for n in ("qrnn", "qrnn out=") if any(n in r["us"] for r in records)]
     head = ["kind", "batch", "I = H", "fastest peer", "its µs"]
     for name in ours:
@@ -67,7 +69,7 @@ def summary(results, mode):
             if mode == "step":
                 line += [us(record["calls"][name]) if "calls" in record else "" for name in ("empty", "np.add")]
         lines.append(line)
-    return rows(head, lines) if lines else []
+    return rows(head, lines)
 
 
 def floats(results, mode):
