@@ -19,9 +19,9 @@ STEPS = 100  # of a sequence
 FEWER = 50  # where a step has more than LARGE products
 LARGE = 1 << 25
 FEWEST = 5  # rounds at a point, however long they take
-BEHIND = {2e9: 3.0, 2e10: 2.0, 1e11: 1.5}  # products of a call above which who was so much slower does not run
+BEHIND = {2e9: 3.0, 2e10: 1.5}  # products of a call above which who was so many times slower does not run
 LONG = 20e-3  # seconds: a call that a block need not repeat
-DROPPED = {2: 5.0, 3: 3.0, 5: 2.0}  # after so many rounds: this many times the fastest peer is settled
+DROPPED = {2: 3.0, 3: 2.0, 5: 1.5}  # after so many rounds: this many times the fastest peer is settled
 IDLE = 0.2  # seconds after which no thread of a peer spins any more
 INPUTS = 8  # different inputs of single steps
 
