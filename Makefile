@@ -51,7 +51,7 @@ bench-peers: $(VENV)/.installed $(VENV)/.bench $(VENV)/.peers $(WITH_TORCH)  ## 
 	fi
 
 bench-peers-quick: BENCH_ARGS := --quick --output $(VENV)/peers-quick
-bench-peers-quick: bench-peers  ## the same in three minutes, at three sizes
+bench-peers-quick: bench-peers  ## the same in minutes, at three sizes
 
 bench-tails: $(VENV)/.installed $(VENV)/.bench  ## time sizes that are not round against their neighbours
 	$(BIN)/python benchmarks/tails.py $(BENCH_ARGS)
