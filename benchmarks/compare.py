@@ -36,14 +36,14 @@ def arguments():
     parser.add_argument("--sizes", type=numbers, help="I = H, comma-separated")
     parser.add_argument("--batches", type=numbers)
     parser.add_argument("--peers", type=words, help="words to be found in the names of the peers to run")
-    parser.add_argument("--seconds", type=float, help="of rounds at each point (default: 1; quick or with threads 0.5)")
+    parser.add_argument("--seconds", type=float, help="of rounds at each point (default: 1.5; quick or with threads 0.5)")
     parser.add_argument("--rounds", type=int, default=25, help="at most, at each point (default 25)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help=f"sizes {QUICK_SIZES}, batches {QUICK_BATCHES}")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "peers",
                         help="where .json, .md and .svg are written (default: %(default)s)")
     given = parser.parse_args()
-    given.seconds = given.seconds or (0.5 if given.quick or given.threads > 1 else 1.0)
+    given.seconds = given.seconds or (0.5 if given.quick or given.threads > 1 else 1.5)
     if given.modes is None:
         given.modes = ("sequence", "step") if given.threads == 1 else ("sequence",)
     if given.threads > 1:
