@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import os
 import random
 import statistics
 import sys
@@ -15,11 +16,13 @@ import timing
 
 ADAPTERS = ("qrnn_", "numpy_", "torch_", "onnxruntime_", "litert_", "openvino_", "ncnn_")
 OURS = ("qrnn", "qrnn out=", "qrnn f32", "qrnn 1 thread")
+FLOAT = "qrnn f32"
 STEPS = 100  # of a sequence
 FEWER = 50  # where a step has more than LARGE products
 LARGE = 1 << 25
 FEWEST = 5  # rounds at a point, however long they take
 BEHIND = {2e9: 3.0, 2e10: 1.5}  # products of a call above which who was so many times slower does not run
+ENOUGH = 1e11, 3  # products of a call above which float32 runs so many rounds only: seconds each
 LONG = 20e-3  # seconds: a call that a block need not repeat
 DROPPED = {2: 3.0, 3: 2.0, 5: 1.5}  # after so many rounds: this many times the fastest peer is settled
 IDLE = 0.2  # seconds after which no thread of a peer spins any more
@@ -83,6 +86,7 @@ class Work:
         self.steps = INPUTS
         if mode == "sequence":
             self.steps = STEPS if self.products * batch <= LARGE else FEWER
+        self.call = 2 * self.products * batch * self.steps  # products of a call
         self.weights = recurrent.random_weights(kind, size, size, rng)
         self.xs = rng.standard_normal((self.steps, batch, size)).astype(np.float32)
         self.rows = np.unique(np.linspace(0, batch - 1, 4).astype(int))
@@ -96,17 +100,17 @@ class Work:
 
     def hopeless(self, times):
         """Whether a peer that was so many times slower than the fastest would only cost minutes here."""
-        work = 2 * self.products * self.batch * self.steps
+        work = self.call
         return self.mode == "sequence" and any(work > limit and times > most for limit, most in BEHIND.items())
 
-    def build(self, peers, behind):
+    def build(self, peers, behind, always):
         """{name: run} of checked peers, {name: error}, {name: why} of the others; self.long: of long calls."""
         runs, errors, absent = {}, {}, {}
         self.long = set()
         for peer in peers:
             why = peer.refuses(self.kind, self.mode, self.batch)
             times, size = behind.get(peer.name, (0, 0))
-            if not why and peer.name not in OURS and self.hopeless(times):
+            if not why and peer.name not in always and self.hopeless(times):
                 why = f"{times:.1f} times the fastest at I = H = {size}"
             if why:
                 absent[peer.name] = why
@@ -201,7 +205,9 @@ def measure(point, peers, loops, given, before):
     """A record of one point, plain values only."""
     start = time.perf_counter()
     work = Work(*point)
-    runs, errors, absent = work.build(peers, behind_at(point, before))
+    apart = given.threads == 1 and "QRNN_ISA" not in os.environ  # float32 is held against float peers
+    always = [name for name in OURS if apart or name != FLOAT]
+    runs, errors, absent = work.build(peers, behind_at(point, before, apart), always)
     each = work.steps if work.mode == "sequence" else 1
     overhead = min(timing.empty_loop(20_000) for _ in range(10)) / 20_000
     blocks = {name: timed(run, overhead) for name, run in runs.items()}
@@ -216,11 +222,16 @@ def measure(point, peers, loops, given, before):
     floats = [peer.name for peer in peers if peer.name in outside and peer.precision == "float32"]
 
     def settled():
-        """Of float peers by the fastest of them: qrnn f32 is compared with it."""
-        best = {name: min(contest.times[name]) for name in outside}
-        least = {n: min(best[other] for other in (floats if n in floats else outside)) for n in outside}
-        return [n for n in outside for rounds, times in DROPPED.items()
-                if len(contest.times[n]) >= rounds and best[n] > times * least[n]]
+        """Of float peers by the fastest of them where qrnn f32 is compared with it."""
+        if not outside:
+            return []
+        best = {n: min(contest.times[n]) for n in runs if n in outside or n not in always}
+        least = {n: min(best[other] for other in (floats if apart and n in floats else outside)) for n in best}
+        leave = [n for n in best for rounds, times in DROPPED.items()
+                 if len(contest.times[n]) >= rounds and best[n] > times * least[n]]
+        if work.call > ENOUGH[0]:
+            leave += [n for n in (*floats, FLOAT) if n in runs and len(contest.times[n]) >= ENOUGH[1]]
+        return leave
 
     built = time.perf_counter()
     alone = threads_gain(work, blocks, each, given, order) if "qrnn 1 thread" in runs else None
@@ -267,15 +278,15 @@ def limits_reached(contest, bound, peers, runs):
     return found
 
 
-def behind_at(point, before):
+def behind_at(point, before, apart):
     """{name: (how many times the fastest's time, H)} at the largest smaller size that it ran at.
 
-    A float peer is held against the fastest float peer, any other against the fastest of all.
+    With `apart` a float peer is held against the fastest float peer, any other against the fastest of all.
     """
     kind, mode, size, batch = point
     found = {}
     for record in before:
         if (record["kind"], record["mode"], record["batch"]) == (kind, mode, batch) and record["size"] < size:
-            ratios = record.get("ratio", {}) | record.get("float ratio", {})
+            ratios = record.get("ratio", {}) | (record.get("float ratio", {}) if apart else {})
             found.update((name, (times, record["size"])) for name, times in ratios.items())
     return found
