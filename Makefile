@@ -17,7 +17,7 @@ WITH_TORCH := $(VENV)/.torch-$(TORCH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick accuracy calibration check check-quick clean
+.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start accuracy calibration check check-quick clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -42,13 +42,22 @@ bench: $(VENV)/.installed $(VENV)/.bench $(WITH_TORCH)  ## time a call and a ste
 bench-quick: BENCH_ARGS := --quick --output $(VENV)/bench-quick
 bench-quick: bench  ## the same in seconds, at three sizes
 
-# The second run is that of two threads.
+# The second run is that of two threads, the third that of qrnn on AVX2 where the CPU has more.
 bench-peers: $(VENV)/.installed $(VENV)/.bench $(VENV)/.peers $(WITH_TORCH)  ## time RNN, LSTM and GRU against all peers
 	$(BIN)/python benchmarks/compare.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/compare.py --threads 2 $(BENCH_ARGS)
+	if $(BIN)/python -c 'import qrnn; exit("avx2" not in qrnn.isas()[:-1])'; then \
+		QRNN_ISA=avx2 $(BIN)/python benchmarks/compare.py --batches 1 $(BENCH_ARGS); \
+	fi
 
 bench-peers-quick: BENCH_ARGS := --quick --output $(VENV)/peers-quick
-bench-peers-quick: bench-peers  ## the same in three minutes, at three sizes
+bench-peers-quick: bench-peers  ## the same in minutes, at three sizes
+
+bench-tails: $(VENV)/.installed $(VENV)/.bench  ## time sizes that are not round against their neighbours
+	$(BIN)/python benchmarks/tails.py $(BENCH_ARGS)
+
+bench-start: $(VENV)/.installed $(VENV)/.bench  ## time of import, size of the wheel, memory
+	$(BIN)/python benchmarks/start.py $(BENCH_ARGS)
 
 accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine
 	$(BIN)/python benchmarks/accuracy.py

@@ -19,6 +19,8 @@ if sanitizers := os.environ.get("QRNN_SANITIZE"):
     flags = [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer"]
     compile_args += [*flags, "-g", "-O1", "-fno-sanitize-recover=all"]
     link_args += flags
+elif not os.environ.get("QRNN_COVERAGE"):
+    compile_args += ["-g0"]  # Python's own flags may ask for -g, which makes the wheel four times as large
 if os.environ.get("QRNN_COVERAGE"):
     compile_args += ["--coverage", "-g", "-O1"]
     link_args += ["--coverage"]

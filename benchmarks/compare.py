@@ -7,6 +7,7 @@ README.md beside this file tells what is measured and how.
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -35,18 +36,20 @@ def arguments():
     parser.add_argument("--sizes", type=numbers, help="I = H, comma-separated")
     parser.add_argument("--batches", type=numbers)
     parser.add_argument("--peers", type=words, help="words to be found in the names of the peers to run")
-    parser.add_argument("--seconds", type=float, help="of rounds at each point (default 1.5; quick 0.7)")
+    parser.add_argument("--seconds", type=float, help="of rounds at each point (default: 1.5; quick or with threads 0.5)")
     parser.add_argument("--rounds", type=int, default=25, help="at most, at each point (default 25)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help=f"sizes {QUICK_SIZES}, batches {QUICK_BATCHES}")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "peers",
                         help="where .json, .md and .svg are written (default: %(default)s)")
     given = parser.parse_args()
-    given.seconds = given.seconds or (0.7 if given.quick else 1.5)
+    given.seconds = given.seconds or (0.5 if given.quick or given.threads > 1 else 1.5)
     if given.modes is None:
         given.modes = ("sequence", "step") if given.threads == 1 else ("sequence",)
     if given.threads > 1:
         given.output = given.output.with_name(f"{given.output.name}-threads{given.threads}")
+    if os.environ.get("QRNN_ISA"):
+        given.output = given.output.with_name(f"{given.output.name}-{os.environ['QRNN_ISA']}")
     return given
 
 
@@ -92,6 +95,8 @@ def main():
         if number % 10 == 0 or number == len(points):
             write(given.output.with_suffix(".json"), results)
     print(file=sys.stderr)
+    results["seconds"] = round(time.perf_counter() - start)
+    write(given.output.with_suffix(".json"), results)
     text = report.markdown(results)
     given.output.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import os
 import random
 import statistics
 import sys
@@ -15,13 +16,16 @@ import timing
 
 ADAPTERS = ("qrnn_", "numpy_", "torch_", "onnxruntime_", "litert_", "openvino_", "ncnn_")
 OURS = ("qrnn", "qrnn out=", "qrnn f32", "qrnn 1 thread")
-ALWAYS = ("qrnn", "qrnn 1 thread")
+FLOAT = "qrnn f32"
 STEPS = 100  # of a sequence
 FEWER = 50  # where a step has more than LARGE products
 LARGE = 1 << 25
-BEHIND = {2e9: 3.0, 1e11: 1.5}  # products of a call above which who was so many times slower does not run
+FEWEST = 5  # rounds at a point, however long they take
+BEHIND = {2e9: 3.0, 2e10: 1.5}  # products of a call above which who was so many times slower does not run
+ENOUGH = 1e11, 3  # products of a call above which float32 runs so many rounds only: seconds each
 LONG = 20e-3  # seconds: a call that a block need not repeat
-DROPPED = {2: 10.0, 3: 5.0}  # after so many rounds: this many times the fastest peer is settled
+DROPPED = {2: 3.0, 3: 2.0, 5: 1.5}  # after so many rounds: this many times the fastest peer is settled
+IDLE = 0.2  # seconds after which no thread of a peer spins any more
 INPUTS = 8  # different inputs of single steps
 
 
@@ -82,6 +86,7 @@ class Work:
         self.steps = INPUTS
         if mode == "sequence":
             self.steps = STEPS if self.products * batch <= LARGE else FEWER
+        self.call = 2 * self.products * batch * self.steps  # products of a call
         self.weights = recurrent.random_weights(kind, size, size, rng)
         self.xs = rng.standard_normal((self.steps, batch, size)).astype(np.float32)
         self.rows = np.unique(np.linspace(0, batch - 1, 4).astype(int))
@@ -95,17 +100,18 @@ class Work:
 
     def hopeless(self, times):
         """Whether a peer that was so many times slower than the fastest would only cost minutes here."""
-        work = 2 * self.products * self.batch * self.steps
+        work = self.call
         return self.mode == "sequence" and any(work > limit and times > most for limit, most in BEHIND.items())
 
-    def build(self, peers, behind):
+    def build(self, peers, behind, always):
         """{name: run} of checked peers, {name: error}, {name: why} of the others; self.long: of long calls."""
         runs, errors, absent = {}, {}, {}
         self.long = set()
         for peer in peers:
             why = peer.refuses(self.kind, self.mode, self.batch)
-            if not why and peer.name not in ALWAYS and self.hopeless(behind.get(peer.name, 0)):
-                why = f"{behind[peer.name]:.1f} times the fastest at half the size"
+            times, size = behind.get(peer.name, (0, 0))
+            if not why and peer.name not in always and self.hopeless(times):
+                why = f"{times:.1f} times the fastest at I = H = {size}"
             if why:
                 absent[peer.name] = why
                 continue
@@ -185,10 +191,23 @@ class Bound:
         return sum(parts.values()), max(parts, key=parts.get)
 
 
+def threads_gain(work, blocks, each, given, order):
+    """A race of qrnn with itself on one thread, which no peer's threads disturb: some spin on after their calls."""
+    time.sleep(IDLE)
+    names = ("qrnn", "qrnn 1 thread")
+    contest = timing.Race({n: blocks[n] for n in names}, net=False, each=dict.fromkeys(names, each))
+    contest.calls = {n: 1 for n in names if n in work.long}
+    contest.run(given.rounds, order, given.seconds / 2, FEWEST)
+    return contest
+
+
 def measure(point, peers, loops, given, before):
     """A record of one point, plain values only."""
+    start = time.perf_counter()
     work = Work(*point)
-    runs, errors, absent = work.build(peers, behind_at(point, before))
+    apart = given.threads == 1 and "QRNN_ISA" not in os.environ  # float32 is held against float peers
+    always = [name for name in OURS if apart or name != FLOAT]
+    runs, errors, absent = work.build(peers, behind_at(point, before, apart), always)
     each = work.steps if work.mode == "sequence" else 1
     overhead = min(timing.empty_loop(20_000) for _ in range(10)) / 20_000
     blocks = {name: timed(run, overhead) for name, run in runs.items()}
@@ -200,13 +219,24 @@ def measure(point, peers, loops, given, before):
     contest.calls = dict.fromkeys(work.long, 1)
     order = random.Random(0)
     outside = [name for name in runs if name not in OURS]
+    floats = [peer.name for peer in peers if peer.name in outside and peer.precision == "float32"]
 
     def settled():
-        best = {name: min(contest.times[name]) for name in outside}
-        return [n for n in outside for rounds, times in DROPPED.items()
-                if len(contest.times[n]) >= rounds and best[n] > times * min(best.values())]
+        """Of float peers by the fastest of them where qrnn f32 is compared with it."""
+        if not outside:
+            return []
+        best = {n: min(contest.times[n]) for n in runs if n in outside or n not in always}
+        least = {n: min(best[other] for other in (floats if apart and n in floats else outside)) for n in best}
+        leave = [n for n in best for rounds, times in DROPPED.items()
+                 if len(contest.times[n]) >= rounds and best[n] > times * least[n]]
+        if work.call > ENOUGH[0]:
+            leave += [n for n in (*floats, FLOAT) if n in runs and len(contest.times[n]) >= ENOUGH[1]]
+        return leave
 
-    contest.run(given.rounds, order, given.seconds, drop=settled)
+    built = time.perf_counter()
+    alone = threads_gain(work, blocks, each, given, order) if "qrnn 1 thread" in runs else None
+    contest.run(given.rounds, order, given.seconds, FEWEST, settled)
+    raced = time.perf_counter()
     for peer in peers:  # still right after all that
         if peer.name in runs and peer.name not in work.long | contest.dropped and work.mode == "sequence":
             check(peer.name, peer.precision, *work.answer(runs[peer.name]))
@@ -216,16 +246,20 @@ def measure(point, peers, loops, given, before):
               "error": {n: float(f"{e:.3g}") for n, e in errors.items()}, "absent": absent}
     for name in runs:
         record["us"][name] = [float(f"{t:.4g}") for t in contest.microseconds(name)]
-    fastest = min(outside, key=lambda n: contest.microseconds(n)[1], default=None)
-    record["fastest"] = fastest
-    if fastest:
-        record["ratio"] = {n: float(f"{contest.ratio(n, fastest):.4g}") for n in runs}
-    if "qrnn 1 thread" in runs:
-        record["gain"] = round(contest.ratio("qrnn 1 thread", "qrnn"), 3)
+    for what, among in (("", outside), ("float ", floats)):
+        fastest = min(among, key=lambda n: contest.microseconds(n)[1], default=None)
+        record[f"{what}fastest"] = fastest
+        if fastest:
+            names = [n for n in runs if n in OURS or n in among]
+            record[f"{what}ratio"] = {n: float(f"{contest.ratio(n, fastest):.4g}") for n in names}
+    if alone:
+        record["gain"] = round(alone.ratio("qrnn 1 thread", "qrnn"), 3)
+        record["gain us"] = {n: [float(f"{t:.4g}") for t in alone.microseconds(n)] for n in alone.times}
     if bound:
         record["calls"] = {name: round(contest.microseconds(block)[1], 4)
                            for name, block in (("empty", "limit: call"), ("np.add", "np.add"))}
         record["limit"] = limits_reached(contest, bound, peers, runs)
+    record["seconds"] = {"to build": round(built - start, 2), "to race": round(raced - built, 2)}
     return record
 
 
@@ -244,11 +278,15 @@ def limits_reached(contest, bound, peers, runs):
     return found
 
 
-def behind_at(point, before):
-    """{name: how many times the fastest peer's time} at the next smaller size."""
+def behind_at(point, before, apart):
+    """{name: (how many times the fastest's time, H)} at the largest smaller size that it ran at.
+
+    With `apart` a float peer is held against the fastest float peer, any other against the fastest of all.
+    """
     kind, mode, size, batch = point
-    same = [r for r in before
-            if (r["kind"], r["mode"], r["batch"]) == (kind, mode, batch) and r["size"] < size]
-    return dict(same[-1].get("ratio", {})) if same else {}
-
-
+    found = {}
+    for record in before:
+        if (record["kind"], record["mode"], record["batch"]) == (kind, mode, batch) and record["size"] < size:
+            ratios = record.get("ratio", {}) | (record.get("float ratio", {}) if apart else {})
+            found.update((name, (times, record["size"])) for name, times in ratios.items())
+    return found

@@ -1,9 +1,12 @@
 """Markdown tables from the results of benchmarks/compare.py."""
 
+import targets
+
 TITLES = {"sequence": "sequences, µs a step", "step": "single steps, the state fed back, µs a step"}
 WRAPPED = (
     "Every answer was checked against float64 before it was timed. Ratios are medians of the ratios inside",
-    "interleaved rounds. Limit: the bare loops of the same rounds.",
+    "interleaved rounds. Limit: the bare loops of the same rounds. A point is reached at the smaller of the ratio",
+    f"asked and {targets.WITHIN:.0%} of the limit (\"by the limit\"), never below the fastest peer.",
 )
 
 
@@ -24,39 +27,109 @@ def rows(head, lines):
             *("| " + " | ".join(line) + " |" for line in lines), ""]
 
 
+def where(record):
+    return [record["kind"].upper(), str(record["batch"]), str(record["size"])]
+
+
+def times(value):
+    return f"{value:.2f}" if value is not None else ""
+
+
+def median_us(record, name):
+    return us(record["us"][name][1]) if name in record["us"] else ""
+
+
+def of_mode(results, mode):
+    return [record for record in results["points"] if record["mode"] == mode]
+
+
 def summary(results, mode):
-    """A row a point: our median, the fastest peer's, the ratio of the two, and the share of the limit."""
-    ours = [n for n in ("qrnn", "qrnn out=", "qrnn f32") if n in results["peers"]]
-    ours = [n for n in ours if any(n in r["us"] for r in results["points"] if r["mode"] == mode)]
+    """A row a point: the fastest peer, engine qrnn against it, what was asked, the share of the limit."""
+    records = of_mode(results, mode)
+    if not records:
+        return []
+    ours = [n for n in ("qrnn", "qrnn out=") if any(n in r["us"] for r in records)]
     head = ["kind", "batch", "I = H", "fastest peer", "its µs"]
     for name in ours:
-        head += [f"{name} µs", "peer ÷ it"]
-    if results["threads"] > 1:
-        head += ["1 thread ÷ qrnn"]
-    else:
+        head += [f"{name} µs", "peer ÷ it", "reached"]
+    head.insert(head.index("reached"), "asked")
+    if results["threads"] == 1:
         head += ["limit µs", "share of limit", "bound by", "empty call µs", "np.add µs"][:5 if mode == "step" else 3]
     lines = []
-    for record in results["points"]:
-        if record["mode"] != mode:
-            continue
-        fastest = record["fastest"]
-        line = [record["kind"].upper(), str(record["batch"]), str(record["size"]), fastest or "",
-                us(record["us"][fastest][1]) if fastest else ""]
+    for record in records:
+        verdict, fastest = targets.Verdict(results, record), record["fastest"]
+        line = [*where(record), fastest or "", median_us(record, fastest)]
         for name in ours:
-            if name in record["us"]:
-                ratio = record.get("ratio", {}).get(name)
-                line += [us(record["us"][name][1]), f"{1 / ratio:.2f}" if ratio else ""]
-            else:
-                line += ["", ""]
-        if results["threads"] > 1:
-            line += [f"{record['gain']:.2f}" if "gain" in record else ""]
-        else:
+            line += [median_us(record, name), times(verdict.ratio(name))]
+            line += [f"{verdict.asked:g}"] if name == ours[0] else []
+            line += [verdict.reached(name)]
+        if results["threads"] == 1:
             limit = record.get("limit", {}).get("qrnn")
             line += [us(limit[0]), f"{limit[1]:.0%}", limit[2]] if limit else ["", "", ""]
             if mode == "step":
                 line += [us(record["calls"][name]) if "calls" in record else "" for name in ("empty", "np.add")]
         lines.append(line)
+    return rows(head, lines)
+
+
+def floats(results, mode):
+    """A row a point: qrnn f32 against the fastest peer of float32."""
+    lines = []
+    for record in of_mode(results, mode):
+        verdict, fastest = targets.Verdict(results, record), record.get("float fastest")
+        if "qrnn f32" in record["us"] and fastest:
+            limit = record.get("limit", {}).get("qrnn f32")
+            lines.append([*where(record), fastest, median_us(record, fastest), median_us(record, "qrnn f32"),
+                          times(verdict.ratio("qrnn f32")), verdict.reached("qrnn f32"),
+                          f"{limit[1]:.0%}" if limit else ""])
+    head = ["kind", "batch", "I = H", "fastest float peer", "its µs", "qrnn f32 µs", "peer ÷ it", "reached",
+            "share of limit"]
     return rows(head, lines) if lines else []
+
+
+def gains(results):
+    """A row a point: what more threads gain over one, for engine qrnn, in interleaved rounds of these two alone."""
+    number = results["threads"]
+    lines = []
+    for record in results["points"]:
+        if "gain" in record:
+            asked = targets.Verdict(results, record).gain_asked
+            lines.append([*where(record), *(us(record["gain us"][n][1]) for n in ("qrnn 1 thread", "qrnn")),
+                          times(record["gain"]), times(asked),
+                          "" if asked is None else targets.reached(record["gain"], asked)])
+    head = ["kind", "batch", "I = H", "1 thread µs", f"{number} threads µs", "1 thread ÷ it", "asked", "reached"]
+    return rows(head, lines) if lines else []
+
+
+def shares(results):
+    """A row a kind and batch: the smallest share of the limit where one is asked."""
+    found = {}
+    for record in results["points"]:
+        verdict = targets.Verdict(results, record)
+        if verdict.share_asked and verdict.share() is not None:
+            key = record["kind"].upper(), str(record["batch"])
+            found.setdefault(key, []).append((record["size"], verdict.share(), verdict.share_asked))
+    lines = [[*key, f"{at[0][2]:.0%}", ", ".join(f"{size}: {share:.0%}" for size, share, _ in at),
+              "yes" if all(share >= asked for _, share, asked in at) else "no"] for key, at in found.items()]
+    return rows(["kind", "batch", "share of limit asked", "I = H: share of limit", "reached"], lines) if lines else []
+
+
+def missed(results):
+    """A row for each thing that was asked and not reached, and how many things were."""
+    lines, judged = [], 0
+    for record in results["points"]:
+        verdict = targets.Verdict(results, record)
+        judged += sum(bool(verdict.reached(name)) for name in ("qrnn", "qrnn out=", "qrnn f32"))
+        judged += verdict.share_asked is not None and verdict.share() is not None
+        judged += verdict.gain_asked is not None and "gain" in record
+        judged += len(verdict.calls())
+        limit = record.get("limit", {})
+        for what, asked, got in verdict.missed():
+            at = limit.get("qrnn f32" if what.startswith("qrnn f32") else "qrnn")
+            lines.append([*where(record), record["mode"], what, asked, got, f"{at[1]:.0%}" if at else "",
+                          at[2] if at else ""])
+    head = ["kind", "batch", "I = H", "mode", "what", "asked", "got", "share of limit", "bound by"]
+    return [f"{len(lines)} of {judged} things asked were not reached.", "", *(rows(head, lines) if lines else [])]
 
 
 def all_peers(results, key, records):
@@ -82,21 +155,29 @@ def all_peers(results, key, records):
 def markdown(results):
     threads = results["threads"]
     number = "one thread" if threads == 1 else f"{threads} threads"
+    facts = results["machine"]
     lines = [f"# RNN, LSTM and GRU against the peers, {number}", ""]
-    lines += [f"- {name}: {value}" for name, value in results["machine"].items()]
+    if targets.limited(facts):
+        isa = facts["instruction set run"]
+        lines[0] += f", qrnn on {isa}"
+        lines += [f"**qrnn was limited to {isa}, the peers ran as they are: asked is to be ahead of them.**", ""]
+    lines += [f"- {name}: {value}" for name, value in facts.items()]
     lines += [f"- limits: {results['limits']}"]
     lines += [f"- {name}: {p['details']}; {p['precision']}; version {p['version']}"
               for name, p in results["peers"].items()]
     lines += [f"- **not run: {name}: {why}**" for name, why in results["not run"].items()]
     lines += ["", *WRAPPED, ""]
-    for mode, title in TITLES.items():
-        table = summary(results, mode)
+    parts = [(f"Fastest peer: {title}", summary(results, mode)) for mode, title in TITLES.items()]
+    parts += [(f"Float32: {title}", floats(results, mode)) for mode, title in TITLES.items()]
+    parts += [(f"{number.capitalize()} against one: {TITLES['sequence']}", gains(results)),
+              ("Shares of the limit: sequences", shares(results)), ("Not reached", missed(results))]
+    for title, table in parts:
         if table:
-            lines += [f"## Fastest peer: {title}", "", *table]
+            lines += [f"## {title}", "", *table]
     lines += ["## Every peer", ""]
     for key, records in groups(results["points"]):
         lines += all_peers(results, key, records)
     failed = {(n, why) for r in results["points"] for n, why in r["absent"].items()
-              if not why.startswith("no ") and "at half the size" not in why}
+              if not why.startswith(("no ", "batch 1 only")) and " times the fastest at " not in why}
     lines += [f"- **{name} did not run at some points: {why}**" for name, why in sorted(failed)]
     return "\n".join(lines)

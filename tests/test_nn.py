@@ -162,13 +162,6 @@ def test_nbytes_of_a_tree():
     assert nn.ReLU().nbytes == 0 and nn.RNNCell(64, 64).nbytes >= 2 * 64 * 64 * 4
 
 
-def test_memory_of_packed_weights():
-    """Codes padded to 16 rows x 4 columns, and a bounded amount beside them."""
-    for inputs, hidden in ((10, 20), (100, 100), (513, 1024)):
-        padded = -(-hidden // 16) * 16 * sum(-(-n // 4) * 4 for n in (inputs, hidden))
-        assert padded < qd.RNNCell(inputs, hidden).nbytes <= padded + 2 * 16 * -(-hidden // 16) * 16 + 2048
-
-
 # ---------------------------------------------------------------------------------------------------
 # Hooks and subclasses
 # ---------------------------------------------------------------------------------------------------

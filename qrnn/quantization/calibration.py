@@ -6,7 +6,6 @@ showed. See docs/calibration.md.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
@@ -201,6 +200,8 @@ class CalibrationReport(Sequence[WeightReport]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
+        import html  # 1.5 ms, for notebooks alone
+
         def line(tag: str, row: tuple[str, ...]) -> str:
             return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in row) + "</tr>"
 

@@ -1,0 +1,183 @@
+"""What the benchmark programs are held to, and how their reports say whether it was reached."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+
+import pytest
+from support import ROOT
+
+FOLDER = ROOT / "benchmarks"
+pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="NO benchmarks/: their reports were not checked")
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Modules of benchmarks/ by name; those that set no variables and need no peer."""
+    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+    loaded = []
+
+    def load(name):
+        loaded.append(name)
+        return importlib.import_module(name)
+
+    yield load
+    for name in (*loaded, "targets", "report"):
+        sys.modules.pop(name, None)
+
+
+MACHINE = {"instruction sets": "scalar, avx2, avx512vnni", "instruction set run": "avx512vnni"}
+
+
+def record(kind="rnn", mode="sequence", batch=1, size=256, ratio=1.0, share=0.5, **more):
+    """A point at which the fastest peer takes 12 us and qrnn 12 / ratio."""
+    return {
+        "kind": kind, "mode": mode, "batch": batch, "size": size, "steps": 100,
+        "us": {"qrnn": [1, 12 / ratio], "them": [11, 12]}, "absent": {},
+        "fastest": "them", "ratio": {"qrnn": 1 / ratio, "them": 1.0},
+        "limit": {"qrnn": [6.0, share, "L2 reads"]}, **more,
+    }  # fmt: skip
+
+
+def results(*points, threads=1, **machine):
+    peer = {"distribution": "x", "version": "1", "precision": "int8", "details": "d"}
+    return {"machine": MACHINE | machine, "threads": threads, "limits": {}, "not run": {},
+            "peers": {name: peer for name in ("qrnn", "qrnn f32", "them")}, "points": list(points)}  # fmt: skip
+
+
+def test_ratios_asked(load):
+    """The table of what is asked, at every size of the grid."""
+    asked = load("targets").asked
+    sizes = (16, 32, 64, 128, 256, 512, 1024, 2048)
+
+    def row(kind, mode, batch):
+        return [asked(kind, mode, batch, size) for size in sizes]
+
+    assert row("rnn", "sequence", 1) == [3, 3, 3, 3, 3, 2, 1.4, 1.2]
+    assert row("gru", "sequence", 1) == [2.5] * 5 + [2, 1.4, 1.4]
+    assert row("lstm", "sequence", 1) == [2, 2, 2, 1.5, 1.3, 1.3, 1.3, 1.3]
+    for kind in ("rnn", "lstm", "gru"):
+        assert row(kind, "sequence", 4) == [1.4] * 6 + [1, 1]
+        assert row(kind, "step", 1)[:7] == [8, 8, 8, 8, 5, 1.5, 1.5]
+        for mode, batch in (("sequence", 2), ("sequence", 8), ("sequence", 32), ("step", 32), ("step", 4)):
+            assert row(kind, mode, batch) == [1] * 8
+
+
+def test_shares_and_gains_asked(load):
+    targets = load("targets")
+    sizes = (16, 128, 256, 512, 1024, 2048)
+    assert [targets.share_asked("sequence", 1, n) for n in sizes] == [None, None, 0.75, 0.75, 0.75, 0.75]
+    for batch in (32, 128):
+        assert [targets.share_asked("sequence", batch, n) for n in sizes] == [None, None, None, 0.8, 0.8, 0.8]
+    assert {targets.share_asked(m, b, 512) for m, b in (("step", 1), ("step", 32), ("sequence", 8))} == {None}
+    assert [targets.gain_asked(1, n) for n in (256, 512, 1024, 2048)] == [None, None, 1.7, None]
+    assert [targets.gain_asked(32, n) for n in (128, 256, 2048)] == [None, 1.7, 1.7]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "asked", "share", "verdict"),
+    [
+        (3.0, 3.0, 0.1, "yes"),
+        (2.9, 3.0, 0.79, "no"),
+        (2.9, 3.0, 0.8, "by the limit"),
+        (1.0, 3.0, 0.9, "by the limit"),
+        (0.99, 3.0, 0.9, "no"),  # nowhere slower than a peer, whatever the limit
+        (0.99, 1.0, 0.99, "no"),
+        (1.0, 1.0, None, "yes"),
+        (2.9, 3.0, None, "no"),  # without a limit there is nothing to be reached but the ratio
+    ],
+)
+def test_reached(load, ratio, asked, share, verdict):
+    assert load("targets").reached(ratio, asked, share) == verdict
+
+
+def test_float_modules_are_held_against_float_peers(load):
+    """An int8 peer that is faster than qrnn f32 is no miss; a float peer that is, is one."""
+    targets = load("targets")
+    ours = {"us": {"qrnn": [1, 1], "qrnn f32": [30, 30], "them": [12, 12], "float": [33, 33]}}
+    point = record(ratio=12, share=0.9, **ours, **{"float fastest": "float", "float ratio": {"qrnn f32": 30 / 33}})
+    verdict = targets.Verdict(results(point), point)
+    assert verdict.ratio("qrnn f32") == pytest.approx(1.1) and verdict.reached("qrnn f32") == "yes"
+    assert verdict.missed() == []
+    point["float ratio"]["qrnn f32"] = 1.02
+    point["limit"]["qrnn f32"] = [29.0, 0.97, "products"]
+    assert [what for what, *_ in verdict.missed()] == ["qrnn f32: times the fastest float peer"]
+
+
+def test_a_step_is_held_against_np_add(load):
+    targets = load("targets")
+    point = record(mode="step", size=16, ratio=20, calls={"empty": 0.1, "np.add": 1.21})
+    assert targets.Verdict(results(point), point).missed() == []
+    point["calls"]["np.add"] = 1.2
+    assert [what for what, *_ in targets.Verdict(results(point), point).missed()] == ["qrnn: of np.add's time"]
+
+
+def test_report_of_one_thread(load):
+    """Columns, and at the end every point that was not reached and no other."""
+    report = load("report")
+    points = [
+        record(size=256, ratio=3.5, share=0.8),  # reached
+        record(size=512, ratio=1.8, share=0.85),  # by the limit
+        record(size=1024, ratio=1.2, share=0.7),  # neither the ratio nor the share
+        record(batch=32, size=512, ratio=1.1, share=0.75),  # the ratio, not the share
+        record(batch=2, size=64, ratio=0.9, share=0.9),  # slower than a peer
+    ]
+    text = report.markdown(results(*points))
+    lines = [line for line in text.splitlines() if line.startswith("| RNN | ")]
+    head = next(line for line in text.splitlines() if "peer ÷ it" in line)
+    at = [name.strip() for name in head.split("|")].index("reached")
+    assert [line.split("|")[at].strip() for line in lines[:5]] == ["yes", "by the limit", "no", "yes", "no"]
+    closing = text[text.index("## Not reached") : text.index("## Every peer")]
+    assert "4 of 9 things asked were not reached" in closing
+    assert [line.split("|")[2:7] for line in closing.splitlines() if line.startswith("| RNN")] == [
+        [" 1 ", " 1024 ", " sequence ", " qrnn: times the fastest peer ", " 1.40 "],
+        [" 1 ", " 1024 ", " sequence ", " qrnn: share of limit ", " 75% "],
+        [" 32 ", " 512 ", " sequence ", " qrnn: share of limit ", " 80% "],
+        [" 2 ", " 64 ", " sequence ", " qrnn: times the fastest peer ", " 1.00 "],
+    ]
+    assert "| RNN | 1 | 75% | 256: 80%, 512: 85%, 1024: 70% | no |" in text
+
+
+def test_report_of_two_threads(load):
+    report = load("report")
+
+    def point(batch, size, gain):
+        took = {"qrnn": [1, 1], "qrnn 1 thread": [2, gain]}
+        return record(batch=batch, size=size, ratio=1.01, gain=gain, **{"gain us": took})
+
+    text = report.markdown(results(point(1, 256, 1.2), point(1, 1024, 1.8), point(32, 256, 1.6), threads=2))
+    table = text[text.index("## 2 threads against one") :].split("\n\n")[1].splitlines()[2:]
+    assert table == ["| RNN | 1 | 256 | 1.2 | 1 | 1.20 |  |  |", "| RNN | 1 | 1024 | 1.8 | 1 | 1.80 | 1.70 | yes |",
+                     "| RNN | 32 | 256 | 1.6 | 1 | 1.60 | 1.70 | no |"]  # fmt: skip
+    assert "1 of 5 things asked" in text  # three times the fastest peer, two gains
+
+
+def test_report_of_another_instruction_set(load):
+    """qrnn on less than the CPU has: that is said, and asked is only to be ahead."""
+    behind = {"float fastest": "them", "float ratio": {"qrnn f32": 2.0}}
+    point = record(size=256, ratio=1.1, share=0.2, **behind)
+    point["us"]["qrnn f32"] = [24, 24]
+    markdown = load("report").markdown
+    full, less = (markdown(results(point, **{"instruction set run": isa})) for isa in ("avx512vnni", "avx2"))
+    assert "qrnn was limited to avx2, the peers ran as they are" in less and "limited" not in full
+    assert "0 of 1 things asked" in less and "3 of 3 things asked" in full
+
+
+def test_the_committed_run_has_a_report(load):
+    """Points that an earlier version wrote can be read too."""
+    path = FOLDER / "results" / "peers.json"
+    report, found = load("report"), json.loads(path.read_text(encoding="utf-8"))
+    assert "## Not reached" in report.markdown(found)
+    assert len(report.summary(found, "sequence")) > 50
+
+
+def test_what_a_batch_may_take(load):
+    """Between round batches the straight line; beside one, and beyond the last, its time a row."""
+    targets = load("targets")
+    times = {1: 10.0, 2: 12.0, 4: 20.0, 8: 40.0, 32: 128.0}
+    assert [targets.expected(b, times) for b in (1, 2, 4, 5, 6, 8)] == [None, 20.0, 24.0, 25.0, 30.0, 40.0]
+    assert [targets.expected(b, times) for b in (3, 7, 31, 33)] == [15.0, 35.0, 124.0, 132.0]
+    assert targets.larger((23, 100)) == (32, 112) and targets.smaller((23, 100)) == (16, 96)
+    assert targets.larger((16, 500)) == (16, 512) and targets.smaller((15, 15)) == (0, 0)
