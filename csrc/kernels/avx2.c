@@ -25,7 +25,7 @@ QRNN_REGION("avx2,fma")
  *             columns: a row's share, once a tile.
  *
  * vpsignb would move the sign of a in one instruction too, but in the units of the two multiplications: a step
- * took 1.07 to 1.10 times as long (sequences of H >= 128, Zen 4; at H = 16 the row's share makes it 0.94). */
+ * takes 1.22 times as long (sequences, H >= 256, Zen 4; 1.08 at 64; 0.93 at 16, which waits for the row's share). */
 enum { NARROW, FLIPPED };
 #define DOT_BIAS(form) ((form) == FLIPPED ? 128 : 0)
 
@@ -48,9 +48,37 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
     return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
+#include "product.h"
+#include "product_f32.h"
+
+/* Tiles of 1 x 4 and 2 x 2: eight sums, the weights, the codes and a constant fit 16 registers. */
+QRNN_INLINE void product_form(int form, const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
+                              const int32_t *share, const struct qrnn_act *act, const struct qrnn_product *out)
+{
+#define TILE(R, P) tile_u8s8(form, R, P, 1, w, panel, q, q_stride, share, act, row, out)
+    size_t panel = 0, row = 0;
+    if (out->batch == 1)
+        for (; panel + 4 <= w->count; panel += 4) TILE(1, 4);
+    for (; panel + 2 <= w->count; panel += 2) {
+        for (row = 0; row + 2 <= out->batch; row += 2) TILE(2, 2);
+        if (row < out->batch) TILE(1, 2);
+    }
+    if (panel < w->count) {
+        for (row = 0; row + 4 <= out->batch; row += 4) TILE(4, 1);
+        for (; row < out->batch; row++) TILE(1, 1);
+    }
+#undef TILE
+}
+
+static void product_narrow(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
+                           const struct qrnn_act *act, const struct qrnn_product *out)
+{
+    product_form(NARROW, w, q, q_stride, NULL, act, out);
+}
+
 /* Sum of max(128 - q, 0) over the codes of a row; a line holds the last of them. Read as quantise_by wrote them: a
  * load across two stores waits for both to reach the cache. */
-QRNN_INLINE int32_t biased_share(const uint8_t *q, size_t quads)
+static int32_t share_of(const uint8_t *q, size_t quads)
 {
     static const uint8_t first[32] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
     const size_t n = quads * QRNN_QUAD;
@@ -72,38 +100,20 @@ QRNN_INLINE int32_t biased_share(const uint8_t *q, size_t quads)
     return _mm_cvtsi128_si32(_mm_add_epi64(sum, _mm_unpackhi_epi64(sum, sum)));
 }
 
-#include "product.h"
-#include "product_f32.h"
-
-/* Tiles of 1 x 4 and 2 x 2: eight sums, the weights, the codes and a constant fit 16 registers. */
-QRNN_INLINE void product_form(int form, const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
-                              const struct qrnn_act *act, const struct qrnn_product *out)
-{
-    size_t panel = 0;
-    if (out->batch == 1)
-        for (; panel + 4 <= w->count; panel += 4) tile_u8s8(form, 1, 4, 1, w, panel, q, q_stride, act, 0, out);
-    for (; panel + 2 <= w->count; panel += 2) {
-        size_t row = 0;
-        for (; row + 2 <= out->batch; row += 2) tile_u8s8(form, 2, 2, 1, w, panel, q, q_stride, act, row, out);
-        if (row < out->batch) tile_u8s8(form, 1, 2, 1, w, panel, q, q_stride, act, row, out);
-    }
-    if (panel < w->count) {
-        size_t row = 0;
-        for (; row + 4 <= out->batch; row += 4) tile_u8s8(form, 4, 1, 1, w, panel, q, q_stride, act, row, out);
-        for (; row < out->batch; row++) tile_u8s8(form, 1, 1, 1, w, panel, q, q_stride, act, row, out);
-    }
-}
-
-static void product_narrow(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
-                           const struct qrnn_act *act, const struct qrnn_product *out)
-{
-    product_form(NARROW, w, q, q_stride, act, out);
-}
-
+/* Some rows at a time, whose shares fit the stack. */
 static void product_flipped(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
                             const struct qrnn_act *act, const struct qrnn_product *out)
 {
-    product_form(FLIPPED, w, q, q_stride, act, out);
+    enum { ROWS = 64 };
+    int32_t share[ROWS];
+    for (size_t row = 0; row < out->batch; row += ROWS) {
+        const size_t rows = out->batch - row < ROWS ? out->batch - row : ROWS, at = row * out->stride;
+        const struct qrnn_product part = {rows, out->y + at, out->add ? out->add + at : NULL,
+                                          out->acc ? out->acc + at : NULL, out->stride};
+        const uint8_t *const codes = q + row * q_stride;
+        for (size_t i = 0; i < rows; i++) share[i] = share_of(codes + i * q_stride, w->quads);
+        product_form(FLIPPED, w, codes, q_stride, share, act + row, &part);
+    }
 }
 
 static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,

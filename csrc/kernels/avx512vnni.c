@@ -17,7 +17,6 @@ QRNN_REGION("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 typedef __m512i s32v;
 typedef __m512i codes4;
 #define DOT_BIAS(form) 0
-#define biased_share(q, quads) 0
 
 QRNN_INLINE s32v s_load(const void *p)
 {
@@ -75,7 +74,7 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
  * height, so that no tail is thin: 8 rows are 4 + 4, not 6 + 2. vpdpbusd takes 4 to 5 cycles and up to two
  * can start in each, so small tiles run several sets of sums abreast. */
 #define PHASES(sums) ((sums) >= 8 ? 1 : (sums) >= 4 ? 2 : (sums) == 3 ? 3 : (sums) == 2 ? 4 : 8)
-#define TILE(R, P) tile_u8s8(0, R, P, PHASES((R) * (P)), w, panel, q, q_stride, act, row, out)
+#define TILE(R, P) tile_u8s8(0, R, P, PHASES((R) * (P)), w, panel, q, q_stride, NULL, act, row, out)
 #define PANELS(P)                                                                                             \
     static void panels_##P(const struct qrnn_panels *w, size_t panel, const uint8_t *q, size_t q_stride,      \
                            const struct qrnn_act *act, const struct qrnn_product *out)                        \

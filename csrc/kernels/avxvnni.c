@@ -12,7 +12,6 @@ QRNN_REGION("avx2,fma,avxvnni")
 #include "ymm.h"
 
 #define DOT_BIAS(form) 0
-#define biased_share(q, quads) 0
 typedef __m256i codes4;
 
 QRNN_INLINE codes4 codes4_load(int form, const uint8_t *q)
@@ -37,17 +36,17 @@ static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q
 {
     size_t panel = 0;
     if (out->batch == 1)
-        for (; panel + 4 <= w->count; panel += 4) tile_u8s8(0, 1, 4, 1, w, panel, q, q_stride, act, 0, out);
+        for (; panel + 4 <= w->count; panel += 4) tile_u8s8(0, 1, 4, 1, w, panel, q, q_stride, NULL, act, 0, out);
     for (; panel + 2 <= w->count; panel += 2) {
         size_t row = 0;
-        for (; row + 3 <= out->batch; row += 3) tile_u8s8(0, 3, 2, 1, w, panel, q, q_stride, act, row, out);
-        for (; row + 2 <= out->batch; row += 2) tile_u8s8(0, 2, 2, 1, w, panel, q, q_stride, act, row, out);
-        for (; row < out->batch; row++) tile_u8s8(0, 1, 2, 2, w, panel, q, q_stride, act, row, out);
+        for (; row + 3 <= out->batch; row += 3) tile_u8s8(0, 3, 2, 1, w, panel, q, q_stride, NULL, act, row, out);
+        for (; row + 2 <= out->batch; row += 2) tile_u8s8(0, 2, 2, 1, w, panel, q, q_stride, NULL, act, row, out);
+        for (; row < out->batch; row++) tile_u8s8(0, 1, 2, 2, w, panel, q, q_stride, NULL, act, row, out);
     }
     if (panel < w->count) {
         size_t row = 0;
-        for (; row + 4 <= out->batch; row += 4) tile_u8s8(0, 4, 1, 1, w, panel, q, q_stride, act, row, out);
-        for (; row < out->batch; row++) tile_u8s8(0, 1, 1, 4, w, panel, q, q_stride, act, row, out);
+        for (; row + 4 <= out->batch; row += 4) tile_u8s8(0, 4, 1, 1, w, panel, q, q_stride, NULL, act, row, out);
+        for (; row < out->batch; row++) tile_u8s8(0, 1, 1, 4, w, panel, q, q_stride, NULL, act, row, out);
     }
 }
 

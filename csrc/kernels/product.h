@@ -8,7 +8,7 @@
  *   codes4_load(q)    the same, from four bytes
  *   dot(form, acc, w, q)    acc[i] + sum_{j<4} w[4 i + j] * q[j]; exact while the sum fits
  *   DOT_BIAS(form)    what codes4_load takes off each code (128 where the products are signed, else 0)
- *   biased_share(q, quads)    where it takes off something: what a row's sums lack
+ *   share[row]        where it takes off something: what `dot` leaves out of the row's sums
  *
  * R, P, F and form are constants in every instance, so the loops below unroll and the arrays live in
  * registers (checked in the assembly: gcc 12 keeps them there once the loops are unrolled in full).
@@ -43,15 +43,13 @@ QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, si
 }
 
 /* A tile's sums, less the zero point's share, by engine qrnn's rule, from register to register; a column's factors are
- * read once for all rows. Through memory, and by rows, 16 sums of a tile of 4 rows took 3.3 ns instead of 1.4 (Zen 4).
- * The sums are pinned to registers before: else gcc 12 spills them in the k loop. */
+ * read once for all rows. Through memory, and by rows, 16 sums of a tile of 4 rows took 3.3 ns instead of 1.4 (Zen 4). */
 QRNN_INLINE void finish_sums(int has_add, int bias, int R, int V, s32v *acc, const struct qrnn_panels *w,
                              size_t panel, const struct qrnn_act *act, size_t row, const struct qrnn_product *out)
 {
     const size_t first = panel * QRNN_PANEL, at = row * out->stride + first;
     float *const y = out->y + at;
     const float *const add = has_add ? out->add + at : NULL;
-    UNROLL for (int i = 0; i < R * V; i++) QRNN_IN_REGISTER(acc[i]);
     UNROLL for (int v = 0; v < V; v++) {
         const size_t i = (size_t)v * LANES;
         const s32v all = s_load(w->sum + first + i);
@@ -89,10 +87,11 @@ static __attribute__((noinline)) void finish_stored(int bias, size_t R, size_t P
 /* F sets of sums take turns over k, to cover the latency of dot where a tile has few; of the last quads, fewer than
  * F, each goes to a set of its own (one after the other: 2 of 63 ns of a step of I = H = 16). */
 QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct qrnn_panels *w, size_t panel,
-                           const uint8_t *q, size_t q_stride, const struct qrnn_act *act, size_t row,
-                           const struct qrnn_product *out)
+                           const uint8_t *q, size_t q_stride, const int32_t *share, const struct qrnn_act *act,
+                           size_t row, const struct qrnn_product *out)
 {
     const int V = P * VECS, S = R * V;
+    (void)share;
     const uint8_t *codes = q + row * q_stride;
     const int8_t *line[4];
     s32v acc[TILE_MAX];
@@ -106,6 +105,12 @@ QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct qrnn_pane
         if (k + (size_t)f < w->quads) quad_u8s8(form, R, V, line, k + (size_t)f, codes, q_stride, acc + f * S);
     UNROLL for (int f = 1; f < F; f++) UNROLL for (int i = 0; i < S; i++)
         acc[i] = s_add(acc[i], acc[f * S + i]);
+    UNROLL for (int i = 0; i < S; i++) QRNN_IN_REGISTER(acc[i]); /* else gcc 12 keeps some of them on the stack in the
+                                                                    k loop, where what follows needs registers */
+    if (DOT_BIAS(form)) {
+        UNROLL for (int i = 0; i < S; i++) acc[i] = s_add(acc[i], s_set1(share[row + (size_t)(i / V)]));
+    }
+
     if (w->dequant == QRNN_DEQUANT_FUSED && !out->acc) {
         if (out->add)
             finish_sums(1, DOT_BIAS(form), R, V, acc, w, panel, act, row, out);
