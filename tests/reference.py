@@ -100,19 +100,15 @@ def relu(x):
 
 
 # ---------------------------------------------------------------------------------------------------
-# tanh and sigmoid of engine qrnn and of float modules: within 2 ulp, and of fixed bits
+# tanh and sigmoid within 2 ulp, and the sigmoid of cells within 2.47, all of fixed bits
 # ---------------------------------------------------------------------------------------------------
 def _constants(text):
     return [f32(float.fromhex(word)) for word in text.split()]
 
 
 ROUNDER = f32(1.5 * 2**23)  # adding it rounds to an integer, which stands in the low bits then
-LOG2_E, HALF_LN2, HALF_LN2_HIGH, HALF_LN2_LOW = _constants(
-    "0x1.715476p+0 0x1.62e43p-2 0x1.62e4p-2 0x1.7f7d1cp-21"
-)
-TANH_NEAR = _constants("0x1.800006p+1 0x1.3332bap+0 -0x1.750566p-8 0x1.dad2a2p-13")
-TANH_FAR = _constants("0x1.fffdd2p-1 0x1.55571ap-1 0x1.57365p-2 0x1.10b4d4p-3")
-SIGMOID = _constants("0x1.fffffcp-1 0x1.555494p-1 0x1.5558bep-2 0x1.123856p-3 0x1.6a3d0cp-5")
+LOG2_E, LN2, LN2_HIGH, LN2_LOW = _constants("0x1.715476p+0 0x1.62e43p-1 0x1.62e4p-1 0x1.7f7d1cp-20")
+COTH = _constants("0x1p+1 0x1.555452p-3 -0x1.68f38ep-9")
 
 
 def _pow2(k):
@@ -120,48 +116,63 @@ def _pow2(k):
     return (k.view(np.uint32) << np.uint32(23)).view(f32)
 
 
-def tanh_fast(x):
-    """tanh a = A - A^3 / C with a = |x| and A = min(a, 1).
+def _coth(w):
+    """w coth(w/2), so that e^w = (it + w) / (it - w)."""
+    z = w * w
+    return fma(z, fma(z, COTH[2], COTH[1]), COTH[0])
 
-    C is 3 + 6/5 a^2 + ... for a < 1, else (1 + e^2a) / 2, where e^2a = s (1 + 2 E), s = 2^n and
-    E = v + v^2 q(v) of the rest v = a - n ln2/2.
+
+def tanh_fast(x):
+    """tanh(t / 2) = (r (a + w) + w) / (r (a + w) + w + (a - w)) with t = 2 |x| and r = (2^n - 1) / 2.
+
+    e^t = 2^n e^w = 2^n (a + w) / (a - w) of the rest w = t - n ln2. n is the integer next to
+    t log2 e - 61/256, so that it is 0 for longer.
     """
     x = np.asarray(x, f32)
-    one, half, d, q = f32(1), f32(0.5), TANH_NEAR, TANH_FAR
+    half = f32(0.5)
     with np.errstate(all="ignore"):
-        a = np.fmin(np.abs(x), f32(10))  # a NaN is dealt with at the end
-        bias = ROUNDER + f32(127)
-        k = fma(a, f32(2) * LOG2_E, bias)
-        n, s = k - bias, _pow2(k)
-        v = fma(-n, HALF_LN2, a)
-        vv = v * v
-        series = fma(vv, fma(v, q[3], q[2]), fma(v, q[1], q[0]))
-        far = fma(s * vv, series, fma(s, v, fma(s, half, half)))
-        A = np.minimum(a, one)
-        z = A * A
-        near = fma(z, fma(z, fma(z, d[3], d[2]), d[1]), d[0])
-        y = A - (z * A) / np.where(a < one, near, far)
-        return np.where(np.isnan(x), NAN, np.copysign(y, x))
+        held = np.fmin(np.abs(x), f32(10))  # a NaN is dealt with at the end
+        bias = ROUNDER + f32(126)
+        k = fma(held, f32(2) * LOG2_E, f32(-61 / 256)) + bias
+        n, r = k - bias, _pow2(k) - half
+        w = fma(-n, LN2, held + held)
+        a = _coth(w)
+        num = fma(r, a + w, w)
+        return np.where(np.isnan(x), NAN, np.copysign(num / (num + (a - w)), x))
+
+
+def _decay(x):
+    """S = c 2^n, c = 2^-64, and w = x + n ln2 and a, so that c e^-x = S (a - w) / (a + w)."""
+    held = np.fmax(np.fmin(x, f32(20)), f32(-105))
+    bias = ROUNDER + f32(127 - 64)
+    k = fma(held, -LOG2_E, bias)
+    n = k - bias
+    w = fma(n, LN2_LOW, fma(n, LN2_HIGH, held))
+    return _pow2(k), _coth(w), w
+
+
+def gate(x):
+    """1 / (1 + e^-x) = c M / (c M + S N) with M = a + w, N = a - w: sigmoid as cells take it."""
+    x = np.asarray(x, f32)
+    with np.errstate(all="ignore"):
+        s, a, w = _decay(x)
+        num = f32(2.0**-64) * (a + w)
+        return np.where(np.isnan(x), NAN, num / fma(s, a - w, num))
 
 
 def sigmoid_fast(x):
-    """1 / (1 + e^-x) = c / (c + S/2 + S E) with c = 2^-64, S = 2 c 2^n, E as above of -x/2.
+    """1 / (1 + e^-x) = c M / ((c + S) M - 2 w S).
 
-    What rounding c + S/2 lost is added to S E.
+    Twice what rounding c + S lost, near M times it, is added to - 2 w S.
     """
     x = np.asarray(x, f32)
-    c, half, q = f32(2.0**-64), f32(0.5), SIGMOID
+    c = f32(2.0**-64)
     with np.errstate(all="ignore"):
-        held = np.fmax(np.fmin(x, f32(20)), f32(-105))
-        bias = ROUNDER + f32(127 - 63)
-        k = fma(held, -LOG2_E, bias)
-        n, S = k - bias, _pow2(k)
-        v = fma(-n, HALF_LN2_LOW, fma(-n, HALF_LN2_HIGH, held * f32(-0.5)))
-        vv = v * v
-        E = fma(vv, fma(vv, fma(vv, q[4], fma(v, q[3], q[2])), fma(v, q[1], q[0])), v)
-        total = fma(S, half, c)
-        lost = c - fma(-S, half, total)
-        return np.where(np.isnan(x), NAN, c / (total + fma(S, E, lost)))
+        s, a, w = _decay(x)
+        total = c + s
+        lost = c - (total - s)
+        rest = fma(-s, w + w, lost + lost)
+        return np.where(np.isnan(x), NAN, (c * (a + w)) / fma(total, a + w, rest))
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -370,9 +381,9 @@ class Functions(NamedTuple):
 
 FUNCTIONS = {
     "float64": Functions(np.tanh, lambda x: 1 / (1 + np.exp(-x)), lambda a, b, c: a * b + c),
-    "float32": Functions(tanh_fast, sigmoid_fast, fma),
-    "qrnn": Functions(tanh_fast, sigmoid_fast, fma),
-    **dict.fromkeys(TORCH_ENGINES, Functions(tanh, sigmoid_fast, fma)),
+    "float32": Functions(tanh_fast, gate, fma),
+    "qrnn": Functions(tanh_fast, gate, fma),
+    **dict.fromkeys(TORCH_ENGINES, Functions(tanh, gate, fma)),
 }
 
 

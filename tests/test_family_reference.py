@@ -79,7 +79,7 @@ def step_bound(unit, x, state):
     """What the h' of one float32 step may be off by.
 
     A sum of n products: n eps times their magnitudes. Sigmoid passes on a quarter of its argument's error
-    at most, tanh all of it, and each adds 2 ulp of its own; an elementwise operation adds half of one.
+    at most, tanh all of it, and each adds 2 eps of its own at most; an elementwise operation adds half of one.
     """
     parts = (x, unit.ih, unit.bias_ih), (state[0], unit.hh, unit.bias_hh)
     size = sum(np.abs(v) @ np.abs(w).T + (0 if b is None else np.abs(b)) for v, w, b in parts)

@@ -9,13 +9,15 @@ first, the others being fitted again after each rounding.
 
 import struct
 
-from mpmath import cos, exp, expm1, frexp, ldexp, log, lu_solve, matrix, mp, mpf, nint, pi, sqrt, tanh
+from mpmath import cos, coth, exp, expm1, frexp, ldexp, log, lu_solve, matrix, mp, mpf, nint, pi, sqrt, tanh
 
 mp.prec = 240
 POINTS = 800  # of the grid on which a fit is made
-SPLIT = mpf(1)  # |x| where tanh changes from its near to its far form
+SPLIT = mpf(1)  # |x| where the exact tanh changes from its near to its far form
 HALF_LN2 = log(mpf(2)) / 2
 REDUCED = HALF_LN2 / 2 * (1 + mpf(2) ** -20)  # |v| after argument reduction, and what rounding adds
+# |w| of the fast tanh, whose n = 0 reaches 61/256 further
+SHIFTED = 2 * HALF_LN2 * (mpf(189) / 256) * (1 + mpf(2) ** -20)
 
 
 def levelled(points, values, weights, degree):
@@ -82,6 +84,12 @@ def fit(function, weight, low, high, count, bits):
     return fixed, error * 2**bits
 
 
+def steep(z):
+    """a(z) of tanh(w / 2) = w / a(w^2)."""
+    w = sqrt(z)
+    return w * coth(w / 2)
+
+
 def near(z):
     """D(z) of tanh x = x - x^3 / D(x^2)."""
     x = sqrt(z)
@@ -99,11 +107,6 @@ def growth(v):
     return (expm1(2 * v) / 2 - v) / v**2
 
 
-def exp_weight(v):
-    """Relative error of e^(2v) for an error of 1 in q."""
-    return 2 * v**2 * exp(-2 * v)
-
-
 def far_weight(v):
     """Relative error of tanh x = 1 - 2 / (1 + e^2x), x >= SPLIT, x = v + n ln2 / 2, for 1 in q."""
     worst = mpf(0)
@@ -112,7 +115,7 @@ def far_weight(v):
         if x >= SPLIT:
             t = exp(2 * x)
             worst = max(worst, 2 * t / (1 + t) ** 2 / tanh(x))
-    return worst * exp_weight(v)
+    return worst * 2 * v**2 * exp(-2 * v)
 
 
 def show(name, kind, coefficients, error):
@@ -139,9 +142,7 @@ def main():
     """Print every table of poly.h."""
     tiny = mpf(2) ** -40
     for name, kind, function, weight, low, high, count in (
-        ("qrnn_tanh_near", "float", near, near_weight, tiny, SPLIT**2, 4),
-        ("qrnn_tanh_far", "float", growth, far_weight, -REDUCED, REDUCED, 4),
-        ("qrnn_sigmoid", "float", growth, exp_weight, -REDUCED, REDUCED, 5),
+        ("qrnn_coth", "float", steep, lambda z: 1 / steep(z), tiny, SHIFTED**2, 3),
         ("qrnn_exact_near", "double", near, near_weight, tiny, SPLIT**2, 9),
         ("qrnn_exact_far", "double", growth, far_weight, -REDUCED, REDUCED, 11),
     ):

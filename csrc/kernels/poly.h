@@ -2,18 +2,20 @@
  * rounded operations, so the same bits on every instruction set.
  *
  *                   of all floats, in ulp of the true value (tests/c/ulp.c checks every float)
- *   tanh_f32        within 1.07; 98 % of |x| in 2^-13 .. 9 correctly rounded
+ *   tanh_f32        within 1.85
  *   tanh_exact_f32  correctly rounded
- *   sigmoid_f32     within 1.72, denormal results too
+ *   sigmoid_f32     within 1.89, denormal results too
+ *   gate_f32        sigmoid as cells take it: within 2.47, but more often correctly rounded, in 5 operations less
  *
- * All three: a NaN gives a NaN, tanh keeps the sign of zero, and there are no branches. The clamps name
- * the constant first: v_min and v_max give the second operand where one is a NaN, so a NaN passes. A
- * relu alike.
+ * All of them: a NaN gives a NaN, tanh keeps the sign of zero, |tanh| and sigmoid are at most 1, and there are no
+ * branches. The clamps name the constant first: v_min and v_max give the second operand where one is a NaN, so a
+ * NaN passes. A relu alike.
  * tools/fit_poly.py makes the tables.
  *
- * With e^2y = 2^n e^2v, n = rint(2y log2 e) and v = y - n ln2/2, so |v| <= ln2/4:
+ * Ends wait for the number of operations, not for divisions (LSTM on Zen 4: 27.7 ns for 16 units with five divisions,
+ * 27.6 with three). So tanh and sigmoid take e^w as a quotient of few operations and divide once:
  *
- *   e^2y = s (1 + 2 E),   s = 2^n,   E = (e^2v - 1)/2 = v + v^2 q(v)
+ *   e^t = s e^w,   s = 2^n,   w = t - n ln2,   e^w = (a + w) / (a - w),   a = w coth(w/2) = 2 + w^2/6 - ...
  *
  * Adding 1.5 * 2^23 (doubles: 1.5 * 2^52) rounds to an integer, and leaves that integer in the low
  * bits, where v_pow2 takes it from. */
@@ -24,40 +26,22 @@
 #define QRNN_ROUNDER_F64 6755399441055744.0 /* 1.5 * 2^52 */
 #define QRNN_LOG2_E 0x1.715476p+0f
 #define QRNN_LOG2_E_F64 0x1.71547652b82fep+0
-#define QRNN_HALF_LN2 0x1.62e43p-2f
+#define QRNN_LN2 0x1.62e43p-1f
+#define QRNN_LN2_HIGH 0x1.62e4p-1f       /* 16 bits: n times it is exact for |n| < 256 */
+#define QRNN_LN2_LOW 0x1.7f7d1cp-20f
 #define QRNN_HALF_LN2_F64 0x1.62e42fefa39efp-2
-#define QRNN_HALF_LN2_HIGH 0x1.62e4p-2f  /* 16 bits: n times it is exact for |n| < 256 */
-#define QRNN_HALF_LN2_LOW 0x1.7f7d1cp-21f
 
 #define QRNN_TANH_ONE 10.0f              /* from here on (9.0109 in fact) tanh rounds to 1 */
 
+/* a(w^2), |w| <= 0.512: 0.38 * 2^-24 of w / a. */
+static const float qrnn_coth[] = {
+    0x1p+1f,
+    0x1.555452p-3f,
+    -0x1.68f38ep-9f,
+};
+
 /* D(z) of tanh x = x - x^3 / D(x^2), 0 <= z <= 1: 3 + 6/5 z - ..., next to a straight line.
- * Error 0.039 * 2^-24 of tanh. */
-static const float qrnn_tanh_near[] = {
-    0x1.800006p+1f,
-    0x1.3332bap+0f,
-    -0x1.750566p-8f,
-    0x1.dad2a2p-13f,
-};
-
-/* q(v), its error weighted by what tanh takes of it for x >= 1: 0.29 * 2^-24 of tanh. */
-static const float qrnn_tanh_far[] = {
-    0x1.fffdd2p-1f,
-    0x1.55571ap-1f,
-    0x1.57365p-2f,
-    0x1.10b4d4p-3f,
-};
-
-/* q(v): 0.053 * 2^-24 of e^2v. */
-static const float qrnn_sigmoid[] = {
-    0x1.fffffcp-1f,
-    0x1.555494p-1f,
-    0x1.5558bep-2f,
-    0x1.123856p-3f,
-    0x1.6a3d0cp-5f,
-};
-
-/* D(z): 0.0048 * 2^-53 of tanh. */
+ * Error 0.0048 * 2^-53 of tanh. */
 static const double qrnn_exact_near[] = {
     0x1.8000000000001p+1,
     0x1.33333333332d4p+0,
@@ -70,7 +54,7 @@ static const double qrnn_exact_near[] = {
     -0x1.f663de25d4244p-35,
 };
 
-/* q(v): 9.9e-05 * 2^-53 of tanh for x >= 1. */
+/* q(v) of (e^2v - 1)/2 = v + v^2 q(v), |v| <= ln2/4: 9.9e-05 * 2^-53 of tanh for x >= 1. */
 static const double qrnn_exact_far[] = {
     0x1p+0,
     0x1.555555555555ap-1,
@@ -97,60 +81,73 @@ QRNN_INLINE f32v relu_f32(f32v x)
     return v_max(v_set1(0.0f), x);
 }
 
-/* With a = min(|x|, 10) and A = min(a, 1):
- *
- *   tanh a = A - A^3 / C,   C = D(A^2) for a < 1, else (1 + e^2a)/2 = (1 + s)/2 + s v + s v^2 q(v)
- *
- * so one division serves both forms, and what it rounds is at most a third of the result. q by
- * pairs and s v^2 beside it: the longest way through is some 40 cycles on Zen 3, 10 of them the
- * division. */
-QRNN_INLINE f32v tanh_f32(f32v x)
+/* w coth(w/2) of z = w^2 */
+QRNN_INLINE f32v coth_f32(f32v z)
 {
-    const float *d = qrnn_tanh_near, *q = qrnn_tanh_far;
-    const f32v one = v_set1(1.0f), half = v_set1(0.5f);
-    const f32v bias = v_set1(QRNN_ROUNDER + 127.0f);
-    const f32v a = v_min(v_set1(QRNN_TANH_ONE), v_abs(x));
-
-    const f32v k = v_fma(a, v_set1(2.0f * QRNN_LOG2_E), bias);
-    const f32v n = v_sub(k, bias), s = v_pow2(k);
-    const f32v v = v_fnma(n, v_set1(QRNN_HALF_LN2), a), vv = v_mul(v, v);
-    const f32v q01 = v_fma(v, v_set1(q[1]), v_set1(q[0]));
-    const f32v q23 = v_fma(v, v_set1(q[3]), v_set1(q[2]));
-    const f32v linear = v_fma(s, v, v_fma(s, half, half));
-    const f32v far_c = v_fma(v_mul(s, vv), v_fma(vv, q23, q01), linear);
-
-    const f32v A = v_min(one, a), z = v_mul(A, A);
-    const f32v d23 = v_fma(z, v_set1(d[3]), v_set1(d[2]));
-    const f32v near_c = v_fma(z, v_fma(z, d23, v_set1(d[1])), v_set1(d[0]));
-
-    const f32v C = v_select(v_lt(a, one), near_c, far_c);
-    return v_copysign(v_sub(A, v_div(v_mul(z, A), C)), x);
+    const float *c = qrnn_coth;
+    return v_fma(z, v_fma(z, v_set1(c[2]), v_set1(c[1])), v_set1(c[0]));
 }
 
-/* 1 / (1 + e^-x), both sides times c = 2^-64, which keeps e^-x in range down to the last denormal:
+/* With t = 2 min(|x|, 10) and r = (s - 1)/2:
  *
- *   c / (c + S/2 + S E),   S = 2 c s,   y = -x/2,   x held in -105..20 (results 0 and 1)
+ *   tanh = num / den,   num = (e^t - 1) (a - w)/2 = r (a + w) + w,   den = (e^t + 1) (a - w)/2 = num + (a - w)
  *
- * S E is exact. c + S/2 is not for |n| > 23: what its rounding lost is added to S E (without that,
- * 2.33 ulp at x = -16.6). */
-QRNN_INLINE f32v sigmoid_f32(f32v x)
+ * den is not less than num even when rounded, so the result is at most 1, and near 1 what num lost is lost in both.
+ * n = rint(t log2 e - 61/256), so that n is 0 up to |x| = 0.2558, where num is w alone: with plain rint, which leaves
+ * that at 0.1733, 2.36 ulp below tanh = 1/4, the end of a binade. */
+QRNN_INLINE f32v tanh_f32(f32v x)
 {
-    const float *q = qrnn_sigmoid;
-    const f32v c = v_set1(0x1p-64f), half = v_set1(0.5f);
-    const f32v bias = v_set1(QRNN_ROUNDER + 127.0f - 63.0f);
+    const f32v half = v_set1(0.5f), bias = v_set1(QRNN_ROUNDER + 126.0f);
+    const f32v held = v_min(v_set1(QRNN_TANH_ONE), v_abs(x)), t = v_add(held, held);
+
+    const f32v k = v_add(v_fma(held, v_set1(2.0f * QRNN_LOG2_E), v_set1(-0x1.e8p-3f)), bias);
+    const f32v n = v_sub(k, bias), r = v_sub(v_pow2(k), half);
+    const f32v w = v_fnma(n, v_set1(QRNN_LN2), t), a = coth_f32(v_mul(w, w));
+    const f32v num = v_fma(r, v_add(a, w), w);
+    return v_copysign(v_div(num, v_add(num, v_sub(a, w))), x);
+}
+
+/* What both forms of sigmoid begin with, x held in -105..20 (results 0 and 1):
+ *
+ *   c e^-x = S (a - w) / (a + w),   c = 2^-64,   S = c 2^n,   w = x + n ln2
+ *
+ * c keeps e^-x in range down to the last denormal. */
+struct decay {
+    f32v S, a, w;
+};
+
+QRNN_INLINE struct decay decay_f32(f32v x)
+{
+    const f32v bias = v_set1(QRNN_ROUNDER + 127.0f - 64.0f);
     const f32v held = v_max(v_set1(-105.0f), v_min(v_set1(20.0f), x));
 
     const f32v k = v_fma(held, v_set1(-QRNN_LOG2_E), bias);
-    const f32v n = v_sub(k, bias), S = v_pow2(k);
-    const f32v y = v_mul(held, v_set1(-0.5f));
-    const f32v v = v_fnma(n, v_set1(QRNN_HALF_LN2_LOW), v_fnma(n, v_set1(QRNN_HALF_LN2_HIGH), y));
-    const f32v vv = v_mul(v, v);
-    const f32v q01 = v_fma(v, v_set1(q[1]), v_set1(q[0]));
-    const f32v q23 = v_fma(v, v_set1(q[3]), v_set1(q[2]));
-    const f32v E = v_fma(vv, v_fma(vv, v_fma(vv, v_set1(q[4]), q23), q01), v);
+    const f32v n = v_sub(k, bias);
+    const f32v w = v_fma(n, v_set1(QRNN_LN2_LOW), v_fma(n, v_set1(QRNN_LN2_HIGH), held));
+    return (struct decay){v_pow2(k), coth_f32(v_mul(w, w)), w};
+}
 
-    const f32v sum = v_fma(S, half, c), lost = v_sub(c, v_fnma(S, half, sum));
-    return v_div(c, v_add(sum, v_fma(S, E, lost)));
+/* 1 / (1 + e^-x) = c M / (c M + S N),   M = a + w,   N = a - w */
+QRNN_INLINE f32v gate_f32(f32v x)
+{
+    const struct decay d = decay_f32(x);
+    const f32v num = v_mul(v_set1(0x1p-64f), v_add(d.a, d.w));
+    return v_div(num, v_fma(d.S, v_sub(d.a, d.w), num));
+}
+
+/* The same with S N = S M - 2 w S, so that what rounding M loses is lost above and below:
+ *
+ *   c M / ((c + S) M - 2 w S)
+ *
+ * c + S is not exact for |n| > 23: what its rounding lost, times 2, near M, is added to -2 w S (without that, 2.22
+ * ulp at x = -16.8). */
+QRNN_INLINE f32v sigmoid_f32(f32v x)
+{
+    const struct decay d = decay_f32(x);
+    const f32v c = v_set1(0x1p-64f), M = v_add(d.a, d.w);
+    const f32v sum = v_add(c, d.S), lost = v_sub(c, v_sub(sum, d.S));
+    const f32v rest = v_fnma(d.S, v_add(d.w, d.w), v_add(lost, lost));
+    return v_div(v_mul(c, M), v_fma(sum, M, rest));
 }
 
 /* c[0] + c[1] x + ... + c[count - 1] x^(count - 1), count odd, even and odd powers side by side. */
