@@ -100,7 +100,7 @@ def relu(x):
 
 
 # ---------------------------------------------------------------------------------------------------
-# tanh and sigmoid within 2 ulp, and the sigmoid of cells within 2.47, all of fixed bits
+# tanh and sigmoid of engine qrnn and of float modules: within 2 ulp, and of fixed bits
 # ---------------------------------------------------------------------------------------------------
 def _constants(text):
     return [f32(float.fromhex(word)) for word in text.split()]
@@ -141,38 +141,24 @@ def tanh_fast(x):
         return np.where(np.isnan(x), NAN, np.copysign(num / (num + (a - w)), x))
 
 
-def _decay(x):
-    """S = c 2^n, c = 2^-64, and w = x + n ln2 and a, so that c e^-x = S (a - w) / (a + w)."""
-    held = np.fmax(np.fmin(x, f32(20)), f32(-105))
-    bias = ROUNDER + f32(127 - 64)
-    k = fma(held, -LOG2_E, bias)
-    n = k - bias
-    w = fma(n, LN2_LOW, fma(n, LN2_HIGH, held))
-    return _pow2(k), _coth(w), w
-
-
-def gate(x):
-    """1 / (1 + e^-x) = c M / (c M + S N) with M = a + w, N = a - w: sigmoid as cells take it."""
-    x = np.asarray(x, f32)
-    with np.errstate(all="ignore"):
-        s, a, w = _decay(x)
-        num = f32(2.0**-64) * (a + w)
-        return np.where(np.isnan(x), NAN, num / fma(s, a - w, num))
-
-
 def sigmoid_fast(x):
-    """1 / (1 + e^-x) = c M / ((c + S) M - 2 w S).
+    """1 / (1 + e^-x) = c M / ((c + S) M - 2 w S) with M = a + w, c = 2^-64, S = c 2^n, w = x + n ln2.
 
-    Twice what rounding c + S lost, near M times it, is added to - 2 w S.
+    c e^-x = S (a - w) / (a + w). Twice what rounding c + S lost, near M times it, is added to - 2 w S.
     """
     x = np.asarray(x, f32)
     c = f32(2.0**-64)
     with np.errstate(all="ignore"):
-        s, a, w = _decay(x)
+        held = np.fmax(np.fmin(x, f32(20)), f32(-105))
+        bias = ROUNDER + f32(127 - 64)
+        k = fma(held, -LOG2_E, bias)
+        n, s = k - bias, _pow2(k)
+        w = fma(n, LN2_LOW, fma(n, LN2_HIGH, held))
+        m = _coth(w) + w
         total = c + s
         lost = c - (total - s)
         rest = fma(-s, w + w, lost + lost)
-        return np.where(np.isnan(x), NAN, (c * (a + w)) / fma(total, a + w, rest))
+        return np.where(np.isnan(x), NAN, (c * m) / fma(total, m, rest))
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -381,9 +367,9 @@ class Functions(NamedTuple):
 
 FUNCTIONS = {
     "float64": Functions(np.tanh, lambda x: 1 / (1 + np.exp(-x)), lambda a, b, c: a * b + c),
-    "float32": Functions(tanh_fast, gate, fma),
-    "qrnn": Functions(tanh_fast, gate, fma),
-    **dict.fromkeys(TORCH_ENGINES, Functions(tanh, gate, fma)),
+    "float32": Functions(tanh_fast, sigmoid_fast, fma),
+    "qrnn": Functions(tanh_fast, sigmoid_fast, fma),
+    **dict.fromkeys(TORCH_ENGINES, Functions(tanh, sigmoid_fast, fma)),
 }
 
 

@@ -1,8 +1,8 @@
 /* ends.h - from products to states: the element-wise ends of the cells, written once over the vocabulary
  * of vec_*.h. All gates of a unit meet in registers. Included after poly.h and elementwise.h.
  *
- * sig is gate_f32. "Exact" ends take the correctly rounded tanh. fma rounds once, every other operation
- * too; every NaN comes out as 0x7FC00000.
+ * "Exact" ends take the correctly rounded tanh. fma rounds once, every other operation too; every NaN
+ * comes out as 0x7FC00000.
  */
 #ifndef QRNN_ENDS_H
 #define QRNN_ENDS_H
@@ -21,8 +21,8 @@ QRNN_INLINE f32v either_tanh(int exact, f32v x)
 /* c' = sig(f) c + sig(i) tanh(g) ;  h' = sig(o) tanh(c') */
 QRNN_INLINE f32v lstm_end(int exact, const float *ih, size_t i, f32v *c)
 {
-    const f32v in = gate_f32(gate_at(ih, 4, 0, i)), forget = gate_f32(gate_at(ih, 4, 1, i));
-    const f32v new = either_tanh(exact, gate_at(ih, 4, 2, i)), out = gate_f32(gate_at(ih, 4, 3, i));
+    const f32v in = sigmoid_f32(gate_at(ih, 4, 0, i)), forget = sigmoid_f32(gate_at(ih, 4, 1, i));
+    const f32v new = either_tanh(exact, gate_at(ih, 4, 2, i)), out = sigmoid_f32(gate_at(ih, 4, 3, i));
     const f32v next = v_fma(forget, *c, v_mul(in, new));
     *c = v_canonical(next);
     return v_mul(out, either_tanh(exact, *c));
@@ -37,8 +37,8 @@ QRNN_INLINE f32v mix(f32v z, f32v h, f32v n)
 /* r = sig(hh_r + ih_r), z alike ;  n = tanh(ih_n + r hh_n) */
 QRNN_INLINE f32v gru_end(int exact, const float *ih, const float *hh, size_t i, f32v h)
 {
-    const f32v r = gate_f32(v_add(gate_at(hh, 3, 0, i), gate_at(ih, 3, 0, i)));
-    const f32v z = gate_f32(v_add(gate_at(hh, 3, 1, i), gate_at(ih, 3, 1, i)));
+    const f32v r = sigmoid_f32(v_add(gate_at(hh, 3, 0, i), gate_at(ih, 3, 0, i)));
+    const f32v z = sigmoid_f32(v_add(gate_at(hh, 3, 1, i), gate_at(ih, 3, 1, i)));
     const f32v n = either_tanh(exact, v_fma(r, gate_at(hh, 3, 2, i), gate_at(ih, 3, 2, i)));
     return mix(z, h, n);
 }
@@ -46,13 +46,13 @@ QRNN_INLINE f32v gru_end(int exact, const float *ih, const float *hh, size_t i, 
 /* r h, where hh holds r and z alone */
 QRNN_INLINE f32v reset_end(const float *ih, const float *hh, size_t i, f32v h)
 {
-    return v_mul(gate_f32(v_add(gate_at(hh, 2, 0, i), gate_at(ih, 3, 0, i))), h);
+    return v_mul(sigmoid_f32(v_add(gate_at(hh, 2, 0, i), gate_at(ih, 3, 0, i))), h);
 }
 
 /* n = tanh(hn + ih_n), hn = W_hn (r h) + b_hn */
 QRNN_INLINE f32v gru_reset_before_end(const float *ih, const float *hh, const float *hn, size_t i, f32v h)
 {
-    const f32v z = gate_f32(v_add(gate_at(hh, 2, 1, i), gate_at(ih, 3, 1, i)));
+    const f32v z = sigmoid_f32(v_add(gate_at(hh, 2, 1, i), gate_at(ih, 3, 1, i)));
     return mix(z, h, tanh_f32(v_add(gate_at(hn, 1, 0, i), gate_at(ih, 3, 2, i))));
 }
 

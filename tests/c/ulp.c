@@ -1,10 +1,10 @@
-/* ulp.c - checks tanh, tanh_exact, sigmoid, the gates' sigmoid and relu over the floats, on every instruction
- * set that this CPU has: the scalar results against a reference, the others against the scalar bits.
+/* ulp.c - checks tanh, tanh_exact, sigmoid and relu over the floats, on every instruction set that
+ * this CPU has: the scalar results against a reference, the others against the scalar bits.
  *
  *     cc -std=c11 -O3 -Icsrc/core -Icsrc/kernels tests/c/ulp.c csrc/kernels/[a-z]*.c -lm -o ulp
  *     ./ulp             every 1021st float, and all near a power of two: seconds
  *     ./ulp 7           every 7th
- *     ./ulp all         every float: about 20 minutes of one core; `./ulp all tanh` only one
+ *     ./ulp all         every float: about 15 minutes of one core; `./ulp all tanh` only one
  *
  * An error is |got - true| / ulp, ulp being the distance of floats in the binade of the true value
  * (2^-149 for denormals). Where a double cannot decide, a long double of 64 bits does.
@@ -24,36 +24,11 @@ enum { BLOCK = 4096 };
 
 struct function {
     const char *name;
-    void (*run)(const struct qrnn_kernels *k, const float *x, float *y, size_t n);
+    qrnn_function index;
     double limit;             /* ulp, as poly.h promises; 0.5: correctly rounded; 0: exact */
     double (*fast)(double);   /* relative error below 2^-49 */
     long double (*fine)(long double);
 };
-
-#define MAP(name, index)                                                                        \
-    static void run_##name(const struct qrnn_kernels *k, const float *x, float *y, size_t n)   \
-    {                                                                                           \
-        k->map[index](x, y, n);                                                                 \
-    }
-MAP(tanh, QRNN_TANH)
-MAP(tanh_exact, QRNN_TANH_EXACT)
-MAP(sigmoid, QRNN_SIGMOID)
-MAP(relu, QRNN_RELU)
-
-/* The sigmoid of the ends: r h of a GRU that resets before the product, where r's other product is -0 and h is 1. */
-static void run_gate(const struct qrnn_kernels *k, const float *x, float *y, size_t n)
-{
-    static float ih[3 * (BLOCK + QRNN_PANEL)], hh[2 * (BLOCK + QRNN_PANEL)], one[BLOCK];
-    const float *const h = one;
-    float *const out = y;
-    for (size_t i = 0; i < n; i++) {
-        ih[i / QRNN_PANEL * 3 * QRNN_PANEL + i % QRNN_PANEL] = x[i];
-        hh[i / QRNN_PANEL * 2 * QRNN_PANEL + i % QRNN_PANEL] = -0.0f;
-        one[i] = 1.0f;
-    }
-    const struct qrnn_ending e = {.rows = 1, .units = n, .ih = ih, .hh = hh, .h = &h, .h_out = &out};
-    k->end[QRNN_END_RESET](&e);
-}
 
 static double sigmoid(double x)
 {
@@ -76,11 +51,10 @@ static long double relu_fine(long double x)
 }
 
 static const struct function functions[] = {
-    {"tanh", run_tanh, 1.85, tanh, tanhl},
-    {"tanh_exact", run_tanh_exact, 0.5, tanh, tanhl},
-    {"sigmoid", run_sigmoid, 1.89, sigmoid, sigmoid_fine},
-    {"gate", run_gate, 2.47, sigmoid, sigmoid_fine},
-    {"relu", run_relu, 0.0, relu, relu_fine},
+    {"tanh", QRNN_TANH, 1.85, tanh, tanhl},
+    {"tanh_exact", QRNN_TANH_EXACT, 0.5, tanh, tanhl},
+    {"sigmoid", QRNN_SIGMOID, 1.89, sigmoid, sigmoid_fine},
+    {"relu", QRNN_RELU, 0.0, relu, relu_fine},
 };
 
 static const char *const isa_names[] = {
@@ -166,12 +140,12 @@ static void check(const struct function *f, float x, float got, struct tally *ta
 static void check_block(const struct function *f, const float *x, size_t n, struct tally *tally)
 {
     float expected[BLOCK], got[BLOCK];
-    f->run(&tables[0], x, expected, n);
+    tables[0].map[f->index](x, expected, n);
     for (size_t i = 0; i < n; i++) check(f, x[i], expected[i], tally);
     for (size_t isa = 1; isa < ISAS; isa++) {
         if (!present[isa]) continue;
         memcpy(got, x, n * sizeof *x); /* in place, too */
-        f->run(&tables[isa], got, got, n);
+        tables[isa].map[f->index](got, got, n);
         if (memcmp(got, expected, n * sizeof *got) == 0) continue;
         for (size_t i = 0; i < n; i++) {
             if (bits_of(got[i]) == bits_of(expected[i]) || tally->differing[isa]++ >= 5) continue;
