@@ -16,6 +16,8 @@ import pytest
 
 from qrnn import _core
 
+pytestmark = pytest.mark.core
+
 ROOT = Path(__file__).resolve().parent.parent
 COMPILER = os.environ.get("CC", "cc").split()[0]
 ROUNDS = "15"

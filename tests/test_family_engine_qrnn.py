@@ -33,6 +33,8 @@ if HAVE_TORCH:
     import support_torch
     import torch
 
+pytestmark = pytest.mark.core
+
 f32 = np.float32
 ENGINES = ("qrnn", "float32")
 KINDS = [*((kind, 0) for kind in ref.KINDS), ("lstm", 5)]  # and the size of the projection

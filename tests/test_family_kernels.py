@@ -29,6 +29,8 @@ from support import (
 
 from qrnn import _core
 
+pytestmark = pytest.mark.core
+
 f32 = np.float32
 ENGINES = ("qrnn", "fbgemm", "qnnpack", "onednn", "float32")
 

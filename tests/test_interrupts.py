@@ -38,7 +38,16 @@ main_thread_only = pytest.mark.skipif(
 )
 
 
+@pytest.fixture
+def sigint():
+    """Python's handler, also in a run that a shell started in the background, where SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @main_thread_only
+@pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize("n", [1, 2])
 def test_ctrl_c(n):
     """SIGINT raises KeyboardInterrupt in good time, and the state that was given is still there."""

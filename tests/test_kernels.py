@@ -25,6 +25,8 @@ from support import (
 
 from qrnn import _core
 
+pytestmark = pytest.mark.core
+
 f32 = np.float32
 QUANTISED = ("qrnn", "fbgemm", "qnnpack", "onednn")
 

@@ -20,6 +20,15 @@ CALLS = 2000
 ALLOWED = 50  # blocks that come and go by themselves
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_else_to_collect():
+    """Else each collection visits all objects of the run, which takes longer than the calls."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def growth(work, calls=CALLS):
     """How many blocks Python's allocator holds more after `calls` calls of work().
 

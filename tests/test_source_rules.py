@@ -173,6 +173,7 @@ def test_short_functions():
 # ---------------------------------------------------------------------------------------------------
 # Compiling
 # ---------------------------------------------------------------------------------------------------
+@pytest.mark.core
 @needs_compiler
 @pytest.mark.parametrize("path", COMPUTING, ids=names(COMPUTING))
 def test_no_warnings(path):
@@ -261,6 +262,7 @@ needs_x86 = pytest.mark.skipif(
 )
 
 
+@pytest.mark.core
 @needs_compiler
 @needs_binutils
 @needs_x86
@@ -276,6 +278,7 @@ def test_no_avx_in_baseline_objects(objects):
             assert not vex, f"{path.name}: {vex}"
 
 
+@pytest.mark.core
 @needs_compiler
 def test_contracts_that_python_cannot_break(objects, tmp_path):
     """tests/c/contract.c."""
@@ -289,6 +292,7 @@ def test_contracts_that_python_cannot_break(objects, tmp_path):
     assert re.search(r"^\d{3,} passed, 0 failed$", done.stdout, re.MULTILINE), done.stdout + done.stderr
 
 
+@pytest.mark.core
 @needs_compiler
 @needs_binutils
 def test_objects_export_only_the_projects_names(objects):
@@ -303,6 +307,7 @@ def test_objects_export_only_the_projects_names(objects):
             assert symbols == [f"qrnn_use_{path.stem}"]
 
 
+@pytest.mark.core
 @needs_compiler
 @needs_binutils
 def test_no_mutable_globals_in_kernels_and_cells(objects):

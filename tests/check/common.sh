@@ -17,7 +17,9 @@ WRAP_THREADS=-Wl,--wrap=pthread_create,--wrap=pthread_key_create,--wrap=pthread_
 say() { printf '%s: %s\n' "$NAME" "$*"; }
 fail() { printf '%s: FAILED: %s\n' "$NAME" "$*" >&2; exit 1; }
 
-# need COMMAND PACKAGE ...: installs Debian packages whose commands are missing, as root, or says so.
+# need COMMAND PACKAGE ...: installs Debian packages whose commands are missing, as root. Where that cannot be, the
+# check ends here, with status 77: INCOMPLETE, but nothing was found.
+incomplete() { printf '%s: INCOMPLETE: %s\n' "$NAME" "$*" >&2; exit 77; }
 need() {
     local missing=()
     while [ $# -gt 0 ]; do
@@ -25,9 +27,10 @@ need() {
         shift 2
     done
     [ ${#missing[@]} -eq 0 ] && return
-    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || fail "needs the packages ${missing[*]}"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || incomplete "needs the packages ${missing[*]}"
+    apt-get update -qq -o Acquire::http::Timeout=20 || true
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null ||
+        incomplete "the packages ${missing[*]} cannot be installed"
 }
 
 # Instruction sets of this CPU, and the best of them.
