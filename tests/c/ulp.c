@@ -7,7 +7,7 @@
  *     ./ulp all         every float: minutes; `./ulp all tanh` only one function
  *
  * An error is |got - true| / ulp, ulp being the distance of floats in the binade of the true value
- * (2^-149 for denormals). Where a double cannot decide, a long double of 64 bits does. 15 of 16 floats need
+ * (2^-149 for denormals). Where a double cannot decide, a long double of 64 bits does. Nine floats in ten need
  * neither, since the true value is so near to a limit (`settled`) that a result with its bits is right.
  * Exit status 1 if anything is wrong. */
 #include "kernels.h"
