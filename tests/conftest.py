@@ -65,6 +65,21 @@ def pytest_report_header(config):
     ]
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--of-default-isa",
+        action="store_true",
+        help="leave out tests that name their instruction set: QRNN_ISA changes nothing in them",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--of-default-isa"):
+        named = [item for item in items if "isa" in item.fixturenames]
+        config.hook.pytest_deselected(items=named)
+        items[:] = [item for item in items if "isa" not in item.fixturenames]
+
+
 def pytest_generate_tests(metafunc):
     """A test with the argument `isa` runs once for each instruction set of this CPU."""
     if "isa" in metafunc.fixturenames:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import ctypes
 import faulthandler
+import sys
 import threading
 
 import numpy as np
@@ -296,8 +297,8 @@ FUNCTIONS = {
 
 @pytest.fixture(autouse=True)
 def no_hang():
-    """A test that takes minutes is a hang: all stacks are printed and the run ends."""
-    faulthandler.dump_traceback_later(240, exit=True)
+    """A test that takes ten minutes is a hang: all stacks are printed and the run ends."""
+    faulthandler.dump_traceback_later(600, file=sys.__stderr__, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
     _core.set_num_threads(1)

@@ -96,14 +96,16 @@ static void ask_stop(struct walk *w, size_t work)
     if (w->b->team && qrnn_team_is_alone(w->b->team)) w->b->wants_stop = 1;
 }
 
-/* One scale for all valid elements of a layer's input; 0 if one is not finite, and its time. */
-static int choose_input(const struct walk *w, struct qrnn_act *act, size_t *fault)
+/* One scale for all valid elements of a layer's input, if nothing stops it; 0 if one is not finite, and its
+ * time. */
+static int choose_input(struct walk *w, struct qrnn_act *act, size_t *fault)
 {
     const struct group *g = w->g;
     struct qrnn_extent all = {0.0f, 0.0f, 1};
     size_t active = g->rows;
-    for (size_t t = 0; t < g->lengths[0]; t++) {
+    for (size_t t = 0; t < g->lengths[0] && !w->b->wants_stop; t++) {
         active = active_at(g, t, active);
+        ask_stop(w, active * (QRNN_VALUE_WORK + w->inputs));
         for (size_t i = 0; i < active; i++) {
             const float *const row = view_at(g, &w->x, t, i);
             struct qrnn_extent e;
@@ -139,19 +141,25 @@ static size_t encode_inputs(const struct walk *w, size_t step, size_t *rows)
     return step;
 }
 
-/* Products of a chunk, some panels at a time, so that stop is asked often enough. */
+/* Products of a chunk, some panels and, of very wide inputs, some rows at a time, at least a step's, so that
+ * stop is asked often enough. */
 static void project_inputs(struct walk *w, size_t rows)
 {
     struct qrnn_block *b = w->b;
     const struct qrnn_panels whole = *b->ih;
-    const size_t work = rows * w->inputs * QRNN_PANEL, most = QRNN_STOP_WORK / (work + 1) / 4 * 4;
-    const size_t piece = most < 4 ? 4 : most;
-    for (size_t panel = 0; panel < whole.count && !b->wants_stop; panel += piece) {
+    const size_t fit = QRNN_CHUNK_INPUTS / 2 / (w->inputs + 1), rows_piece = fit > w->g->rows ? fit : w->g->rows;
+    const size_t work = (rows < rows_piece ? rows : rows_piece) * w->inputs * QRNN_PANEL;
+    const size_t most = QRNN_STOP_WORK / (work + 1) / 4 * 4, piece = most < 4 ? 4 : most;
+    for (size_t panel = 0; panel < whole.count; panel += piece) {
         const size_t count = whole.count - panel < piece ? whole.count - panel : piece;
         const struct qrnn_panels part = qrnn_slice(&whole, panel, count);
-        const struct qrnn_product out = {rows, b->ih_product + panel * QRNN_PANEL, NULL, NULL, b->stride};
-        qrnn_multiply(b->m, &part, &b->x, 0, &out);
-        ask_stop(w, count * work);
+        for (size_t first = 0; first < rows && !b->wants_stop; first += rows_piece) {
+            const size_t n = rows - first < rows_piece ? rows - first : rows_piece;
+            float *const y = b->ih_product + first * b->stride + panel * QRNN_PANEL;
+            const struct qrnn_product out = {n, y, NULL, NULL, b->stride};
+            qrnn_multiply(b->m, &part, &b->x, first, &out);
+            ask_stop(w, count * work);
+        }
     }
 }
 
@@ -219,6 +227,7 @@ static qrnn_status walk_unit(struct walk *w, size_t unit, size_t *fault)
         w->b->x.whole = &g->whole;
         if (w->b->slice == 0) g->finite = choose_input(w, &g->whole, &g->fault);
         qrnn_block_meet(w->b);
+        if (w->b->stop) return QRNN_ERR_STOPPED;
         *fault = g->fault;
         if (!g->finite) return unit < g->m->directions ? QRNN_ERR_INPUT_RANGE : QRNN_ERR_HIDDEN_RANGE;
     }

@@ -24,7 +24,7 @@ static void quantise_by(enum qrnn_rounding rounding, const float *v, size_t n, c
 {
     for (size_t k = 0; k < n; k++) {
         const float code = code_of(rounding, v[k], act);
-        q[k] = (uint8_t)(code < 0.0f ? 0.0f : code > 255.0f ? 255.0f : code);
+        q[k] = (uint8_t)(code > 0.0f ? code < 255.0f ? code : 255.0f : 0.0f); /* NaN: a caller wrote one meanwhile */
     }
     memset(q + n, 0, qrnn_round_up(n, QRNN_LINE) - n);
 }

@@ -1,4 +1,5 @@
-/* contract.c - what qrnn.h says of calls that Python cannot make: wrong ones, and sequences without steps.
+/* contract.c - what qrnn.h says of calls that Python cannot make: wrong ones, sequences without steps, and how
+ * often a sequence asks whether to stop.
  *
  *   cc -std=c11 -D_GNU_SOURCE -O1 -g -Icsrc/core -Icsrc/kernels tests/c/{contract,cases}.c csrc/core/?*.c \
  *      csrc/kernels/?*.c -lm -lpthread -o contract && ./contract
@@ -164,6 +165,39 @@ static void check_linear(void)
     qrnn_module_unref(m);
 }
 
+static int count(void *context)
+{
+    ++*(size_t *)context;
+    return 0;
+}
+
+/* Of very wide inputs each step is worth a question, and the scan for one scale some more: 64 steps of 2^16 inputs
+ * and 64 gates are 2^28 multiply-adds after 2^22 values. stops.c has the time between them. */
+static void check_questions(const char *engine, size_t least)
+{
+    struct testcase t = {.spec = {.kind = QRNN_LSTM, .engine = engine, .input_size = 65536, .hidden_size = 4,
+                                  .layers = 1, .directions = 1}, .batch = 1, .sequence = 1, .steps = 64};
+    const size_t rows[2] = {16, 16}, columns[2] = {65536, 4};
+    static const float scale = 0.01f;
+    for (size_t i = 0; i < 2; i++) {
+        float *const values = take(rows[i] * columns[i] * sizeof *values);
+        int8_t *const codes = take(rows[i] * columns[i]);
+        t.weights[i] = case_is_float(&t) ? (qrnn_weight){.values = values}
+                                         : (qrnn_weight){.codes = codes, .scale = &scale, .n_scale = 1};
+    }
+    t.x = take(t.steps * t.spec.input_size * sizeof(float));
+    struct results r;
+    qrnn_module *m;
+    size_t questions = 0;
+    results_take(&t, take, &r);
+    if (case_pack(&t, NULL, &m, NULL) != QRNN_OK) abort();
+    qrnn_run run = run_of(&t, &r);
+    run.stop = count;
+    run.context = &questions;
+    tally(qrnn_sequence(m, &run, NULL) == QRNN_OK && questions >= least, "too few questions to stop", &t);
+    qrnn_module_unref(m);
+}
+
 int main(void)
 {
     const char *const engines[] = {"float32", "qrnn", "fbgemm"};
@@ -175,6 +209,9 @@ int main(void)
         check_sequences(QRNN_LSTM, engines[i]);
         check_sequences(QRNN_GRU, engines[i]);
     }
+    check_questions("float32", 64);
+    check_questions("qrnn", 64);
+    check_questions("fbgemm", 64 + 2);
     give_back();
     printf("%lu passed, %lu failed\n", passed, failed);
     return failed != 0;

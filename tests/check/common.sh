@@ -57,15 +57,32 @@ pytest_on() {
     (cd "$ROOT/tests" && PYTHONPATH=$package "$PYTHON" -m pytest -q -p no:cacheprovider "$@")
 }
 
-# objects FOLDER COMPILER FLAG ...: core and kernels, compiled into FOLDER, two at a time.
+# objects FOLDER COMPILER FLAG ...: core and kernels, compiled into FOLDER, two at a time. What was compiled before
+# from the same text by the same command is taken from OBJECTS, which plants of bugs and several checks share.
+OBJECTS=${QRNN_CHECK_DIR:-$ROOT/build/check}/objects
+mkdir -p "$OBJECTS"
+object() {
+    local out=$1/$(basename "$2" .c).o source=$2 key kept
+    shift 2
+    case " $* " in *' --coverage '*) "$@" -c "$source" -o "$out"; return ;; esac # notes lie beside the object
+    key=$({ printf '%s\n' "$@"; "$1" --version; "$@" -E "$source"; } | sha256sum)
+    kept=$OBJECTS/${key%% *}.o
+    if [ ! -e "$kept" ]; then
+        "$@" -c "$source" -o "$kept.$$" || return
+        mv "$kept.$$" "$kept"
+    fi
+    cp "$kept" "$out"
+}
+export OBJECTS
+export -f object
 objects() {
     local folder=$1
     shift
     rm -rf "$folder"
     mkdir -p "$folder"
     printf '%s\n' "$ROOT"/csrc/core/?*.c "$ROOT"/csrc/kernels/?*.c |
-        xargs -P "${JOBS:-2}" -I{} sh -c 'out=$1/$(basename "$2" .c).o; shift; source=$1; shift; "$@" -c "$source" -o "$out"' \
-            objects "$folder" {} "$@" "${C_FLAGS[@]}" || fail 'the core did not compile'
+        xargs -P "${JOBS:-2}" -I{} bash -o pipefail -c 'object "$@"' objects "$folder" {} "$@" "${C_FLAGS[@]}" ||
+        fail 'the core did not compile'
 }
 
 # program FOLDER SOURCE ... -- COMPILER FLAG ...: a program over the objects of FOLDER, FOLDER/program.
