@@ -3,7 +3,7 @@
 Environment, for builds that are tested rather than used:
 
 QRNN_SANITIZE=address,undefined  compile with these sanitizers
-QRNN_COVERAGE=1                  count executed lines, for gcov
+QRNN_COVERAGE=1                  count executed lines and branches, as they are written, for gcov
 """
 
 import os

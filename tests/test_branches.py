@@ -91,7 +91,7 @@ ZERO = "kernels/sign.h (one) | sign | return x < 0 ? -1 : 0;\n"
 
 def test_a_branch_needs_a_reason(tree):
     failed, printed = judge(tree, REASONS)
-    assert failed and "kernels/sign.h | sign | return x < 0 ? -1 : 0;    (5 one: 1 of 2 branches)" in printed
+    assert failed and "kernels/sign.h | sign | return x < 0 ? -1 : 0;    (5 one: branch 2 of 2)" in printed
     assert printed.endswith(" passed, 1 failed\n")
 
 

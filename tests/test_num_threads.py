@@ -399,7 +399,7 @@ def test_a_handler_that_forks(count):
         "    assert os.getpid() != parent and 'forked' in str(error)\n"
         "    right = 'error'\n"
         "if os.getpid() != parent:\n"
-        "    os._exit((40 if right == 'error' else 30 if right else 20) + same())\n"
+        "    raise SystemExit((40 if right == 'error' else 30 if right else 20) + same())\n"
         "print(right, os.waitstatus_to_exitcode(os.waitpid(forked[0], 0)[1]), same())\n"
     )
     assert run_python(program, PYTHONWARNINGS="ignore") == f"True {31 if count == 1 else 41} True\n"

@@ -254,6 +254,8 @@ static void check_specs(void)
         refused_spec(&spec, wrong[i].status, fault, wrong[i].what);
     }
     const struct testcase t = {.spec = {.engine = "qrnn"}};
+    tally(!qrnn_isa_name(99) && !qrnn_isa_supported(99) && !qrnn_engine_name(99), "past the tables' ends", &t);
+    tally(qrnn_isa_name(0) && qrnn_isa_supported(0) && qrnn_engine_name(0), "the tables' first rows", &t);
     tally(qrnn_gate_count(QRNN_KINDS) == 0 && qrnn_gate_count((qrnn_kind)-1) == 0, "gates of no kind", &t);
     qrnn_module_unref(NULL);
 }

@@ -121,7 +121,8 @@ def main():
         seen.add((line.file, line.unit, line.function))
         explained = bool(untaken or never) and reasons.holds(line, text)
         if (untaken or never) and not explained:
-            what = "never called" if never else f"{len(untaken)} of {len(count.branches)} branches"
+            numbers = ", ".join(str(at + 1) for at in untaken)
+            what = "never called" if never else f"branch {numbers} of {len(count.branches)}"
             unexplained.append(
                 f"{line.file} | {line.function} | {text}    ({line.number} {line.unit}: {what})"
             )
