@@ -20,7 +20,7 @@ if sanitizers := os.environ.get("QRNN_SANITIZE"):
     compile_args += [*flags, "-g", "-O1", "-fno-sanitize-recover=all"]
     link_args += flags
 if os.environ.get("QRNN_COVERAGE"):
-    compile_args += ["--coverage", "-O0", "-DQRNN_COUNTED"]
+    compile_args += ["--coverage", "-fprofile-update=atomic", "-O0", "-DQRNN_COUNTED"]
     link_args += ["--coverage"]
 
 setup(
