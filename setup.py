@@ -3,7 +3,7 @@
 Environment, for builds that are tested rather than used:
 
 QRNN_SANITIZE=address,undefined  compile with these sanitizers
-QRNN_COVERAGE=1                  count executed lines, for gcov
+QRNN_COVERAGE=1                  count executed lines and branches, as they are written, for gcov
 """
 
 import os
@@ -22,7 +22,7 @@ if sanitizers := os.environ.get("QRNN_SANITIZE"):
 elif not os.environ.get("QRNN_COVERAGE"):
     compile_args += ["-g0"]  # Python's own flags may ask for -g, which makes the wheel four times as large
 if os.environ.get("QRNN_COVERAGE"):
-    compile_args += ["--coverage", "-g", "-O1"]
+    compile_args += ["--coverage", "-fprofile-update=atomic", "-O0", "-DQRNN_COUNTED"]
     link_args += ["--coverage"]
 
 setup(

@@ -257,8 +257,7 @@ int qrnn_encode(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_
         m->kernels.encode(rows, n, v, extent, o->act, o->codes, o->code_stride);
         return 1;
     }
-    if (!extent && !o->whole) m->kernels.range(rows, n, v, o->extent);
-    if (!choose_for_all(m, o, rows, extent ? extent : o->extent)) return 0;
+    if (!choose_for_all(m, o, rows, extent)) return 0;
     m->kernels.quantise(rows, n, v, o->act, engine->rounding, o->codes, o->code_stride);
     return 1;
 }

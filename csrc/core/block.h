@@ -93,8 +93,8 @@ void qrnn_block_use(struct qrnn_block *b, const struct qrnn_unit *unit);
 /* One scale for rows of n values in all; 0 if a value is not finite. v[i] == NULL stands for zeros. */
 int qrnn_choose_whole(const qrnn_module *m, size_t rows, size_t n, const float *const *v, struct qrnn_act *act);
 
-/* Codes (or, of a float module, the whereabouts) of rows of n values. `extents` of the rows, or NULL: they
- * are found by reading. 0 if the engine has one scale for the batch and a value is not finite. */
+/* Codes (or, of a float module, the whereabouts) of rows of n values. `extents` of the rows, or NULL where they
+ * are to be found by reading or o->whole is given. 0 if one scale is for all and a value is not finite. */
 int qrnn_encode(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_t n, const float *const *v,
                 const struct qrnn_extents *extents);
 

@@ -7,23 +7,11 @@
 #include <math.h>
 #include <string.h>
 
-static float least_of(float a, float b)
-{
-    return a < b ? a : b;
-}
-
-static float most_of(float a, float b)
-{
-    return a > b ? a : b;
-}
-
 /* PyTorch's ChooseQuantizationParams for unsigned codes 0..most_code, without its power-of-two and
- * sparsity options (ATen/native/quantized/cpu/QuantUtils.h). */
+ * sparsity options (ATen/native/quantized/cpu/QuantUtils.h); lo <= 0 <= hi. */
 static double choose_batch(float lo, float hi, int most_code, int32_t *zero_point)
 {
     const float small = 6.1e-5f;
-    lo = least_of(0.0f, lo);
-    hi = most_of(0.0f, hi);
     double scale = ((double)hi - (double)lo) / most_code;
     if ((float)scale == 0.0f || isinf(1.0f / (float)scale)) scale = 0.1;
     if (scale < (double)small) {

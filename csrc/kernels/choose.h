@@ -29,24 +29,22 @@ QRNN_INLINE struct qrnn_act choose_row(float lo, float hi, int finite)
     return (struct qrnn_act){s, inv, nearest_s32(zp < 255.0f ? zp : 255.0f)};
 }
 
-QRNN_INLINE void quantise_row(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act,
-                              uint8_t *q)
+QRNN_INLINE void quantise_row(const float *v, size_t n, const struct qrnn_act *act, uint8_t *q)
 {
     if (act->inv == 0.0f)
         memset(q, 0, qrnn_round_up(n, QRNN_LINE));
     else
-        quantise_by(rounding, v, n, act, q);
+        quantise_by(QRNN_ROUND_PRODUCT, v, n, act, q);
 }
 
 static void quantise(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
                      enum qrnn_rounding rounding, uint8_t *q, size_t q_stride)
 {
     for (size_t i = 0; i < rows; i++, q += q_stride) {
-        switch (rounding) { /* constants, so that what they choose between is chosen once */
-        case QRNN_ROUND_FUSED: quantise_row(QRNN_ROUND_FUSED, v[i], n, &act[i], q); break;
-        case QRNN_ROUND_TWICE: quantise_row(QRNN_ROUND_TWICE, v[i], n, &act[i], q); break;
-        default: quantise_row(QRNN_ROUND_PRODUCT, v[i], n, &act[i], q); break;
-        }
+        if (rounding == QRNN_ROUND_FUSED) /* constants, so that what they choose between is chosen once */
+            quantise_by(QRNN_ROUND_FUSED, v[i], n, &act[i], q);
+        else
+            quantise_by(QRNN_ROUND_TWICE, v[i], n, &act[i], q);
     }
 }
 
@@ -59,14 +57,14 @@ static void encode(size_t rows, size_t n, const float *const *v, const struct qr
         const struct qrnn_extent e = extent ? extent[0] : extent_of(v[0], n);
         const struct qrnn_act a = choose_row(e.lo, e.hi, e.finite);
         act[0] = a;
-        quantise_row(QRNN_ROUND_PRODUCT, v[0], n, &a, q);
+        quantise_row(v[0], n, &a, q);
         return;
     }
     for (size_t i = 0; i < rows; i++) {
         const struct qrnn_extent e = extent ? extent[i] : extent_of(v[i], n);
         act[i] = choose_row(e.lo, e.hi, e.finite);
     }
-    for (size_t i = 0; i < rows; i++) quantise_row(QRNN_ROUND_PRODUCT, v[i], n, &act[i], q + i * q_stride);
+    for (size_t i = 0; i < rows; i++) quantise_row(v[i], n, &act[i], q + i * q_stride);
 }
 
 #endif

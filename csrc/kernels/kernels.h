@@ -74,7 +74,7 @@ struct qrnn_panels {
 
 /* y = product (+ add). All three arrays share the row stride; add and acc may be NULL, add may be y. */
 struct qrnn_product {
-    size_t batch;
+    size_t batch;             /* at least 1 */
     float *y;
     const float *add;
     int32_t *acc;             /* if wanted: the exact sums (q - zp) * w */
@@ -104,13 +104,13 @@ struct qrnn_kernels {
     /* Extents of rows of n values; a v of NULL is a row of zeros. */
     void (*range)(size_t rows, size_t n, const float *const *v, struct qrnn_extent *extent);
 
-    /* q[i][k] = code of v[i][k] by act[i], 0 for all where act[i].inv is 0; pads rows of q with any codes up
-     * to a multiple of 64. */
+    /* q[i][k] = code of v[i][k] by act[i], rounded by FUSED or TWICE; pads rows of q with any codes up to a
+     * multiple of 64. */
     void (*quantise)(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
                      enum qrnn_rounding rounding, uint8_t *q, size_t q_stride);
 
-    /* Rows in ranges of their own (choose.h): extent, act and codes, rounded by PRODUCT. `extent` where it is
-     * known, else NULL. */
+    /* Rows in ranges of their own (choose.h): extent, act and codes, rounded by PRODUCT, or 0 for all of a row
+     * where act[i].inv is 0. `extent` where it is known, else NULL. */
     void (*encode)(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent,
                    struct qrnn_act *act, uint8_t *q, size_t q_stride);
 

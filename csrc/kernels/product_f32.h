@@ -81,7 +81,7 @@ static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_st
                         const struct qrnn_product *out)
 {
     if (out->batch < 2) {
-        if (out->batch) row_f32(w, x, out);
+        row_f32(w, x, out);
         return;
     }
     const size_t tiles = (out->batch + ROWS_F32 - 1) / ROWS_F32;

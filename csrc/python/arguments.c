@@ -29,6 +29,7 @@ static PyObject *qualified(const struct signature *signature, PyObject *owner)
     return PyUnicode_FromFormat("%s.%s", module_class_name(owner), signature->function);
 }
 
+/* Every function here takes two arguments or more, a method with its object. */
 static void raise_too_many(const struct signature *signature, PyObject *owner, Py_ssize_t given)
 {
     const Py_ssize_t self = owner ? 1 : 0;
@@ -40,8 +41,8 @@ static void raise_too_many(const struct signature *signature, PyObject *owner, P
                      "%U() takes from %zd to %zd positional arguments but %zd were given", function,
                      least, most, given + self);
     else
-        PyErr_Format(PyExc_TypeError, "%U() takes %zd positional argument%s but %zd were given",
-                     function, most, most == 1 ? "" : "s", given + self);
+        PyErr_Format(PyExc_TypeError, "%U() takes %zd positional arguments but %zd were given", function, most,
+                     given + self);
     Py_DECREF(function);
 }
 
@@ -51,7 +52,7 @@ static void raise_missing(const struct signature *signature, PyObject *owner,
 {
     PyObject *missing[2] = {NULL, NULL};
     int count = 0;
-    for (Py_ssize_t i = 0; i < signature->required && count < 2; i++)
+    for (Py_ssize_t i = 0; i < signature->required; i++)
         if (!values[i]) missing[count++] = signature->names[i];
     PyObject *function = qualified(signature, owner);
     if (!function) return;

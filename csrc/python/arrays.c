@@ -23,12 +23,10 @@ PyArrayObject *array_from(struct state *state, PyObject *object, const char *nam
     PyObject *to_float32 = helper(&state->to_float32, "to_float32");
     if (!to_float32) return NULL;
     PyObject *array = PyObject_CallFunction(to_float32, "Os", object, name);
-    if (array && !array_is_plain(array, NPY_FLOAT32)) {
-        PyErr_Format(PyExc_SystemError, "%s: qrnn._arrays.to_float32 gave no plain float32 array",
-                     name);
-        Py_CLEAR(array);
-    }
-    return (PyArrayObject *)array;
+    if (!array || array_is_plain(array, NPY_FLOAT32)) return (PyArrayObject *)array;
+    PyErr_Format(PyExc_SystemError, "%s: qrnn._arrays.to_float32 gave no plain float32 array", name);
+    Py_DECREF(array);
+    return NULL;
 }
 
 PyObject *array_like(struct state *state, PyObject *result, PyObject *object)

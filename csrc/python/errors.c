@@ -16,15 +16,15 @@ static PyObject *join_names(const char *(*name)(size_t), int (*use)(size_t))
     return joined;
 }
 
+/* The best set, which NULL stands for, is always there: `isa` is a name. */
 static void raise_isa(const char *isa)
 {
     PyObject *names = join_names(qrnn_isa_name, qrnn_isa_supported);
     if (!names) return;
     const char *why = "there is no such instruction set";
-    for (size_t i = 0; isa && qrnn_isa_name(i); i++)
+    for (size_t i = 0; qrnn_isa_name(i); i++)
         if (strcmp(isa, qrnn_isa_name(i)) == 0) why = "this CPU lacks it";
-    PyErr_Format(PyExc_ValueError, "isa: expected one of %U, got '%s': %s", names,
-                 isa ? isa : "None", why);
+    PyErr_Format(PyExc_ValueError, "isa: expected one of %U, got '%s': %s", names, isa, why);
     Py_DECREF(names);
 }
 

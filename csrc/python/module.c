@@ -32,10 +32,10 @@ static int exec(PyObject *module)
     return PyModule_AddType(module, state->module_type);
 }
 
+/* Python calls none of the three before there is a state. */
 static int traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct state *const state = PyModule_GetState(module);
-    if (!state) return 0;
     Py_VISIT(state->module_type);
     Py_VISIT(atomic_load(&state->to_float32));
     Py_VISIT(atomic_load(&state->like));
@@ -45,7 +45,6 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
 static int clear(PyObject *module)
 {
     struct state *const state = PyModule_GetState(module);
-    if (!state) return 0;
     Py_CLEAR(state->module_type);
     Py_XDECREF(atomic_exchange(&state->to_float32, NULL));
     Py_XDECREF(atomic_exchange(&state->like, NULL));

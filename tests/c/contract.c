@@ -1,5 +1,5 @@
-/* contract.c - what qrnn.h says of calls that Python cannot make: wrong ones, sequences without steps, and how
- * often a sequence asks whether to stop.
+/* contract.c - what qrnn.h says of calls that Python cannot make: wrong ones, sequences without steps, calls
+ * inside a call; and how often a sequence asks whether to stop.
  *
  *   cc -std=c11 -D_GNU_SOURCE -O1 -g -Icsrc/core -Icsrc/kernels tests/c/{contract,cases}.c csrc/core/?*.c \
  *      csrc/kernels/?*.c -lm -lpthread -o contract && ./contract
@@ -198,9 +198,209 @@ static void check_questions(const char *engine, size_t least)
     qrnn_module_unref(m);
 }
 
+/* --- modules --- */
+
+static void refused_spec(const qrnn_spec *spec, qrnn_status status, size_t fault, const char *what)
+{
+    const struct testcase t = {.spec = {.engine = ""}}; /* for its name */
+    qrnn_module *m = (qrnn_module *)(uintptr_t)spec;
+    size_t matrix = 77;
+    tally(qrnn_module_new(spec, &m, &matrix) == status && !m && matrix == fault, what, &t);
+    m = (qrnn_module *)(uintptr_t)spec;
+    tally(qrnn_module_new(spec, &m, NULL) == status && !m, what, &t);
+}
+
+enum { IN = 5, UNITS = 6, GATE_ROWS = 4 * UNITS };
+
+/* Of an LSTM of two layers; the second matrix of the second is the one at fault. */
+static void check_weights(void)
+{
+    static const int8_t codes[GATE_ROWS * UNITS];
+    const float bad[] = {0.0f, -1.0f, INFINITY, -INFINITY, NAN};
+    float scale[GATE_ROWS], bias[GATE_ROWS] = {0};
+    qrnn_weight weights[4];
+    const qrnn_spec spec = {.kind = QRNN_LSTM, .engine = "qrnn", .input_size = IN, .hidden_size = UNITS, .layers = 2,
+                            .directions = 1, .weights = weights};
+    qrnn_weight *const last = &weights[3];
+    for (size_t i = 0; i < GATE_ROWS; i++) scale[i] = 1.0f;
+    for (size_t i = 0; i < 4; i++) weights[i] = (qrnn_weight){.codes = codes, .scale = scale, .n_scale = 1};
+    const size_t counts[] = {0, 2, GATE_ROWS - 1, GATE_ROWS + 1};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        last->n_scale = counts[i];
+        refused_spec(&spec, QRNN_ERR_SIZE, 3, "a number of scales");
+    }
+    float scales[GATE_ROWS];
+    last->scale = scales;
+    last->n_scale = GATE_ROWS;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        memcpy(scales, scale, sizeof scales);
+        scales[i * 4] = bad[i];
+        refused_spec(&spec, QRNN_ERR_SCALE, 3, "a scale");
+    }
+    last->scale = scale;
+    last->bias = bias;
+    for (size_t i = 2; i < sizeof bad / sizeof *bad; i++) {
+        bias[GATE_ROWS - 1] = bad[i];
+        refused_spec(&spec, QRNN_ERR_WEIGHT, 3, "a bias");
+    }
+}
+
+static void check_specs(void)
+{
+    static const float one = 1.0f;
+    const qrnn_weight weights[2] = {{.scale = &one, .n_scale = 1}, {.scale = &one, .n_scale = 1}};
+    const size_t huge = SIZE_MAX / 2048;
+    const struct {
+        qrnn_status status;
+        const char *what;
+        qrnn_kind kind;
+        const char *engine, *isa;
+        size_t input, hidden, proj, layers, directions;
+    } wrong[] = {
+        {QRNN_ERR_SIZE, "a kind past the last", QRNN_KINDS, "qrnn", NULL, IN, UNITS, 0, 1, 1},
+        {QRNN_ERR_SIZE, "a negative kind", (qrnn_kind)-1, "qrnn", NULL, IN, UNITS, 0, 1, 1},
+        {QRNN_ERR_SIZE, "no units", QRNN_LSTM, "qrnn", NULL, IN, 0, 0, 1, 1},
+        {QRNN_ERR_SIZE, "units", QRNN_LSTM, "qrnn", NULL, IN, huge, 0, 1, 1},
+        {QRNN_ERR_SIZE, "inputs", QRNN_LSTM, "qrnn", NULL, huge, UNITS, 0, 1, 1},
+        {QRNN_ERR_SIZE, "inputs for the units", QRNN_LSTM, "qrnn", NULL, huge / 16, UNITS, 0, 1, 1},
+        {QRNN_ERR_DEPTH, "depth", QRNN_LSTM, "qrnn", NULL, QRNN_MAX_DEPTH + 1, UNITS, 0, 1, 1},
+        {QRNN_ERR_SIZE, "no layers", QRNN_LSTM, "qrnn", NULL, IN, UNITS, 0, 0, 1},
+        {QRNN_ERR_SIZE, "layers", QRNN_LSTM, "qrnn", NULL, IN, UNITS, 0, 65537, 1},
+        {QRNN_ERR_SIZE, "no directions", QRNN_LSTM, "qrnn", NULL, IN, UNITS, 0, 1, 0},
+        {QRNN_ERR_SIZE, "directions", QRNN_LSTM, "qrnn", NULL, IN, UNITS, 0, 1, 3},
+        {QRNN_ERR_SIZE, "layers of a linear", QRNN_LINEAR, "qrnn", NULL, IN, UNITS, 0, 2, 1},
+        {QRNN_ERR_SIZE, "directions of a linear", QRNN_LINEAR, "qrnn", NULL, IN, UNITS, 0, 1, 2},
+        {QRNN_ERR_SIZE, "a projection of a GRU", QRNN_GRU, "qrnn", NULL, IN, UNITS, 2, 1, 1},
+        {QRNN_ERR_SIZE, "a projection that widens", QRNN_LSTM, "qrnn", NULL, IN, UNITS, UNITS, 1, 1},
+        {QRNN_ERR_UNSUPPORTED, "a projection", QRNN_LSTM, "fbgemm", NULL, IN, UNITS, 2, 1, 1},
+        {QRNN_ERR_UNSUPPORTED, "reset before", QRNN_GRU_RESET_BEFORE, "onednn", NULL, IN, UNITS, 0, 1, 1},
+        {QRNN_ERR_ENGINE, "an engine", QRNN_LSTM, "none", NULL, IN, UNITS, 0, 1, 1},
+        {QRNN_ERR_ENGINE, "no engine", QRNN_LSTM, NULL, NULL, IN, UNITS, 0, 1, 1},
+        {QRNN_ERR_ISA, "an instruction set", QRNN_LSTM, "qrnn", "none", IN, UNITS, 0, 1, 1},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const qrnn_spec spec = {.kind = wrong[i].kind, .engine = wrong[i].engine, .isa = wrong[i].isa,
+                                .input_size = wrong[i].input, .hidden_size = wrong[i].hidden,
+                                .proj_size = wrong[i].proj, .layers = wrong[i].layers,
+                                .directions = wrong[i].directions, .weights = weights};
+        const size_t fault = wrong[i].status == QRNN_ERR_ISA; /* all matrices have been checked then */
+        refused_spec(&spec, wrong[i].status, fault, wrong[i].what);
+    }
+    const struct testcase t = {.spec = {.engine = "qrnn"}};
+    tally(!qrnn_isa_name(99) && !qrnn_isa_supported(99) && !qrnn_engine_name(99), "past the tables' ends", &t);
+    tally(qrnn_isa_name(0) && qrnn_isa_supported(0) && qrnn_engine_name(0), "the tables' first rows", &t);
+    tally(qrnn_gate_count(QRNN_KINDS) == 0 && qrnn_gate_count((qrnn_kind)-1) == 0, "gates of no kind", &t);
+    qrnn_module_unref(NULL);
+}
+
+/* What a module does not have is not unpacked, nor what is not asked for. */
+static void check_unpack(const char *engine)
+{
+    struct source s = {.state = 8};
+    struct testcase t = {.spec = {.kind = QRNN_GRU, .engine = engine, .input_size = IN, .hidden_size = UNITS,
+                                  .layers = 1, .directions = 1}, .batch = 1, .steps = 1};
+    qrnn_module *m;
+    case_fill(&s, take, &t);
+    t.weights[0].bias = NULL;
+    if (case_pack(&t, NULL, &m, NULL) != QRNN_OK) abort();
+    const size_t cells = 3 * UNITS * IN;
+    float *const values = take(cells * sizeof *values), *const scale = take(3 * UNITS * sizeof *scale), bias[1] = {77.0f};
+    int8_t *const codes = take(cells);
+    memset(codes, 77, cells);
+    for (size_t i = 0; i < cells; i++) values[i] = 77.0f;
+    scale[0] = 77.0f;
+    qrnn_module_unpack(m, 0, values, codes, scale, bias);
+    const int is_float = case_is_float(&t);
+    tally(!qrnn_module_has_bias(m, 0) && bias[0] == 77.0f, "a bias that is not there", &t);
+    if (is_float) {
+        tally(memcmp(values, t.weights[0].values, cells * sizeof *values) == 0, "values", &t);
+        int untouched_codes = scale[0] == 77.0f && qrnn_module_n_scale(m, 0) == 0;
+        for (size_t i = 0; i < cells; i++) untouched_codes &= codes[i] == 77;
+        tally(untouched_codes, "codes of floats", &t);
+    } else {
+        tally(memcmp(codes, t.weights[0].codes, cells) == 0 && all_are(values, cells, 77.0f), "codes", &t);
+        tally(memcmp(scale, t.weights[0].scale, qrnn_module_n_scale(m, 0) * sizeof *scale) == 0, "scales", &t);
+        qrnn_module_unpack(m, 0, values, NULL, NULL, NULL);
+        tally(all_are(values, cells, 77.0f), "values of codes", &t);
+    }
+    qrnn_module_unref(m);
+}
+
+static void check_functions(void)
+{
+    const struct testcase t = {.spec = {.engine = "qrnn"}};
+    const float v[2] = {1.0f, 2.0f};
+    float scale = 77.0f, y[2] = {77.0f, 77.0f};
+    uint8_t code[2] = {77, 77};
+    int32_t zero = 77;
+    tally(qrnn_quantise("float32", NULL, 1, 2, v, code, &scale, &zero) == QRNN_ERR_ENGINE, "codes of floats", &t);
+    tally(qrnn_quantise("none", NULL, 1, 2, v, code, &scale, &zero) == QRNN_ERR_ENGINE, "codes of no engine", &t);
+    tally(qrnn_quantise("qrnn", "none", 1, 2, v, code, &scale, &zero) == QRNN_ERR_ISA, "codes by no set", &t);
+    tally(qrnn_quantise("qrnn", NULL, 1, SIZE_MAX / 4 * 3, v, code, &scale, &zero) == QRNN_ERR_MEMORY,
+          "more codes than there is memory", &t);
+    tally(code[0] == 77 && scale == 77.0f && zero == 77, "wrote codes", &t);
+    tally(qrnn_apply(QRNN_TANH, "none", 2, v, y) == QRNN_ERR_ISA && all_are(y, 2, 77.0f), "tanh by no set", &t);
+}
+
+/* --- a call inside a call --- */
+
+struct inside {
+    const struct testcase *t;
+    const qrnn_module *m;
+    struct results r;
+};
+
+static int compute_inside(void *context)
+{
+    struct inside *const inside = context;
+    case_run(inside->t, inside->m, 1, &inside->r);
+    return 0;
+}
+
+/* run.stop computes with the same module, a call that takes more scratch memory and one that takes less: neither
+ * changes a bit of the other. */
+static void check_inside(void)
+{
+    struct source s = {.state = 9};
+    struct testcase t[2];
+    struct results want[2], r;
+    qrnn_module *m;
+    for (size_t i = 0; i < 2; i++) {
+        t[i] = (struct testcase){.spec = {.kind = QRNN_GRU, .engine = "qrnn", .input_size = 30, .hidden_size = 150,
+                                          .layers = 1, .directions = 1}, .batch = i ? 60 : 2, .sequence = 1,
+                                 .steps = i ? 8 : 60};
+        case_fill(&s, take, &t[i]);
+        memcpy(t[1].weights, t[0].weights, sizeof t[0].weights);
+    }
+    if (case_pack(&t[0], NULL, &m, NULL) != QRNN_OK) abort();
+    for (size_t i = 0; i < 2; i++) {
+        results_take(&t[i], take, &want[i]);
+        case_run(&t[i], m, 1, &want[i]);
+    }
+    for (size_t outer = 0; outer < 2; outer++) {
+        struct inside inside = {.t = &t[!outer], .m = m};
+        results_take(&t[outer], take, &r);
+        results_take(&t[!outer], take, &inside.r);
+        qrnn_run run = run_of(&t[outer], &r);
+        run.batch_first = t[outer].batch_first;
+        run.lengths = t[outer].lengths;
+        run.stop = compute_inside;
+        run.context = &inside;
+        r.status = qrnn_sequence(m, &run, NULL);
+        tally(!results_differ(&want[outer], &r), "a call with one inside", &t[outer]);
+        tally(!results_differ(&want[!outer], &inside.r), "a call inside one", &t[!outer]);
+    }
+    qrnn_module_unref(m);
+}
+
 int main(void)
 {
     const char *const engines[] = {"float32", "qrnn", "fbgemm"};
+    check_specs();
+    check_weights();
+    check_functions();
+    check_inside();
+    for (size_t i = 0; i < 3; i++) check_unpack(engines[i]);
     check_linear();
     check_steps(QRNN_LSTM);
     check_steps(QRNN_GRU);

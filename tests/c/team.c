@@ -1,7 +1,8 @@
 /* team.c - teams of threads: all meet, none runs ahead, none waits for ever, and who waits long sleeps.
  *
  *   cc -std=c11 -D_GNU_SOURCE -O1 -g -fsanitize=thread -Icsrc/core tests/c/team.c csrc/core/team.c \
- *      -Wl,--wrap=sched_yield,--wrap=pthread_cond_wait,--wrap=pthread_create -lpthread -o team
+ *      -Wl,--wrap=sched_yield,--wrap=pthread_cond_wait,--wrap=pthread_create \
+ *      -Wl,--wrap=pthread_mutex_init,--wrap=pthread_cond_init -lpthread -o team
  *   ./team [meetings]
  *
  * With -DQRNN_SMALL_LIMITS members go to sleep at nearly every meeting. Last line: "N passed, M failed".
@@ -17,6 +18,7 @@
 static unsigned long passed, failed;
 static atomic_ulong yields, sleeps;
 static atomic_long threads_left;
+static atomic_int no_mutex, no_condition;
 
 int __real_sched_yield(void);
 int __real_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
@@ -24,6 +26,21 @@ int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 int __wrap_sched_yield(void);
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
+
+int __real_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
+int __real_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t *attributes);
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
+int __wrap_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t *attributes);
+
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes)
+{
+    return atomic_load(&no_mutex) ? ENOMEM : __real_pthread_mutex_init(mutex, attributes);
+}
+
+int __wrap_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t *attributes)
+{
+    return atomic_load(&no_condition) ? ENOMEM : __real_pthread_cond_init(condition, attributes);
+}
 
 int __wrap_sched_yield(void)
 {
@@ -148,6 +165,19 @@ static void check_waiting(size_t members)
     tally(atomic_load(&yields) <= members * 4 * (QRNN_TEAM_YIELDS + 1000), "yielded for ever", members);
 }
 
+/* Members that cannot sleep meet all the same. */
+static void check_sleepless(size_t members, size_t count)
+{
+    atomic_store(&sleeps, 0);
+    atomic_store(&no_mutex, 1);
+    check_meetings(members, QRNN_TEAM_MOST, count);
+    atomic_store(&no_mutex, 0);
+    atomic_store(&no_condition, 1);
+    check_meetings(members, QRNN_TEAM_MOST, count);
+    atomic_store(&no_condition, 0);
+    tally(atomic_load(&sleeps) == 0, "slept without a bed", members);
+}
+
 int main(int argc, char **argv)
 {
     const size_t count = argc > 1 ? (size_t)atol(argv[1]) : 1000;
@@ -156,6 +186,7 @@ int main(int argc, char **argv)
         check_meetings(members, members / 2, count / 4);
         check_stop(members);
         check_waiting(members);
+        check_sleepless(members, count / 4);
     }
     check_meetings(QRNN_TEAM_MOST + 5, QRNN_TEAM_MOST - 1, 10);
     printf("%lu passed, %lu failed\n", passed, failed);

@@ -1,8 +1,15 @@
 """Adds up gcov's counts of all builds and compares the branches nobody took with the list of reasons.
 
-    python branches.py ROOT FOLDER_OF_COUNTS UNREACHED STRICT
+    python branches.py ROOT FOLDER_OF_COUNTS UNREACHED SETS STRICT
 
-A line of UNREACHED is `file | text of the source line | reason`; `file | * | reason` is a whole file.
+Nothing is inlined or optimised in these builds (QRNN_COUNTED), so the branches of a line are those of its source, in
+one order in every build, and are added up by file, line and number. Headers of kernels/ are compiled once an
+instruction set and counted for each by itself, but not for those that are not among SETS ("scalar,avx2").
+
+UNREACHED: after `= REASON` the lines that it holds for, `file | function | text of the line`; the file may be that of
+one instruction set, `kernels/ends.h (scalar)`, and the text `*`, all of the function. After `? REASON`: lines that
+some runs take and others do not. Lines without a branch need no reason, as a branch before them was not taken, but
+for functions that nobody called. What is listed and was taken, or is gone, is a failure.
 """
 
 from __future__ import annotations
@@ -12,78 +19,137 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 
-def read_counts(folder, root):
-    """{file: {line: {branch number: taken}}} and {file: {line: executions}}."""
-    branches = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
-    lines = defaultdict(lambda: defaultdict(int))
+class Line(NamedTuple):
+    file: str  # below csrc
+    unit: str  # the instruction set it was compiled for, of headers in kernels/
+    number: int
+    function: str
+
+
+class Count:
+    def __init__(self):
+        self.runs, self.branches = 0, defaultdict(int)
+
+    def untaken(self):
+        return [at for at, taken in self.branches.items() if not taken]
+
+
+def read_counts(root, folder, skipped):
+    """{Line: Count}"""
+    counts = defaultdict(Count)
     for data in sorted(Path(folder).rglob("*.gcda")):
-        if not data.with_suffix(".gcno").exists() or data.name.startswith("program-"):
+        if data.name.startswith("program-") or data.stem in skipped:
             continue
         command = ["gcov", "--json-format", "--branch-probabilities", "--stdout", str(data)]
         printed = subprocess.run(command, capture_output=True, cwd=root, check=True).stdout
         for text in printed.splitlines():
             if text.startswith(b"{"):
-                add(json.loads(text), branches, lines, root)
-    return branches, lines
+                add(root, data.stem, json.loads(text), counts)
+    return counts
 
 
-def add(report, branches, lines, root):
+def add(root, unit, report, counts):
     for file in report["files"]:
         path = Path(root, file["file"]).resolve()
         if root / "csrc" not in path.parents:
             continue
         name = str(path.relative_to(root / "csrc"))
+        by_set = unit if name.startswith("kernels/") and path.suffix != ".c" else ""
         for line in file["lines"]:
-            number = line["line_number"]
-            lines[name][number] += line["count"]
+            count = counts[Line(name, by_set, line["line_number"], line.get("function_name", ""))]
+            count.runs += line["count"]
             for at, branch in enumerate(line["branches"]):
-                branches[name][number][at] += branch["count"]
+                count.branches[at] += branch["count"]
 
 
-def read_reasons(path):
-    reasons = {}
-    for text in Path(path).read_text().splitlines():
-        if text.strip() and not text.startswith("#"):
-            name, line, reason = (part.strip() for part in text.split(" | ", 2))
-            reasons[name, line] = reason
-    return reasons
+class Reasons:
+    def __init__(self, path):
+        self.always, self.used = {}, set()  # {(file, function, text): whether no run takes it}
+        always = None
+        for text in Path(path).read_text().splitlines():
+            if text.startswith(("= ", "? ")):
+                always = text.startswith("=")
+            elif text.strip() and not text.startswith("#"):
+                key = tuple(part.strip() for part in text.split(" | ", 2))
+                assert always is not None and len(key) == 3 and key not in self.always, text
+                self.always[key] = always
+
+    def holds(self, line, text):
+        for file in (line.file, f"{line.file} ({line.unit})"):
+            for key in ((file, line.function, text), (file, line.function, "*")):
+                if key in self.always:
+                    self.used.add(key)
+                    return True
+        return False
+
+    def stale(self, there, skipped):
+        """Those not needed. `there` are all keys that there could be."""
+        for key, always in self.always.items():
+            name, _, unit = key[0].rstrip(")").partition(" (")
+            if key in self.used or (unit or Path(name).stem) in skipped:
+                continue
+            if always or (name, *key[1:]) not in there:
+                yield " | ".join(key)
+
+
+def percent(part, whole):
+    return f"{100 * part / whole:.2f} %" if whole else "-"
+
+
+def show(name, row):
+    lines, run, branches, taken, explained = row
+    print(
+        f"{name:28}{lines:7}{run:7}{branches:11}{taken:7}{percent(taken, branches):>11}{explained or '':>7}"
+    )
 
 
 def main():
-    root, folder, unreached = Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3]
-    branches, lines = read_counts(folder, root)
-    reasons, used, unexplained = read_reasons(unreached), set(), []
-    total_branches = total_taken = 0
-    for name in sorted(lines):
-        source = (root / "csrc" / name).read_text().splitlines()
-        counts = [count for line in branches[name].values() for count in line.values()]
-        total_branches += len(counts)
-        total_taken += sum(count > 0 for count in counts)
-        share = f"{100 * sum(count > 0 for count in counts) / len(counts):6.1f} %" if counts else "       -"
-        reached = sum(count > 0 for count in lines[name].values())
-        print(f"{name:28} lines {reached:4} of {len(lines[name]):4}   branches {share} of {len(counts)}")
-        missing = {n for n, line in branches[name].items() if any(count == 0 for count in line.values())}
-        missing |= {n for n, count in lines[name].items() if count == 0}
-        for number in sorted(missing):
-            text = source[number - 1].strip()
-            key = (name, text) if (name, text) in reasons else (name, "*")
-            if key in reasons:
-                used.add(key)
-            else:
-                unexplained.append(f"{name} | {text} | ")
-    print(
-        f"all of csrc: {total_taken} of {total_branches} branches taken, {100 * total_taken / total_branches:.1f} %"
-    )
-    stale = [f"{name} | {line}" for name, line in reasons if (name, line) not in used]
+    root, folder, unreached, sets, strict = Path(sys.argv[1]).resolve(), *sys.argv[2:]
+    skipped = {path.stem for path in (root / "csrc/kernels").glob("*.c")} - {"isa", *sets.split(",")}
+    counts, reasons = read_counts(root, folder, skipped), Reasons(unreached)
+    there, unexplained, rows, seen = set(), [], defaultdict(lambda: [0] * 5), set()
+    source = {
+        name: (root / "csrc" / name).read_text().splitlines() for name in {line.file for line in counts}
+    }
+    for line, count in sorted(counts.items()):
+        text, untaken = source[line.file][line.number - 1].strip(), count.untaken()
+        there |= {(line.file, line.function, text), (line.file, line.function, "*")}
+        never = not count.runs and (line.file, line.unit, line.function) not in seen
+        seen.add((line.file, line.unit, line.function))
+        explained = bool(untaken or never) and reasons.holds(line, text)
+        if (untaken or never) and not explained:
+            numbers = ", ".join(str(at + 1) for at in untaken)
+            what = "never called" if never else f"branch {numbers} of {len(count.branches)}"
+            unexplained.append(
+                f"{line.file} | {line.function} | {text}    ({line.number} {line.unit}: {what})"
+            )
+        row = (
+            1,
+            count.runs > 0,
+            len(count.branches),
+            len(count.branches) - len(untaken),
+            explained * len(untaken),
+        )
+        rows[line.file] = [a + b for a, b in zip(rows[line.file], row, strict=True)]
+    print(f"{'':28}{'lines':>7}{'run':>7}{'branches':>11}{'taken':>7}{'':11} listed")
+    for name, row in rows.items():
+        show(name, row)
+    total = [sum(column) for column in zip(*rows.values(), strict=True)]
+    show("all", total)
+    if skipped:
+        print(f"not counted: instruction sets that this CPU has not: {', '.join(sorted(skipped))}")
+    stale = list(reasons.stale(there, skipped))
     if unexplained:
         print("not taken, without a reason:", *unexplained, sep="\n  ")
     if stale:
-        print("taken, though listed:", *stale, sep="\n  ")
-    failed = len(stale) + (len(unexplained) if int(sys.argv[4]) else 0)
-    print(f"{len(unexplained)} lines with branches not taken have no reason yet")
-    print(f"{total_taken} passed, {failed} failed")
+        print("listed with a reason, but taken or gone:", *stale, sep="\n  ")
+    taken, reachable = total[3], total[2] - total[4]
+    print(f"{taken} of {reachable} branches that can be reached are taken: {percent(taken, reachable)}")
+    failed = len(stale) + len(unexplained) if int(strict) else 0
+    print(f"{taken} passed, {failed} failed")
     return failed != 0
 
 

@@ -12,7 +12,8 @@ mkdir -p "$WORK"
 
 C_FLAGS=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -I"$ROOT/csrc/core" -I"$ROOT/csrc/kernels" -I"$ROOT/tests/c")
 WRAP_MEMORY=-Wl,--wrap=aligned_alloc,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
-WRAP_THREADS=-Wl,--wrap=pthread_create,--wrap=pthread_key_create,--wrap=pthread_setspecific
+WRAP_THREADS=-Wl,--wrap=pthread_create,--wrap=pthread_key_create,--wrap=pthread_key_delete,--wrap=pthread_setspecific
+WRAP_TEAM=-Wl,--wrap=sched_yield,--wrap=pthread_cond_wait,--wrap=pthread_create,--wrap=pthread_mutex_init,--wrap=pthread_cond_init
 
 say() { printf '%s: %s\n' "$NAME" "$*"; }
 fail() { printf '%s: FAILED: %s\n' "$NAME" "$*" >&2; exit 1; }

@@ -19,7 +19,7 @@ from pathlib import Path
 
 # Calls with Python code in them, of NumPy's too: np.errstate keeps memory where a context variable has none
 # to be set (in CPython 3.11), so what stays is not looked at.
-CONVERTED = ("converted", "LSTM cell of lists")
+CONVERTED = ("converted", "LSTM cell of lists", "linear of lists")
 
 LIBRARY = r"""
 #define _GNU_SOURCE
@@ -97,7 +97,8 @@ def calls():
         "apply": lambda: _core.apply("tanh", x),
         "quantise": lambda: _core._quantise("qrnn", x)[0],
         "pack": pack,
-        "unpack": lambda: cell._unpack(0, "weight"),
+        "linear of lists": lambda: linear(x.tolist()),
+        "unpack": lambda: [cell._unpack(0, what) for what in ("weight", "scale", "bias")],
         "names": lambda: [_core.isas(), _core.engines()],
         "properties": lambda: [cell.engine, cell.isa, cell.nbytes, cell.kind, sequence.sequence],
         "wrong size": lambda: refused(lambda: cell(rows), ValueError),
@@ -111,6 +112,12 @@ def calls():
         "wrong scale": lambda: refused(
             lambda: _core.Module()._pack("linear", "qrnn", None, (codes[0][0], np.zeros((), f32), None)),
             ValueError,
+        ),
+        "too many arguments": lambda: refused(lambda: cell(x, h, x), TypeError),
+        "too few arguments": lambda: refused(lambda: cell(), TypeError),
+        "wrong out": lambda: refused(lambda: cell(x, h, out=x), ValueError),
+        "wrong shape": lambda: refused(
+            lambda: _core.Module()._pack("rnn_tanh", "qrnn", None, codes[0], codes[0]), ValueError
         ),
         "wrong keyword": lambda: refused(lambda: cell(x, nope=1), TypeError),
         "nan": lambda: refused(lambda: many(np.full((2, 1, 4), np.nan, f32)), ValueError),
