@@ -1,5 +1,7 @@
 /* team.c - threads that share one call. */
-#define _POSIX_C_SOURCE 200809L /* signal masks, in strict C11 */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* signal masks and processors, in strict C11 */
+#endif
 
 #include "team.h"
 #include "tuning.h"
@@ -103,11 +105,28 @@ static int make_bed(struct qrnn_team *team)
     return 0;
 }
 
+/* Members begin on other processors than the caller's, where there are others: left to itself Linux often lets both
+ * of a call of some milliseconds share one to its end (RNN of 256 units, 32 rows: 24.6 us a step instead of 15). */
+static pthread_attr_t *away_from_caller(pthread_attr_t *attributes)
+{
+    if (pthread_attr_init(attributes) != 0) return NULL;
+#if defined(__linux__)
+    cpu_set_t allowed;
+    const int here = sched_getcpu();
+    if (here >= 0 && here < CPU_SETSIZE && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        CPU_CLR((size_t)here, &allowed);
+        if (CPU_COUNT(&allowed) > 0) (void)pthread_attr_setaffinity_np(attributes, sizeof allowed, &allowed);
+    }
+#endif
+    return attributes;
+}
+
 /* The first meeting is over when the caller comes to it, who by then has set `members` to what there are:
  * with either number nobody else takes itself for the last. */
 void qrnn_team_start(struct qrnn_team *team, size_t members)
 {
     sigset_t all, before;
+    pthread_attr_t memory, *const attributes = away_from_caller(&memory);
     const size_t wanted = members < QRNN_TEAM_MOST ? members : QRNN_TEAM_MOST;
     atomic_init(&team->members, wanted);
     atomic_init(&team->arrived, 0);
@@ -120,8 +139,9 @@ void qrnn_team_start(struct qrnn_team *team, size_t members)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the caller's affair */
     size_t started = 1;
-    while (started < wanted && pthread_create(&team->threads[started], NULL, member_main, team) == 0) started++;
+    while (started < wanted && pthread_create(&team->threads[started], attributes, member_main, team) == 0) started++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (attributes) pthread_attr_destroy(attributes);
     atomic_store_explicit(&team->members, started, memory_order_relaxed);
 }
 

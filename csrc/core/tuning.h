@@ -21,10 +21,11 @@ enum {
     /* Work between two questions to qrnn_run.stop, in multiply-adds. Whatever the sizes, one of them as
      * counted takes at most 9 ns by the slowest kernels, so the questions are at most 20 ms apart. */
     QRNN_STOP_WORK = 1 << 21,
-    /* What a thread that waits for others does before it sleeps: pauses, for longer than the members of a
-     * step differ where each has a core (some 150 us), then yields, which let members without a core run. */
-    QRNN_TEAM_SPINS = 4096,
-    QRNN_TEAM_YIELDS = 256
+    /* What a thread that waits for others does before it sleeps: pauses, for as long as the members of a step
+     * differ where each has a core (a few us), then yields, which let members without a core run: with pauses of
+     * 150 us two on one core took 81 us for a step of 24. */
+    QRNN_TEAM_SPINS = 128,
+    QRNN_TEAM_YIELDS = 4096
 };
 #else
 enum {
