@@ -12,7 +12,9 @@ from glob import glob
 import numpy
 from setuptools import Extension, setup
 
-compile_args = ["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"]
+# Python's own flags may ask for -fwrapv, with which gcc 12 keeps the addresses of a register tile on the stack: a step
+# of RNNCell(256, 256) takes 3.34 us instead of 2.69 at batch 3 (AVX-512).
+compile_args = ["-std=c11", "-O3", "-fno-wrapv", "-fvisibility=hidden", "-Wall", "-Wextra"]
 link_args = []
 
 if sanitizers := os.environ.get("QRNN_SANITIZE"):

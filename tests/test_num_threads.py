@@ -368,8 +368,11 @@ wanted = other(y)[0].tobytes()
 long = np.tile(x, (40, 1, 1))
 want_long = module(long)[0].tobytes()
 right = []
-signal.signal(signal.SIGALRM, lambda *_: right.append(other(y)[0].tobytes() == wanted))
-signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+def handler(*_):
+    right.append(other(y)[0].tobytes() == wanted)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)  # not before: on a slow machine handlers would interrupt each other
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.01)
 while len(right) < 20:
     assert module(long)[0].tobytes() == want_long
 signal.setitimer(signal.ITIMER_REAL, 0)
