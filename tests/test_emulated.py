@@ -81,9 +81,9 @@ def test_emulated_kernels_equal_scalar(name, tmp_path):
 
 @needs_avx2
 def test_a_wrong_kernel_is_seen(tmp_path):
-    """A zero point that is off by one, planted in a copy of the AVX-512 kernels."""
+    """Weights taken for codes and codes for weights, planted in a copy of the AVX-512 kernels."""
     text = (ROOT / "csrc/kernels/avx512vnni.c").read_text()
-    planted = text.replace("#define DOT_BIAS(form) 0", "#define DOT_BIAS(form) 1")
+    planted = text.replace("_mm512_dpbusd_epi32(acc, q, w)", "_mm512_dpbusd_epi32(acc, w, q)")
     assert planted != text
     (tmp_path / "planted.c").write_text(planted)
     build("avx512vnni", tmp_path, tmp_path / "planted.c")
