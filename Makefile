@@ -97,7 +97,7 @@ $(VENV)/.test: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made
-	$(PIP) install pytest hypothesis mypy setuptools
+	$(PIP) install pytest hypothesis mypy 'setuptools>=77'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made
