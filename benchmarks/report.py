@@ -1,4 +1,7 @@
-"""Markdown tables from the results of benchmarks/compare.py."""
+"""Markdown tables from the results of benchmarks/compare.py, and how a program's lines leave it."""
+
+import sys
+import time
 
 import targets
 
@@ -12,6 +15,15 @@ WRAPPED = (
 
 def us(value):
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def publish(lines, output, start):
+    """Prints the lines and writes them to `output`, of a program that began at time.perf_counter() == start."""
+    text = "\n".join(lines)
+    print(text)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text + "\n", encoding="utf-8")
+    print(f"written to {output} in {time.perf_counter() - start:.0f} s", file=sys.stderr)
 
 
 def groups(points):

@@ -160,11 +160,7 @@ def main():
     lines += ["Packed weights of a layer, bytes; beside codes are 12 a row and about a kilobyte a module.", "",
               *report.rows(["kind", "I x H", "all", "codes", "others a row"], table)]
     lines += ["Memory that a sequence takes on one thread beside its input and output:", "", *sequences()]
-    text = "\n".join(lines)
-    print(text)
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(text + "\n", encoding="utf-8")
-    print(f"written to {given.output} in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    report.publish(lines, given.output, start)
 
 
 if __name__ == "__main__":

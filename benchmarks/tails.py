@@ -136,11 +136,7 @@ def main():
              "## I x H: µs a step, over that of the next larger multiples of 16, and a product over the smaller", "",
              *report.rows(["kind", "mode", "batch", "I x H", "µs", "larger", "÷ larger", f"within {MOST:g}",
                            "a product ÷ smaller"], by_size)]
-    text = "\n".join(lines)
-    print(text)
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(text + "\n", encoding="utf-8")
-    print(f"written to {given.output} in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    report.publish(lines, given.output, start)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,6 @@ QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
     *hi = -_mm_cvtss_f32(_mm256_extractf128_ps(both, 1));
 }
 
-/* Half to even, as all of them round. */
 QRNN_INLINE int32_t nearest_s32(float x)
 {
     return _mm_cvtss_si32(_mm_set_ss(x));

@@ -125,12 +125,13 @@ QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
     *hi = most;
 }
 
-/* Whether any lane is set. */
+/* The integer next to x, half to even. */
 QRNN_INLINE int32_t nearest_s32(float x)
 {
     return (int32_t)qrnn_rint(x);
 }
 
+/* Whether any lane is set. */
 QRNN_INLINE int m_any(m32v m)
 {
     return m;
