@@ -194,15 +194,12 @@ static int choose_joined(const qrnn_module *m, size_t rows, const struct qrnn_ex
     return all.finite;
 }
 
-int qrnn_choose_whole(const qrnn_module *m, size_t rows, size_t n, const float *const *v, struct qrnn_act *act)
+int qrnn_choose_whole(const qrnn_module *m, size_t n, const float *v, struct qrnn_act *act)
 {
-    struct qrnn_extent all = {0.0f, 0.0f, 1}, one;
-    for (size_t i = 0; i < rows; i++) {
-        m->kernels.range(1, n, &v[i], &one);
-        join(&all, &one);
-    }
-    if (all.finite) m->engine->choose(&all, act);
-    return all.finite;
+    struct qrnn_extent extent;
+    m->kernels.range(1, n, &v, &extent);
+    if (extent.finite) m->engine->choose(&extent, act);
+    return extent.finite;
 }
 
 /* Of the rows over all slices. */

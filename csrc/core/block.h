@@ -90,8 +90,8 @@ struct qrnn_panels qrnn_slice(const struct qrnn_panels *w, size_t first, size_t 
 /* The weights that the block computes with. */
 void qrnn_block_use(struct qrnn_block *b, const struct qrnn_unit *unit);
 
-/* One scale for rows of n values in all; 0 if a value is not finite. v[i] == NULL stands for zeros. */
-int qrnn_choose_whole(const qrnn_module *m, size_t rows, size_t n, const float *const *v, struct qrnn_act *act);
+/* One scale for n values; 0 if one of them is not finite. v == NULL stands for zeros. */
+int qrnn_choose_whole(const qrnn_module *m, size_t n, const float *v, struct qrnn_act *act);
 
 /* Codes (or, of a float module, the whereabouts) of rows of n values. `extents` of the rows, or NULL where they
  * are to be found by reading or o->whole is given. 0 if one scale is for all and a value is not finite. */

@@ -19,7 +19,7 @@ qrnn_status qrnn_quantise(const char *engine_name, const char *isa, size_t batch
     const uint32_t fp = qrnn_fp_enter();
     if (!m.engine->per_row) {
         o.whole = &whole;
-        if (!qrnn_choose_whole(&m, 1, batch * n, &v, &whole)) status = QRNN_ERR_INPUT_RANGE;
+        if (!qrnn_choose_whole(&m, batch * n, v, &whole)) status = QRNN_ERR_INPUT_RANGE;
     }
     for (size_t i = 0; i < batch && status == QRNN_OK; i++) {
         const float *const row = v + i * n;

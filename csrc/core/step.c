@@ -135,9 +135,9 @@ static qrnn_status choose_whole(const qrnn_module *m, const struct call *call, s
 {
     b->x.whole = &whole[0];
     b->h.whole = &whole[1];
-    if (!qrnn_choose_whole(m, 1, call->batch * m->input_size, &call->x, &whole[0])) return QRNN_ERR_INPUT_RANGE;
+    if (!qrnn_choose_whole(m, call->batch * m->input_size, call->x, &whole[0])) return QRNN_ERR_INPUT_RANGE;
     if (!qrnn_cells[m->kind].recurrent) return QRNN_OK;
-    if (!qrnn_choose_whole(m, 1, call->batch * m->state_size, &call->h, &whole[1])) return QRNN_ERR_HIDDEN_RANGE;
+    if (!qrnn_choose_whole(m, call->batch * m->state_size, call->h, &whole[1])) return QRNN_ERR_HIDDEN_RANGE;
     return QRNN_OK;
 }
 

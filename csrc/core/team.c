@@ -109,8 +109,8 @@ static int make_bed(struct qrnn_team *team)
  * of a call of some milliseconds share one to its end (RNN of 256 units, 32 rows: 24.6 us a step instead of 15). */
 static pthread_attr_t *away_from_caller(pthread_attr_t *attributes)
 {
-    if (pthread_attr_init(attributes) != 0) return NULL;
-#if defined(__linux__)
+    if (pthread_attr_init(attributes) != 0) return NULL; /* as it comes, then */
+#if defined(__linux__) && defined(__GLIBC__) /* musl has no such attribute */
     cpu_set_t allowed;
     const int here = sched_getcpu();
     if (here >= 0 && here < CPU_SETSIZE && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {

@@ -114,11 +114,11 @@ static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q
 /* Products of one row wait for their loads, ends for their divisions: taken by turns, the one runs while the
  * other waits (LSTM in a sequence, a step of 64: 0.42 us instead of 0.45, of 128: 1.24 instead of 1.39). A turn is
  * all gates of 16 units, or of 64 where there is one gate. */
-#define QRNN_ROW(NAME, name, G, P)                                                                              \
+#define QRNN_ROW(NAME, name, G, P)                                                                           \
     static void name##_row(const struct qrnn_panels *w, const uint8_t *q, const struct qrnn_act *act,        \
                            const struct qrnn_product *out, const struct qrnn_ending *e)                      \
     {                                                                                                        \
-        const size_t turn = (P) / (G) * QRNN_PANEL, q_stride = 0, row = 0;               \
+        const size_t turn = (P) / (G) * QRNN_PANEL, q_stride = 0, row = 0;                                   \
         struct spread s = spread_none();                                                                     \
         size_t panel = 0, i = 0;                                                                             \
         for (; panel + (P) <= w->count; panel += (P)) {                                                      \

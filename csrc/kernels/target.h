@@ -1,4 +1,4 @@
-/* target.h - pragmas only: contraction off, and regions compiled for more than the baseline CPU.
+/* target.h - contraction and excess precision off, and regions compiled for more than the baseline CPU.
  *
  * Include it first in every C file that computes with floats. Where a fused multiply-add is meant it
  * is written (fmaf, v_fma, the intrinsic); a compiler that fuses a*b+c on its own would change bits.
@@ -10,6 +10,13 @@
  */
 #ifndef QRNN_TARGET_H
 #define QRNN_TARGET_H
+
+#include <float.h>
+
+/* Every operation on floats rounds to float. gcc in strict C11 computes in double on s390x, and on the i387. */
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 /* 16: _Float16 as itself, float too */
+#error "floats have to be computed as floats: on s390x by -fexcess-precision=fast, on i386 by -msse2 -mfpmath=sse"
+#endif
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF

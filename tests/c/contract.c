@@ -171,6 +171,12 @@ static int count(void *context)
     return 0;
 }
 
+static int stop_at_once(void *context)
+{
+    ++*(size_t *)context;
+    return 1;
+}
+
 /* Of very wide inputs each step is worth a question, and the scan for one scale some more: 64 steps of 2^16 inputs
  * and 64 gates are 2^28 multiply-adds after 2^22 values. stops.c has the time between them. */
 static void check_questions(const char *engine, size_t least)
@@ -195,6 +201,11 @@ static void check_questions(const char *engine, size_t least)
     run.stop = count;
     run.context = &questions;
     tally(qrnn_sequence(m, &run, NULL) == QRNN_OK && questions >= least, "too few questions to stop", &t);
+    run.stop = stop_at_once; /* where there is a scan, in it */
+    for (run.threads = 1; run.threads <= 2; run.threads++) {
+        questions = 0;
+        tally(qrnn_sequence(m, &run, NULL) == QRNN_ERR_STOPPED && questions == 1, "not stopped at once", &t);
+    }
     qrnn_module_unref(m);
 }
 

@@ -2,7 +2,8 @@
  *
  *   cc -std=c11 -D_GNU_SOURCE -O1 -g -fsanitize=thread -Icsrc/core tests/c/team.c csrc/core/team.c \
  *      -Wl,--wrap=sched_yield,--wrap=pthread_cond_wait,--wrap=pthread_create \
- *      -Wl,--wrap=pthread_mutex_init,--wrap=pthread_cond_init -lpthread -o team
+ *      -Wl,--wrap=pthread_mutex_init,--wrap=pthread_cond_init,--wrap=pthread_attr_init \
+ *      -Wl,--wrap=sched_getcpu,--wrap=sched_getaffinity -lpthread -o team
  *   ./team [meetings]
  *
  * With -DQRNN_SMALL_LIMITS members go to sleep at nearly every meeting. Last line: "N passed, M failed".
@@ -11,12 +12,14 @@
 #include "tuning.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 static unsigned long passed, failed;
-static atomic_ulong yields, sleeps;
+static atomic_ulong yields, sleeps, slept_at_work;
+static _Thread_local int at_work; /* and has not slept there */
 static atomic_long threads_left;
 static atomic_int no_mutex, no_condition;
 
@@ -51,6 +54,8 @@ int __wrap_sched_yield(void)
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
 {
     atomic_fetch_add(&sleeps, 1);
+    if (at_work) atomic_fetch_add(&slept_at_work, 1);
+    at_work = 0;
     return __real_pthread_cond_wait(condition, mutex);
 }
 
@@ -58,6 +63,39 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 {
     if (atomic_fetch_sub(&threads_left, 1) <= 0) return EAGAIN;
     return __real_pthread_create(thread, attributes, body, argument);
+}
+
+/* --- processors --- */
+
+/* What the core is told, or fails to be told, of the processors. */
+static enum { AS_THEY_ARE, NO_ATTRIBUTES, NO_PROCESSOR, FAR_PROCESSOR, NO_AFFINITY, ONE_PROCESSOR } told;
+static int here; /* ONE_PROCESSOR: the caller's */
+
+int __real_pthread_attr_init(pthread_attr_t *attributes);
+int __real_sched_getcpu(void);
+int __real_sched_getaffinity(pid_t process, size_t bytes, cpu_set_t *set);
+int __wrap_pthread_attr_init(pthread_attr_t *attributes);
+int __wrap_sched_getcpu(void);
+int __wrap_sched_getaffinity(pid_t process, size_t bytes, cpu_set_t *set);
+
+int __wrap_pthread_attr_init(pthread_attr_t *attributes)
+{
+    return told == NO_ATTRIBUTES ? ENOMEM : __real_pthread_attr_init(attributes);
+}
+
+int __wrap_sched_getcpu(void)
+{
+    here = __real_sched_getcpu();
+    return told == NO_PROCESSOR ? -1 : told == FAR_PROCESSOR ? CPU_SETSIZE : here;
+}
+
+int __wrap_sched_getaffinity(pid_t process, size_t bytes, cpu_set_t *set)
+{
+    if (told == NO_AFFINITY) return -1;
+    if (told != ONE_PROCESSOR) return __real_sched_getaffinity(process, bytes, set);
+    CPU_ZERO(set);
+    CPU_SET((size_t)here, set);
+    return 0;
 }
 
 static void tally(int right, const char *what, size_t members)
@@ -140,13 +178,16 @@ static void check_stop(size_t members)
 
 /* --- waiting --- */
 
+/* Member 0 comes when all others have gone to sleep, for which there is no time limit but a minute: where many want a
+ * core, a yield gives several time slices away. */
 static void wait_long(void *context, size_t member, struct qrnn_team *team)
 {
-    const unsigned long before = atomic_load(&sleeps), *const others = context;
-    /* Where many want a core, a yield gives several time slices away. */
-    for (long ms = 0; member == 0 && ms < 60000 && atomic_load(&sleeps) - before < *others; ms++) wait_ms(1);
+    const unsigned long *const others = context;
+    at_work = member != 0;
+    for (long ms = 0; member == 0 && ms < 60000 && atomic_load(&slept_at_work) < *others; ms++) wait_ms(1);
     if (member == 0) wait_ms(100);
     qrnn_team_meet(team, 0);
+    at_work = 0;
 }
 
 /* Each waits four times: for work, in it, after it, for the end. */
@@ -155,12 +196,12 @@ static void check_waiting(size_t members)
     struct qrnn_team team;
     atomic_store(&threads_left, QRNN_TEAM_MOST);
     atomic_store(&yields, 0);
-    atomic_store(&sleeps, 0);
+    atomic_store(&slept_at_work, 0);
     qrnn_team_start(&team, members);
     unsigned long others = members - 1;
     qrnn_team_run(&team, wait_long, &others);
     qrnn_team_end(&team);
-    tally(atomic_load(&sleeps) >= members - 1, "who waited long did not sleep", members);
+    tally(atomic_load(&slept_at_work) == others, "who waited long did not sleep", members);
     /* One more for each look at a meeting whose last member is between counting itself and saying so. */
     tally(atomic_load(&yields) <= members * 4 * (QRNN_TEAM_YIELDS + 1000), "yielded for ever", members);
 }
@@ -178,6 +219,13 @@ static void check_sleepless(size_t members, size_t count)
     tally(atomic_load(&sleeps) == 0, "slept without a bed", members);
 }
 
+/* Whatever the processors are, the team is whole, and meets. */
+static void check_processors(size_t count)
+{
+    for (told = AS_THEY_ARE; told <= ONE_PROCESSOR; told++) check_meetings(3, QRNN_TEAM_MOST, count);
+    told = AS_THEY_ARE;
+}
+
 int main(int argc, char **argv)
 {
     const size_t count = argc > 1 ? (size_t)atol(argv[1]) : 1000;
@@ -188,6 +236,7 @@ int main(int argc, char **argv)
         check_waiting(members);
         check_sleepless(members, count / 4);
     }
+    check_processors(count / 4);
     check_meetings(QRNN_TEAM_MOST + 5, QRNN_TEAM_MOST - 1, 10);
     printf("%lu passed, %lu failed\n", passed, failed);
     return failed != 0;

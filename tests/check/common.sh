@@ -13,18 +13,18 @@ mkdir -p "$WORK"
 C_FLAGS=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -I"$ROOT/csrc/core" -I"$ROOT/csrc/kernels" -I"$ROOT/tests/c")
 WRAP_MEMORY=-Wl,--wrap=aligned_alloc,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 WRAP_THREADS=-Wl,--wrap=pthread_create,--wrap=pthread_key_create,--wrap=pthread_key_delete,--wrap=pthread_setspecific
-WRAP_TEAM=-Wl,--wrap=sched_yield,--wrap=pthread_cond_wait,--wrap=pthread_create,--wrap=pthread_mutex_init,--wrap=pthread_cond_init
+WRAP_TEAM=-Wl,--wrap=sched_yield,--wrap=pthread_cond_wait,--wrap=pthread_create,--wrap=pthread_mutex_init,--wrap=pthread_cond_init,--wrap=pthread_attr_init,--wrap=sched_getcpu,--wrap=sched_getaffinity
 
 say() { printf '%s: %s\n' "$NAME" "$*"; }
 fail() { printf '%s: FAILED: %s\n' "$NAME" "$*" >&2; exit 1; }
 
-# need COMMAND PACKAGE ...: installs Debian packages whose commands are missing, as root. Where that cannot be, the
+# need COMMAND PACKAGES ...: installs Debian packages whose commands are missing, as root. Where that cannot be, the
 # check ends here, with status 77: INCOMPLETE, but nothing was found.
 incomplete() { printf '%s: INCOMPLETE: %s\n' "$NAME" "$*" >&2; exit 77; }
 need() {
-    local missing=()
+    local missing=() packages
     while [ $# -gt 0 ]; do
-        command -v "$1" >/dev/null || missing+=("$2")
+        command -v "$1" >/dev/null || { read -ra packages <<<"$2"; missing+=("${packages[@]}"); }
         shift 2
     done
     [ ${#missing[@]} -eq 0 ] && return
