@@ -241,6 +241,8 @@ def test_a_call_that_comes_later():
 
 
 def test_garbage_collection_sees_what_is_held():
+    if not gc.is_tracked(_core):
+        pytest.skip("CPython 3.13 WITHOUT A GIL: modules are immortal once a thread has started")
     linear = pack("linear", "qrnn", None, IH)
     linear(X.tolist())
     assert any(linear is found for found in gc.get_referrers(_core.Module))

@@ -259,7 +259,8 @@ def test_references():
 
 
 def test_modules_can_be_collected():
-    """Also from a cycle through an attribute, and a subclass's class with its module."""
+    """Also from a cycle through an attribute, and a subclass's class with its module, where classes are mortal: in
+    CPython 3.13 without a GIL they are not once a thread has started."""
 
     class Mine(qd.RNNCell):
         pass
@@ -267,9 +268,11 @@ def test_modules_can_be_collected():
     cell = Mine(4, 3)
     cell.me = [cell]
     watch, watch_class = weakref.ref(cell), weakref.ref(Mine)
+    mortal = gc.is_tracked(Mine)
     del cell, Mine
     gc.collect()
-    assert watch() is None and watch_class() is None
+    assert watch() is None
+    assert watch_class() is None or not mortal
 
 
 def test_packed_weights_are_freed():
