@@ -161,8 +161,9 @@ def test_only_the_main_thread_waits_for_the_gil():
     sys.setswitchinterval(1000)
     try:
         worker.start()
-        time.sleep(0.01)
-        last, end = out[-1, 0], time.monotonic() + 20
+        first, last, end = out[0, 0], out[-1, 0], time.monotonic() + 20
+        while first[-1] == 77 and time.monotonic() < end:
+            time.sleep(0.001)  # until the worker computes; from then on this thread keeps the GIL
         while last[-1] == 77 and time.monotonic() < end:
             pass
         ended = last[-1] != 77

@@ -204,13 +204,21 @@ def test_threads_there_are(engine, kind):
         assert seen.most == alone
         for count in (1, *COUNTS):
             qrnn.set_num_threads(count)
-            module(x, hx)
-            assert tasks() == alone
+            for _ in range(100):  # until the observer, who needs a core too, has seen them
+                module(x, hx)
+                assert tasks(alone) == alone
+                assert seen.most <= alone + count - 1, count
+                if seen.most == alone + count - 1:
+                    break
             assert seen.most == alone + count - 1, count
 
 
-def tasks():
-    """The threads of this process."""
+def tasks(expected=None):
+    """The threads of this process; waits a while for them to be as many as expected, since those that were joined
+    may still be on their way out."""
+    end = time.monotonic() + 2
+    while expected is not None and len(os.listdir(TASKS)) != expected and time.monotonic() < end:
+        time.sleep(0.001)
     return len(os.listdir(TASKS))
 
 
@@ -279,9 +287,6 @@ def fork():
     if child == 0:
         os._exit(0 if same() else 3)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-def tasks():
-    return len(os.listdir("/proc/self/task"))
 """
 
 
@@ -342,6 +347,7 @@ def test_interrupt(count):
         "long = np.zeros((20000, 8, 64), np.float32)\n"
         "h = np.ones((1, 8, 256), np.float32)\n"
         "out = np.empty((20000, 8, 256), np.float32), h\n"
+        "from test_num_threads import tasks\n"
         "before = tasks()\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
         "sent = []\n"
@@ -359,7 +365,7 @@ def test_interrupt(count):
         "    took = time.perf_counter() - sent[0]\n"
         "thread.join()\n"
         "assert took < 1, took\n"
-        "print(tasks() - before, bool((h == 1).all()), same())\n"
+        "print(tasks(before) - before, bool((h == 1).all()), same())\n"
     )
     assert run_python(program) == "0 True True\n"
 
@@ -395,13 +401,23 @@ def test_a_handler_that_forks(count):
     """The child has no threads but its own: it ends a call that has more by an error, and can go on after it."""
     program = PROGRAM + (
         f"qrnn.set_num_threads({count})\n"
-        "long, parent, forked = np.tile(x, (40, 1, 1)), os.getpid(), []\n"
-        "want_long = module(long)[0].tobytes()\n"
-        "signal.signal(signal.SIGALRM, lambda *_: forked.append(os.fork()))\n"
+        "long, parent, forked, inside = np.tile(x, (100, 1, 1)), os.getpid(), [], False\n"
+        "out = module(long)[0]\n"
+        "want_long = out.tobytes()\n"
+        "def handler(*_):\n"
+        "    if inside:\n"
+        "        forked.append(os.fork())\n"
+        "    else:\n"
+        "        signal.setitimer(signal.ITIMER_REAL, 0.001)\n"
+        "signal.signal(signal.SIGALRM, handler)\n"
         "signal.setitimer(signal.ITIMER_REAL, 0.02)\n"
         "try:\n"
         "    while not forked:\n"
-        "        right = module(long)[0].tobytes() == want_long\n"
+        "        out[:] = 0\n"
+        "        inside = True  # but for an instruction or two\n"
+        "        module(long, out=out)\n"
+        "        inside = False\n"
+        "    right = out.tobytes() == want_long\n"
         "except RuntimeError as error:\n"
         "    assert os.getpid() != parent and 'forked' in str(error)\n"
         "    right = 'error'\n"
@@ -459,7 +475,7 @@ def test_interrupt_of_small_modules():
     program = PROGRAM + (
         "for isa in 'scalar', None:\n"
         "    tiny = qrnn.LSTM(1, 1, isa=isa)\n"
-        "    long = np.zeros((3_000_000, 1, 1), np.float32)\n"
+        "    long = np.zeros((10_000_000, 1, 1), np.float32)\n"
         "    times = []\n"
         "    def handler(*_):\n"
         "        times.append(time.perf_counter())\n"
@@ -469,8 +485,9 @@ def test_interrupt_of_small_modules():
         "    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)\n"
         "    try:\n"
         "        tiny(long)\n"
+        "        print('not stopped')\n"
         "    except KeyboardInterrupt:\n"
         "        print(np.median(np.diff(times)) < 0.1)\n"
         "    signal.setitimer(signal.ITIMER_REAL, 0)\n"
     )
-    assert set(run_python(program).split()) <= {"True"}
+    assert run_python(program) == "True\nTrue\n"
