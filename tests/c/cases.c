@@ -189,7 +189,10 @@ static int8_t choose_code(struct source *s, uint32_t mood)
 
 static float choose_scale(struct source *s, uint32_t mood)
 {
-    if (mood == 0) return ldexpf(1.0f + fabsf(choose_uniform(s)), (int)(next(s) % 270) - 145);
+    if (mood == 0) {
+        const float u = choose_uniform(s); /* first: arguments come in any order */
+        return ldexpf(1.0f + fabsf(u), (int)(next(s) % 270) - 145);
+    }
     return 0.001f + fabsf(choose_uniform(s)) * 0.02f;
 }
 
@@ -301,11 +304,34 @@ qrnn_status case_pack(const struct testcase *t, const char *isa, qrnn_module **m
     return qrnn_module_new(&spec, m, matrix);
 }
 
-static void *take_filled(taker *take_memory, size_t n)
+/* Numbers are floats or, where they are sums, the same bits. */
+static const float mark = 77.0f;
+
+static void fill(void *numbers, size_t n)
 {
-    float *const v = take_memory(n * sizeof *v);
-    for (size_t i = 0; i < n; i++) v[i] = 77.0f;
-    return v;
+    for (size_t i = 0; numbers && i < n; i++) memcpy((char *)numbers + i * sizeof mark, &mark, sizeof mark);
+}
+
+int untouched(const void *numbers, size_t n)
+{
+    for (size_t i = 0; numbers && i < n; i++)
+        if (memcmp((const char *)numbers + i * sizeof mark, &mark, sizeof mark) != 0) return 0;
+    return 1;
+}
+
+void results_clear(struct results *r)
+{
+    fill(r->out, r->n_out);
+    fill(r->h, r->n_h);
+    fill(r->c, r->n_c);
+    fill(r->pre, r->n_gates);
+    fill(r->acc_ih, r->n_gates);
+    fill(r->acc_hh, r->n_gates);
+}
+
+int results_untouched(const struct results *r)
+{
+    return untouched(r->out, r->n_out) && untouched(r->h, r->n_h) && untouched(r->c, r->n_c);
 }
 
 void results_take(const struct testcase *t, taker *take_memory, struct results *r)
@@ -319,13 +345,13 @@ void results_take(const struct testcase *t, taker *take_memory, struct results *
     if (!linear) r->n_h = units * t->batch * case_state(t);
     if (spec->kind == QRNN_LSTM) r->n_c = units * t->batch * spec->hidden_size;
     if (!t->sequence) r->n_gates = t->batch * qrnn_gate_count(spec->kind) * spec->hidden_size;
-    if (linear || t->sequence) r->out = take_filled(take_memory, r->n_out);
-    if (!linear) r->h = take_filled(take_memory, r->n_h);
-    if (spec->kind == QRNN_LSTM) r->c = take_filled(take_memory, r->n_c);
-    if (t->sequence) return;
-    r->pre = take_filled(take_memory, r->n_gates);
-    if (quantised) r->acc_ih = take_filled(take_memory, r->n_gates);
-    if (quantised && !linear) r->acc_hh = take_filled(take_memory, r->n_gates);
+    if (linear || t->sequence) r->out = take_memory(r->n_out * sizeof *r->out);
+    if (!linear) r->h = take_memory(r->n_h * sizeof *r->h);
+    if (spec->kind == QRNN_LSTM) r->c = take_memory(r->n_c * sizeof *r->c);
+    if (!t->sequence) r->pre = take_memory(r->n_gates * sizeof *r->pre);
+    if (!t->sequence && quantised) r->acc_ih = take_memory(r->n_gates * sizeof *r->acc_ih);
+    if (!t->sequence && quantised && !linear) r->acc_hh = take_memory(r->n_gates * sizeof *r->acc_hh);
+    results_clear(r);
 }
 
 void case_run(const struct testcase *t, const qrnn_module *m, size_t threads, struct results *r)

@@ -68,6 +68,10 @@ void case_fill(struct source *s, taker *take_memory, struct testcase *t);
 qrnn_status case_pack(const struct testcase *t, const char *isa, qrnn_module **m, size_t *matrix);
 /* Arrays for the results, filled with 77. */
 void results_take(const struct testcase *t, taker *take_memory, struct results *r);
+/* Fills them with 77 again; whether what a call writes, or n numbers, are still that. */
+void results_clear(struct results *r);
+int results_untouched(const struct results *r);
+int untouched(const void *numbers, size_t n);
 /* The call, and of what is no sequence the test door as well. */
 void case_run(const struct testcase *t, const qrnn_module *m, size_t threads, struct results *r);
 /* A sequence of an engine whose rows are apart, by a cell for each layer and direction, row by row and

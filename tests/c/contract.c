@@ -31,11 +31,6 @@ static int all_are(const float *v, size_t n, float value)
     return 1;
 }
 
-static int untouched(const struct results *r)
-{
-    return all_are(r->out, r->n_out, 77.0f) && all_are(r->h, r->n_h, 77.0f) && all_are(r->c, r->n_c, 77.0f);
-}
-
 static qrnn_run run_of(const struct testcase *t, const struct results *r)
 {
     return (qrnn_run){.steps = t->steps, .batch = t->batch, .x = t->x, .h = t->h, .c = t->c,
@@ -46,7 +41,7 @@ static void refused(const qrnn_module *m, const qrnn_run *run, qrnn_status statu
                     const struct testcase *t, const struct results *r)
 {
     tally(qrnn_sequence(m, run, NULL) == status, what, t);
-    tally(untouched(r), what, t);
+    tally(results_untouched(r), what, t);
 }
 
 static void check_lengths(const struct testcase *t, const qrnn_module *m, const struct results *r)
@@ -143,9 +138,9 @@ static void check_steps(qrnn_kind kind)
     case_fill(&s, take, &t);
     results_take(&t, take, &r);
     if (case_pack(&t, NULL, &m, NULL) != QRNN_OK) abort();
-    tally(qrnn_linear(m, BATCH, t.x, r.h) == QRNN_ERR_SIZE && untouched(&r), "a cell as a linear", &t);
+    tally(qrnn_linear(m, BATCH, t.x, r.h) == QRNN_ERR_SIZE && results_untouched(&r), "a cell as a linear", &t);
     if (kind == QRNN_LSTM)
-        tally(qrnn_step(m, BATCH, t.x, t.h, t.c, r.h, NULL) == QRNN_ERR_SIZE && untouched(&r), "no c_out", &t);
+        tally(qrnn_step(m, BATCH, t.x, t.h, t.c, r.h, NULL) == QRNN_ERR_SIZE && results_untouched(&r), "no c_out", &t);
     qrnn_module_unref(m);
 }
 

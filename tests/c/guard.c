@@ -37,8 +37,10 @@ static void run_case(uint64_t seed, const char *isa, enum fence_side side, size_
     fence_side = side;
     now_isa = isa;
     case_fill(&s, fence_take, &now);
-    r->status = case_pack(&now, isa, &m, NULL);
-    if (r->status != QRNN_OK) return;
+    if (case_pack(&now, isa, &m, NULL) != QRNN_OK) {
+        printf("FAILED: does not pack: %s\n", describe());
+        exit(1);
+    }
     results_take(&now, fence_take, &fenced);
     case_run(&now, m, threads, &fenced);
     qrnn_module_unref(m);
@@ -64,6 +66,7 @@ static void check(uint64_t seed)
         if (!qrnn_isa_supported(i)) continue;
         run_case(seed, qrnn_isa_name(i), FENCE_RIGHT, 1, i == 0 ? &want : &got);
         const char *difference = i == 0 ? NULL : results_differ(&want, &got);
+        if (i == 0 && case_per_row(&now) && want.status != QRNN_OK) difference = "fails";
         run_case(seed, qrnn_isa_name(i), FENCE_LEFT, now.sequence ? 2 : 1, &got);
         if (!difference) difference = results_differ(&want, &got);
         passed += difference == NULL;

@@ -37,19 +37,12 @@ static const char *best_isa(void)
     return best;
 }
 
-static int untouched(const float *v, size_t n)
-{
-    for (size_t i = 0; v && i < n; i++)
-        if (v[i] != 77.0f) return 0;
-    return 1;
-}
-
 /* Errors of a sequence leave its results undefined; any other call writes nothing. */
 static void check_results(const struct testcase *t, const char *isa, const struct results *r)
 {
     demand(results_wrong_nan(r), "result", isa, t);
     if (t->sequence || r->status == QRNN_OK) return;
-    if (!untouched(r->out, r->n_out) || !untouched(r->h, r->n_h) || !untouched(r->c, r->n_c))
+    if (!results_untouched(r))
         found("a failed call wrote", isa, case_text(t));
 }
 
@@ -170,7 +163,8 @@ static void check_bad_module(struct source *s)
     qrnn_weight *const w = &t.weights[at];
     qrnn_status want = QRNN_ERR_SCALE;
     if (w->scale && choose(s, 2)) {
-        ((float *)(void *)(uintptr_t)w->scale)[choose(s, (uint32_t)w->n_scale)] = bad[choose(s, 4)];
+        const uint32_t row = choose(s, (uint32_t)w->n_scale);
+        ((float *)(void *)(uintptr_t)w->scale)[row] = bad[choose(s, 4)];
     } else if (w->scale && w->bias) {
         ((float *)(void *)(uintptr_t)w->bias)[0] = bad[2 + choose(s, 2)];
         want = QRNN_ERR_WEIGHT;
