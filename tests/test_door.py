@@ -112,6 +112,31 @@ def test_modules_without_weights():
             call()
 
 
+@pytest.mark.parametrize(
+    "kind, gates, cell, layer",
+    [
+        ("rnn_relu", 1, "RNNCell", "RNN"),
+        ("lstm", 4, "LSTMCell", "LSTM"),
+        ("gru_reset_before", 3, "GRUCell", "GRU"),
+    ],
+)
+def test_texts_name_what_is_computed(kind, gates, cell, layer):
+    """A bare Module has a name of its own for as long as it has no weights."""
+    ih, hh = np.ones((3 * gates, 4), np.int8), np.ones((3 * gates, 3), np.int8)
+    for sequence, name in ((None, cell), ((1, 1, False), layer)):
+        module = pack(kind, "qrnn", None, (ih, ONE, None), (hh, ONE, None), sequence=sequence)
+        with pytest.raises(ValueError, match=f"^{name}: Expected input to be"):
+            module(np.zeros((2, 2, 2, 4), F32))
+
+    class Mine(_core.Module):
+        pass
+
+    mine = Mine()
+    mine._share(module)
+    with pytest.raises(ValueError, match="^Mine: Expected input to be"):
+        mine(np.zeros(4, F32))
+
+
 def test_wrong_sharing():
     linear = pack("linear", "qrnn", None, IH)
     with pytest.raises(TypeError, match="exactly one positional argument"):
@@ -134,7 +159,7 @@ def test_wrong_functions():
         (
             lambda: linear(X, X),
             TypeError,
-            r"Module.forward\(\) takes 2 positional arguments but 3 were given",
+            r"Linear.forward\(\) takes 2 positional arguments but 3 were given",
         ),
     ):
         with pytest.raises(error, match=text):

@@ -110,7 +110,7 @@ qrnn_module *module_hold(struct module_object *self, int *flags, PyObject **scal
 /* Puts `packed` in place. Takes over the references to it and to `scale_ndim`. */
 void module_swap(struct module_object *self, struct state *state, qrnn_module *packed, int flags,
                  PyObject *scale_ndim);
-/* The class name as texts show it: without the module. */
+/* The class name as texts show it: without the module; of what is packed, where the class says nothing. */
 const char *module_class_name(PyObject *self);
 
 /* --- call.c --- */

@@ -11,10 +11,19 @@
 #define Py_READONLY READONLY
 #endif
 
+/* A bare Module, such as those that qrnn.torch calls, is named as the layer that it computes. */
 const char *module_class_name(PyObject *self)
 {
-    const char *const name = Py_TYPE(self)->tp_name, *const dot = strrchr(name, '.');
-    return dot ? dot + 1 : name;
+    static const char *const cells[QRNN_KINDS] = {"Linear", "RNNCell", "RNNCell", "LSTMCell", "GRUCell", "GRUCell"};
+    static const char *const layers[QRNN_KINDS] = {"Linear", "RNN", "RNN", "LSTM", "GRU", "GRU"};
+    struct module_object *const module = (struct module_object *)self;
+    const char *const full = Py_TYPE(self)->tp_name, *const dot = strrchr(full, '.'), *name = dot ? dot + 1 : full;
+    if (strcmp(full, module_type_spec.name) != 0) return name;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    if (module->packed)
+        name = (module->flags & MODULE_SEQUENCE ? layers : cells)[qrnn_module_kind(module->packed)];
+    Py_END_CRITICAL_SECTION();
+    return name;
 }
 
 /* --- what is packed --- */

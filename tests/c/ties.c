@@ -1,7 +1,8 @@
 /* ties.c - the correctly rounded tanh against MPFR, for every float whose tanh lies so near the middle of two
  * floats that the error of a double could decide.
  *
- *   cc -std=c11 -O3 -Icsrc/core tests/c/ties.c csrc/core/?*.c csrc/kernels/?*.c -lmpfr -lm -lpthread -o ties
+ *   cc -std=c11 -O3 -Icsrc/core -Icsrc/kernels tests/c/ties.c csrc/core/?*.c csrc/kernels/?*.c -lmpfr -lm \
+ *      -lpthread -o ties
  *   ./ties [every how many floats]       1: every one
  *
  * Far from a tie a double of 2^-50 relative error rounds rightly, which ulp.c checks. Last line:

@@ -51,8 +51,8 @@ def preload():
     command = [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", str(source), "-o", str(library)]
     subprocess.run(command, check=True)
     environment = {**os.environ, "STARVED": "1", "LD_PRELOAD": str(library), "PYTHONMALLOC": "malloc"}
-    done = subprocess.run([sys.executable, __file__, *sys.argv[1:]], env=environment, check=False)
-    sys.exit(done.returncode)
+    command = [sys.executable, "-X", "faulthandler", __file__, *sys.argv[1:]]
+    sys.exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
 def calls():
@@ -167,12 +167,13 @@ class Starver:
 
 
 def starve(starver, name, call):
-    """(allocations that failed, findings) of one call."""
+    """(allocations that failed, findings) of one call, which is over when three in turn were not reached."""
     for _ in range(3):
         want = flat(call())
-    findings, at, idle, unraised = [], 0, 0, 0
+    findings, at, tried, idle, unraised = [], 0, 0, 0, 0
     while idle < 3 and at < 5000:
         outcome, failed = starver.run(call, at)
+        tried += failed
         idle = 0 if failed else idle + 1
         # CPython loses an exception for whose traceback it has no memory: one allocation of each that is raised.
         by_python = isinstance(outcome, SystemError) and str(outcome) == "error return without exception set"
@@ -187,7 +188,7 @@ def starve(starver, name, call):
         findings.append(f"{name}: {unraised} errors without an exception, where Python itself makes one")
     if name not in CONVERTED:
         findings += kept(starver, name, call, at)
-    return at, findings
+    return tried, findings
 
 
 def kept(starver, name, call, count):

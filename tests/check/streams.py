@@ -141,8 +141,9 @@ def check_memory(calls):
     before, start = resident(), time.monotonic()
     round_of_calls(calls // 10)
     grown, seconds = resident() - before, time.monotonic() - start
-    print(f"{calls:,} calls in {seconds:.0f} s: the process grew by {grown / 1024:.0f} KiB")
-    return int(grown > 1 << 20)
+    grows = grown > 1 << 20
+    print(f"{calls:,} calls in {seconds:.0f} s: the process grew by {grown / 1024:.0f} KiB{' GROWS' if grows else ''}")
+    return int(grows)
 
 
 def main():
