@@ -379,6 +379,29 @@ def test_load_state_dict_not_strict():
     assert_same_bits(b.head[0].weight, a.head[0].weight)
 
 
+@pytest.mark.parametrize("entries", [("0",), ("1",), ("0", "1")])
+@pytest.mark.parametrize("cls", [nn.Linear, nn.LSTMCell, nn.GRU, qd.Linear, qd.LSTMCell, qd.GRU])
+def test_a_module_referenced_twice_takes_entries_under_both_names(cls, entries):
+    """Of two names that have entries the later one counts, as in PyTorch."""
+    shared, others = cls(3, 2), [cls(3, 2) for _ in entries]
+    model = nn.Sequential(shared, shared)
+    state = {f"{at}.{n}": v for at, other in zip(entries, others) for n, v in other.state_dict().items()}
+    model.load_state_dict(state, strict=False)
+    for name, value in others[-1].state_dict().items():
+        np.testing.assert_array_equal(shared.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("cls", [nn.Linear, qd.Linear])
+def test_two_names_can_share_out_the_entries(cls):
+    shared, first, second = cls(3, 2), cls(3, 2), cls(3, 2)
+    state = {f"1.{n}": v for n, v in second.state_dict().items() if n != "bias"}
+    nn.Sequential(shared, shared).load_state_dict(
+        {"0.bias": first.state_dict()["bias"], **state}, strict=False
+    )
+    np.testing.assert_array_equal(shared.state_dict()["bias"], first.state_dict()["bias"])
+    np.testing.assert_array_equal(shared.state_dict()["weight"], second.state_dict()["weight"])
+
+
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies(duplicate):
     model = Outer()

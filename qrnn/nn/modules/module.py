@@ -36,6 +36,8 @@ class LoadPlan:
 
     def __init__(self, state: dict[str, Any]) -> None:
         self.state = state
+        #: What each layer, by identity, is to hold: one under two names takes entries under both.
+        self.matrices: dict[int, list[Any]] = {}
         self.expected: set[str] = set()
         self.missing: list[str] = []
         self.errors: list[str] = []
