@@ -182,6 +182,16 @@ def test_hooks():
         assert_same_bits(model(x), model.forward(x * 2))
 
 
+def test_a_hook_removed_twice_leaves_the_next_one():
+    model, calls = Inner(), []
+    first = model.register_forward_hook(lambda *_: calls.append("first"))
+    first.remove()
+    model.register_forward_hook(lambda *_: calls.append("second"))
+    first.remove()
+    model(np.ones((2, 4), f32))
+    assert calls == ["second"]
+
+
 def test_hooks_on_what_runs_in_c():
     """They would never run, so they are refused."""
     for layer in (nn.RNNCell(2, 2), qd.RNNCell(2, 2), nn.Linear(2, 2)):
