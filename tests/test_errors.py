@@ -603,6 +603,7 @@ def test_tensors_that_are_refused():
     for bad in (
         torch.zeros(2, 4, device="meta"),
         torch.zeros(2, 4, dtype=torch.complex64),
+        torch.zeros(2, 4, dtype=torch.complex32),  # which NumPy lacks, as bfloat16
         torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
         x.to_sparse(),
     ):
