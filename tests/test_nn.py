@@ -294,6 +294,41 @@ def test_relu_in_place():
     assert nn.ReLU(inplace=True)(x) is x and x.tolist() == [0, 2]
 
 
+@needs_torch
+def test_relu_in_place_of_tensors():
+    import torch
+
+    relu = nn.ReLU(inplace=True)
+    for x in (torch.tensor([[-1.0, 2.0], [3.0, -4.0]]), torch.tensor([[-1.0, 3.0], [2.0, -4.0]]).T):
+        assert relu(x) is x and x.tolist() == [[0, 2], [3, 0]]
+    weight, x = torch.ones(2, requires_grad=True), torch.ones(2)
+    y = (weight * x).sum()
+    relu(x)
+    with pytest.raises(RuntimeError, match="inplace operation"):  # autograd knows that x changed
+        y.backward()
+    for bad in (
+        torch.ones(2, dtype=torch.float64),
+        torch.ones(2, dtype=torch.bfloat16),
+        torch.ones(2, requires_grad=True),
+        torch.ones(1).expand(2),
+    ):
+        with pytest.raises(ValueError, match="^input: expected a .*tensor.*inplace=True"):
+            relu(bad)
+    with pytest.raises(TypeError, match="^input: expected an array of real numbers"):
+        relu(torch.ones(2, device="meta"))
+
+
+def test_relu_in_place_of_what_cannot_be_written_over():
+    relu, fixed = nn.ReLU(inplace=True), np.ones(3, f32)
+    fixed.flags.writeable = False
+    for bad in (np.ones(3), fixed, np.ones((3, 4), f32)[:, ::2]):
+        with pytest.raises(ValueError, match="^input: expected .* got .*inplace=True"):
+            relu(bad)
+    for bad in ([1.0], None, "x", 3):
+        with pytest.raises(TypeError, match="^input: expected .* got .*inplace=True"):
+            relu(bad)
+
+
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_float_cell(nonlinearity, bias):
