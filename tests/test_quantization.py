@@ -557,6 +557,15 @@ def test_observers_accumulate():
     assert_same_bits(rows.calculate_qparams()[0], np.array([f32(3) / f32(127.5), f32(1) / f32(127.5)], f32))
 
 
+@pytest.mark.parametrize("kind", [q.default_weight_observer, q.default_per_channel_weight_observer])
+def test_observers_that_saw_a_nan(kind):
+    observer = kind()
+    observer(np.ones((2, 2), f32))
+    observer(np.array([[1, 2], [np.nan, 3]], f32))
+    with pytest.raises(ValueError, match="MinMaxObserver: expected numbers, but a NaN was observed"):
+        observer.calculate_qparams()
+
+
 def test_observers_that_saw_nothing():
     for make in (q.MinMaxObserver, q.PerChannelMinMaxObserver, q.PlaceholderObserver):
         with pytest.raises(RuntimeError):
