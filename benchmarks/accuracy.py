@@ -19,6 +19,7 @@ import sys
 import time
 import warnings
 
+import cells
 import numpy as np
 import recurrent
 
@@ -78,7 +79,7 @@ def errors(rng, kind, hidden_size, batch, steps):
     found = {name: trajectory(kind, quantised_by_qrnn(kind, weights, name), xs) for name in ENGINES}
     if torch is not None:
         found["torch.ao"] = trajectory(kind, quantised_by_torch(kind, weights), torch.from_numpy(xs))
-    return {name: recurrent.relative_rms(value, exact) for name, value in found.items()}
+    return {name: cells.relative_rms(value, exact) for name, value in found.items()}
 
 
 def table(kind, models, steps):

@@ -20,6 +20,7 @@ import cells  # noqa: E402
 import numpy as np  # noqa: E402
 import peers  # noqa: E402
 import timing  # noqa: E402
+from options import numbers  # noqa: E402
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
 BATCHES = (1, 32)
@@ -124,10 +125,6 @@ def report(points, facts, missing):
         for mode in MODES:
             lines += [table(points, mode, batch), ""]
     return "\n".join(lines)
-
-
-def numbers(text):
-    return tuple(int(word) for word in text.split(","))
 
 
 def main():

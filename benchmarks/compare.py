@@ -13,20 +13,13 @@ import time
 from pathlib import Path
 
 import machine
+from options import numbers, words
 
 HERE = Path(__file__).parent
 SIZES = {"sequence": (16, 32, 64, 128, 256, 512, 1024, 2048), "step": (16, 32, 64, 128, 256, 512, 1024)}
 BATCHES = {"sequence": (1, 2, 4, 8, 32, 128), "step": (1, 32)}
 QUICK_SIZES, QUICK_BATCHES = (16, 128, 1024), (1, 32)
 THREADED_SIZES, THREADED_BATCHES, THREADED_QUICK = (256, 512, 1024, 2048), (1, 32), (256, 1024)
-
-
-def numbers(text):
-    return tuple(int(word) for word in text.split(","))
-
-
-def words(text):
-    return tuple(text.split(","))
 
 
 def arguments():
@@ -81,6 +74,7 @@ def main():
     results = {
         "machine": machine.describe(with_torch=any(peer.distribution == "torch" for peer in peers)),
         "threads": given.threads,
+        "options": {"seconds": given.seconds, "rounds": given.rounds},
         "peers": {p.name: {"distribution": p.distribution, "version": p.version(), "precision": p.precision,
                            "details": p.details} for p in peers},
         "not run": missing,

@@ -9,6 +9,7 @@ import sys
 import time
 import zlib
 
+import cells
 import limits
 import numpy as np
 import recurrent
@@ -70,7 +71,7 @@ def check(name, precision, got, exact):
     """The relative RMS error; ValueError if it is more than this precision explains."""
     if got.shape != exact.shape:
         raise ValueError(f"{name}: gave {got.shape}, expected {exact.shape}")
-    error = recurrent.relative_rms(got.astype(np.float64), exact)
+    error = cells.relative_rms(got.astype(np.float64), exact)
     if not error <= recurrent.BOUND[precision]:
         raise ValueError(f"{name}: {error:.3g} from float64")
     return error

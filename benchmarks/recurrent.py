@@ -51,8 +51,3 @@ def reference(kind, weights, xs):
             h = n + z * (h - n)
         found.append(h)
     return np.stack(found)
-
-
-def relative_rms(value, exact):
-    """Root mean square of the error over that of the exact values."""
-    return float(np.sqrt(np.mean((value - exact) ** 2) / np.mean(exact**2)))

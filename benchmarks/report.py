@@ -174,6 +174,7 @@ def markdown(results):
         lines[0] += f", qrnn on {isa}"
         lines += [f"**qrnn was limited to {isa}, the peers ran as they are: asked is to be ahead of them.**", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
+    lines += [f"- {name} at each point: `--{name} {value:g}`" for name, value in results.get("options", {}).items()]
     lines += [f"- limits: {results['limits']}"]
     lines += [f"- {name}: {p['details']}; {p['precision']}; version {p['version']}"
               for name, p in results["peers"].items()]

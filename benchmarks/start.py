@@ -150,7 +150,8 @@ def main():
         ["bytes of the wheel", f"{size:,}", f"under {targets.WHEEL_BYTES:,}", yes(size < targets.WHEEL_BYTES)],
         ["bytes installed, without bytecode", f"{installed:,}", "", ""],
         ["of them the extension", f"{extension:,}", "", ""]])
-    lines += report.rows([f"import, ms, {given.count} processes each", "fastest", "median", "median on the CPU"],
+    each = f"import, ms, {given.count} processes each (`--count {given.count}`)"
+    lines += report.rows([each, "fastest", "median", "median on the CPU"],
                          [[what, f"{min(took)[0]:.1f}", *(f"{value:.1f}" for value in medians[what])]
                           for what, took in times.items()])
     table = []

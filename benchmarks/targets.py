@@ -150,7 +150,6 @@ def smaller(size):
 
 IMPORT_MS = 15.0  # of `import qrnn` over `import numpy`
 WHEEL_BYTES = 1_000_000
-ROW_BYTES = 16  # beside the codes, an output row
 
 
 def codes_bytes(rows, columns, gates=1):

@@ -60,6 +60,19 @@ DynamicQuantizedLSTM(10, 20, batch_first=True, bidirectional=True)
 ((3, 7, 40), (2, 3, 20))
 """
 
+try:
+    from . import _core  # noqa: F401, first, to see whether it is there
+except ImportError:
+    from importlib.util import find_spec
+
+    if find_spec(f"{__name__}._core") is not None:
+        raise  # it is there, and says itself what is wrong
+    raise ImportError(
+        f"qrnn: no compiled extension _core for this Python in {__path__[0]}. If that is the source folder, "
+        "found before the installed package, start Python in another directory, or compile it there: "
+        "pip install -e ."
+    ) from None
+
 from . import backends, nn, quantization, quantized
 from ._config import engine, isas
 from ._qtensor import QTensor

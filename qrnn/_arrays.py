@@ -29,6 +29,8 @@ def _tensor_to_numpy(tensor: Any) -> NDArray[Any]:
         raise TypeError(f"expected it on the CPU, not on {tensor.device}")
     if tensor.is_quantized or str(tensor.layout) != "torch.strided":
         raise TypeError(f"expected it dense and not {tensor.dtype if tensor.is_quantized else tensor.layout}")
+    if tensor.is_complex():  # one that NumPy lacks too, complex32, which would lose its imaginary part
+        raise TypeError(f"expected real numbers, not {tensor.dtype}")
     tensor = tensor.detach().resolve_neg()
     try:
         array = tensor.numpy()

@@ -46,6 +46,10 @@ class QTensor:
             _arrays.to_scale(scale, "scale", len(self._codes)).copy()
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are made anew, so that theirs are read-only too."""
+        return type(self), (self._codes, self._scale)
+
     @classmethod
     def of(cls, obj: Any, name: str) -> QTensor:
         """`obj`, a QTensor or a quantised tensor of PyTorch's, as a QTensor.

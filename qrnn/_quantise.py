@@ -138,7 +138,7 @@ def quantise_weight(
     ------
     ValueError
         If a weight is not finite, or the observer is not of signed 8 bits, symmetric, and per
-        tensor or per output row.
+        tensor or per output row, or observes nothing.
     """
     if not np.isfinite(weight).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(weight))[0])
@@ -166,8 +166,13 @@ def _observed_scale(factory: Any, weight: NDArray[np.float32], name: str) -> NDA
     if any(base.__module__.partition(".")[0] == "torch" for base in type(observer).__mro__):
         values = sys.modules["torch"].from_numpy(weight.copy())
     observer(values)
-    scale, zero_point = (np.asarray(value) for value in observer.calculate_qparams())
     kind = type(observer).__name__
+    try:
+        scale, zero_point = (np.asarray(value) for value in observer.calculate_qparams())
+    except Exception as error:  # PyTorch's placeholders raise just that
+        raise ValueError(
+            f"{name}: expected a weight observer that gives a scale, got {kind}: {error}"
+        ) from error
     if np.any(zero_point != 0):
         raise ValueError(
             f"{name}: expected a symmetric weight observer, got {kind} with zero points other than 0"

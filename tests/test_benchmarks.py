@@ -140,6 +140,12 @@ def test_report_of_one_thread(load):
     assert "| RNN | 1 | 75% | 256: 80%, 512: 85%, 1024: 70% | no |" in text
 
 
+def test_a_report_names_the_options_of_its_run(load):
+    named = results(record()) | {"options": {"seconds": 1.5, "rounds": 25}}
+    text = load("report").markdown(named)
+    assert "- seconds at each point: `--seconds 1.5`\n- rounds at each point: `--rounds 25`\n" in text
+
+
 def test_report_of_two_threads(load):
     report = load("report")
 

@@ -581,6 +581,22 @@ def test_report():
         calibration_report(3)
 
 
+@pytest.mark.parametrize("change", ["load", "bias", "set_weight_bias"])
+def test_the_report_is_of_the_weights_that_are_there(change):
+    model = qrnn.prepare(nn.Sequential(nn.RNNCell(3, 2), nn.Linear(2, 2)), qconfig={})
+    model(np.random.default_rng(0).standard_normal((50, 3), dtype=f32))
+    new = qrnn.convert(model)
+    new.load_state_dict({}, strict=False)
+    assert [each.name for each in calibration_report(new)] == ["0.weight_ih", "0.weight_hh", "1.weight"]
+    if change == "load":
+        new.load_state_dict(qrnn.quantize_dynamic(nn.Sequential(nn.RNNCell(3, 2))).state_dict(), strict=False)
+    elif change == "bias":
+        new[0].bias_ih = np.zeros(2)
+    else:
+        new[0].set_weight_bias(new[0]._weight_bias())
+    assert [each.name for each in calibration_report(new)] == ["1.weight"]
+
+
 def test_progress_of_long_work(monkeypatch):
     """tqdm, where it is installed, counts the passes over all rows; without it nothing is shown."""
     bars = []

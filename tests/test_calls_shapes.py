@@ -70,6 +70,10 @@ def test_unbatched_sequences(kind, engine, batch_first):
     for g, w in zip(flat(states), flat(want_states), strict=True):
         assert_same_bits(g, w[:, 0].copy())
     assert_same_results(rnn(x)[0], rnn(x, pair(kind, zeros(4, 3), zeros(4, 3)))[0])
+    shorter, want = rnn(x, pair(kind, h, c), lengths=[3]), rnn(x[:3], pair(kind, h, c))
+    assert_same_bits(shorter[0][:3], want[0])
+    assert not shorter[0][3:].any()
+    assert_same_results(shorter[1], want[1])
 
 
 @every

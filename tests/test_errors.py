@@ -391,6 +391,8 @@ def test_from_float_refuses_bad_names():
         "MinMaxObserver.with_args(dtype=qrnn.quint8, qscheme=qrnn.per_tensor_symmetric)",
         "MinMaxObserver.with_args(dtype=qrnn.qint8, qscheme=qrnn.per_tensor_affine)",
         "PerChannelMinMaxObserver.with_args(dtype=qrnn.qint8, qscheme=qrnn.per_channel_symmetric, ch_axis=1)",
+        "PlaceholderObserver.with_args(dtype=qrnn.qint8)",
+        "NoopObserver.with_args(dtype=qrnn.qint8)",
     ],
 )
 def test_from_float_refuses_weights_the_kernels_cannot_hold(observer):
@@ -399,12 +401,16 @@ def test_from_float_refuses_weights_the_kernels_cannot_hold(observer):
         "qrnn": qrnn,
         "MinMaxObserver": q.MinMaxObserver,
         "PerChannelMinMaxObserver": q.PerChannelMinMaxObserver,
+        "PlaceholderObserver": q.PlaceholderObserver,
+        "NoopObserver": q.NoopObserver,
     }
     cell = nn.RNNCell(4, 3)
     cell.weight_ih = np.arange(12, dtype=f32).reshape(3, 4)
     cell.qconfig = q.QConfig(activation=q.PlaceholderObserver, weight=eval(observer, names))
-    with pytest.raises(ValueError, match="weight_ih"):
+    with pytest.raises(ValueError, match="^weight_ih: .*[oO]bserver"):
         qd.RNNCell.from_float(cell)
+    with pytest.raises(ValueError, match="^0: weight_ih: .*[oO]bserver"):
+        qrnn.quantize_dynamic(nn.Sequential(cell))
 
 
 BAD_ASSIGNMENTS = [
@@ -603,6 +609,7 @@ def test_tensors_that_are_refused():
     for bad in (
         torch.zeros(2, 4, device="meta"),
         torch.zeros(2, 4, dtype=torch.complex64),
+        torch.zeros(2, 4, dtype=torch.complex32),  # which NumPy lacks, as bfloat16
         torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
         x.to_sparse(),
     ):

@@ -182,6 +182,16 @@ def test_hooks():
         assert_same_bits(model(x), model.forward(x * 2))
 
 
+def test_a_hook_removed_twice_leaves_the_next_one():
+    model, calls = Inner(), []
+    first = model.register_forward_hook(lambda *_: calls.append("first"))
+    first.remove()
+    model.register_forward_hook(lambda *_: calls.append("second"))
+    first.remove()
+    model(np.ones((2, 4), f32))
+    assert calls == ["second"]
+
+
 def test_hooks_on_what_runs_in_c():
     """They would never run, so they are refused."""
     for layer in (nn.RNNCell(2, 2), qd.RNNCell(2, 2), nn.Linear(2, 2)):
@@ -284,6 +294,41 @@ def test_relu_in_place():
     assert nn.ReLU(inplace=True)(x) is x and x.tolist() == [0, 2]
 
 
+@needs_torch
+def test_relu_in_place_of_tensors():
+    import torch
+
+    relu = nn.ReLU(inplace=True)
+    for x in (torch.tensor([[-1.0, 2.0], [3.0, -4.0]]), torch.tensor([[-1.0, 3.0], [2.0, -4.0]]).T):
+        assert relu(x) is x and x.tolist() == [[0, 2], [3, 0]]
+    weight, x = torch.ones(2, requires_grad=True), torch.ones(2)
+    y = (weight * x).sum()
+    relu(x)
+    with pytest.raises(RuntimeError, match="inplace operation"):  # autograd knows that x changed
+        y.backward()
+    for bad in (
+        torch.ones(2, dtype=torch.float64),
+        torch.ones(2, dtype=torch.bfloat16),
+        torch.ones(2, requires_grad=True),
+        torch.ones(1).expand(2),
+    ):
+        with pytest.raises(ValueError, match="^input: expected a .*tensor.*inplace=True"):
+            relu(bad)
+    with pytest.raises(TypeError, match="^input: expected an array of real numbers"):
+        relu(torch.ones(2, device="meta"))
+
+
+def test_relu_in_place_of_what_cannot_be_written_over():
+    relu, fixed = nn.ReLU(inplace=True), np.ones(3, f32)
+    fixed.flags.writeable = False
+    for bad in (np.ones(3), fixed, np.ones((3, 4), f32)[:, ::2]):
+        with pytest.raises(ValueError, match="^input: expected .* got .*inplace=True"):
+            relu(bad)
+    for bad in ([1.0], None, "x", 3):
+        with pytest.raises(TypeError, match="^input: expected .* got .*inplace=True"):
+            relu(bad)
+
+
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_float_cell(nonlinearity, bias):
@@ -377,6 +422,29 @@ def test_load_state_dict_not_strict():
     assert result.missing_keys == ["head.0.bias"] and result.unexpected_keys == ["extra"]
     assert_same_bits(b.head[0].bias, kept)
     assert_same_bits(b.head[0].weight, a.head[0].weight)
+
+
+@pytest.mark.parametrize("entries", [("0",), ("1",), ("0", "1")])
+@pytest.mark.parametrize("cls", [nn.Linear, nn.LSTMCell, nn.GRU, qd.Linear, qd.LSTMCell, qd.GRU])
+def test_a_module_referenced_twice_takes_entries_under_both_names(cls, entries):
+    """Of two names that have entries the later one counts, as in PyTorch."""
+    shared, others = cls(3, 2), [cls(3, 2) for _ in entries]
+    model = nn.Sequential(shared, shared)
+    state = {f"{at}.{n}": v for at, other in zip(entries, others) for n, v in other.state_dict().items()}
+    model.load_state_dict(state, strict=False)
+    for name, value in others[-1].state_dict().items():
+        np.testing.assert_array_equal(shared.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("cls", [nn.Linear, qd.Linear])
+def test_two_names_can_share_out_the_entries(cls):
+    shared, first, second = cls(3, 2), cls(3, 2), cls(3, 2)
+    state = {f"1.{n}": v for n, v in second.state_dict().items() if n != "bias"}
+    nn.Sequential(shared, shared).load_state_dict(
+        {"0.bias": first.state_dict()["bias"], **state}, strict=False
+    )
+    np.testing.assert_array_equal(shared.state_dict()["bias"], first.state_dict()["bias"])
+    np.testing.assert_array_equal(shared.state_dict()["weight"], second.state_dict()["weight"])
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])

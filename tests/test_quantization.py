@@ -237,6 +237,77 @@ def test_a_shared_module_stays_one():
     assert back[0] is back[1] and type(back[0]) is qd.RNNCell
 
 
+def tied():
+    """A layer under two names at the top, and one in two parts of the model."""
+    model = nn.Module()
+    model.a = nn.Linear(2, 2)
+    model.b = model.a
+    model.c = nn.Linear(2, 2)
+    model.p = nn.Sequential(nn.Linear(2, 2))
+    model.q = nn.Sequential(model.p[0])
+    return model
+
+
+@pytest.mark.parametrize(
+    "spec, expected",
+    [
+        ({"b", "c"}, {"a", "c"}),
+        ({"a", "b"}, {"a"}),
+        ({nn.Linear: CHANNEL, "b": None}, {"c", "p.0"}),
+        ({nn.Linear: CHANNEL, "a": None, "q.0": None}, {"c"}),
+        ({"q"}, {"p.0"}),
+        ({"q.0"}, {"p.0"}),
+        ({"": CHANNEL, "p": None, "q": None}, {"a", "c"}),
+        ({"p": None, "q": CHANNEL, "q.0": TENSOR}, {"p.0"}),
+    ],
+)
+def test_every_name_of_a_shared_module_counts(spec, expected):
+    new = qrnn.quantize_dynamic(tied(), spec)
+    assert quantised(new) == expected
+    assert new.a is new.b and new.p[0] is new.q[0]
+
+
+@pytest.mark.parametrize(
+    "spec, names",
+    [({"a": CHANNEL, "b": None}, ("a", "b")), ({"a": CHANNEL, "b": TENSOR}, ("a", "b")),
+     ({"": CHANNEL, "q": None}, ("p.0", "q.0"))],
+)  # fmt: skip
+def test_names_of_a_shared_module_that_disagree(spec, names):
+    model = tied()
+    one, two = names
+    text = f"^qconfig_spec: expected one choice for '{one}' and '{two}', which are the same module, got "
+    with pytest.raises(ValueError, match=text):
+        qrnn.quantize_dynamic(model, spec, inplace=True)
+    with pytest.raises(ValueError, match="^qconfig: expected one choice"):
+        qrnn.prepare(model, qconfig=spec)
+    assert not quantised(model) and type(model.a) is nn.Linear
+
+
+@needs_torch
+def test_names_of_a_shared_module_in_torch_models():
+    import torch
+
+    import qrnn.torch as qt
+
+    linear = torch.nn.Linear(5, 5)
+    model = torch.nn.ModuleDict({"a": linear, "b": torch.nn.Sequential(linear), "c": torch.nn.Linear(5, 5)})
+    for spec in ({"b"}, {"b.0"}, {"a", "b.0"}):
+        new = qt.quantize_dynamic(model, spec)
+        assert new["a"] is new["b"][0] and "DynamicQuantized" in repr(new["a"])
+        assert type(new["c"]) is torch.nn.Linear
+    new = qt.quantize_dynamic(model, {torch.nn.Linear: CHANNEL, "b.0": None})
+    assert type(new["a"]) is torch.nn.Linear and "DynamicQuantized" in repr(new["c"])
+    with pytest.raises(ValueError, match="^qconfig_spec: expected one choice for 'a' and 'b.0', which"):
+        qt.quantize_dynamic(model, {"": CHANNEL, "b": None})
+
+
+def test_a_choice_in_a_model_with_a_cycle():
+    model = tied()
+    model.p.top = model
+    q.propagate_qconfig_(model, {"b": CHANNEL, "p.0": TENSOR})
+    assert [each.qconfig for each in (model.a, model.c, model.q[0])] == [CHANNEL, None, TENSOR]
+
+
 def test_mapping():
     class Mine(nn.Module):
         @classmethod
@@ -484,6 +555,15 @@ def test_observers_accumulate():
     rows(np.float32([[1, -2], [0, 0]]))
     rows(np.float32([[3, 0], [0, -1]]))
     assert_same_bits(rows.calculate_qparams()[0], np.array([f32(3) / f32(127.5), f32(1) / f32(127.5)], f32))
+
+
+@pytest.mark.parametrize("kind", [q.default_weight_observer, q.default_per_channel_weight_observer])
+def test_observers_that_saw_a_nan(kind):
+    observer = kind()
+    observer(np.ones((2, 2), f32))
+    observer(np.array([[1, 2], [np.nan, 3]], f32))
+    with pytest.raises(ValueError, match="MinMaxObserver: expected numbers, but a NaN was observed"):
+        observer.calculate_qparams()
 
 
 def test_observers_that_saw_nothing():

@@ -279,6 +279,16 @@ def test_qtensor_per_channel():
         q.int_repr()[0, 0] = 1
 
 
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda q: pickle.loads(pickle.dumps(q))])
+@pytest.mark.parametrize("scale", [f32(0.5), np.array([0.5, 2], f32)])
+def test_copies_of_qtensors_are_read_only_too(duplicate, scale):
+    q = qrnn.QTensor(np.full((2, 3), 4, np.int8), scale)
+    new = duplicate(q)
+    assert not new.int_repr().flags.writeable and not new._scale.flags.writeable
+    assert new.qscheme() is q.qscheme()
+    assert_same_bits(new.dequantize(), q.dequantize())
+
+
 @needs_torch
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_qtensor_is_torchs(per_channel):

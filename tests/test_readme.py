@@ -14,7 +14,11 @@ PAGES = (
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "benchmarks/README.md",
     "csrc/README.md",
+    "examples/README.md",
+    "tests/check/README.md",
+    "tests/emulate/README.md",
     *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md")),
 )
 pytestmark = pytest.mark.skipif(
@@ -71,12 +75,23 @@ def test_programs_of_the_readme_run(in_a_copy, capsys):
         pytest.skip(f"PYTORCH IS NOT INSTALLED: README.md:{skipped[0]} did not run, all else did")
 
 
+def named_paths(text):
+    """Files and folders of the repository in code, alone or before arguments, with an extension or without."""
+    folders = "tests|docs|benchmarks|examples|qrnn|csrc|tools"
+    return re.findall(rf"(?:`|^    )((?:{folders})/[\w./-]+)(?=[ `\n])", text, re.MULTILINE)
+
+
+def test_paths_without_an_extension_are_looked_for():
+    assert "tests/check/isas" in named_paths(text_of("README.md"))
+    assert "tests/emulate/run" in named_paths(text_of("tests/emulate/README.md"))
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_files_are_there(page):
     text = text_of(page)
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", re.sub(r"`[^`]*`", "", text)):
         assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
-    for path in re.findall(r"`((?:tests|docs|benchmarks|examples|qrnn|csrc|tools)/[\w./-]+\.\w+)`", text):
+    for path in named_paths(text):
         assert (ROOT / path).exists(), f"{page}: {path}"
 
 

@@ -222,7 +222,8 @@ def calibration_report(model: Module) -> CalibrationReport:
     Returns
     -------
     CalibrationReport
-        A sequence of WeightReport; empty if the model was converted without data.
+        A sequence of WeightReport; empty if the model was converted without data. A layer whose
+        weights or biases were replaced since has no rows.
 
     Raises
     ------

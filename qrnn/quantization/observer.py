@@ -152,8 +152,12 @@ class _RangeObserver(ObserverBase):
         ------
         RuntimeError
             If nothing was observed.
+        ValueError
+            If a NaN was.
         """
         low, high = np.atleast_1d(self.min_val), np.atleast_1d(self.max_val)
+        if np.isnan(low).any():
+            raise ValueError(f"{type(self).__name__}: expected numbers, but a NaN was observed")
         if not np.all(low <= high):
             raise RuntimeError(f"{type(self).__name__}: nothing was observed: call it with an array first")
         scheme = _types.as_qscheme(self.qscheme)

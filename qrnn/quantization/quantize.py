@@ -15,9 +15,9 @@ from .._types import expect_qint8, qint8
 from ..nn.modules.layer import overrides
 from ..nn.modules.module import Module
 from ..nn.quantized.dynamic.modules.base import QuantisedLayer
-from .mappings import TABLE, Quantisable, find, get_default_dynamic_quant_module_mappings, overridden
+from .choice import Chooser
+from .mappings import TABLE, find, get_default_dynamic_quant_module_mappings, overridden
 from .prepared import PreparedLayer
-from .qconfig import engine_qconfig
 
 __all__ = ["prepare", "convert", "quantize_dynamic", "propagate_qconfig_"]
 
@@ -90,8 +90,8 @@ def prepare(
         If an argument is of the wrong type.
     ValueError
         If `inplace` is True and `model` itself would be replaced, `engine` or `isa` is unknown,
-        the engine lacks what a module does, or a module was prepared for another engine. Nothing
-        has changed then.
+        the engine lacks what a module does, a module was prepared for another engine, or `qconfig`
+        says two things of one module that has two names. Nothing has changed then.
 
     Warns
     -----
@@ -112,7 +112,7 @@ def prepare(
         return _torch().prepare(model, inplace, allow_list, qconfig=qconfig, engine=engine, isa=isa)
     _expect_model(model, "model")
     given = not isinstance(qconfig, _Unset)
-    spec = _normalised(qconfig, "qconfig", empty_is_all=True) if given else {}
+    spec = _CHOOSER.normalised(qconfig, "qconfig", empty_is_all=True) if given else {}
     if engine is not None:
         _config.check_engine(engine)
     _config.resolve_isa(isa)
@@ -122,7 +122,7 @@ def prepare(
     replacements: dict[int, Module] = {}
     left: list[tuple[Module, Any]] = []  # for convert to warn of
     prepared_before = False
-    for name, module, row, chosen in _quantisable(model, _choose(model, spec, "qconfig")):
+    for name, module, row, chosen in _CHOOSER.quantisable(model, _CHOOSER.choose(model, spec, "qconfig")):
         if allow_list is not None and type(module) not in allow_list and row.float_type not in allow_list:
             continue
         if isinstance(module, PreparedLayer):
@@ -267,8 +267,9 @@ def quantize_dynamic(
     TypeError
         If an argument is of the wrong type: a list for `qconfig_spec`, say.
     ValueError
-        If `dtype` is another, `inplace` is True and `model` itself would be replaced, or a weight
-        is not finite. Nothing has changed then.
+        If `dtype` is another, `inplace` is True and `model` itself would be replaced, a weight is
+        not finite, or `qconfig_spec` says two things of one module that has two names. Nothing has
+        changed then.
 
     Warns
     -----
@@ -290,13 +291,13 @@ def quantize_dynamic(
         return _torch().quantize_dynamic(model, *choice, engine=engine, isa=isa)
     _expect_model(model, "model")
     expect_qint8(dtype)
-    spec = _normalised(qconfig_spec, "qconfig_spec", empty_is_all=False)
+    spec = _CHOOSER.normalised(qconfig_spec, "qconfig_spec", empty_is_all=False)
     if engine is not None:
         _config.check_engine(engine)
     _config.resolve_isa(isa)
     if not inplace:
         model = deepcopy(model)
-    chosen = _choose(model, spec, "qconfig_spec")
+    chosen = _CHOOSER.choose(model, spec, "qconfig_spec")
     if all(qconfig is None for qconfig in chosen.values()):
         warnings.warn(_NOTHING, UserWarning, stacklevel=2)
     replacements = _quantised(model, chosen, mapping, engine, isa, by_data=False)
@@ -324,6 +325,8 @@ def propagate_qconfig_(
     ------
     TypeError
         If an argument is of the wrong type.
+    ValueError
+        If `qconfig_dict` says two things of one module that has two names.
 
     Examples
     --------
@@ -338,8 +341,10 @@ def propagate_qconfig_(
         _torch().propagate_qconfig_(module, qconfig_dict, prepare_custom_config_dict)
         return
     _expect_model(module, "module")
-    spec = {} if qconfig_dict is None else _normalised(qconfig_dict, "qconfig_dict", empty_is_all=False)
-    chosen = _choose(module, spec, "qconfig_dict")
+    spec = (
+        {} if qconfig_dict is None else _CHOOSER.normalised(qconfig_dict, "qconfig_dict", empty_is_all=False)
+    )
+    chosen = _CHOOSER.choose(module, spec, "qconfig_dict")
     for each in module.modules():
         each.qconfig = chosen[id(each)]  # type: ignore[attr-defined]
 
@@ -367,89 +372,15 @@ def _expect_model(model: Any, name: str) -> None:
         raise TypeError(f"{name}: expected a qrnn.nn.Module, got {cls.__module__}.{cls.__qualname__}")
 
 
-def _is_qconfig(value: Any) -> bool:
-    """Whether `value` is a QConfig, ours or PyTorch's."""
-    return hasattr(value, "weight") and hasattr(value, "activation") and not isinstance(value, Module)
+def _known_as(named: type) -> type:
+    """The type of ours that stands for PyTorch's type `named`; anything else as it is."""
+    for row in TABLE:
+        if (named.__module__, named.__name__) == row.quantised_type._torch_type:
+            return row.float_type
+    return named
 
 
-def _everything(qconfig: Any) -> dict[Any, Any]:
-    return {row.float_type: qconfig for row in TABLE}
-
-
-def _normalised(spec: Any, argument: str, empty_is_all: bool) -> dict[Any, Any]:
-    """What a user may give as a choice of modules, as a dict of type or name to QConfig or None."""
-    if spec is None or (empty_is_all and isinstance(spec, Mapping) and not spec):
-        return _everything(engine_qconfig)
-    if _is_qconfig(spec):
-        return _everything(spec)
-    if isinstance(spec, (set, frozenset)):
-        spec = dict.fromkeys(spec, engine_qconfig)
-    if not isinstance(spec, Mapping):
-        raise TypeError(
-            f"{argument}: expected a mapping of type or name to QConfig, a set of types and names, a QConfig "
-            f"or None, got {type(spec).__name__}"
-        )
-    result: dict[Any, Any] = {}
-    for key, value in spec.items():
-        if not isinstance(key, (str, type)):
-            raise TypeError(f"{argument}: expected types and names as keys, got {key!r}")
-        if value is not None and not _is_qconfig(value):
-            raise TypeError(f"{argument}: expected QConfig or None for {key!r}, got {type(value).__name__}")
-        result[_ours(key)] = value
-    return result
-
-
-def _ours(key: str | type) -> str | type:
-    """The type of ours that stands for PyTorch's type `key`; anything else as it is."""
-    if isinstance(key, type):
-        for row in TABLE:
-            if (key.__module__, key.__name__) == row.quantised_type._torch_type:
-                return row.float_type
-    return key
-
-
-def _choose(model: Module, spec: dict[Any, Any], argument: str) -> dict[int, Any]:
-    """The qconfig of every module, by identity: its attribute, else name, else type, else parent's."""
-    chosen: dict[int, Any] = {}
-    names = set()
-
-    def visit(module: Module, name: str, qconfig: Any) -> None:
-        names.add(name)
-        if id(module) in chosen:
-            return
-        for each in _types_of(module):
-            if each in spec:
-                qconfig = spec[each]
-                break
-        qconfig = spec.get(name, qconfig)
-        qconfig = getattr(module, "qconfig", qconfig)
-        if qconfig is not None and not _is_qconfig(qconfig):
-            where = f"{name}.qconfig" if name else "qconfig"
-            raise TypeError(f"{where}: expected a QConfig or None, got {type(qconfig).__name__}")
-        chosen[id(module)] = qconfig
-        for child_name, child in module._children():
-            visit(child, f"{name}.{child_name}" if name else child_name, qconfig)
-
-    visit(model, "", None)
-    unknown = sorted(key for key in spec if isinstance(key, str) and key not in names)
-    if unknown:
-        warnings.warn(f"{argument}: no submodule is named {', '.join(unknown)}", UserWarning, stacklevel=3)
-    return chosen
-
-
-def _types_of(module: Module) -> tuple[type, ...]:
-    """The types under which a choice may name `module`: its own, and those of its row."""
-    found = find(module)
-    row = () if found is None else (found[0].float_type, found[0].quantised_type)
-    return (type(module), *row)
-
-
-def _quantisable(model: Module, chosen: Mapping[int, Any]) -> Iterator[tuple[str, Module, Quantisable, Any]]:
-    """Name, module, row of the table and qconfig of each module that is chosen and has a row."""
-    for name, module in model.named_modules():
-        found = find(module)
-        if found is not None and chosen[id(module)] is not None:
-            yield name, module, found[0], chosen[id(module)]
+_CHOOSER = Chooser(TABLE, find, Module._children, _known_as)
 
 
 # ---- what it becomes

@@ -44,7 +44,8 @@ class ReLU(_Function):
     Parameters
     ----------
     inplace : bool
-        Write the result over the input, which must then be a writable float32 C-contiguous array.
+        Write the result over the input, which must then be a writable float32 C-contiguous array, or
+        a float32 tensor that asks for no gradient.
 
     Examples
     --------
@@ -60,8 +61,38 @@ class ReLU(_Function):
         self.inplace = inplace
 
     def forward(self, input: Any) -> Any:
-        """``max(0, x)`` of each element; see `_Function.forward`."""
-        return self._apply(input, input if self.inplace else None)
+        """``max(0, x)`` of each element; see `_Function.forward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `inplace` is True and `input` cannot be written over.
+        """
+        if not self.inplace:
+            return self._apply(input, None)
+        if _arrays.is_tensor(input):
+            return self._over_tensor(input)
+        try:
+            return self._apply(input, input)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"input: {str(error).partition(': ')[2]} (inplace=True writes over it)"
+            ) from None
+
+    def _over_tensor(self, input: Any) -> Any:
+        result = _core.apply(self._function, _arrays.to_float32(input, "input"), isa=_config.resolve_isa())
+        if str(input.dtype) != "torch.float32" or input.requires_grad:
+            grad = " that requires a gradient" if input.requires_grad else ""
+            raise ValueError(
+                "input: expected a float32 tensor that requires no gradient (inplace=True writes over it), "
+                f"got one of {input.dtype}{grad}"
+            )
+        try:
+            return input.copy_(_arrays.like(result, input))  # so that PyTorch knows that it changed
+        except RuntimeError as error:
+            raise ValueError(
+                f"input: expected a tensor that can be written over (inplace=True): {error}"
+            ) from error
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""

@@ -189,10 +189,15 @@ class Layer(_core.Module, Module):
         self._pack(form.kind, engine, isa, *matrices, sequence=form.sequence)
 
     def _packed(self, matrices: list[Matrix]) -> _core.Module:
-        """`matrices` packed as this module's are, to be swapped in by `_share`, which cannot fail."""
+        """`matrices` packed as this module's are, for `_swap_in`."""
         packed = _core.Module()
         packed._pack(self.kind, self.engine, self.isa, *matrices, sequence=self.sequence)
         return packed
+
+    def _swap_in(self, packed: _core.Module) -> None:
+        """Hold `packed` from here on, and forget what is known of the old weights; cannot fail."""
+        self._share(packed)
+        self.__dict__.pop("_calibration", None)
 
     def _find(self, name: str) -> Slot | None:
         """Where the parameter `name` is packed; None for other names.
@@ -271,7 +276,7 @@ class FloatLayer(Layer):
         if old is None:
             raise ValueError(f"{name}: this module was made without biases")
         matrices[index] = matrices[index]._replace(**{what: _arrays.to_weight(value, name, old.shape)})
-        self._share(self._packed(matrices))
+        self._swap_in(self._packed(matrices))
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *slots(self._form())]
@@ -286,14 +291,22 @@ class FloatLayer(Layer):
         return {name: array for name, array in state.items() if array is not None}
 
     def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
-        matrices = self._matrices()
+        matrices = planned(self, plan)
+        before = list(matrices)
         for name, (index, what) in slots(self._form()).items():
             old = getattr(matrices[index], what)
             value = None if old is None else plan.take(prefix + name)
-            if value is not None:
-                array = read_entry(plan, prefix + name, value, old.shape)
+            array = None if value is None else read_entry(plan, prefix + name, value, old.shape)
+            if array is not None:
                 matrices[index] = matrices[index]._replace(**{what: array})
-        commit_load(self, matrices, prefix, plan)
+        commit_load(self, before, matrices, prefix, plan)
+
+
+def planned(layer: Layer, plan: LoadPlan) -> list[Matrix]:
+    """What `layer` holds after all of `plan` so far; the load changes it."""
+    if id(layer) not in plan.matrices:
+        plan.matrices[id(layer)] = layer._matrices()
+    return plan.matrices[id(layer)]
 
 
 def read_entry(plan: LoadPlan, key: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
@@ -317,13 +330,18 @@ def mismatch(key: str, got: tuple[int, ...], expected: tuple[int, ...]) -> str:
     )
 
 
-def commit_load(layer: Layer, matrices: list[Matrix], prefix: str, plan: LoadPlan) -> None:
-    """Pack `matrices`, and have the plan swap them into `layer`; note in it if they cannot be."""
-    if plan.errors:
+def commit_load(
+    layer: Layer, before: list[Matrix], matrices: list[Matrix], prefix: str, plan: LoadPlan
+) -> None:
+    """Pack `matrices`, and have the plan swap them into `layer`; note in it if they cannot be.
+
+    Where they are those of `before`, no entry was taken, and there is nothing to do.
+    """
+    if plan.errors or all(new is old for new, old in zip(matrices, before, strict=True)):
         return
     try:
         packed = layer._packed(matrices)
     except ValueError as error:
         plan.errors.append(f"{prefix}{error}")
         return
-    plan.commits.append(lambda: layer._share(packed))
+    plan.commits.append(lambda: layer._swap_in(packed))

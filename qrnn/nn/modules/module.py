@@ -36,6 +36,8 @@ class LoadPlan:
 
     def __init__(self, state: dict[str, Any]) -> None:
         self.state = state
+        #: What each layer, by identity, is to hold: one under two names takes entries under both.
+        self.matrices: dict[int, list[Any]] = {}
         self.expected: set[str] = set()
         self.missing: list[str] = []
         self.errors: list[str] = []
@@ -53,7 +55,7 @@ class LoadPlan:
 class RemovableHandle:
     """What registering a hook returns; ``remove()`` unregisters it."""
 
-    def __init__(self, hooks: dict[int, Callable[..., Any]], key: int) -> None:
+    def __init__(self, hooks: dict[object, Callable[..., Any]], key: object) -> None:
         self._hooks = hooks
         self._key = key
 
@@ -190,8 +192,8 @@ class Module:
                 f"{name} is called in C and runs no hooks: subclass it with a forward of its own, "
                 "or register the hook on the module that calls it"
             )
-        hooks: dict[int, Callable[..., Any]] = self.__dict__.setdefault(where, {})
-        key = max(hooks, default=-1) + 1
+        hooks: dict[object, Callable[..., Any]] = self.__dict__.setdefault(where, {})
+        key = object()  # equal to no other, neither of a hook that was removed nor of an unpickled one
         hooks[key] = hook
         return RemovableHandle(hooks, key)
 

@@ -78,7 +78,7 @@ class RNN(ElmanLayer, SequenceLayer, FloatLayer):
     input      (steps, batch, input_size)                             or (steps, input_size)
     hx, h_n    (num_layers * directions, batch, hidden_size)          without batch
     output     (steps, batch, directions * hidden_size)               without batch
-    lengths    batch integers, each in 1..steps                       not taken
+    lengths    batch integers, each in 1..steps                       one integer
     out        an array for `output`, or a pair (output, h_n)         likewise
     =========  =====================================================  ============================
 

@@ -20,6 +20,7 @@ from ....modules.layer import (
     mismatch,
     new_matrices,
     overrides,
+    planned,
     read_entry,
     slots,
 )
@@ -205,7 +206,7 @@ class QuantisedLayer(Layer):
         if len(absent) > 1:
             names = " and ".join(self._biases())
             raise ValueError(f"expected {names} all given or all None")
-        self._share(self._packed(matrices))
+        self._swap_in(self._packed(matrices))
 
     # ---- state
 
@@ -220,17 +221,18 @@ class QuantisedLayer(Layer):
         return state
 
     def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
-        matrices = self._matrices()
+        matrices = planned(self, plan)
+        before = list(matrices)
         for name, (index, what) in slots(self._form()).items():
             old = getattr(matrices[index], what)
             if what == "weight":
                 matrices[index] = _read_weight(plan, prefix + name, matrices[index])
             elif old is not None:
                 value = plan.take(prefix + name)
-                if value is not None:
-                    bias = read_entry(plan, prefix + name, value, old.shape)
+                bias = None if value is None else read_entry(plan, prefix + name, value, old.shape)
+                if bias is not None:
                     matrices[index] = matrices[index]._replace(bias=bias)
-        commit_load(self, matrices, prefix, plan)
+        commit_load(self, before, matrices, prefix, plan)
 
 
 class QuantisedRecurrent(RecurrentLayer, QuantisedLayer):
