@@ -334,6 +334,55 @@ def test_a_failed_load_changes_nothing_and_names_everything():
     assert_equal_results(module(x), want)
 
 
+class WithMore(dynamic.RNNCell):
+    """A subclass with a parameter, a buffer and a child of its own."""
+
+    def __init__(self):
+        super().__init__(I, H)
+        self.gain = torch.nn.Parameter(torch.ones(H))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.out = torch.nn.Linear(H, 2)
+
+    def forward(self, input, hx=None):
+        self.steps += 1
+        return self.out(self.gain * super().forward(input, hx))
+
+
+def test_what_a_subclass_adds_is_loaded_and_moved():
+    torch.manual_seed(0)
+    module, other, x = WithMore(), WithMore(), torch.randn(2, I)
+    torch.nn.init.normal_(module.gain)
+    packed = module._module()
+    want = module(x)
+    assert module._module() is packed, "its own buffer is no weight"
+    state = module.state_dict()
+    assert {"gain", "steps", "out.weight", "out.bias"} < set(state)
+    other.load_state_dict(state)
+    assert int(other.steps) == 1
+    assert torch.equal(other(x), want)
+    for name in ("gain", "steps", "out.bias", "weight_hh"):
+        with pytest.raises(RuntimeError, match=f'Missing key.*"{name}"'):
+            other.load_state_dict({key: value for key, value in state.items() if key != name})
+    with pytest.raises(RuntimeError, match='Unexpected key.*"surplus"'):
+        other.load_state_dict({**state, "surplus": torch.zeros(1)})
+    codes = module.weight_ih_scale
+    module.double()
+    assert module.gain.dtype == module.out.weight.dtype == torch.float64
+    assert module.weight_ih_scale is codes
+
+
+def test_weights_that_were_taken_out_stay_what_they_are():
+    a, b, x = quantised("LSTM"), quantised("LSTM", seed=2), torch.randn(3, 2, I)
+    want, before, state = a(x), a._weight_bias(), a.state_dict()
+    a.set_weight_bias(b._weight_bias())
+    assert_equal_results(a(x), b(x))
+    a.set_weight_bias(before)
+    assert_equal_results(a(x), want)
+    a.load_state_dict(b.state_dict())
+    a.load_state_dict(state)
+    assert_equal_results(a(x), want)
+
+
 def test_per_tensor_state_loads_into_a_per_channel_module():
     a, b, x = quantised("RNNCell", "fbgemm"), quantised("RNNCell", "fbgemm", seed=7), torch.randn(2, I)
     b.load_state_dict(a.state_dict())
@@ -442,6 +491,24 @@ def test_taking_over_torch_ao(kind, per_channel, engine, torch_engine):  # noqa:
     holder = bridge.Holder(qt.quantize_dynamic(make(kind, seed=12), engine=engine))
     holder.load_state_dict(bridge.Holder(theirs).state_dict())
     assert_equal_results(holder(*args), module(*args))
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_biases_of_torch_ao_need_a_place(kind, torch_engine):  # noqa: F811
+    theirs, module = bridge.ao_dynamic(kind), quantised(kind, bias=False)
+    args = inputs(kind)
+    want = module(*args)
+    with pytest.raises(RuntimeError, match="Unexpected key.*bias"):
+        module.load_state_dict(theirs.state_dict())
+    assert_equal_results(module(*args), want)
+    assert all("bias" in key for key in module.load_state_dict(theirs.state_dict(), strict=False)[1])
+
+
+def test_layers_of_torch_ao_need_a_place(torch_engine):  # noqa: F811
+    deep = torch.nn.LSTM(I, H, 2)
+    theirs = bridge.torch_ao(torch.ao.quantization.quantize_dynamic, bridge.Holder(deep)).module
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*_all_weight_values\.1\.param"):
+        quantised("LSTM").load_state_dict(theirs.state_dict())
 
 
 def test_taking_over_refuses_the_rest(torch_engine):  # noqa: F811

@@ -16,6 +16,15 @@ from ._shape import Shape, rnn_kind
 __all__ = ["engine", "is_a", "plain_state", "read"]
 
 _PLACE = "torch.ao.nn.quantized.dynamic"
+#: What a Linear and a cell save; layers save one entry for each unit.
+_KEYS = (
+    "scale",
+    "zero_point",
+    "_packed_params.dtype",
+    "_packed_params._packed_params",
+    "_packed_weight_ih",
+    "_packed_weight_hh",
+)
 _KINDS = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru"}
 
 
@@ -60,8 +69,11 @@ def _shape_of(mod: Any) -> Shape:
     return Shape(kind, mod.input_size, mod.hidden_size, True, sequence, 0, dropout)
 
 
-def plain_state(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
-    """The entries under our names of a state dict that ``torch.ao`` made; None if it made another."""
+def plain_state(state: Any, prefix: str, shape: Shape) -> tuple[dict[str, Any], set[str]] | None:
+    """The entries under our names of a state dict that ``torch.ao`` made, and the keys that they stand for.
+
+    None if ``torch.ao`` did not make it.
+    """
     quantised = _entries(state, prefix, shape)
     if quantised is None:
         return None
@@ -71,7 +83,9 @@ def plain_state(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
         entries[each.weight], entries[f"{each.weight}_scale"] = tensor.parts()
         if each.bias is not None:
             entries[each.bias] = quantised[each.bias]
-    return entries
+    units = range(len(shape.units()))
+    names = {*_KEYS, *(f"_all_weight_values.{i}.param" for i in units)}
+    return entries, {prefix + name for name in names}
 
 
 def _entries(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
