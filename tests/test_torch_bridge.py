@@ -383,6 +383,21 @@ def test_weights_that_were_taken_out_stay_what_they_are():
     assert_equal_results(a(x), want)
 
 
+def test_hooks_of_a_module_made_beside_another_are_its_own(torch_engine):  # noqa: F811
+    for old, make_new in (
+        (make("RNNCell"), dynamic.RNNCell.from_float),
+        (bridge.ao_dynamic("RNNCell"), dynamic.RNNCell.from_torch_ao),
+    ):
+        calls, x = [], torch.randn(2, I)
+        old.register_forward_hook(lambda *_: calls.append("first"))
+        new = make_new(old)
+        new.register_forward_hook(lambda *_: calls.append("new"))
+        old.register_forward_hook(lambda *_: calls.append("old"))
+        old(x)
+        new(x)
+        assert calls == ["first", "old", "first", "new"]
+
+
 def test_per_tensor_state_loads_into_a_per_channel_module():
     a, b, x = quantised("RNNCell", "fbgemm"), quantised("RNNCell", "fbgemm", seed=7), torch.randn(2, I)
     b.load_state_dict(a.state_dict())

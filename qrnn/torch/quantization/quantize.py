@@ -393,7 +393,7 @@ def from_torch_ao(
         for row in TABLE:
             cls = row.quantised_type
             if cls._torch_ao_type is not None and _torch_ao.is_a(module, cls._torch_ao_type):
-                replacements[id(module)] = cls.from_torch_ao(module, engine=engine, isa=isa)
+                replacements[id(module)] = cls._from_torch_ao(module, engine, isa)
     _check_root(model, replacements, inplace)
     return _swapped(model, replacements)
 

@@ -69,7 +69,10 @@ class QuantisedLayer(torch.nn.Module):
 
     @classmethod
     def _of(cls, shape: Shape, engine: str, isa: str | None, matrices: list[Matrix], mod: Any) -> Any:
-        """A module of given weights in the place of `mod`, whose hooks and mode it takes over."""
+        """A module of given weights in the place of `mod`, whose hooks and mode it takes over.
+
+        The hooks are not copied: what registering one returned still removes it.
+        """
         new = cls.__new__(cls)
         torch.nn.Module.__init__(new)
         new._install(shape, engine, isa, matrices)
@@ -77,6 +80,12 @@ class QuantisedLayer(torch.nn.Module):
         for name in HOOKS:
             new.__dict__[name] = mod.__dict__[name]
         return new
+
+    def _beside(self) -> Any:
+        """This module with hooks of its own, for a module that stays in use beside the one it was made of."""
+        for name in HOOKS:
+            self.__dict__[name] = self.__dict__[name].copy()
+        return self
 
     def _install(self, shape: Shape, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
         self._shape, self._engine, self._isa = shape, engine, isa
@@ -196,7 +205,7 @@ class QuantisedLayer(torch.nn.Module):
         Returns
         -------
         quantised module
-            Of this class, with the hooks of `mod`.
+            Of this class, with a copy of the hooks of `mod`.
 
         Raises
         ------
@@ -213,7 +222,7 @@ class QuantisedLayer(torch.nn.Module):
         >>> RNNCell.from_float(torch.nn.RNNCell(4, 3))
         DynamicQuantizedRNNCell(4, 3)
         """
-        return cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa)
+        return cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa)._beside()
 
     @classmethod
     def _from_float(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Any:
@@ -248,7 +257,7 @@ class QuantisedLayer(torch.nn.Module):
         Returns
         -------
         quantised module
-            Of this class, with the hooks of `mod`.
+            Of this class, with a copy of the hooks of `mod`.
 
         Raises
         ------
@@ -257,6 +266,11 @@ class QuantisedLayer(torch.nn.Module):
         ValueError
             If its weights are of another type, or it computes without PyTorch's reduced range.
         """
+        return cls._from_torch_ao(mod, engine, isa)._beside()
+
+    @classmethod
+    def _from_torch_ao(cls, mod: Any, engine: str | None, isa: str | None) -> Any:
+        """`from_torch_ao`, in the place of `mod`."""
         if cls._torch_ao_type is None or not _torch_ao.is_a(mod, cls._torch_ao_type):
             name = cls._torch_ao_type
             raise TypeError(
