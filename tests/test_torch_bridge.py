@@ -383,12 +383,28 @@ def test_weights_that_were_taken_out_stay_what_they_are():
     assert_equal_results(a(x), want)
 
 
+@each_layer
+@pytest.mark.parametrize("of", [quantised, lambda kind: qt.prepare(make(kind), qconfig={})])
+def test_states_of_a_packed_sequence_may_be_in_lists(kind, of):
+    module, (x, state) = of(kind), inputs(kind)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, [2, 4, 1], module.batch_first, enforce_sorted=False)
+    listed = list(state)
+    want = module(packed, state)
+    for mode in (False, True):
+        got = module.train(mode)(packed, listed)
+        assert [each.shape for each in flat(got[1])] == [each.shape for each in flat(want[1])]
+    got = module.eval()(packed, listed)
+    assert torch.equal(got[0].data, want[0].data)
+    assert_equal_results(got[1], want[1])
+
+
 def test_hooks_of_a_module_made_beside_another_are_its_own(torch_engine):  # noqa: F811
+    calls, x = [], torch.randn(2, I)
     for old, make_new in (
         (make("RNNCell"), dynamic.RNNCell.from_float),
         (bridge.ao_dynamic("RNNCell"), dynamic.RNNCell.from_torch_ao),
     ):
-        calls, x = [], torch.randn(2, I)
+        calls.clear()
         old.register_forward_hook(lambda *_: calls.append("first"))
         new = make_new(old)
         new.register_forward_hook(lambda *_: calls.append("new"))

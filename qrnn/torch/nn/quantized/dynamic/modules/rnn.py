@@ -11,10 +11,11 @@ from torch.nn.utils.rnn import PackedSequence
 from ......_types import qint8
 from ..... import _ops
 from ....._calls import array_of, state_of, to_tensors, traced
+from ....._checks import check_packed
 from ....._shape import Shape, check_size, rnn_kind
 from .recurrent import Nonlinear, Recurrent, documented
 
-__all__ = ["GRU", "LSTM", "RNN", "run_packed", "run_sequence"]
+__all__ = ["GRU", "LSTM", "RNN", "joined", "permuted", "run_packed", "run_sequence"]
 
 
 class _Layer(Recurrent):
@@ -61,7 +62,7 @@ class _Layer(Recurrent):
         hx : torch.Tensor, shape (num_layers * num_directions, batch, hidden_size), optional
             The first state; for LSTM a pair. Default: zeros.
         lengths : ints or torch.Tensor, one a batch row, optional
-            Steps of each row, 1 to time; outputs after them are zeros.
+            Steps of each row, 1 to time; outputs after them are zeros. None for a PackedSequence.
 
         Returns
         -------
@@ -78,7 +79,7 @@ class _Layer(Recurrent):
             If shapes or lengths do not fit, or, for a torch engine, a value is not finite.
         """
         if isinstance(input, PackedSequence):
-            return run_packed(self, input, hx)
+            return run_packed(self, self._shape, input, hx, lengths)
         if traced(input):
             return _ops.call_sequence(self._shape, self._engine, self._tensors(), input, hx, lengths)
         return run_sequence(self._module(), input, hx, lengths)
@@ -135,22 +136,28 @@ def array_of_lengths(lengths: Any) -> Any:
     return array_of(lengths, "lengths") if isinstance(lengths, torch.Tensor) else lengths
 
 
-def run_packed(module: Any, packed: PackedSequence, hx: Any) -> Any:
+def run_packed(module: Any, shape: Shape, packed: PackedSequence, hx: Any, lengths: Any) -> Any:
     """`module` of a PackedSequence: padded rows in packed order and their lengths, and back."""
+    states = check_packed(type(module).__name__, shape, packed, hx, lengths)
     data, sizes, order, back = packed
     plain = PackedSequence(data, sizes)
     batch_first = module.batch_first
     padded, lengths = torch.nn.utils.rnn.pad_packed_sequence(plain, batch_first)
-    output, last = module.forward(padded, _permuted(hx, order), lengths=lengths)
+    hx = None if states is None else joined(shape, permuted(states, order))
+    output, last = module.forward(padded, hx, lengths=lengths)
+    last = permuted(last if shape.kind == "lstm" else (last,), back)
     output = torch.nn.utils.rnn.pack_padded_sequence(output, lengths, batch_first)
-    return PackedSequence(output.data, sizes, order, back), _permuted(last, back)
+    return PackedSequence(output.data, sizes, order, back), joined(shape, last)
 
 
-def _permuted(hx: Any, order: Any) -> Any:
-    """A state, a tensor or a pair of them, with its batch rows in another order."""
-    if hx is None or order is None:
-        return hx
-    return tuple(_permuted(each, order) for each in hx) if isinstance(hx, tuple) else hx[:, order]
+def permuted(states: Any, order: Any) -> Any:
+    """The tensors of a state, if there is one, with their batch rows in another order."""
+    return states if states is None or order is None else tuple(each[:, order] for each in states)
+
+
+def joined(shape: Shape, states: tuple[Any, ...]) -> Any:
+    """A state as callers have it: a pair for an LSTM, else a tensor."""
+    return states if shape.kind == "lstm" else states[0]
 
 
 @documented
