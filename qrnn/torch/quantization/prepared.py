@@ -133,6 +133,16 @@ class PreparedLayer(torch.nn.Module):
         new.qconfig = qconfig
         return new
 
+    def _expect_computing(self) -> None:
+        """Raise RuntimeError in ``torch.jit.trace`` and ``torch.export``: they would keep this call's values."""
+        if torch.compiler.is_dynamo_compiling():  # which leaves the call to Python
+            return
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+            raise RuntimeError(
+                f"{type(self).__name__} cannot be traced or exported, as its weights may change: convert the "
+                "model first"
+            )
+
     def _units(self) -> list[list[Any]]:
         """Fake-quantised weight and bias of each matrix, unit by unit."""
         found = iter(self._prepared.quantised(self, self.qconfig))
@@ -178,6 +188,7 @@ class PreparedLinear(PreparedLayer, torch.nn.Linear):
 
     def forward(self, input: Any) -> Any:
         """As ``torch.nn.Linear``."""
+        self._expect_computing()
         if not self.training:
             return call_linear(self._prepared.module(self), input)
         check_linear(type(self).__name__, self.in_features, input)
@@ -188,6 +199,7 @@ class PreparedLinear(PreparedLayer, torch.nn.Linear):
 class _PreparedCell(PreparedLayer):
     def forward(self, input: Any, hx: Any = None) -> Any:
         """As the float cell."""
+        self._expect_computing()
         if not self.training:
             return call(self._prepared.module(self), input, hx)
         shape = shape_of(self)
@@ -219,6 +231,7 @@ class _PreparedSequence(PreparedLayer):
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """As the float layer; `lengths` as the quantised one."""
+        self._expect_computing()
         shape = shape_of(self)
         if isinstance(input, PackedSequence):
             if not self.training:
