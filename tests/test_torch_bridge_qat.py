@@ -361,6 +361,15 @@ def test_dropout_between_layers_trains():
     assert torch.equal(module(x)[0], module(x)[0])
 
 
+def test_eval_follows_the_qconfig():
+    module, x = prepared("LSTM", "fbgemm").eval(), inputs("LSTM")
+    before = module(*x)
+    module.qconfig = qt.per_channel_dynamic_qconfig
+    after = module(*x)
+    assert not torch.equal(after[0], before[0])
+    assert_equal_results(qt.convert(module, inplace=False)(*x), after)
+
+
 def test_projections_train():
     torch.manual_seed(0)
     module = qt.prepare(torch.nn.LSTM(I, H, 2, proj_size=3, bidirectional=True), qconfig={}).train()

@@ -50,7 +50,7 @@ class Preparation:
 
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
         self.engine, self.isa, self.original = engine, isa, original
-        self._packed: tuple[list[Any], Any] | None = None  # float arrays and the module made of them
+        self._packed: tuple[Any, list[Any], Any] | None = None  # qconfig, float arrays, the module of both
         self._coded: dict[str, tuple[Any, Any, Any]] = {}  # qconfig, float weight, its codes and scale
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Preparation:
@@ -100,12 +100,13 @@ class Preparation:
 
     def module(self, mod: PreparedLayer) -> Any:
         """The core's module that `mod` would be converted to now."""
-        now = [array for _, *arrays in float_matrices(mod, shape_of(mod)) for array in arrays]
-        if self._packed is None or not all(map(np.array_equal, self._packed[0], now)):
-            shape = shape_of(mod)
-            packed = pack(shape.kind, self.engine, self.isa, self.quantised(mod, mod.qconfig), shape.sequence)
-            self._packed = ([None if each is None else each.copy() for each in now], packed)
-        return self._packed[1]
+        shape, qconfig = shape_of(mod), mod.qconfig
+        now = [array for _, *arrays in float_matrices(mod, shape) for array in arrays]
+        known = self._packed
+        if known is None or known[0] is not qconfig or not all(map(np.array_equal, known[1], now)):
+            packed = pack(shape.kind, self.engine, self.isa, self.quantised(mod, qconfig), shape.sequence)
+            known = self._packed = (qconfig, [None if each is None else each.copy() for each in now], packed)
+        return known[2]
 
 
 class PreparedLayer(torch.nn.Module):
