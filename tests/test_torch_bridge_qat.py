@@ -361,6 +361,16 @@ def test_dropout_between_layers_trains():
     assert torch.equal(module(x)[0], module(x)[0])
 
 
+@pytest.mark.parametrize("quantised", [False, True])
+def test_torch_engines_have_no_projection_to_prepare(quantised):
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LSTM(4, 3, proj_size=2))
+    model = qt.quantize_dynamic(model) if quantised else model
+    before = list(model)
+    with pytest.raises(ValueError, match="^1: proj_size: expected 0 with engine 'fbgemm'"):
+        qt.prepare(model, qconfig={}, engine="fbgemm")
+    assert list(model) == before
+
+
 def test_eval_follows_the_qconfig():
     module, x = prepared("LSTM", "fbgemm").eval(), inputs("LSTM")
     before = module(*x)

@@ -13,7 +13,8 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ... import _config, _quantise
-from ...nn.modules.layer import Matrix
+from ...nn.modules.layer import Form, Matrix
+from ...nn.quantized.dynamic.modules.base import check_engine_has
 from .._calls import call, call_linear, pack, raise_no_tensor
 from .._checks import check_cell, check_lengths, check_linear, check_packed, check_sequence
 from .._shape import Shape, shape_of
@@ -131,6 +132,8 @@ class PreparedLayer(torch.nn.Module):
         else:
             new.__dict__.update(vars(mod))
             new._prepared = Preparation(_config.resolve_engine(engine), isa, None)
+        shape = shape_of(new)
+        check_engine_has(Form(shape.kind, shape.sequence, shape.proj_size > 0), new._prepared.engine)
         new.qconfig = qconfig
         return new
 

@@ -70,7 +70,8 @@ def prepare(
         If an argument is of the wrong type.
     ValueError
         If `inplace` is True and `model` itself would be replaced, `engine` or `isa` is unknown, or a module
-        was prepared for another engine. Nothing has changed then.
+        was prepared for another engine, or is an LSTM with a projection, which the torch engines have not.
+        Nothing has changed then.
 
     Warns
     -----
@@ -107,7 +108,8 @@ def prepare(
         elif keeps_its_call(module) or torch.nn.utils.parametrize.is_parametrized(module):
             left.append((module, chosen))
         else:
-            replacements[id(module)] = row.prepared_type._of(module, chosen, engine, isa)
+            with _named(name):
+                replacements[id(module)] = row.prepared_type._of(module, chosen, engine, isa)
     if not replacements and not left and not prepared_before:
         warnings.warn(_NOTHING, UserWarning, stacklevel=2)
         return model
