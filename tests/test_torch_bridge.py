@@ -549,9 +549,17 @@ def test_taking_over_refuses_the_rest(torch_engine):  # noqa: F811
     with pytest.raises(TypeError):
         dynamic.RNNCell.from_torch_ao(make("RNNCell"))
     if torch.backends.quantized.engine in ("fbgemm", "x86"):  # the others have no float16 modules
-        half = bridge.torch_ao(torch.ao.nn.quantized.dynamic.RNNCell, I, H, dtype=torch.float16)
-        with pytest.raises(TypeError, match="weight_ih: expected a QTensor, got Tensor"):
-            dynamic.RNNCell.from_torch_ao(half)
+        ao = torch.ao.nn.quantized.dynamic
+        for name in ("RNNCell", "Linear", "LSTM", "LSTMCell"):
+            half = bridge.torch_ao(getattr(ao, name), I, H, dtype=torch.float16)
+            text = "mod: expected weights of torch.qint8, got torch.float16"
+            with pytest.raises(ValueError, match=f"^{text}"):
+                getattr(dynamic, name).from_torch_ao(half)
+            with pytest.raises(ValueError, match=f"^module: {text}"):
+                qt.from_torch_ao(bridge.Holder(half))
+    for engine in ("foo", "float32"):
+        with pytest.raises(ValueError, match=f"^engine: expected one of qrnn, [^3]*, got '{engine}'"):
+            dynamic.RNNCell.from_torch_ao(theirs, engine=engine)
     for other, text in ((torch.nn.RNNCell(I, H + 1), "weight_ih"), (torch.nn.LSTM(I, H), "weight_ih_l0")):
         with pytest.raises(RuntimeError, match=text):
             qt.quantize_dynamic(other).load_state_dict(theirs.state_dict())

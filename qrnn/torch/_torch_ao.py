@@ -46,6 +46,9 @@ def engine() -> str:
 
 def read(mod: Any) -> tuple[Shape, dict[str, Any], dict[str, Any]]:
     """Shape, quantised weights by name and biases by name of a module of ``torch.ao``."""
+    dtype = _dtype_of(mod)
+    if dtype != torch.qint8:
+        raise ValueError(f"mod: expected weights of torch.qint8, got {dtype}")
     shape = _shape_of(mod)
     entries = _entries(mod.state_dict(), "", shape)
     assert entries is not None
@@ -53,6 +56,13 @@ def read(mod: Any) -> tuple[Shape, dict[str, Any], dict[str, Any]]:
     biases = {each.bias: entries.get(each.bias) for each in shape.matrices() if each.bias}
     has_bias = any(bias is not None for bias in biases.values())
     return shape._replace(bias=has_bias), weights, biases
+
+
+def _dtype_of(mod: Any) -> Any:
+    """The type of its weights: a Linear, a cell and a layer each have a place for it."""
+    if hasattr(mod, "_packed_params"):
+        return mod._packed_params.dtype
+    return mod.weight_dtype if hasattr(mod, "weight_dtype") else mod.dtype
 
 
 def _shape_of(mod: Any) -> Shape:

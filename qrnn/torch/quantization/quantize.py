@@ -375,8 +375,8 @@ def from_torch_ao(
     TypeError
         If `model` is no torch.nn.Module.
     ValueError
-        If a module cannot be taken over, or `inplace` is True and `model` itself would be replaced. Nothing
-        has changed then.
+        If a module cannot be taken over (naming it), `engine` or `isa` is unknown, or `inplace` is True and
+        `model` itself would be replaced. Nothing has changed then.
 
     Examples
     --------
@@ -391,11 +391,12 @@ def from_torch_ao(
     if not inplace:
         model = deepcopy(model)
     replacements: dict[int, Module] = {}
-    for module in model.modules():
+    for name, module in model.named_modules():
         for row in TABLE:
             cls = row.quantised_type
             if cls._torch_ao_type is not None and _torch_ao.is_a(module, cls._torch_ao_type):
-                replacements[id(module)] = cls._from_torch_ao(module, engine, isa)
+                with _named(name):
+                    replacements[id(module)] = cls._from_torch_ao(module, engine, isa)
     _check_root(model, replacements, inplace)
     return _swapped(model, replacements)
 

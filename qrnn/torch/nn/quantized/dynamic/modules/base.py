@@ -264,7 +264,8 @@ class QuantisedLayer(torch.nn.Module):
         TypeError
             If `mod` is something else.
         ValueError
-            If its weights are of another type, or it computes without PyTorch's reduced range.
+            If its weights are of another type, it computes without PyTorch's reduced range, or `engine` or
+            `isa` is unknown.
         """
         return cls._from_torch_ao(mod, engine, isa)._beside()
 
@@ -277,6 +278,7 @@ class QuantisedLayer(torch.nn.Module):
                 f"mod: expected a torch.ao.nn.quantized.dynamic.{name}, got "
                 f"{type(mod).__module__}.{type(mod).__qualname__}"
             )
+        engine = _config.check_engine(_torch_ao.engine() if engine is None else engine)
         shape, qtensors, biases = _torch_ao.read(mod)
         matrices = []
         for each in shape.matrices():
@@ -287,7 +289,7 @@ class QuantisedLayer(torch.nn.Module):
                     tensor._codes, tensor._scale, None if bias is None else _arrays.to_float32(bias, "bias")
                 )
             )
-        return cls._of(shape, engine or _torch_ao.engine(), _config.resolve_isa(isa), matrices, mod)
+        return cls._of(shape, engine, _config.resolve_isa(isa), matrices, mod)
 
     @classmethod
     def _refuse(cls, mod: Any, why: str = "") -> NoReturn:
