@@ -93,7 +93,7 @@ def prepare(
     check(engine, isa)
     in_place = given if inplace is None else inplace
     if not in_place:
-        model = deepcopy(model)
+        model = _copied(model)
     replacements: dict[int, Module] = {}
     left: list[tuple[Module, Any]] = []  # float now, for convert to quantise or to warn of
     prepared_before = False
@@ -389,7 +389,7 @@ def from_torch_ao(
     expect_model(model, "model")
     check(engine, isa)
     if not inplace:
-        model = deepcopy(model)
+        model = _copied(model)
     replacements: dict[int, Module] = {}
     for name, module in model.named_modules():
         for row in TABLE:
@@ -402,6 +402,13 @@ def from_torch_ao(
 
 
 # ---- what it becomes
+
+
+def _copied(model: Module) -> Module:
+    """A copy of `model`, which `convert` does not change where it changes the original."""
+    model = deepcopy(model)
+    model.__dict__.pop(_MARK, None)
+    return model
 
 
 def _quantised(
