@@ -162,6 +162,14 @@ def test_repr_is_torchs(cls, args):
     assert repr(getattr(dynamic, cls)(I, H, **args)) == want
 
 
+@each_layer
+def test_what_models_ask_of_a_layer(kind):
+    mod, module = make(kind), quantised(kind)
+    assert module.mode == mod.mode
+    assert module.dtype == numpy_module(kind).dtype == qrnn.qint8
+    assert module.flatten_parameters() is None
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+from ......_types import dtype as _dtype
 from ......_types import qint8
 from ..... import _ops
 from ....._calls import array_of, state_of, to_tensors, traced
@@ -108,6 +109,19 @@ class _Layer(Recurrent):
     def proj_size(self) -> int:
         """Size of the projected state of an LSTM, 0 without one."""
         return self._shape.proj_size
+
+    @property
+    def mode(self) -> str:
+        """PyTorch's name of the kind: ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``."""
+        return self._shape.kind.upper()
+
+    @property
+    def dtype(self) -> _dtype:
+        """`qrnn.qint8`."""
+        return qint8
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: models written for PyTorch call it."""
 
     @property
     def _sequence(self) -> tuple[int, int, bool]:
