@@ -193,9 +193,44 @@ def test_bad_constructors(call, error, text):
     assert text in str(caught.value)
 
 
-def test_dropout_of_one_layer_warns_as_in_torch():
-    with pytest.warns(UserWarning, match="dropout option adds dropout"):
-        dynamic.LSTM(4, 3, dropout=0.5)
+@pytest.mark.parametrize(
+    ("name", "keywords"),
+    [
+        ("LSTM", {"batch_first": "no"}),
+        ("GRU", {"bias": 1}),
+        ("RNN", {"num_layers": 1.0}),
+        ("RNN", {"num_layers": 0}),
+        ("RNN", {"nonlinearity": "gelu"}),
+        ("LSTM", {"dropout": True}),
+        ("LSTM", {"dropout": "0"}),
+        ("LSTM", {"proj_size": -1}),
+        ("LSTM", {"proj_size": 3}),
+        ("GRU", {"proj_size": 2}),
+        ("RNN", {"proj_size": 2}),
+    ],
+)
+def test_bad_layers_are_refused_as_on_the_numpy_side(name, keywords):
+    said = []
+    for cls in (getattr(dynamic, name), getattr(qrnn, name)):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            cls(4, 3, **keywords)
+        said.append((caught.type, str(caught.value)))
+    assert said[0] == said[1]
+
+
+def test_numbers_of_numpy_are_numbers():
+    layer = dynamic.LSTM(np.int64(4), np.int32(3), 2, dropout=f32(0.5), proj_size=np.int8(2))
+    assert repr(layer) == "DynamicQuantizedLSTM(4, 3, proj_size=2, num_layers=2, dropout=0.5)"
+    assert all(
+        type(n) is int for n in (layer.input_size, layer.hidden_size, layer.num_layers, layer.proj_size)
+    )
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_dropout_of_one_layer_warns_as_in_torch(name):
+    with pytest.warns(UserWarning, match="dropout option adds dropout") as caught:
+        getattr(dynamic, name)(4, 3, dropout=0.5)
+    assert caught[0].filename == __file__
 
 
 def test_new_weights_come_from_torchs_generator():

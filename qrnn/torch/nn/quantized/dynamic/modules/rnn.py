@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
@@ -10,10 +9,13 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ......_types import dtype as _dtype
 from ......_types import qint8
+from ......nn.modules import rnn as _numpy
+from ......nn.modules.layer import LayerShape
+from ......nn.modules.recurrent import no_projection
 from ..... import _ops
 from ....._calls import array_of, state_of, to_tensors, traced
 from ....._checks import check_packed
-from ....._shape import Shape, check_size, rnn_kind
+from ....._shape import GATES, Shape, rnn_kind
 from .recurrent import Nonlinear, Recurrent, documented
 
 __all__ = ["GRU", "LSTM", "RNN", "joined", "permuted", "run_packed", "run_sequence"]
@@ -22,35 +24,13 @@ __all__ = ["GRU", "LSTM", "RNN", "joined", "permuted", "run_packed", "run_sequen
 class _Layer(Recurrent):
     """Layers over whole sequences."""
 
-    def _make(
-        self,
-        kind: str,
-        sizes: tuple[Any, Any, Any],
-        bias: Any,
-        batch_first: Any,
-        dropout: Any,
-        bidirectional: Any,
-        proj_size: Any,
-        *rest: Any,
-    ) -> None:
-        columns, hidden = check_size(sizes[0], "input_size", 1), check_size(sizes[1], "hidden_size", 1)
-        layers, proj = check_size(sizes[2], "num_layers", 1), check_size(proj_size, "proj_size", 0)
-        if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
-            raise ValueError(
-                "dropout should be a number in range [0, 1] representing the probability of an element "
-                "being zeroed"
-            )
-        if proj and proj >= hidden:
-            raise ValueError("proj_size has to be smaller than hidden_size")
-        if dropout and layers == 1:
-            warnings.warn(
-                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-                f"num_layers greater than 1, but got dropout={dropout} and num_layers={layers}",
-                UserWarning,
-                stacklevel=3,
-            )
-        sequence = (layers, 2 if bidirectional else 1, bool(batch_first))
-        self._fill(Shape(kind, columns, hidden, bool(bias), sequence, proj, float(dropout)), *rest)
+    def _make(self, layer: Any, checked: LayerShape, *rest: Any) -> None:
+        """The rest of a constructor, whose arguments `layer`, an empty one of the NumPy side, has checked."""
+        kind, sequence, projection = checked.form
+        (rows, columns), (_, state) = checked.shapes[:2]
+        proj_size = state if projection else 0
+        shape = Shape(kind, columns, rows // GATES[kind], checked.bias, sequence, proj_size, layer.dropout)
+        self._fill(shape, *rest)
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """Outputs of all steps, and the last state.
@@ -193,6 +173,8 @@ class RNN(Nonlinear, _Layer):
         Kept as an attribute.
     bidirectional : bool
         Whether there is a reverse direction.
+    proj_size : None
+        Raises ValueError, as in PyTorch.
     {parameters}
     Examples
     --------
@@ -218,11 +200,15 @@ class RNN(Nonlinear, _Layer):
         bidirectional: bool = False,
         dtype: Any = qint8,
         *,
+        proj_size: None = None,
         engine: str | None = None,
         isa: str | None = None,
     ) -> None:
-        kind, sizes = rnn_kind(nonlinearity), (input_size, hidden_size, num_layers)
-        self._make(kind, sizes, bias, batch_first, dropout, bidirectional, 0, dtype, engine, isa)
+        no_projection(proj_size)
+        layer = _numpy.RNN.__new__(_numpy.RNN)
+        kind, options = rnn_kind(nonlinearity), (bias, batch_first, dropout, bidirectional)
+        checked = layer._sequence_shape(kind, input_size, hidden_size, num_layers, *options)
+        self._make(layer, checked, dtype, engine, isa)
 
 
 @documented
@@ -273,8 +259,12 @@ class LSTM(_Layer):
         engine: str | None = None,
         isa: str | None = None,
     ) -> None:
-        sizes = (input_size, hidden_size, num_layers)
-        self._make("lstm", sizes, bias, batch_first, dropout, bidirectional, proj_size, dtype, engine, isa)
+        layer, options = (
+            _numpy.LSTM.__new__(_numpy.LSTM),
+            (bias, batch_first, dropout, bidirectional, proj_size),
+        )
+        checked = layer._sequence_shape("lstm", input_size, hidden_size, num_layers, *options)
+        self._make(layer, checked, dtype, engine, isa)
 
 
 @documented
@@ -295,6 +285,8 @@ class GRU(_Layer):
         Kept as an attribute.
     bidirectional : bool
         Whether there is a reverse direction.
+    proj_size : None
+        Raises ValueError, as in PyTorch.
     {parameters}
     Examples
     --------
@@ -319,8 +311,11 @@ class GRU(_Layer):
         bidirectional: bool = False,
         dtype: Any = qint8,
         *,
+        proj_size: None = None,
         engine: str | None = None,
         isa: str | None = None,
     ) -> None:
-        sizes = (input_size, hidden_size, num_layers)
-        self._make("gru", sizes, bias, batch_first, dropout, bidirectional, 0, dtype, engine, isa)
+        no_projection(proj_size)
+        layer, options = _numpy.GRU.__new__(_numpy.GRU), (bias, batch_first, dropout, bidirectional)
+        checked = layer._sequence_shape("gru", input_size, hidden_size, num_layers, *options)
+        self._make(layer, checked, dtype, engine, isa)
