@@ -162,6 +162,14 @@ def test_repr_is_torchs(cls, args):
     assert repr(getattr(dynamic, cls)(I, H, **args)) == want
 
 
+@each_layer
+def test_what_models_ask_of_a_layer(kind):
+    mod, module = make(kind), quantised(kind)
+    assert module.mode == mod.mode
+    assert module.dtype == numpy_module(kind).dtype == qrnn.qint8
+    assert module.flatten_parameters() is None
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
@@ -185,9 +193,44 @@ def test_bad_constructors(call, error, text):
     assert text in str(caught.value)
 
 
-def test_dropout_of_one_layer_warns_as_in_torch():
-    with pytest.warns(UserWarning, match="dropout option adds dropout"):
-        dynamic.LSTM(4, 3, dropout=0.5)
+@pytest.mark.parametrize(
+    ("name", "keywords"),
+    [
+        ("LSTM", {"batch_first": "no"}),
+        ("GRU", {"bias": 1}),
+        ("RNN", {"num_layers": 1.0}),
+        ("RNN", {"num_layers": 0}),
+        ("RNN", {"nonlinearity": "gelu"}),
+        ("LSTM", {"dropout": True}),
+        ("LSTM", {"dropout": "0"}),
+        ("LSTM", {"proj_size": -1}),
+        ("LSTM", {"proj_size": 3}),
+        ("GRU", {"proj_size": 2}),
+        ("RNN", {"proj_size": 2}),
+    ],
+)
+def test_bad_layers_are_refused_as_on_the_numpy_side(name, keywords):
+    said = []
+    for cls in (getattr(dynamic, name), getattr(qrnn, name)):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            cls(4, 3, **keywords)
+        said.append((caught.type, str(caught.value)))
+    assert said[0] == said[1]
+
+
+def test_numbers_of_numpy_are_numbers():
+    layer = dynamic.LSTM(np.int64(4), np.int32(3), 2, dropout=f32(0.5), proj_size=np.int8(2))
+    assert repr(layer) == "DynamicQuantizedLSTM(4, 3, proj_size=2, num_layers=2, dropout=0.5)"
+    assert all(
+        type(n) is int for n in (layer.input_size, layer.hidden_size, layer.num_layers, layer.proj_size)
+    )
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_dropout_of_one_layer_warns_as_in_torch(name):
+    with pytest.warns(UserWarning, match="dropout option adds dropout") as caught:
+        getattr(dynamic, name)(4, 3, dropout=0.5)
+    assert caught[0].filename == __file__
 
 
 def test_new_weights_come_from_torchs_generator():
@@ -334,6 +377,86 @@ def test_a_failed_load_changes_nothing_and_names_everything():
     assert_equal_results(module(x), want)
 
 
+class WithMore(dynamic.RNNCell):
+    """A subclass with a parameter, a buffer and a child of its own."""
+
+    def __init__(self):
+        super().__init__(I, H)
+        self.gain = torch.nn.Parameter(torch.ones(H))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.out = torch.nn.Linear(H, 2)
+
+    def forward(self, input, hx=None):
+        self.steps += 1
+        return self.out(self.gain * super().forward(input, hx))
+
+
+def test_what_a_subclass_adds_is_loaded_and_moved():
+    torch.manual_seed(0)
+    module, other, x = WithMore(), WithMore(), torch.randn(2, I)
+    torch.nn.init.normal_(module.gain)
+    packed = module._module()
+    want = module(x)
+    assert module._module() is packed, "its own buffer is no weight"
+    state = module.state_dict()
+    assert {"gain", "steps", "out.weight", "out.bias"} < set(state)
+    other.load_state_dict(state)
+    assert int(other.steps) == 1
+    assert torch.equal(other(x), want)
+    for name in ("gain", "steps", "out.bias", "weight_hh"):
+        with pytest.raises(RuntimeError, match=f'Missing key.*"{name}"'):
+            other.load_state_dict({key: value for key, value in state.items() if key != name})
+    with pytest.raises(RuntimeError, match='Unexpected key.*"surplus"'):
+        other.load_state_dict({**state, "surplus": torch.zeros(1)})
+    codes = module.weight_ih_scale
+    module.double()
+    assert module.gain.dtype == module.out.weight.dtype == torch.float64
+    assert module.weight_ih_scale is codes
+
+
+def test_weights_that_were_taken_out_stay_what_they_are():
+    a, b, x = quantised("LSTM"), quantised("LSTM", seed=2), torch.randn(3, 2, I)
+    want, before, state = a(x), a._weight_bias(), a.state_dict()
+    a.set_weight_bias(b._weight_bias())
+    assert_equal_results(a(x), b(x))
+    a.set_weight_bias(before)
+    assert_equal_results(a(x), want)
+    a.load_state_dict(b.state_dict())
+    a.load_state_dict(state)
+    assert_equal_results(a(x), want)
+
+
+@each_layer
+@pytest.mark.parametrize("of", [quantised, lambda kind: qt.prepare(make(kind), qconfig={})])
+def test_states_of_a_packed_sequence_may_be_in_lists(kind, of):
+    module, (x, state) = of(kind), inputs(kind)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, [2, 4, 1], module.batch_first, enforce_sorted=False)
+    listed = list(state)
+    want = module(packed, state)
+    for mode in (False, True):
+        got = module.train(mode)(packed, listed)
+        assert [each.shape for each in flat(got[1])] == [each.shape for each in flat(want[1])]
+    got = module.eval()(packed, listed)
+    assert torch.equal(got[0].data, want[0].data)
+    assert_equal_results(got[1], want[1])
+
+
+def test_hooks_of_a_module_made_beside_another_are_its_own(torch_engine):  # noqa: F811
+    calls, x = [], torch.randn(2, I)
+    for old, make_new in (
+        (make("RNNCell"), dynamic.RNNCell.from_float),
+        (bridge.ao_dynamic("RNNCell"), dynamic.RNNCell.from_torch_ao),
+    ):
+        calls.clear()
+        old.register_forward_hook(lambda *_: calls.append("first"))
+        new = make_new(old)
+        new.register_forward_hook(lambda *_: calls.append("new"))
+        old.register_forward_hook(lambda *_: calls.append("old"))
+        old(x)
+        new(x)
+        assert calls == ["first", "old", "first", "new"]
+
+
 def test_per_tensor_state_loads_into_a_per_channel_module():
     a, b, x = quantised("RNNCell", "fbgemm"), quantised("RNNCell", "fbgemm", seed=7), torch.randn(2, I)
     b.load_state_dict(a.state_dict())
@@ -444,6 +567,24 @@ def test_taking_over_torch_ao(kind, per_channel, engine, torch_engine):  # noqa:
     assert_equal_results(holder(*args), module(*args))
 
 
+@pytest.mark.parametrize("kind", SHARED)
+def test_biases_of_torch_ao_need_a_place(kind, torch_engine):  # noqa: F811
+    theirs, module = bridge.ao_dynamic(kind), quantised(kind, bias=False)
+    args = inputs(kind)
+    want = module(*args)
+    with pytest.raises(RuntimeError, match="Unexpected key.*bias"):
+        module.load_state_dict(theirs.state_dict())
+    assert_equal_results(module(*args), want)
+    assert all("bias" in key for key in module.load_state_dict(theirs.state_dict(), strict=False)[1])
+
+
+def test_layers_of_torch_ao_need_a_place(torch_engine):  # noqa: F811
+    deep = torch.nn.LSTM(I, H, 2)
+    theirs = bridge.torch_ao(torch.ao.quantization.quantize_dynamic, bridge.Holder(deep)).module
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*_all_weight_values\.1\.param"):
+        quantised("LSTM").load_state_dict(theirs.state_dict())
+
+
 def test_taking_over_refuses_the_rest(torch_engine):  # noqa: F811
     theirs = bridge.ao_dynamic("RNNCell")
     with pytest.raises(TypeError, match=r"expected a torch\.ao\.nn\.quantized\.dynamic\.GRUCell"):
@@ -451,9 +592,17 @@ def test_taking_over_refuses_the_rest(torch_engine):  # noqa: F811
     with pytest.raises(TypeError):
         dynamic.RNNCell.from_torch_ao(make("RNNCell"))
     if torch.backends.quantized.engine in ("fbgemm", "x86"):  # the others have no float16 modules
-        half = bridge.torch_ao(torch.ao.nn.quantized.dynamic.RNNCell, I, H, dtype=torch.float16)
-        with pytest.raises(TypeError, match="weight_ih: expected a QTensor, got Tensor"):
-            dynamic.RNNCell.from_torch_ao(half)
+        ao = torch.ao.nn.quantized.dynamic
+        for name in ("RNNCell", "Linear", "LSTM", "LSTMCell"):
+            half = bridge.torch_ao(getattr(ao, name), I, H, dtype=torch.float16)
+            text = "mod: expected weights of torch.qint8, got torch.float16"
+            with pytest.raises(ValueError, match=f"^{text}"):
+                getattr(dynamic, name).from_torch_ao(half)
+            with pytest.raises(ValueError, match=f"^module: {text}"):
+                qt.from_torch_ao(bridge.Holder(half))
+    for engine in ("foo", "float32"):
+        with pytest.raises(ValueError, match=f"^engine: expected one of qrnn, [^3]*, got '{engine}'"):
+            dynamic.RNNCell.from_torch_ao(theirs, engine=engine)
     for other, text in ((torch.nn.RNNCell(I, H + 1), "weight_ih"), (torch.nn.LSTM(I, H), "weight_ih_l0")):
         with pytest.raises(RuntimeError, match=text):
             qt.quantize_dynamic(other).load_state_dict(theirs.state_dict())

@@ -223,6 +223,17 @@ def test_prepared_models_compile_with_graph_breaks():
 # ---------------------------------------------------------------------------------------------------
 # torch.export and torch.jit.trace
 # ---------------------------------------------------------------------------------------------------
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", ["Linear", "LSTMCell", "GRU"])
+@pytest.mark.parametrize("record", [torch.jit.trace, torch.export.export])
+def test_prepared_models_are_not_recorded(kind, record):
+    model = qt.prepare(bridge.Holder(make(kind)), qconfig={})
+    for mode in (True, False):
+        with pytest.raises(RuntimeError, match=f"Prepared{kind} cannot be .*convert the model first"):
+            record(model.train(mode), inputs(kind)[:1])
+    record(qt.convert(model), inputs(kind)[:1])
+
+
 @pytest.mark.parametrize(
     ("kind", "strict"), [(kind, False) for kind in KINDS] + [("LSTMCell", True), ("GRU-2", True)]
 )

@@ -111,6 +111,85 @@ def test_bad_shapes_are_refused_in_both_modes(args, error):
             prepared("RNNCell").train(mode)(*args)
 
 
+def pair(*shape):
+    return (torch.zeros(shape),) * 2
+
+
+X = torch.zeros(5, 2, I)
+PACKED = torch.nn.utils.rnn.pack_padded_sequence(X, [3, 5], enforce_sorted=False)
+BAD_CALLS = [
+    ("Linear", (torch.zeros(()),), {}, "Expected input to be at least 1D"),
+    ("Linear", (X[..., 1:],), {}, "got 4, expected 5"),
+    ("Linear", (None,), {}, "input: expected a torch.Tensor, got None"),
+    ("LSTMCell", (X[0], pair(3, H)), {}, r"Input batch size 2 doesn't match hidden\[0\] batch size 3"),
+    ("LSTMCell", (X[0], (torch.zeros(2, H), torch.zeros(2, H + 1))), {}, r"hidden\[1\] has inconsistent"),
+    ("LSTMCell", (X[0], (torch.zeros(2, H),)), {}, "expected a pair .h, c., got 1 items"),
+    ("LSTMCell", (X[0], pair(H)), {}, r"Input batch size 2 doesn't match hidden\[0\] batch size 8"),
+    ("LSTMCell", (X[0, 0], pair(2, H)), {}, r"Expected hx\[0\] to be 1D for an input that is 1D, got 2D"),
+    ("LSTMCell", (X[0], [[0.0], [0.0]]), {}, r"hx\[0\]: expected a torch.Tensor, got list"),
+    ("GRUCell", (X[0], pair(2, H)), {}, "Expected hidden to be 1D or 2D, got 3D instead"),
+    ("GRUCell", (X[0], torch.zeros(2)), {}, "Expected hidden to be 2D for an input that is 2D, got 1D"),
+    ("GRUCell", (X[0, :, 1:],), {}, "input has inconsistent input_size: got 4, expected 5"),
+    ("RNNCell", (X[0].numpy(),), {}, "input: expected a torch.Tensor, got ndarray"),
+    ("LSTM", (X, pair(1, 5, H)), {}, r"Expected hidden\[0\] size \(1, 2, 8\), got \[1, 5, 8\]"),
+    ("LSTM", (X, pair(3, 2, H)), {}, r"Expected hidden\[0\] size \(1, 2, 8\), got \[3, 2, 8\]"),
+    ("LSTM", (X, pair(1, 1, H)), {}, r"Expected hidden\[0\] size \(1, 2, 8\), got \[1, 1, 8\]"),
+    ("LSTM", (X, (torch.zeros(1, 2, H), torch.zeros(1, 2, 3))), {}, r"Expected hidden\[1\] size"),
+    ("LSTM", (X, pair(1, H)), {}, r"hx and cx should also be 3-D but got \(2-D, 2-D\) tensors"),
+    ("LSTM", (X[:, 0], pair(1, 1, H)), {}, r"For unbatched 2-D input, hx and cx should also be 2-D"),
+    ("LSTM", (X[:, 0], pair(1, 3)), {}, r"Expected hidden\[0\] size \(1, 1, 8\), got \[1, 1, 3\]"),
+    ("GRU", (X, torch.zeros(1, H)), {}, "hx should also be 3-D but got 2-D tensor"),
+    ("GRU", (X, pair(1, 2, H)), {}, "hx should also be 3-D but got 4-D tensor"),
+    ("GRU", (X[0, 0],), {}, "Expected input to be 2D or 3D, got 1D instead"),
+    ("RNN", (X[0, 0],), {}, "Expected input to be 2D or 3D, got 1D tensor instead"),
+    ("GRU", (X[..., 1:],), {}, "input.size.-1. must be equal to input_size. Expected 5, got 4"),
+    ("GRU", (X[:0],), {}, "Expected sequence length to be larger than 0 in RNN"),
+    ("GRU", (X.numpy(),), {}, "input: expected a torch.Tensor, got ndarray"),
+    ("GRU", (X,), {"lengths": [5]}, "lengths: expected 2, one a batch row, got 1"),
+    ("GRU", (X,), {"lengths": [5, 6]}, "lengths: expected 1 to 5, got 6 for batch row 1"),
+    ("GRU", (X,), {"lengths": [0, 5]}, "lengths: expected 1 to 5, got 0 for batch row 0"),
+    ("GRU", (X,), {"lengths": [5.0, 3.5]}, "lengths: expected integers, got float"),
+    ("GRU", (X,), {"lengths": torch.tensor([5.0, 3.5])}, "lengths: expected integers, got numpy.float32"),
+    ("GRU", (X,), {"lengths": 5}, "lengths: expected a sequence of integers, one a batch row, got int"),
+    ("GRU", (X,), {"lengths": {5, 3}}, "lengths: expected a sequence of integers, one a batch row, got set"),
+    ("GRU-2", (X.transpose(0, 1), torch.zeros(1, 2, H)), {}, r"\(4, 2, 8\), got \[1, 2, 8\]"),
+    ("LSTM", (PACKED, pair(1, 3, H)), {}, r"Expected hidden\[0\] size \(1, 2, 8\), got \[1, 3, 8\]"),
+    ("LSTM", (PACKED, pair(1, 1, H)), {}, r"Expected hidden\[0\] size \(1, 2, 8\), got \[1, 1, 8\]"),
+    ("LSTM", (PACKED,), {"lengths": [1, 2]}, "lengths: expected None with a PackedSequence"),
+]
+
+
+@pytest.mark.parametrize(("kind", "args", "keywords", "text"), BAD_CALLS)
+def test_training_refuses_what_the_engine_refuses(kind, args, keywords, text):
+    """With the same exceptions and texts, but for the name of the class."""
+    module, said = prepared(kind), []
+    for each in (module.train(), module.eval(), qt.convert(module)):
+        with pytest.raises((RuntimeError, TypeError, ValueError), match=text) as caught:
+            each(*args, **keywords)
+        name = type(each).__name__
+        said.append((caught.type, str(caught.value).replace("Module:", f"{name}:").replace(name, "")))
+        module = module.eval()
+    assert said[0] == said[1] == said[2]
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "LSTMCell"])
+def test_one_tensor_is_no_state_of_an_lstm(kind):
+    module, (x, state) = prepared(kind), inputs(kind)
+    for mode in (True, False):
+        with pytest.raises(TypeError, match=r"hx: expected a pair \(h, c\), got"):
+            module.train(mode)(x, state[0])
+
+
+@each_layer
+@pytest.mark.parametrize("lengths", [None, []])
+def test_an_empty_batch_trains(kind, lengths):
+    module, (x, state) = prepared(kind).train(), inputs(kind, batch=0)
+    got = module(x, state, lengths=lengths)
+    assert [each.shape for each in flat(got)] == [each.shape for each in flat(module.eval()(x, state))]
+    loss_of(got).backward()
+    assert all(p.grad is not None and not p.grad.any() for p in module.parameters())
+
+
 def test_torch_engines_name_what_is_not_finite():
     with pytest.raises(ValueError, match="input"):
         prepared("RNNCell", "fbgemm").train()(torch.full((2, I), torch.inf))
@@ -280,6 +359,25 @@ def test_dropout_between_layers_trains():
     assert not torch.equal(module(x)[0], module(x)[0])
     module.eval()
     assert torch.equal(module(x)[0], module(x)[0])
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+def test_torch_engines_have_no_projection_to_prepare(quantised):
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LSTM(4, 3, proj_size=2))
+    model = qt.quantize_dynamic(model) if quantised else model
+    before = list(model)
+    with pytest.raises(ValueError, match="^1: proj_size: expected 0 with engine 'fbgemm'"):
+        qt.prepare(model, qconfig={}, engine="fbgemm")
+    assert list(model) == before
+
+
+def test_eval_follows_the_qconfig():
+    module, x = prepared("LSTM", "fbgemm").eval(), inputs("LSTM")
+    before = module(*x)
+    module.qconfig = qt.per_channel_dynamic_qconfig
+    after = module(*x)
+    assert not torch.equal(after[0], before[0])
+    assert_equal_results(qt.convert(module, inplace=False)(*x), after)
 
 
 def test_projections_train():

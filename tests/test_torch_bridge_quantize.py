@@ -172,6 +172,14 @@ def test_copies_leave_the_model_alone():
     assert same is model and set(types(model)) == ALL
 
 
+def test_a_copy_of_a_marked_model_is_not_marked():
+    model = Nested()
+    qt.prepare(model, qconfig={})
+    for copied in (qt.prepare(model, inplace=False), qt.from_torch_ao(model)):
+        assert qt.convert(copied) is not copied
+    assert qt.convert(model) is model
+
+
 def test_inplace_of_prepare_and_convert():
     """api.md's rule: qconfig= prepares in place and marks the model; convert of a marked one converts it."""
     model = Nested()

@@ -7,12 +7,16 @@ The same description serves float modules of ``torch.nn``, prepared ones, quanti
 from __future__ import annotations
 
 import math
-import operator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-__all__ = ["GATES", "MatrixShape", "Shape", "check_size", "shape_of"]
+from ..nn.modules.recurrent import ElmanLayer
+
+__all__ = ["GATES", "MatrixShape", "Shape", "rnn_kind", "shape_of"]
+
+#: The core's kind of an Elman layer by its non-linearity; ValueError for an unknown one.
+rnn_kind = ElmanLayer._kind
 
 #: Rows of a weight matrix over hidden_size.
 GATES = {"linear": 1, "rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
@@ -89,21 +93,3 @@ def shape_of(mod: torch.nn.Module) -> Shape:
     else:
         kind = "lstm" if isinstance(mod, torch.nn.LSTMCell) else "gru"
     return Shape(kind, mod.input_size, mod.hidden_size, mod.bias)
-
-
-def rnn_kind(nonlinearity: Any) -> str:
-    """The core's kind of an Elman layer; ValueError for an unknown non-linearity."""
-    if nonlinearity not in ("tanh", "relu"):
-        raise ValueError(f"Unknown nonlinearity: {nonlinearity}: expected 'tanh' or 'relu'")
-    return f"rnn_{nonlinearity}"
-
-
-def check_size(value: Any, name: str, least: int) -> int:
-    """`value` as an int of at least `least`; TypeError or ValueError naming it otherwise."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
-    if number < least:
-        raise ValueError(f"{name}: expected at least {least}, got {number}")
-    return number

@@ -16,6 +16,15 @@ from ._shape import Shape, rnn_kind
 __all__ = ["engine", "is_a", "plain_state", "read"]
 
 _PLACE = "torch.ao.nn.quantized.dynamic"
+#: What a Linear and a cell save; layers save one entry for each unit.
+_KEYS = (
+    "scale",
+    "zero_point",
+    "_packed_params.dtype",
+    "_packed_params._packed_params",
+    "_packed_weight_ih",
+    "_packed_weight_hh",
+)
 _KINDS = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru"}
 
 
@@ -37,6 +46,9 @@ def engine() -> str:
 
 def read(mod: Any) -> tuple[Shape, dict[str, Any], dict[str, Any]]:
     """Shape, quantised weights by name and biases by name of a module of ``torch.ao``."""
+    dtype = _dtype_of(mod)
+    if dtype != torch.qint8:
+        raise ValueError(f"mod: expected weights of torch.qint8, got {dtype}")
     shape = _shape_of(mod)
     entries = _entries(mod.state_dict(), "", shape)
     assert entries is not None
@@ -44,6 +56,13 @@ def read(mod: Any) -> tuple[Shape, dict[str, Any], dict[str, Any]]:
     biases = {each.bias: entries.get(each.bias) for each in shape.matrices() if each.bias}
     has_bias = any(bias is not None for bias in biases.values())
     return shape._replace(bias=has_bias), weights, biases
+
+
+def _dtype_of(mod: Any) -> Any:
+    """The type of its weights: a Linear, a cell and a layer each have a place for it."""
+    if hasattr(mod, "_packed_params"):
+        return mod._packed_params.dtype
+    return mod.weight_dtype if hasattr(mod, "weight_dtype") else mod.dtype
 
 
 def _shape_of(mod: Any) -> Shape:
@@ -60,8 +79,11 @@ def _shape_of(mod: Any) -> Shape:
     return Shape(kind, mod.input_size, mod.hidden_size, True, sequence, 0, dropout)
 
 
-def plain_state(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
-    """The entries under our names of a state dict that ``torch.ao`` made; None if it made another."""
+def plain_state(state: Any, prefix: str, shape: Shape) -> tuple[dict[str, Any], set[str]] | None:
+    """The entries under our names of a state dict that ``torch.ao`` made, and the keys that they stand for.
+
+    None if ``torch.ao`` did not make it.
+    """
     quantised = _entries(state, prefix, shape)
     if quantised is None:
         return None
@@ -71,7 +93,9 @@ def plain_state(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
         entries[each.weight], entries[f"{each.weight}_scale"] = tensor.parts()
         if each.bias is not None:
             entries[each.bias] = quantised[each.bias]
-    return entries
+    units = range(len(shape.units()))
+    names = {*_KEYS, *(f"_all_weight_values.{i}.param" for i in units)}
+    return entries, {prefix + name for name in names}
 
 
 def _entries(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:

@@ -125,15 +125,16 @@ def run_linear(engine: str, w: torch.Tensor, bias: torch.Tensor | None, x: torch
     return _linear(rows, w, bias).reshape(*x.shape[:-1], len(w))
 
 
-def run_cell(shape: Shape, engine: str, unit: Unit, x: torch.Tensor, hx: Any) -> Any:
+def run_cell(
+    shape: Shape, engine: str, unit: Unit, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None
+) -> Any:
     """One step of a cell, batched or not."""
     batched = x if x.dim() == 2 else x.unsqueeze(0)
-    if hx is None:
+    if state is None:
         zeros = batched.new_zeros(len(batched), shape.hidden_size)
-        state: tuple[Any, ...] = (zeros, zeros)
-    else:
-        state = tuple(hx) if isinstance(hx, (tuple, list)) else (hx,)
-        state = tuple(each if x.dim() == 2 else each.unsqueeze(0) for each in state)
+        state = (zeros, zeros)
+    elif x.dim() == 1:
+        state = tuple(each.unsqueeze(0) for each in state)
     y_ih = _linear(activation(batched, engine, "input"), unit.ih, unit.bias_ih)
     new = _step(shape.kind, engine, unit, y_ih, state)
     new = new if x.dim() == 2 else tuple(each.squeeze(0) for each in new)

@@ -13,11 +13,13 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ... import _config, _quantise
-from ...nn.modules.layer import Matrix
-from .._calls import call, call_linear, pack
+from ...nn.modules.layer import Form, Matrix
+from ...nn.quantized.dynamic.modules.base import check_engine_has
+from .._calls import call, call_linear, pack, raise_no_tensor
+from .._checks import check_cell, check_lengths, check_linear, check_packed, check_sequence
 from .._shape import Shape, shape_of
 from ..nn.quantized.dynamic.modules.base import HOOKS, QuantisedLayer, float_matrices
-from ..nn.quantized.dynamic.modules.rnn import run_packed, run_sequence
+from ..nn.quantized.dynamic.modules.rnn import joined, permuted, run_packed, run_sequence
 from . import fake_quantise
 from .fake_quantise import Unit
 
@@ -49,7 +51,7 @@ class Preparation:
 
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
         self.engine, self.isa, self.original = engine, isa, original
-        self._packed: tuple[list[Any], Any] | None = None  # float arrays and the module made of them
+        self._packed: tuple[Any, list[Any], Any] | None = None  # qconfig, float arrays, the module of both
         self._coded: dict[str, tuple[Any, Any, Any]] = {}  # qconfig, float weight, its codes and scale
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Preparation:
@@ -99,12 +101,13 @@ class Preparation:
 
     def module(self, mod: PreparedLayer) -> Any:
         """The core's module that `mod` would be converted to now."""
-        now = [array for _, *arrays in float_matrices(mod, shape_of(mod)) for array in arrays]
-        if self._packed is None or not all(map(np.array_equal, self._packed[0], now)):
-            shape = shape_of(mod)
-            packed = pack(shape.kind, self.engine, self.isa, self.quantised(mod, mod.qconfig), shape.sequence)
-            self._packed = ([None if each is None else each.copy() for each in now], packed)
-        return self._packed[1]
+        shape, qconfig = shape_of(mod), mod.qconfig
+        now = [array for _, *arrays in float_matrices(mod, shape) for array in arrays]
+        known = self._packed
+        if known is None or known[0] is not qconfig or not all(map(np.array_equal, known[1], now)):
+            packed = pack(shape.kind, self.engine, self.isa, self.quantised(mod, qconfig), shape.sequence)
+            known = self._packed = (qconfig, [None if each is None else each.copy() for each in now], packed)
+        return known[2]
 
 
 class PreparedLayer(torch.nn.Module):
@@ -129,8 +132,20 @@ class PreparedLayer(torch.nn.Module):
         else:
             new.__dict__.update(vars(mod))
             new._prepared = Preparation(_config.resolve_engine(engine), isa, None)
+        shape = shape_of(new)
+        check_engine_has(Form(shape.kind, shape.sequence, shape.proj_size > 0), new._prepared.engine)
         new.qconfig = qconfig
         return new
+
+    def _expect_computing(self) -> None:
+        """Raise RuntimeError in ``torch.jit.trace`` and ``torch.export``: they would keep this call's values."""
+        if torch.compiler.is_dynamo_compiling():  # which leaves the call to Python
+            return
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+            raise RuntimeError(
+                f"{type(self).__name__} cannot be traced or exported, as its weights may change: convert the "
+                "model first"
+            )
 
     def _units(self) -> list[list[Any]]:
         """Fake-quantised weight and bias of each matrix, unit by unit."""
@@ -177,9 +192,10 @@ class PreparedLinear(PreparedLayer, torch.nn.Linear):
 
     def forward(self, input: Any) -> Any:
         """As ``torch.nn.Linear``."""
+        self._expect_computing()
         if not self.training:
             return call_linear(self._prepared.module(self), input)
-        _check_size("input", input.shape[-1], self.in_features)
+        check_linear(type(self).__name__, self.in_features, input)
         ((w, bias),) = self._units()
         return fake_quantise.run_linear(self._prepared.engine, w, bias, input)
 
@@ -187,29 +203,13 @@ class PreparedLinear(PreparedLayer, torch.nn.Linear):
 class _PreparedCell(PreparedLayer):
     def forward(self, input: Any, hx: Any = None) -> Any:
         """As the float cell."""
+        self._expect_computing()
         if not self.training:
             return call(self._prepared.module(self), input, hx)
         shape = shape_of(self)
-        self._check(shape, input, hx)
+        state = check_cell(type(self).__name__, shape, input, hx)
         (unit,) = self._units()
-        return fake_quantise.run_cell(shape, self._prepared.engine, Unit(*unit), input, hx)
-
-    def _check(self, shape: Shape, input: Any, hx: Any) -> None:
-        if input.dim() not in (1, 2):
-            name = type(self).__name__
-            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
-        _check_size("input", input.shape[-1], shape.input_size)
-        for each in () if hx is None else hx if isinstance(hx, (tuple, list)) else (hx,):
-            _check_size("hidden", each.shape[-1], shape.hidden_size)
-            if each.shape[:-1] != input.shape[:-1]:
-                raise RuntimeError(
-                    f"hidden: expected shape {(*input.shape[:-1], shape.hidden_size)}, got {tuple(each.shape)}"
-                )
-
-
-def _check_size(name: str, got: int, expected: int) -> None:
-    if got != expected:
-        raise RuntimeError(f"{name} has inconsistent {name}_size: got {got}, expected {expected}")
+        return fake_quantise.run_cell(shape, self._prepared.engine, Unit(*unit), input, state)
 
 
 class PreparedRNNCell(_PreparedCell, torch.nn.RNNCell):
@@ -235,54 +235,57 @@ class _PreparedSequence(PreparedLayer):
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """As the float layer; `lengths` as the quantised one."""
-        if not self.training:
-            if isinstance(input, PackedSequence):
-                return run_packed(self, input, hx)
-            return run_sequence(self._prepared.module(self), input, hx, lengths)
+        self._expect_computing()
+        shape = shape_of(self)
         if isinstance(input, PackedSequence):
-            return self._train(input, hx)
-        if input.dim() not in (2, 3):
-            name = type(self).__name__
-            raise ValueError(f"{name}: Expected input to be 2D or 3D, got {input.dim()}D instead")
-        if input.dim() == 2:
-            hx = _each(hx, lambda h: h.unsqueeze(1))
-            output, last = self._unpacked(input.unsqueeze(0 if self.batch_first else 1), hx, lengths)
-            return output.squeeze(0 if self.batch_first else 1), _each(last, lambda h: h.squeeze(1))
-        return self._unpacked(input, hx, lengths)
+            if not self.training:
+                return run_packed(self, shape, input, hx, lengths)
+            state = check_packed(type(self).__name__, shape, input, hx, lengths)
+            packed, last = self._train_packed(shape, input, state)
+            return packed, joined(shape, last)
+        if not self.training:
+            return run_sequence(self._prepared.module(self), input, hx, lengths)
+        if not isinstance(input, torch.Tensor):
+            raise_no_tensor(input, "input")
+        state = check_sequence(type(self).__name__, shape, input.shape, hx)
+        if input.dim() == 3:
+            output, last = self._train(shape, input, state, lengths)
+            return output, joined(shape, last)
+        axis = 0 if self.batch_first else 1
+        state = None if state is None else tuple(each.unsqueeze(1) for each in state)
+        output, last = self._train(shape, input.unsqueeze(axis), state, lengths)
+        return output.squeeze(axis), joined(shape, tuple(each.squeeze(1) for each in last))
 
-    def _unpacked(self, input: Any, hx: Any, lengths: Any) -> Any:
-        rows, time = input.shape[:2] if self.batch_first else input.shape[1::-1]
-        lengths = [time] * rows if lengths is None else lengths
-        packed = pack_padded_sequence(input, torch.as_tensor(lengths), self.batch_first, enforce_sorted=False)
-        output, last = self._train(packed, hx)
-        output, _ = pad_packed_sequence(output, self.batch_first, total_length=time)
+    def _train(self, shape: Shape, input: Any, state: Any, lengths: Any) -> tuple[Any, Any]:
+        """Output and last state of a batch."""
+        rows, steps = input.shape[:2] if self.batch_first else input.shape[1::-1]
+        if lengths is not None:
+            lengths = check_lengths(lengths, rows, steps)
+        if not lengths:
+            data = input.transpose(0, 1) if self.batch_first else input
+            output, last = self._train_rows(shape, data.flatten(0, 1), [rows] * steps, state)
+            output = output.unflatten(0, (steps, rows))
+            return output.transpose(0, 1) if self.batch_first else output, last
+        packed = pack_padded_sequence(input, torch.tensor(lengths), self.batch_first, enforce_sorted=False)
+        packed, last = self._train_packed(shape, packed, state)
+        output, _ = pad_packed_sequence(packed, self.batch_first, total_length=steps)
         return output, last
 
-    def _train(self, packed: PackedSequence, hx: Any) -> Any:
+    def _train_packed(self, shape: Shape, packed: PackedSequence, state: Any) -> tuple[PackedSequence, Any]:
         data, sizes, order, back = packed
-        shape = shape_of(self)
+        output, last = self._train_rows(shape, data, sizes.tolist(), permuted(state, order))
+        return PackedSequence(output, sizes, order, back), permuted(last, back)
+
+    def _train_rows(self, shape: Shape, data: Any, sizes: list[int], state: Any) -> tuple[Any, Any]:
+        """All steps, of `sizes[t]` rows each."""
         assert shape.sequence is not None
-        _check_size("input", data.shape[-1], shape.input_size)
-        batch, count = int(sizes[0]), shape.sequence[0] * shape.sequence[1]
-        if hx is None:
-            h = data.new_zeros(count, batch, shape.proj_size or shape.hidden_size)
-            hx = (h, data.new_zeros(count, batch, shape.hidden_size)) if shape.kind == "lstm" else h
-        hx = hx if order is None else _each(hx, lambda each: each[:, order])
-        state = tuple(hx) if shape.kind == "lstm" else (hx,)
+        if state is None:
+            count, batch = shape.sequence[0] * shape.sequence[1], sizes[0]
+            state = (data.new_zeros(count, batch, shape.proj_size or shape.hidden_size),)
+            if shape.kind == "lstm":
+                state += (data.new_zeros(count, batch, shape.hidden_size),)
         units = [Unit(*values[:5]) for values in self._units()]
-        output, last = fake_quantise.run_layers(
-            shape, self._prepared.engine, units, data, sizes.tolist(), state
-        )
-        if back is not None:
-            last = tuple(each[:, back] for each in last)
-        return PackedSequence(output, sizes, order, back), last if shape.kind == "lstm" else last[0]
-
-
-def _each(hx: Any, function: Any) -> Any:
-    """`function` of a state, or of each of a pair."""
-    if hx is None:
-        return None
-    return tuple(map(function, hx)) if isinstance(hx, (tuple, list)) else function(hx)
+        return fake_quantise.run_layers(shape, self._prepared.engine, units, data, sizes, state)
 
 
 class PreparedRNN(_PreparedSequence, torch.nn.RNN):

@@ -70,7 +70,8 @@ def prepare(
         If an argument is of the wrong type.
     ValueError
         If `inplace` is True and `model` itself would be replaced, `engine` or `isa` is unknown, or a module
-        was prepared for another engine. Nothing has changed then.
+        was prepared for another engine, or is an LSTM with a projection, which the torch engines have not.
+        Nothing has changed then.
 
     Warns
     -----
@@ -92,7 +93,7 @@ def prepare(
     check(engine, isa)
     in_place = given if inplace is None else inplace
     if not in_place:
-        model = deepcopy(model)
+        model = _copied(model)
     replacements: dict[int, Module] = {}
     left: list[tuple[Module, Any]] = []  # float now, for convert to quantise or to warn of
     prepared_before = False
@@ -107,7 +108,8 @@ def prepare(
         elif keeps_its_call(module) or torch.nn.utils.parametrize.is_parametrized(module):
             left.append((module, chosen))
         else:
-            replacements[id(module)] = row.prepared_type._of(module, chosen, engine, isa)
+            with _named(name):
+                replacements[id(module)] = row.prepared_type._of(module, chosen, engine, isa)
     if not replacements and not left and not prepared_before:
         warnings.warn(_NOTHING, UserWarning, stacklevel=2)
         return model
@@ -373,8 +375,8 @@ def from_torch_ao(
     TypeError
         If `model` is no torch.nn.Module.
     ValueError
-        If a module cannot be taken over, or `inplace` is True and `model` itself would be replaced. Nothing
-        has changed then.
+        If a module cannot be taken over (naming it), `engine` or `isa` is unknown, or `inplace` is True and
+        `model` itself would be replaced. Nothing has changed then.
 
     Examples
     --------
@@ -387,18 +389,26 @@ def from_torch_ao(
     expect_model(model, "model")
     check(engine, isa)
     if not inplace:
-        model = deepcopy(model)
+        model = _copied(model)
     replacements: dict[int, Module] = {}
-    for module in model.modules():
+    for name, module in model.named_modules():
         for row in TABLE:
             cls = row.quantised_type
             if cls._torch_ao_type is not None and _torch_ao.is_a(module, cls._torch_ao_type):
-                replacements[id(module)] = cls.from_torch_ao(module, engine=engine, isa=isa)
+                with _named(name):
+                    replacements[id(module)] = cls._from_torch_ao(module, engine, isa)
     _check_root(model, replacements, inplace)
     return _swapped(model, replacements)
 
 
 # ---- what it becomes
+
+
+def _copied(model: Module) -> Module:
+    """A copy of `model`, which `convert` does not change where it changes the original."""
+    model = deepcopy(model)
+    model.__dict__.pop(_MARK, None)
+    return model
 
 
 def _quantised(

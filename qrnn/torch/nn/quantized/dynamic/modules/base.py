@@ -35,7 +35,8 @@ class QuantisedLayer(torch.nn.Module):
     """A layer with int8 weights whose inputs are quantised in each call.
 
     Codes, scales and biases are buffers under PyTorch's parameter names. The core's packed module is made
-    from them when a call needs it, and again when one of them has changed.
+    from them when a call needs it, and again when one of them is another tensor or counts a change in place.
+    Changes that PyTorch does not count, of ``buffer.data`` or of memory shared with an array, go unseen.
     """
 
     #: Attributes of the float module that say what a call does; see `from_float`.
@@ -68,7 +69,10 @@ class QuantisedLayer(torch.nn.Module):
 
     @classmethod
     def _of(cls, shape: Shape, engine: str, isa: str | None, matrices: list[Matrix], mod: Any) -> Any:
-        """A module of given weights in the place of `mod`, whose hooks and mode it takes over."""
+        """A module of given weights in the place of `mod`, whose hooks and mode it takes over.
+
+        The hooks are not copied: what registering one returned still removes it.
+        """
         new = cls.__new__(cls)
         torch.nn.Module.__init__(new)
         new._install(shape, engine, isa, matrices)
@@ -76,6 +80,12 @@ class QuantisedLayer(torch.nn.Module):
         for name in HOOKS:
             new.__dict__[name] = mod.__dict__[name]
         return new
+
+    def _beside(self) -> Any:
+        """This module with hooks of its own, for a module that stays in use beside the one it was made of."""
+        for name in HOOKS:
+            self.__dict__[name] = self.__dict__[name].copy()
+        return self
 
     def _install(self, shape: Shape, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
         self._shape, self._engine, self._isa = shape, engine, isa
@@ -85,7 +95,7 @@ class QuantisedLayer(torch.nn.Module):
         self._module()
 
     def _set_buffers(self, matrices: list[Matrix]) -> None:
-        """Put `matrices` into the buffers, weights before biases; those that are there change in place."""
+        """Put `matrices` into new buffers, weights before biases; tensors that were taken out stay as they are."""
         values: dict[str, Any] = {}
         for (name, _), matrix in zip(self._names, matrices, strict=True):
             values[name], values[f"{name}_scale"] = matrix.weight, matrix.scale
@@ -117,17 +127,22 @@ class QuantisedLayer(torch.nn.Module):
 
     def _module(self) -> Any:
         """The core's module of the present buffers."""
+        buffers: Any = self._buffers
         if self._watch is not None:
-            buffers: Any = self._buffers
             for name, tensor, version in self._watch:
                 if buffers[name] is not tensor or (version is not None and tensor._version != version):
                     break
             else:
                 return self._packed
-        watch = [(name, t, version_of(t)) for name, t in self._buffers.items() if t is not None]
+        held = [(name, buffers[name]) for name in self._own() if buffers[name] is not None]
+        watch = [(name, tensor, version_of(tensor)) for name, tensor in held]
         self._packed = pack(self._shape.kind, self._engine, self._isa, self._matrices(), self._shape.sequence)
         self._watch = watch
         return self._packed
+
+    def _own(self) -> list[str]:
+        """Names of the buffers that the core's module is made of; a subclass may have others."""
+        return [each for name, bias in self._names for each in (name, f"{name}_scale", bias) if each]
 
     def _tensors(self) -> tuple[list[Any], list[Any], list[Any]]:
         """Weights, scales and biases (or None) in the core's order."""
@@ -139,11 +154,12 @@ class QuantisedLayer(torch.nn.Module):
 
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Any:
         """Weights and scales stay what they are, on the CPU: ``.half()``, ``.double()``, ``.to()``."""
-        for name, tensor in self._buffers.items():
-            if tensor is not None:
-                new = fn(tensor)
-                if new.dtype == tensor.dtype and new.device == tensor.device:
-                    self._buffers[name] = new
+        buffers: Any = self._buffers
+        before = [(name, buffers[name]) for name in self._own() if buffers[name] is not None]
+        super()._apply(fn, recurse)
+        for name, old in before:
+            if buffers[name].dtype != old.dtype or buffers[name].device != old.device:
+                buffers[name] = old
         return self
 
     # ---- copies
@@ -189,7 +205,7 @@ class QuantisedLayer(torch.nn.Module):
         Returns
         -------
         quantised module
-            Of this class, with the hooks of `mod`.
+            Of this class, with a copy of the hooks of `mod`.
 
         Raises
         ------
@@ -206,7 +222,7 @@ class QuantisedLayer(torch.nn.Module):
         >>> RNNCell.from_float(torch.nn.RNNCell(4, 3))
         DynamicQuantizedRNNCell(4, 3)
         """
-        return cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa)
+        return cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa)._beside()
 
     @classmethod
     def _from_float(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Any:
@@ -241,21 +257,28 @@ class QuantisedLayer(torch.nn.Module):
         Returns
         -------
         quantised module
-            Of this class, with the hooks of `mod`.
+            Of this class, with a copy of the hooks of `mod`.
 
         Raises
         ------
         TypeError
             If `mod` is something else.
         ValueError
-            If its weights are of another type, or it computes without PyTorch's reduced range.
+            If its weights are of another type, it computes without PyTorch's reduced range, or `engine` or
+            `isa` is unknown.
         """
+        return cls._from_torch_ao(mod, engine, isa)._beside()
+
+    @classmethod
+    def _from_torch_ao(cls, mod: Any, engine: str | None, isa: str | None) -> Any:
+        """`from_torch_ao`, in the place of `mod`."""
         if cls._torch_ao_type is None or not _torch_ao.is_a(mod, cls._torch_ao_type):
             name = cls._torch_ao_type
             raise TypeError(
                 f"mod: expected a torch.ao.nn.quantized.dynamic.{name}, got "
                 f"{type(mod).__module__}.{type(mod).__qualname__}"
             )
+        engine = _config.check_engine(_torch_ao.engine() if engine is None else engine)
         shape, qtensors, biases = _torch_ao.read(mod)
         matrices = []
         for each in shape.matrices():
@@ -266,7 +289,7 @@ class QuantisedLayer(torch.nn.Module):
                     tensor._codes, tensor._scale, None if bias is None else _arrays.to_float32(bias, "bias")
                 )
             )
-        return cls._of(shape, engine or _torch_ao.engine(), _config.resolve_isa(isa), matrices, mod)
+        return cls._of(shape, engine, _config.resolve_isa(isa), matrices, mod)
 
     @classmethod
     def _refuse(cls, mod: Any, why: str = "") -> NoReturn:
@@ -320,23 +343,33 @@ class QuantisedLayer(torch.nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load plain tensors, or what a module of ``torch.ao`` saved; check before anything changes."""
+        """Load plain tensors, or what a module of ``torch.ao`` saved; check before anything changes.
+
+        What a subclass adds is loaded as PyTorch does.
+        """
+        own = self._own()
         try:
-            entries = _torch_ao.plain_state(state_dict, prefix, self._shape)
+            found = _torch_ao.plain_state(state_dict, prefix, self._shape)
         except (KeyError, TypeError, ValueError) as error:
             error_msgs.append(f"{prefix}{error}")
             return
-        keys = [key for key in state_dict if key.startswith(prefix)]
-        unexpected: list[str] = []
-        if entries is None:
-            entries = {key[len(prefix) :]: state_dict[key] for key in keys}
-            unexpected = [key for key in keys if self._buffers.get(key[len(prefix) :]) is None]
-        wanted = [name for name, tensor in self._buffers.items() if tensor is not None]
-        new = {name: entries[name] for name in wanted if entries.get(name) is not None}
+        if found is None:
+            keys = {prefix + name for name in own if prefix + name in state_dict}
+            found = {key[len(prefix) :]: state_dict[key] for key in keys}, keys
+        entries, read = found
+        given = {name: value for name, value in entries.items() if value is not None}
+        wanted = [name for name in own if self._buffers[name] is not None]
+        new = {name: given[name] for name in wanted if name in given}
         if strict:
             missing_keys += [prefix + name for name in wanted if name not in new]
-            unexpected_keys += unexpected
+            unexpected_keys += [prefix + name for name in given if name not in new]
         checked = self._checked(new, prefix, error_msgs)
+        rest = {key: value for key, value in state_dict.items() if key not in read}
+        absent: list[str] = []  # with our own names
+        super()._load_from_state_dict(
+            rest, prefix, local_metadata, strict, absent, unexpected_keys, error_msgs
+        )
+        missing_keys += [key for key in absent if key[len(prefix) :] not in own]
         if not error_msgs and not (strict and (missing_keys or unexpected_keys)):
             self._buffers.update(checked)
 

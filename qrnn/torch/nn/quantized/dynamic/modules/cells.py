@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from ......_types import qint8
+from ......nn.modules.layer import size
 from ..... import _ops
 from ....._calls import call, traced
-from ....._shape import Shape, check_size, rnn_kind
+from ....._shape import Shape, rnn_kind
 from .recurrent import Nonlinear, Recurrent, documented
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
@@ -19,7 +20,7 @@ class _Cell(Recurrent):
     """A cell whose state is one tensor."""
 
     def _make(self, kind: str, input_size: Any, hidden_size: Any, bias: Any, *rest: Any) -> None:
-        columns, hidden = check_size(input_size, "input_size", 0), check_size(hidden_size, "hidden_size", 1)
+        columns, hidden = size(input_size, "input_size", 0), size(hidden_size, "hidden_size", 1)
         self._fill(Shape(kind, columns, hidden, bool(bias)), *rest)
 
     def forward(self, input: Any, hx: Any = None) -> Any:

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from ......_types import qint8
+from ......nn.modules.layer import size
 from ..... import _ops
 from ....._calls import call_linear, traced
 from ....._qtensor import QTensor
-from ....._shape import Shape, check_size
+from ....._shape import Shape
 from .base import QuantisedLayer
 
 __all__ = ["Linear"]
@@ -69,7 +70,7 @@ class Linear(QuantisedLayer):
         engine: str | None = None,
         isa: str | None = None,
     ) -> None:
-        columns, rows = check_size(in_features, "in_features", 0), check_size(out_features, "out_features", 1)
+        columns, rows = size(in_features, "in_features", 0), size(out_features, "out_features", 1)
         self._fill(Shape("linear", columns, rows, bool(bias_)), dtype, engine, isa)
 
     def forward(self, x: Any) -> Any:

@@ -31,7 +31,7 @@ nbytes : int
 Raises
 ------
 TypeError
-    If a size is no integer.
+    If a size is no integer, or, for a layer, `bias` or `batch_first` no bool.
 ValueError
     If an argument is out of range.
 """

@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+from ......_types import dtype as _dtype
 from ......_types import qint8
+from ......nn.modules import rnn as _numpy
+from ......nn.modules.layer import LayerShape
+from ......nn.modules.recurrent import no_projection
 from ..... import _ops
 from ....._calls import array_of, state_of, to_tensors, traced
-from ....._shape import Shape, check_size, rnn_kind
+from ....._checks import check_packed
+from ....._shape import GATES, Shape, rnn_kind
 from .recurrent import Nonlinear, Recurrent, documented
 
-__all__ = ["GRU", "LSTM", "RNN", "run_packed", "run_sequence"]
+__all__ = ["GRU", "LSTM", "RNN", "joined", "permuted", "run_packed", "run_sequence"]
 
 
 class _Layer(Recurrent):
     """Layers over whole sequences."""
 
-    def _make(
-        self,
-        kind: str,
-        sizes: tuple[Any, Any, Any],
-        bias: Any,
-        batch_first: Any,
-        dropout: Any,
-        bidirectional: Any,
-        proj_size: Any,
-        *rest: Any,
-    ) -> None:
-        columns, hidden = check_size(sizes[0], "input_size", 1), check_size(sizes[1], "hidden_size", 1)
-        layers, proj = check_size(sizes[2], "num_layers", 1), check_size(proj_size, "proj_size", 0)
-        if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
-            raise ValueError(
-                "dropout should be a number in range [0, 1] representing the probability of an element "
-                "being zeroed"
-            )
-        if proj and proj >= hidden:
-            raise ValueError("proj_size has to be smaller than hidden_size")
-        if dropout and layers == 1:
-            warnings.warn(
-                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-                f"num_layers greater than 1, but got dropout={dropout} and num_layers={layers}",
-                UserWarning,
-                stacklevel=3,
-            )
-        sequence = (layers, 2 if bidirectional else 1, bool(batch_first))
-        self._fill(Shape(kind, columns, hidden, bool(bias), sequence, proj, float(dropout)), *rest)
+    def _make(self, layer: Any, checked: LayerShape, *rest: Any) -> None:
+        """The rest of a constructor, whose arguments `layer`, an empty one of the NumPy side, has checked."""
+        kind, sequence, projection = checked.form
+        (rows, columns), (_, state) = checked.shapes[:2]
+        proj_size = state if projection else 0
+        shape = Shape(kind, columns, rows // GATES[kind], checked.bias, sequence, proj_size, layer.dropout)
+        self._fill(shape, *rest)
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """Outputs of all steps, and the last state.
@@ -61,7 +43,7 @@ class _Layer(Recurrent):
         hx : torch.Tensor, shape (num_layers * num_directions, batch, hidden_size), optional
             The first state; for LSTM a pair. Default: zeros.
         lengths : ints or torch.Tensor, one a batch row, optional
-            Steps of each row, 1 to time; outputs after them are zeros.
+            Steps of each row, 1 to time; outputs after them are zeros. None for a PackedSequence.
 
         Returns
         -------
@@ -78,7 +60,7 @@ class _Layer(Recurrent):
             If shapes or lengths do not fit, or, for a torch engine, a value is not finite.
         """
         if isinstance(input, PackedSequence):
-            return run_packed(self, input, hx)
+            return run_packed(self, self._shape, input, hx, lengths)
         if traced(input):
             return _ops.call_sequence(self._shape, self._engine, self._tensors(), input, hx, lengths)
         return run_sequence(self._module(), input, hx, lengths)
@@ -109,6 +91,19 @@ class _Layer(Recurrent):
         return self._shape.proj_size
 
     @property
+    def mode(self) -> str:
+        """PyTorch's name of the kind: ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``."""
+        return self._shape.kind.upper()
+
+    @property
+    def dtype(self) -> _dtype:
+        """`qrnn.qint8`."""
+        return qint8
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: models written for PyTorch call it."""
+
+    @property
     def _sequence(self) -> tuple[int, int, bool]:
         assert self._shape.sequence is not None
         return self._shape.sequence
@@ -135,22 +130,28 @@ def array_of_lengths(lengths: Any) -> Any:
     return array_of(lengths, "lengths") if isinstance(lengths, torch.Tensor) else lengths
 
 
-def run_packed(module: Any, packed: PackedSequence, hx: Any) -> Any:
+def run_packed(module: Any, shape: Shape, packed: PackedSequence, hx: Any, lengths: Any) -> Any:
     """`module` of a PackedSequence: padded rows in packed order and their lengths, and back."""
+    states = check_packed(type(module).__name__, shape, packed, hx, lengths)
     data, sizes, order, back = packed
     plain = PackedSequence(data, sizes)
     batch_first = module.batch_first
     padded, lengths = torch.nn.utils.rnn.pad_packed_sequence(plain, batch_first)
-    output, last = module.forward(padded, _permuted(hx, order), lengths=lengths)
+    hx = None if states is None else joined(shape, permuted(states, order))
+    output, last = module.forward(padded, hx, lengths=lengths)
+    last = permuted(last if shape.kind == "lstm" else (last,), back)
     output = torch.nn.utils.rnn.pack_padded_sequence(output, lengths, batch_first)
-    return PackedSequence(output.data, sizes, order, back), _permuted(last, back)
+    return PackedSequence(output.data, sizes, order, back), joined(shape, last)
 
 
-def _permuted(hx: Any, order: Any) -> Any:
-    """A state, a tensor or a pair of them, with its batch rows in another order."""
-    if hx is None or order is None:
-        return hx
-    return tuple(_permuted(each, order) for each in hx) if isinstance(hx, tuple) else hx[:, order]
+def permuted(states: Any, order: Any) -> Any:
+    """The tensors of a state, if there is one, with their batch rows in another order."""
+    return states if states is None or order is None else tuple(each[:, order] for each in states)
+
+
+def joined(shape: Shape, states: tuple[Any, ...]) -> Any:
+    """A state as callers have it: a pair for an LSTM, else a tensor."""
+    return states if shape.kind == "lstm" else states[0]
 
 
 @documented
@@ -172,6 +173,8 @@ class RNN(Nonlinear, _Layer):
         Kept as an attribute.
     bidirectional : bool
         Whether there is a reverse direction.
+    proj_size : None
+        Raises ValueError, as in PyTorch.
     {parameters}
     Examples
     --------
@@ -197,11 +200,15 @@ class RNN(Nonlinear, _Layer):
         bidirectional: bool = False,
         dtype: Any = qint8,
         *,
+        proj_size: None = None,
         engine: str | None = None,
         isa: str | None = None,
     ) -> None:
-        kind, sizes = rnn_kind(nonlinearity), (input_size, hidden_size, num_layers)
-        self._make(kind, sizes, bias, batch_first, dropout, bidirectional, 0, dtype, engine, isa)
+        no_projection(proj_size)
+        layer = _numpy.RNN.__new__(_numpy.RNN)
+        kind, options = rnn_kind(nonlinearity), (bias, batch_first, dropout, bidirectional)
+        checked = layer._sequence_shape(kind, input_size, hidden_size, num_layers, *options)
+        self._make(layer, checked, dtype, engine, isa)
 
 
 @documented
@@ -252,8 +259,12 @@ class LSTM(_Layer):
         engine: str | None = None,
         isa: str | None = None,
     ) -> None:
-        sizes = (input_size, hidden_size, num_layers)
-        self._make("lstm", sizes, bias, batch_first, dropout, bidirectional, proj_size, dtype, engine, isa)
+        layer, options = (
+            _numpy.LSTM.__new__(_numpy.LSTM),
+            (bias, batch_first, dropout, bidirectional, proj_size),
+        )
+        checked = layer._sequence_shape("lstm", input_size, hidden_size, num_layers, *options)
+        self._make(layer, checked, dtype, engine, isa)
 
 
 @documented
@@ -274,6 +285,8 @@ class GRU(_Layer):
         Kept as an attribute.
     bidirectional : bool
         Whether there is a reverse direction.
+    proj_size : None
+        Raises ValueError, as in PyTorch.
     {parameters}
     Examples
     --------
@@ -298,8 +311,11 @@ class GRU(_Layer):
         bidirectional: bool = False,
         dtype: Any = qint8,
         *,
+        proj_size: None = None,
         engine: str | None = None,
         isa: str | None = None,
     ) -> None:
-        sizes = (input_size, hidden_size, num_layers)
-        self._make("gru", sizes, bias, batch_first, dropout, bidirectional, 0, dtype, engine, isa)
+        no_projection(proj_size)
+        layer, options = _numpy.GRU.__new__(_numpy.GRU), (bias, batch_first, dropout, bidirectional)
+        checked = layer._sequence_shape("gru", input_size, hidden_size, num_layers, *options)
+        self._make(layer, checked, dtype, engine, isa)
