@@ -1,6 +1,6 @@
 """What the core checks of a call's arguments, for tensors that do not go there: with its exceptions and texts.
 
-Training computes with PyTorch, which would take some arguments that the core refuses. ``name`` is a class's.
+Training computes with PyTorch, which would take some arguments that the core refuses.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ __all__ = ["check_cell", "check_lengths", "check_linear", "check_packed", "check
 States = tuple[torch.Tensor, ...]
 
 
-def check_linear(name: str, columns: int, input: Any) -> None:
+def check_linear(columns: int, input: Any) -> None:
     """Check the input of a linear layer."""
     _expect_tensor(input, "input")
     if input.dim() < 1:
-        raise ValueError(f"{name}: Expected input to be at least 1D, got 0D instead")
+        raise ValueError("Linear: Expected input to be at least 1D, got 0D instead")
     _check_columns(input, columns)
 
 
-def check_cell(name: str, shape: Shape, input: Any, hx: Any) -> States | None:
+def check_cell(shape: Shape, input: Any, hx: Any) -> States | None:
     """Check the arguments of a cell; returns its state, (h,) or (h, c), None if there is none."""
     _expect_tensor(input, "input")
-    states, rank = _states(shape, hx), input.dim()
+    states, rank, name = _states(shape, hx), input.dim(), _name(shape)
     labels = [("hx[0]", "hidden[0]"), ("hx[1]", "hidden[1]")] if shape.kind == "lstm" else [("hidden",) * 2]
     named = list(zip(states or (), labels, strict=False))
     for tensor, what in ((input, "input"), *((state, label) for state, (label, _) in named)):
@@ -50,14 +50,14 @@ def check_cell(name: str, shape: Shape, input: Any, hx: Any) -> States | None:
     return states
 
 
-def check_sequence(name: str, shape: Shape, size: Sequence[int], hx: Any) -> States | None:
+def check_sequence(shape: Shape, size: Sequence[int], hx: Any) -> States | None:
     """Check the state, and the shape `size` of an input, of a layer; returns the state as `check_cell`."""
     assert shape.sequence is not None
     layers, directions, batch_first = shape.sequence
     states, rank = _states(shape, hx), len(size)
     if rank not in (2, 3):
         tensor = " tensor" if shape.kind.startswith("rnn") else ""
-        raise ValueError(f"{name}: Expected input to be 2D or 3D, got {rank}D{tensor} instead")
+        raise ValueError(f"{_name(shape)}: Expected input to be 2D or 3D, got {rank}D{tensor} instead")
     if states is not None and any(state.dim() != rank for state in states):
         what = f"For {'batched' if rank == 3 else 'unbatched'} {rank}-D input"
         got = ", ".join(f"{state.dim()}-D" for state in states)
@@ -80,7 +80,7 @@ def check_sequence(name: str, shape: Shape, size: Sequence[int], hx: Any) -> Sta
     return states
 
 
-def check_packed(name: str, shape: Shape, packed: PackedSequence, hx: Any, lengths: Any) -> States | None:
+def check_packed(shape: Shape, packed: PackedSequence, hx: Any, lengths: Any) -> States | None:
     """Check the state that comes with a PackedSequence; returns it as `check_cell`."""
     if lengths is not None:
         raise ValueError("lengths: expected None with a PackedSequence, which has its own, got lengths too")
@@ -88,7 +88,7 @@ def check_packed(name: str, shape: Shape, packed: PackedSequence, hx: Any, lengt
     _, _, batch_first = shape.sequence
     steps, batch = len(packed.batch_sizes), int(packed.batch_sizes[0])
     outer = (batch, steps) if batch_first else (steps, batch)
-    return check_sequence(name, shape, (*outer, packed.data.shape[-1]), hx)
+    return check_sequence(shape, (*outer, packed.data.shape[-1]), hx)
 
 
 def check_lengths(lengths: Any, batch: int, steps: int) -> list[int]:
@@ -114,6 +114,11 @@ def check_lengths(lengths: Any, batch: int, steps: int) -> list[int]:
         if not 1 <= length <= steps:
             raise ValueError(f"lengths: expected 1 to {steps}, got {length} for batch row {row}")
     return found
+
+
+def _name(shape: Shape) -> str:
+    """Of the layer, as the core has it."""
+    return f"{shape.kind.partition('_')[0].upper()}{'' if shape.sequence else 'Cell'}"
 
 
 def _states(shape: Shape, hx: Any) -> States | None:

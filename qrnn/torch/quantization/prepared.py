@@ -195,7 +195,7 @@ class PreparedLinear(PreparedLayer, torch.nn.Linear):
         self._expect_computing()
         if not self.training:
             return call_linear(self._prepared.module(self), input)
-        check_linear(type(self).__name__, self.in_features, input)
+        check_linear(self.in_features, input)
         ((w, bias),) = self._units()
         return fake_quantise.run_linear(self._prepared.engine, w, bias, input)
 
@@ -207,7 +207,7 @@ class _PreparedCell(PreparedLayer):
         if not self.training:
             return call(self._prepared.module(self), input, hx)
         shape = shape_of(self)
-        state = check_cell(type(self).__name__, shape, input, hx)
+        state = check_cell(shape, input, hx)
         (unit,) = self._units()
         return fake_quantise.run_cell(shape, self._prepared.engine, Unit(*unit), input, state)
 
@@ -240,14 +240,14 @@ class _PreparedSequence(PreparedLayer):
         if isinstance(input, PackedSequence):
             if not self.training:
                 return run_packed(self, shape, input, hx, lengths)
-            state = check_packed(type(self).__name__, shape, input, hx, lengths)
+            state = check_packed(shape, input, hx, lengths)
             packed, last = self._train_packed(shape, input, state)
             return packed, joined(shape, last)
         if not self.training:
             return run_sequence(self._prepared.module(self), input, hx, lengths)
         if not isinstance(input, torch.Tensor):
             raise_no_tensor(input, "input")
-        state = check_sequence(type(self).__name__, shape, input.shape, hx)
+        state = check_sequence(shape, input.shape, hx)
         if input.dim() == 3:
             output, last = self._train(shape, input, state, lengths)
             return output, joined(shape, last)

@@ -132,7 +132,7 @@ def array_of_lengths(lengths: Any) -> Any:
 
 def run_packed(module: Any, shape: Shape, packed: PackedSequence, hx: Any, lengths: Any) -> Any:
     """`module` of a PackedSequence: padded rows in packed order and their lengths, and back."""
-    states = check_packed(type(module).__name__, shape, packed, hx, lengths)
+    states = check_packed(shape, packed, hx, lengths)
     data, sizes, order, back = packed
     plain = PackedSequence(data, sizes)
     batch_first = module.batch_first
