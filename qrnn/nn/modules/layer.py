@@ -53,6 +53,7 @@ class LayerShape(NamedTuple):
     shapes: tuple[tuple[int, int], ...]  # (rows, columns) of each matrix, in the core's order
     bias: bool
     bound: float  # new weights are uniform in +-bound
+    dropout: float = 0.0
 
 
 class Slot(NamedTuple):

@@ -60,8 +60,9 @@ class SequenceLayer(RecurrentLayer):
 
         def __getattr__(self, name: str) -> Any: ...  # weight_ih_l0, bias_hh_l1_reverse, ...
 
+    @classmethod
     def _sequence_shape(
-        self,
+        cls,
         kind: str,
         input_size: Any,
         hidden_size: Any,
@@ -72,8 +73,8 @@ class SequenceLayer(RecurrentLayer):
         bidirectional: Any,
         proj_size: Any = 0,
     ) -> LayerShape:
-        """Check a constructor's arguments, and keep `dropout`."""
-        self.dropout = _checked_dropout(dropout, num_layers)
+        """Check a constructor's arguments."""
+        dropout = _checked_dropout(dropout, num_layers)
         for name, value in (("bias", bias), ("batch_first", batch_first)):
             if not isinstance(value, bool):
                 raise TypeError(f"{name} should be of type bool, got: {type(value).__name__}")
@@ -86,8 +87,8 @@ class SequenceLayer(RecurrentLayer):
         if projected >= hidden:
             raise ValueError("proj_size has to be smaller than hidden_size")
         form = Form(kind, (layers, 2 if bidirectional else 1, batch_first), projected > 0)
-        shapes = self._unit_shapes(form, columns, hidden, projected)
-        return LayerShape(form, shapes, bias, 1 / math.sqrt(hidden))
+        shapes = cls._unit_shapes(form, columns, hidden, projected)
+        return LayerShape(form, shapes, bias, 1 / math.sqrt(hidden), dropout)
 
     @classmethod
     def _unit_shapes(

@@ -118,7 +118,9 @@ class RNN(ElmanLayer, SequenceLayer, FloatLayer):
         no_projection(proj_size)
         expect_float32(device, dtype)
         kind, options = self._kind(nonlinearity), (bias, batch_first, dropout, bidirectional)
-        self._fill(self._sequence_shape(kind, input_size, hidden_size, num_layers, *options), isa)
+        shape = self._sequence_shape(kind, input_size, hidden_size, num_layers, *options)
+        self.dropout = shape.dropout
+        self._fill(shape, isa)
 
 
 class LSTM(LSTMLayer, SequenceLayer, FloatLayer):
@@ -218,7 +220,9 @@ class LSTM(LSTMLayer, SequenceLayer, FloatLayer):
         super().__init__()
         expect_float32(device, dtype)
         options = bias, batch_first, dropout, bidirectional, proj_size
-        self._fill(self._sequence_shape("lstm", input_size, hidden_size, num_layers, *options), isa)
+        shape = self._sequence_shape("lstm", input_size, hidden_size, num_layers, *options)
+        self.dropout = shape.dropout
+        self._fill(shape, isa)
 
 
 class GRU(GRULayer, SequenceLayer, FloatLayer):
@@ -316,4 +320,6 @@ class GRU(GRULayer, SequenceLayer, FloatLayer):
         no_projection(proj_size)
         expect_float32(device, dtype)
         kind, options = self._kind(reset_after), (bias, batch_first, dropout, bidirectional)
-        self._fill(self._sequence_shape(kind, input_size, hidden_size, num_layers, *options), isa)
+        shape = self._sequence_shape(kind, input_size, hidden_size, num_layers, *options)
+        self.dropout = shape.dropout
+        self._fill(shape, isa)

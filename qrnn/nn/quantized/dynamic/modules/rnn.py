@@ -140,6 +140,7 @@ class RNN(recurrent.ElmanLayer, QuantisedSequence):
         expect_qint8(dtype)
         kind, options = self._kind(nonlinearity), (bias, batch_first, dropout, bidirectional)
         shape = self._sequence_shape(kind, input_size, hidden_size, num_layers, *options)
+        self.dropout = shape.dropout
         self._fill(shape, engine, isa)
 
 
@@ -241,6 +242,7 @@ class LSTM(recurrent.LSTMLayer, QuantisedSequence):
         expect_qint8(dtype)
         options = bias, batch_first, dropout, bidirectional, proj_size
         shape = self._sequence_shape("lstm", input_size, hidden_size, num_layers, *options)
+        self.dropout = shape.dropout
         self._fill(shape, engine, isa)
 
 
@@ -344,4 +346,5 @@ class GRU(recurrent.GRULayer, QuantisedSequence):
         expect_qint8(dtype)
         kind, options = self._kind(reset_after), (bias, batch_first, dropout, bidirectional)
         shape = self._sequence_shape(kind, input_size, hidden_size, num_layers, *options)
+        self.dropout = shape.dropout
         self._fill(shape, engine, isa)

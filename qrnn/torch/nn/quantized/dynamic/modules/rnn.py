@@ -24,12 +24,12 @@ __all__ = ["GRU", "LSTM", "RNN", "joined", "permuted", "run_packed", "run_sequen
 class _Layer(Recurrent):
     """Layers over whole sequences."""
 
-    def _make(self, layer: Any, checked: LayerShape, *rest: Any) -> None:
-        """The rest of a constructor, whose arguments `layer`, an empty one of the NumPy side, has checked."""
+    def _make(self, checked: LayerShape, *rest: Any) -> None:
+        """The rest of a constructor, whose arguments the NumPy side has checked."""
         kind, sequence, projection = checked.form
         (rows, columns), (_, state) = checked.shapes[:2]
         proj_size = state if projection else 0
-        shape = Shape(kind, columns, rows // GATES[kind], checked.bias, sequence, proj_size, layer.dropout)
+        shape = Shape(kind, columns, rows // GATES[kind], checked.bias, sequence, proj_size, checked.dropout)
         self._fill(shape, *rest)
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
@@ -205,10 +205,9 @@ class RNN(Nonlinear, _Layer):
         isa: str | None = None,
     ) -> None:
         no_projection(proj_size)
-        layer = _numpy.RNN.__new__(_numpy.RNN)
         kind, options = rnn_kind(nonlinearity), (bias, batch_first, dropout, bidirectional)
-        checked = layer._sequence_shape(kind, input_size, hidden_size, num_layers, *options)
-        self._make(layer, checked, dtype, engine, isa)
+        checked = _numpy.RNN._sequence_shape(kind, input_size, hidden_size, num_layers, *options)
+        self._make(checked, dtype, engine, isa)
 
 
 @documented
@@ -259,12 +258,9 @@ class LSTM(_Layer):
         engine: str | None = None,
         isa: str | None = None,
     ) -> None:
-        layer, options = (
-            _numpy.LSTM.__new__(_numpy.LSTM),
-            (bias, batch_first, dropout, bidirectional, proj_size),
-        )
-        checked = layer._sequence_shape("lstm", input_size, hidden_size, num_layers, *options)
-        self._make(layer, checked, dtype, engine, isa)
+        options = bias, batch_first, dropout, bidirectional, proj_size
+        checked = _numpy.LSTM._sequence_shape("lstm", input_size, hidden_size, num_layers, *options)
+        self._make(checked, dtype, engine, isa)
 
 
 @documented
@@ -316,6 +312,6 @@ class GRU(_Layer):
         isa: str | None = None,
     ) -> None:
         no_projection(proj_size)
-        layer, options = _numpy.GRU.__new__(_numpy.GRU), (bias, batch_first, dropout, bidirectional)
-        checked = layer._sequence_shape("gru", input_size, hidden_size, num_layers, *options)
-        self._make(layer, checked, dtype, engine, isa)
+        options = bias, batch_first, dropout, bidirectional
+        checked = _numpy.GRU._sequence_shape("gru", input_size, hidden_size, num_layers, *options)
+        self._make(checked, dtype, engine, isa)
