@@ -7,7 +7,7 @@ when a module is made, and the module keeps them: nothing here is consulted in a
 from __future__ import annotations
 
 import os
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any
 
 from . import _core
@@ -15,7 +15,8 @@ from . import _core
 __all__ = ["engine", "isas", "check_engine", "resolve_engine", "resolve_isa"]
 
 _default_engine: str = "qrnn"
-_engine_here: ContextVar[str | None] = ContextVar("qrnn_engine", default=None)
+#: Those of the blocks that this thread or task is in, the innermost last.
+_engines_here: ContextVar[tuple[str, ...]] = ContextVar("qrnn_engines", default=())
 _isa_of_environment: str | None = os.environ.get("QRNN_ISA") or None
 
 
@@ -110,14 +111,13 @@ class engine:
 
     def __init__(self, name: str) -> None:
         self._name = check_engine(name, "name")
-        self._tokens: list[Token[str | None]] = []
 
     def __enter__(self) -> engine:
-        self._tokens.append(_engine_here.set(self._name))
+        _engines_here.set((*_engines_here.get(), self._name))
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _engine_here.reset(self._tokens.pop())
+        _engines_here.set(_engines_here.get()[:-1])
 
     def __repr__(self) -> str:
         return f"qrnn.engine({self._name!r})"
@@ -125,4 +125,5 @@ class engine:
     @staticmethod
     def current() -> str:
         """The engine that a module made here and now takes."""
-        return _engine_here.get() or _default_engine
+        here = _engines_here.get()
+        return here[-1] if here else _default_engine

@@ -90,13 +90,17 @@ def affine_qparams(
     return np.asarray(scale, dtype=np.float32), np.clip(zero_point, qmin, qmax)
 
 
-def codes_of(weight: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.int8]:
-    """PyTorch's codes: ``clamp(rint(w * (1 / scale)), -128, 127)``, by reciprocal, not by division.
+def codes_of(
+    weight: NDArray[np.float32], scale: NDArray[np.float32], least: int = -128, most: int = 127
+) -> NDArray[np.int8]:
+    """PyTorch's codes: ``clamp(rint(w * (1 / scale)), least, most)``, by reciprocal, not by division.
 
     Parameters
     ----------
     weight : ndarray, float32, shape (rows, columns)
     scale : ndarray, float32, shape () or (rows,)
+    least, most : int
+        See `code_range`.
 
     Returns
     -------
@@ -104,7 +108,19 @@ def codes_of(weight: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray
     """
     inverse = np.float32(1) / scale
     product = weight * (inverse if inverse.ndim == 0 else inverse[:, None])
-    return np.clip(np.rint(product), -128, 127).astype(np.int8)
+    return np.clip(np.rint(product), least, most).astype(np.int8)
+
+
+def code_range(qconfig: Any) -> tuple[int, int]:
+    """Least and largest code of a weight that its QConfig, if there is one with an observer, allows.
+
+    The scale is the extent over half a number of codes, so the largest weight would round to one more.
+    """
+    factory = getattr(qconfig, "weight", None)
+    observer = None if factory is None else factory()
+    observer = getattr(observer, "activation_post_process", observer)  # of a FakeQuantize
+    least, most = (getattr(observer, name, None) for name in ("quant_min", "quant_max"))
+    return -128 if least is None else max(-128, int(least)), 127 if most is None else min(127, int(most))
 
 
 def dequantise(codes: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -152,15 +168,15 @@ def quantise_weight(
         scale = symmetric_scale(low, high, 255) if weight.size else np.ones((), np.float32)
     else:
         scale = _observed_scale(factory, weight, name)
-    return codes_of(weight, scale), scale
+    return codes_of(weight, scale, *code_range(qconfig)), scale
 
 
 def _observed_scale(factory: Any, weight: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     """The scale that an observer, ours or PyTorch's, gives `weight`."""
     observer = factory()
     _types.expect_qint8(getattr(observer, "dtype", None), f"{name}: the weight observer's dtype")
+    per_row = str(getattr(observer, "qscheme", "")).rpartition(".")[2].startswith("per_channel")
     if not weight.size:
-        per_row = str(getattr(observer, "qscheme", "")).rpartition(".")[2].startswith("per_channel")
         return np.ones(len(weight) if per_row else (), np.float32)
     values: Any = weight
     if any(base.__module__.partition(".")[0] == "torch" for base in type(observer).__mro__):
@@ -177,9 +193,8 @@ def _observed_scale(factory: Any, weight: NDArray[np.float32], name: str) -> NDA
         raise ValueError(
             f"{name}: expected a symmetric weight observer, got {kind} with zero points other than 0"
         )
-    if getattr(observer, "ch_axis", 0) != 0:
+    if per_row and observer.ch_axis != 0:
         raise ValueError(
             f"{name}: expected a weight observer over axis 0, got {kind} over {observer.ch_axis}"
         )
-    per_row = hasattr(observer, "ch_axis") or scale.size > 1
     return np.asarray(scale, dtype=np.float32).reshape(-1 if per_row else ())

@@ -628,3 +628,23 @@ def test_progress_of_long_work(monkeypatch):
     assert len(bars) == 1 and bars[0].done == bars[0].total
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     assert same_state(qrnn.convert(layer), new)
+
+
+@pytest.mark.parametrize(
+    "make", [list, iter, lambda v: (n for n in v), lambda v: {n: n for n in v}.values(), lambda v: np.array(v, object)]
+)
+def test_lengths_of_any_kind_are_observed(make):
+    """As the float layer takes them, also those that can be read but once."""
+    module = nn.LSTM(4, 3, 2, batch_first=True)
+    prepared = qrnn.prepare(module, qconfig={}, inplace=False)
+    x = np.ones((2, 5, 4), np.float32)
+    assert_same_bits(prepared(x, lengths=make([5, 2]))[0], module(x, lengths=[5, 2])[0])
+    assert prepared._prepared.statistics.of(0, 0).count == 7
+
+
+def test_infinite_rows_are_left_out_without_a_warning():
+    gru = qrnn.prepare(nn.GRU(4, 3, reset_after=False), qconfig={}, inplace=False)
+    x = np.ones((3, 2, 4), np.float32)
+    x[1, 0, 0] = np.inf
+    with np.errstate(all="raise"):
+        gru(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -179,3 +180,30 @@ def test_show_versions(capsys):
     text = capsys.readouterr().out
     for word in ("qrnn", qrnn.__version__, np.__version__, "scalar", "torch"):
         assert word in text
+
+
+def test_one_object_in_two_threads():
+    """Each thread has its own blocks, also of one object."""
+    fbgemm, inside, seen = qrnn.engine("fbgemm"), threading.Barrier(2, timeout=60), []
+
+    def work(first):
+        if not first:
+            inside.wait()
+        with fbgemm:
+            if first:
+                inside.wait()
+            inside.wait()
+            seen.append(qrnn.engine.current())
+            if not first:
+                inside.wait()
+        if first:
+            inside.wait()
+        seen.append(qrnn.engine.current())
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == ["fbgemm", "fbgemm", "qrnn", "qrnn"]
+    assert qrnn.engine.current() == "qrnn"

@@ -543,3 +543,13 @@ def test_load_errors_name_what_torchs_name():
         "size mismatch",
     ):
         assert word in str(theirs.value) and word in str(ours.value)
+
+
+def test_containers_lose_no_child():
+    layers = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Tanh())
+    setattr(layers, "0", None)
+    layers.append(nn.Sigmoid())
+    assert [type(layer) for layer in layers] == [nn.ReLU, nn.Tanh, nn.Sigmoid]
+    for wrong in (4, -4):
+        with pytest.raises(IndexError, match=f"Index out of range: {wrong}"):
+            layers.insert(wrong, nn.ReLU())

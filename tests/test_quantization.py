@@ -679,3 +679,78 @@ def test_torch_objects_are_accepted(quiet):
     assert observer.calculate_qparams()[1].tolist() == [0]
     with pytest.raises(ValueError, match="float16"):
         qrnn.quantize_dynamic(Model(), dtype=torch.float16)
+
+
+NARROW = q.MinMaxObserver.with_args(
+    dtype=qrnn.qint8, qscheme=qrnn.per_tensor_symmetric, quant_min=-8, quant_max=7
+)
+
+
+@pytest.mark.parametrize("by_data", [False, True])
+def test_codes_stay_in_the_range_of_the_observer(quiet, by_data):
+    """The scale is the extent over 7.5, so that the largest weight would round to 8."""
+    model = nn.Sequential(nn.Linear(6, 40))
+    model[0].weight = np.linspace(-0.7, 0.8, 240, dtype=f32).reshape(40, 6)
+    qconfig = q.QConfig(q.PlaceholderObserver, NARROW)
+    prepared = qrnn.prepare(model, qconfig=qconfig, inplace=False)
+    if by_data:
+        prepared(np.random.default_rng(3).standard_normal((500, 6)).astype(f32))
+    codes = qrnn.convert(prepared)[0].weight().int_repr()
+    assert codes.min() >= -8
+    assert codes.max() == 7
+
+
+def test_ranges_of_observers(quiet):
+    with pytest.raises(ValueError, match=r"expected a range of at most 256 codes, got -512..511"):
+        q.MinMaxObserver(quant_min=-512, quant_max=511)
+    for low, high, middle in ((0, 127, 63), (0, 255, 127), (None, None, 128)):
+        observer = q.MinMaxObserver(
+            dtype=qrnn.quint8, qscheme=qrnn.per_tensor_symmetric, quant_min=low, quant_max=high
+        )
+        observer(f32([1, -2]))
+        assert observer.calculate_qparams()[1].tolist() == [middle]
+
+
+@needs_torch
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_narrow_ranges_have_pytorchs_bits(quiet, per_channel):
+    """PyTorch clamps the codes of a weight to the range of its observer."""
+    import torch
+    import torch.ao.quantization as tq
+
+    torch.manual_seed(1)
+    torch.backends.quantized.engine = "fbgemm"
+    observer = tq.PerChannelMinMaxObserver if per_channel else tq.MinMaxObserver
+    scheme = torch.per_channel_symmetric if per_channel else torch.per_tensor_symmetric
+    weight = observer.with_args(dtype=torch.qint8, qscheme=scheme, reduce_range=True)
+    qconfig = tq.QConfig(tq.default_dynamic_quant_observer, weight)
+    for _ in range(30):
+        theirs = torch.nn.Sequential(torch.nn.Linear(4, 3))
+        ours = nn.Sequential(nn.Linear(4, 3))
+        ours.load_state_dict(theirs.state_dict())
+        want = tq.quantize_dynamic(theirs, {torch.nn.Linear: qconfig})[0].weight().int_repr().numpy()
+        got = qrnn.quantize_dynamic(ours, {nn.Linear: qconfig}, engine="fbgemm")[0].weight().int_repr()
+        assert np.array_equal(got, want)
+
+
+@needs_torch
+@pytest.mark.parametrize("backend", ["qnnpack", "fbgemm"])
+def test_fake_quantisers_are_accepted(quiet, backend):
+    """PyTorch's have an axis of -1 where there is none."""
+    import torch
+    import torch.ao.quantization as tq
+
+    torch.backends.quantized.engine = "fbgemm"
+    qconfig = tq.get_default_qat_qconfig(backend)
+    theirs, ours = torch.nn.Sequential(torch.nn.Linear(4, 3)), nn.Sequential(nn.Linear(4, 3))
+    ours.load_state_dict(theirs.state_dict())
+    want = tq.quantize_dynamic(theirs, {torch.nn.Linear: qconfig})[0].weight().int_repr().numpy()
+    got = qrnn.quantize_dynamic(ours, {nn.Linear: qconfig}, engine="fbgemm")[0].weight().int_repr()
+    assert np.array_equal(got, want)
+
+
+def test_hooks_that_end_are_told_of(quiet):
+    prepared = qrnn.prepare(nn.Sequential(nn.Linear(2, 2)), qconfig={}, inplace=False)
+    prepared[0].register_forward_hook(lambda *_: None)
+    with pytest.warns(UserWarning, match="0: its hooks are not kept"):
+        qrnn.convert(prepared)

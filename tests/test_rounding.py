@@ -66,7 +66,7 @@ def test_feedback_is_gptq(columns):
     plain = plain_codes(weight)
     matrix = damped(inputs_of(correlated(rng, 500, columns)), 1.0)
     scale = plain.scale.astype(np.float64)
-    codes = rounding._Feedback(matrix).codes(weight.astype(np.float64), plain.scale, -127)
+    codes = rounding._Feedback(matrix).codes(weight.astype(np.float64), plain.scale, (-127, 127))
     assert np.array_equal(codes, gptq(weight, matrix, scale, -127))
 
 

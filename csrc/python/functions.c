@@ -131,7 +131,7 @@ static PyObject *set_num_threads(PyObject *module, PyObject *n)
     const Py_ssize_t value = PyNumber_AsSsize_t(n, NULL);
     if (value == -1 && PyErr_Occurred()) return NULL;
     if (value < 1 || value == PY_SSIZE_T_MAX) {
-        PyErr_Format(PyExc_ValueError, "n: expected at least 1 thread, got %R", n);
+        PyErr_Format(PyExc_ValueError, "n: expected %s, got %R", value < 1 ? "at least 1 thread" : "fewer threads", n);
         return NULL;
     }
     atomic_store_explicit(&state->threads, (size_t)value, memory_order_relaxed);

@@ -79,7 +79,9 @@ class Calibrating:
         self._unit = 3 if form.projection else 1 if form.kind == "linear" else 2
         self.report: list[WeightReport] = []
 
-    def rounded(self, index: int, name: str, matrix: Matrix, plain: Matrix) -> Matrix:
+    def rounded(
+        self, index: int, name: str, matrix: Matrix, plain: Matrix, allowed: tuple[int, int]
+    ) -> Matrix:
         """The quantised `matrix`: `plain`, which it is without data, or better.
 
         Parameters
@@ -89,6 +91,8 @@ class Calibrating:
         name : str
         matrix, plain : Matrix
             Float and quantised.
+        allowed : tuple of int
+            The least and the largest code.
         """
         weight, old = matrix.weight, Codes(plain.weight, np.asarray(plain.scale))
         parts = products(self._kind, index % self._unit, len(weight))
@@ -103,7 +107,7 @@ class Calibrating:
         with _progress(name, weight) as tick:
             for rows, each in zip(parts, inputs, strict=True):
                 own = Codes(old.codes[rows], old.scale[rows] if old.scale.ndim else old.scale)
-                results.append(rounding.rounded(weight[rows], own, each, centred, fixed, tick))
+                results.append(rounding.rounded(weight[rows], own, each, centred, fixed, tick, allowed))
         codes = np.concatenate([result.codes.codes for result in results])
         scale = old.scale if fixed else np.concatenate([np.atleast_1d(r.codes.scale) for r in results])
         new = Codes(codes, scale.reshape(old.scale.shape))

@@ -116,6 +116,10 @@ class _RangeObserver(ObserverBase):
                 raise ValueError(
                     f"quant_min and quant_max: expected a range that holds 0, got {quant_min}..{quant_max}"
                 )
+            if quant_max - quant_min > 255:
+                raise ValueError(
+                    f"quant_min and quant_max: expected a range of at most 256 codes, got {quant_min}..{quant_max}"
+                )
             low, high = quant_min, quant_max
         else:
             low, high = (-128, 127) if known is _types.qint8 else (0, 255)
@@ -124,6 +128,7 @@ class _RangeObserver(ObserverBase):
         self.qscheme = qscheme
         self.reduce_range = reduce_range
         self.quant_min, self.quant_max, self.eps = low, high, eps
+        self._ranged = quant_min is not None
         self.reset_min_max_vals()
 
     def reset_min_max_vals(self) -> None:
@@ -140,7 +145,8 @@ class _RangeObserver(ObserverBase):
     def calculate_qparams(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Scale and zero point of the range observed so far, in PyTorch's float32 arithmetic.
 
-        Symmetric: ``scale = max(-min, max) / ((quant_max - quant_min) / 2)``, at least ``eps``.
+        Symmetric: ``scale = max(-min, max) / ((quant_max - quant_min) / 2)``, at least ``eps``; the zero point is 0,
+        of quint8 128, or the middle of a range that was given.
 
         Returns
         -------
@@ -163,7 +169,9 @@ class _RangeObserver(ObserverBase):
         scheme = _types.as_qscheme(self.qscheme)
         if scheme in (_types.per_tensor_symmetric, _types.per_channel_symmetric):
             scale = _quantise.symmetric_scale(low, high, self.quant_max - self.quant_min, self.eps)
-            middle = 128 if _types.as_dtype(self.dtype) is _types.quint8 else 0
+            middle = 0
+            if _types.as_dtype(self.dtype) is _types.quint8:
+                middle = (self.quant_min + self.quant_max) // 2 if self._ranged else 128
             return scale, np.full(scale.shape, middle, np.int64)
         return _quantise.affine_qparams(low, high, self.quant_min, self.quant_max, self.eps)
 

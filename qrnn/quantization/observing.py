@@ -7,7 +7,8 @@ projection's o*tanh(c) follow from the gates, which one product gives for all st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,10 @@ def observed_call(
 
     A call that fails records nothing.
     """
+    lengths = kwargs.get("lengths")
+    if isinstance(lengths, Iterable) and not isinstance(lengths, (set, frozenset, dict)):
+        if not _arrays.is_tensor(lengths) and not isinstance(lengths, np.ndarray):
+            kwargs = {**kwargs, "lengths": tuple(lengths)}  # which may be there to read but once
     given = dict(zip(("input", "hx"), args, strict=False), **kwargs)
     if given.get("out") is not None:  # which may be the state itself, or lie over the input
         given.update({name: _kept(given[name]) for name in ("input", "hx") if name in given})
@@ -123,7 +128,7 @@ def _sequence(
     steps, batch, _ = x.shape
     if not steps or not batch:
         return
-    ends = np.full(batch, steps) if lengths is None else np.asarray(_arrays.to_numpy(lengths, "lengths"))
+    ends = np.array([steps] * batch if lengths is None else [operator.index(each) for each in lengths])
     valid = np.arange(steps)[:, None] < ends
     size = module.proj_size or module.hidden_size
     h0 = states[0] if states else np.zeros((layers * directions, batch, size), np.float32)
@@ -194,10 +199,11 @@ def _record_steps(
 def _gates(unit: _Unit, rows: slice) -> Array:
     """Pre-activations of all steps, of some rows of both matrices."""
     total = np.zeros((*unit.x.shape[:2], rows.stop - rows.start), np.float32)
-    for matrix, inputs in zip(unit.matrices, (unit.x, unit.before), strict=False):
-        total += inputs @ matrix.weight[rows].T
-        if matrix.bias is not None:
-            total += matrix.bias[rows]
+    with np.errstate(over="ignore", invalid="ignore"):  # rows that are not finite are left out later
+        for matrix, inputs in zip(unit.matrices, (unit.x, unit.before), strict=False):
+            total += inputs @ matrix.weight[rows].T
+            if matrix.bias is not None:
+                total += matrix.bias[rows]
     return total
 
 

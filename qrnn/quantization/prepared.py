@@ -96,7 +96,7 @@ class Preparation:
         kept = self._kept(index, matrix.weight)
         codes, scale = kept or _quantise.quantise_weight(matrix.weight, name, self.engine, qconfig)
         plain = Matrix(codes, scale, matrix.bias)
-        return plain if kept else calibrating.rounded(index, name, matrix, plain)
+        return plain if kept else calibrating.rounded(index, name, matrix, plain, _quantise.code_range(qconfig))
 
     def _kept(self, index: int, weight: NDArray[np.float32]) -> tuple[Any, Any] | None:
         """The original codes and scale, if `weight` still equals what they stand for, bit for bit."""

@@ -414,6 +414,12 @@ def _quantised(
             )
             continue
         target: Any = table[base]
+        if any(module.__dict__.get(hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks")):
+            warnings.warn(
+                f"{name or 'the model'}: its hooks are not kept: what it becomes is called in C, which runs none",
+                UserWarning,
+                stacklevel=3,
+            )
         with _named(name):
             if isinstance(target, type) and issubclass(target, QuantisedLayer):
                 source = module._unobserved() if isinstance(module, PreparedLayer) and not by_data else module

@@ -101,6 +101,7 @@ def rounded(
     centred: bool,
     fixed: bool = False,
     tick: Callable[[int], object] = lambda rows: None,
+    allowed: tuple[int, int] = (-128, 127),
 ) -> Rounded:
     """Round the rows of `weight` by data.
 
@@ -117,6 +118,8 @@ def rounded(
         Whether the scale has to stay as it is.
     tick : callable
         Called with the number of rows after each pass over some; there are `passes` a row.
+    allowed : tuple of int
+        The least and the largest code.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def rounded(
     exact = weight.astype(np.float64)
     trusted = trust(inputs) if centred else 0.0
     matrix = damped(inputs, trusted)
-    codes = _search(exact, plain, matrix, fixed, tick) if matrix.any() else plain
+    codes = _search(exact, plain, matrix, fixed, tick, allowed) if matrix.any() else plain
     before, after = (_measure(exact - each.values(), matrix) for each in (plain, codes))
     if plain.scale.ndim:
         by_data = after < before
@@ -168,9 +171,16 @@ def _measure(error: Array, matrix: Array) -> Array:
     return np.asarray(np.einsum("ij,ij->i", error @ matrix, error))
 
 
-def _search(exact: Array, plain: Codes, matrix: Array, fixed: bool, tick: Callable[[int], object]) -> Codes:
+def _search(
+    exact: Array,
+    plain: Codes,
+    matrix: Array,
+    fixed: bool,
+    tick: Callable[[int], object],
+    allowed: tuple[int, int],
+) -> Codes:
     """Codes by error feedback; then, in turn, the scales that fit them best and better codes."""
-    least = min(-127, int(plain.codes.min()))
+    within = max(allowed[0], min(-127, int(plain.codes.min()))), allowed[1]
     blocks = [slice(start, min(start + ROWS, len(exact))) for start in range(0, len(exact), ROWS)]
     codes, scale = np.empty(exact.shape, np.int8), plain.scale
     feedback = _Feedback(matrix)
@@ -180,9 +190,9 @@ def _search(exact: Array, plain: Codes, matrix: Array, fixed: bool, tick: Callab
         for rows in blocks:
             own = scale[rows] if scale.ndim else scale
             if turn:
-                _descend(exact[rows], codes[rows], own, matrix, least)
+                _descend(exact[rows], codes[rows], own, matrix, within)
             else:
-                codes[rows] = feedback.codes(exact[rows], own, least)
+                codes[rows] = feedback.codes(exact[rows], own, within)
             tick(rows.stop - rows.start)
     return Codes(codes, scale)
 
@@ -203,7 +213,7 @@ class _Feedback:
         factor = np.linalg.cholesky(ordered[::-1, ::-1])[::-1, ::-1]  # U D^1/2
         self._upper = np.ascontiguousarray((factor / np.einsum("ii->i", factor)).T)  # row k: column k of U
 
-    def codes(self, exact: Array, scale: NDArray[np.float32], least: int) -> NDArray[np.int8]:
+    def codes(self, exact: Array, scale: NDArray[np.float32], within: tuple[int, int]) -> NDArray[np.int8]:
         """Codes of the rows `exact`."""
         s = scale.astype(np.float64)
         weight = np.ascontiguousarray(exact.T[self._order])
@@ -213,7 +223,7 @@ class _Feedback:
             target = weight[start:stop] + self._upper[start:stop, :start] @ error[:start]
             for k in range(start, stop):
                 wanted = target[k - start] + self._upper[k, start:k] @ error[start:k]
-                codes[k] = np.clip(np.rint(wanted / s), least, 127)
+                codes[k] = np.clip(np.rint(wanted / s), *within)
                 error[k] = weight[k] - codes[k] * s
         back = np.empty(exact.shape, np.int8)
         back[:, self._order] = codes.T
@@ -238,7 +248,11 @@ def _fitted(
 
 
 def _descend(
-    exact: Array, codes: NDArray[np.int8], scale: NDArray[np.float32], matrix: Array, least: int
+    exact: Array,
+    codes: NDArray[np.int8],
+    scale: NDArray[np.float32],
+    matrix: Array,
+    within: tuple[int, int],
 ) -> None:
     """Replace each code by the one that makes the measure least while all others stay; in place.
 
@@ -251,7 +265,7 @@ def _descend(
         slope = matrix[part] @ error
         for k in range(start, part.stop):
             old = codes[:, k]
-            new = np.clip(np.rint(old + slope[k - start] / (s * matrix[k, k])), least, 127)
+            new = np.clip(np.rint(old + slope[k - start] / (s * matrix[k, k])), *within)
             change = (new - old) * s
             if not change.any():
                 continue

@@ -64,13 +64,18 @@ class _List(Module):
     def append(self: L, module: Module) -> L:
         """Add `module` at the end; returns this container."""
         _expect_module(module)
-        self.add_module(str(len(self)), module)
+        number = len(self)
+        while str(number) in self.__dict__:  # past names, as there are of children that were set to None
+            number += 1
+        self.add_module(str(number), module)
         return self
 
     def insert(self: L, index: SupportsIndex, module: Module) -> L:
         """Put `module` before position `index`; returns this container."""
-        modules = list(self)
-        modules.insert(operator.index(index), module)
+        modules, i = list(self), operator.index(index)
+        if not -len(modules) <= i <= len(modules):
+            raise IndexError(f"Index out of range: {i}")
+        modules.insert(i, module)
         self._replace(modules)
         return self
 

@@ -79,7 +79,8 @@ class Preparation:
                     weight, name, self.engine, qconfig
                 )
                 known = self._coded[name] = (qconfig, weight.copy(), coded)
-            matrices.append(Matrix(*known[2], bias))
+            codes, scale = known[2]
+            matrices.append(Matrix(codes, scale, bias))
         return matrices
 
     def _kept(self, index: int, weight: Any) -> tuple[Any, Any] | None:
