@@ -356,25 +356,82 @@ def test_state_dict_goes_to_the_numpy_side_and_back():
 def test_a_failed_load_changes_nothing_and_names_everything():
     module, x = quantised("RNNCell"), torch.randn(2, I)
     want = module(x)
-    state = module.state_dict()
+    state = quantised("RNNCell", seed=2).state_dict()
     state["weight_ih"] = state["weight_ih"][:, 1:]
     state["weight_hh_scale"] = -state["weight_hh_scale"]
     state["surplus"] = torch.zeros(1)
     del state["bias_ih"]
-    with pytest.raises(RuntimeError) as caught:
-        module.load_state_dict(state)
-    for text in ("weight_ih", "weight_hh_scale", "surplus", "bias_ih"):
-        assert text in str(caught.value)
-    assert_equal_results(module(x), want)
-    other = quantised("RNNCell", seed=2).state_dict()
-    with pytest.raises(RuntimeError, match="bias_hh"):
-        module.load_state_dict({name: value for name, value in other.items() if name != "bias_hh"})
-    with pytest.raises(RuntimeError, match="surplus"):
-        module.load_state_dict({**other, "surplus": torch.zeros(1)})
-    assert_equal_results(module(x), want)
-    del state["weight_ih"], state["weight_ih_scale"], state["weight_hh_scale"], state["weight_hh"]
-    module.load_state_dict(state, strict=False)
-    assert_equal_results(module(x), want)
+    for strict in (True, False):
+        with pytest.raises(RuntimeError) as caught:
+            module.load_state_dict(state, strict=strict)
+        for text in ("weight_ih", "weight_hh_scale", *(("surplus", "bias_ih") if strict else ())):
+            assert text in str(caught.value)
+        assert_equal_results(module(x), want)
+
+
+@pytest.mark.parametrize("name", ["weight_ih", "weight_ih_scale"])
+def test_codes_and_scales_load_together(name):
+    """Without the other one, each would mean other weights."""
+    model, x = bridge.Holder(quantised("RNNCell")), torch.randn(2, I)
+    want, state = model.module(x), bridge.Holder(quantised("RNNCell", seed=2)).state_dict()
+    other = {"weight_ih": "weight_ih_scale", "weight_ih_scale": "weight_ih"}[name]
+    del state[f"module.{name}"]
+    text = "module.weight_ih and module.weight_ih_scale: expected both or neither, got module.{} alone"
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match=text.format(other) + r"(\n|$)"):
+            model.load_state_dict(state, strict=strict)
+        assert_equal_results(model.module(x), want)
+
+
+def several():
+    """A float layer, and a quantised one in a module and one beside it."""
+    return torch.nn.Sequential(
+        torch.nn.Linear(3, 3), bridge.Holder(dynamic.Linear(3, 2)), dynamic.RNNCell(2, 2)
+    )
+
+
+@pytest.mark.parametrize("absent", ["0.bias", "1.module.bias", "2.bias_hh", None])
+@pytest.mark.parametrize("surplus", ["0.more", "1.more", "2.more", "more", "", None])
+def test_what_is_there_is_loaded_whatever_is_not(absent, surplus):
+    """As PyTorch does: with strict=True too, which then raises."""
+    for strict in (False, True):
+        a, b = several(), several()
+        state = dict(a.state_dict())
+        kept = b.state_dict()[absent].clone() if absent else None
+        if absent:
+            del state[absent]
+        if surplus is not None:
+            state[surplus] = torch.zeros(1)
+        if strict and (absent or surplus is not None):
+            with pytest.raises(RuntimeError, match=f'"{absent or surplus}"'):
+                b.load_state_dict(state)
+        else:
+            result = b.load_state_dict(state, strict=strict)
+            assert result.missing_keys == ([absent] if absent else [])
+            assert result.unexpected_keys == ([surplus] if surplus is not None else [])
+        for key, value in b.state_dict().items():
+            assert torch.equal(value, kept if key == absent else state[key]), key
+
+
+def test_an_error_of_one_layer_keeps_no_other_from_loading():
+    a, b = several(), several()
+    state, before = a.state_dict(), b.state_dict()
+    state["1.module.weight_scale"] = -state["1.module.weight_scale"]
+    with pytest.raises(RuntimeError, match=r"1\.module\.weight_scale: expected finite, positive scales"):
+        b.load_state_dict(state)
+    for key, value in b.state_dict().items():
+        assert torch.equal(value, (before if key.startswith("1.") else state)[key]), key
+
+
+def test_a_key_of_the_same_name_above_is_missing_still():
+    class Above(bridge.Holder):
+        def __init__(self):
+            super().__init__(dynamic.Linear(3, 2))
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    state = Above().state_dict()
+    del state["weight"]
+    assert Above().load_state_dict(state, strict=False) == (["weight"], [])
 
 
 class WithMore(dynamic.RNNCell):
@@ -570,12 +627,15 @@ def test_taking_over_torch_ao(kind, per_channel, engine, torch_engine):  # noqa:
 @pytest.mark.parametrize("kind", SHARED)
 def test_biases_of_torch_ao_need_a_place(kind, torch_engine):  # noqa: F811
     theirs, module = bridge.ao_dynamic(kind), quantised(kind, bias=False)
-    args = inputs(kind)
-    want = module(*args)
+    state = theirs.state_dict()
+    missing, unexpected = module.load_state_dict(state, strict=False)
+    assert not missing and sorted(unexpected) == [
+        key for key in sorted(make(kind).state_dict()) if "bias" in key
+    ]
+    weights = getattr(dynamic, kind.partition("-")[0]).from_torch_ao(theirs).state_dict()
+    assert all(torch.equal(value, weights[key]) for key, value in module.state_dict().items())
     with pytest.raises(RuntimeError, match="Unexpected key.*bias"):
-        module.load_state_dict(theirs.state_dict())
-    assert_equal_results(module(*args), want)
-    assert all("bias" in key for key in module.load_state_dict(theirs.state_dict(), strict=False)[1])
+        module.load_state_dict(state)
 
 
 def test_layers_of_torch_ao_need_a_place(torch_engine):  # noqa: F811

@@ -343,11 +343,13 @@ class QuantisedLayer(torch.nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load plain tensors, or what a module of ``torch.ao`` saved; check before anything changes.
+        """Load plain tensors, or what a module of ``torch.ao`` saved.
 
-        What a subclass adds is loaded as PyTorch does.
+        As in PyTorch, entries that are there are loaded whatever else is missing or unexpected. An entry that
+        does not fit, or weight codes or scales without the other, is an error; weights, scales and biases all
+        stay as they are then. What a subclass adds is loaded as PyTorch does.
         """
-        own = self._own()
+        own, before = self._own(), len(error_msgs)
         try:
             found = _torch_ao.plain_state(state_dict, prefix, self._shape)
         except (KeyError, TypeError, ValueError) as error:
@@ -370,7 +372,7 @@ class QuantisedLayer(torch.nn.Module):
             rest, prefix, local_metadata, strict, absent, unexpected_keys, error_msgs
         )
         missing_keys += [key for key in absent if key[len(prefix) :] not in own]
-        if not error_msgs and not (strict and (missing_keys or unexpected_keys)):
+        if len(error_msgs) <= before:  # those of other modules are no reason to leave this one as it is
             self._buffers.update(checked)
 
     def _checked(self, entries: dict[str, Any], prefix: str, errors: list[str]) -> dict[str, torch.Tensor]:
@@ -389,9 +391,11 @@ class QuantisedLayer(torch.nn.Module):
             except (TypeError, ValueError) as error:
                 errors.append(str(error))
         for each in self._shape.matrices():
-            pair = (each.weight in entries, f"{each.weight}_scale" in entries)
-            if pair in ((True, False), (False, True)):
-                errors.append(f"{prefix}{each.weight} and {prefix}{each.weight}_scale go together.")
+            pair = (each.weight, f"{each.weight}_scale")
+            given = [name for name in pair if name in entries]
+            if len(given) == 1:
+                both = " and ".join(prefix + name for name in pair)
+                errors.append(f"{both}: expected both or neither, got {prefix}{given[0]} alone")
         return checked
 
     # ---- what it is
