@@ -434,6 +434,46 @@ def test_a_key_of_the_same_name_above_is_missing_still():
     assert Above().load_state_dict(state, strict=False) == (["weight"], [])
 
 
+@pytest.mark.parametrize("kind", ["Linear", "GRU"])
+def test_load_pre_hooks(kind):
+    """They run once and before anything is read, with the lists that they may change."""
+    calls = []
+
+    def rename(module, state, prefix, metadata, strict, missing, unexpected, errors):
+        calls.append(prefix)
+        missing.append("by the hook")
+        for key in [key for key in state if key.startswith(f"{prefix}w_")]:
+            state[f"{prefix}{key.removeprefix(f'{prefix}w_')}"] = state.pop(key)
+
+    for wrap, prefix in ((lambda module: module, ""), (bridge.Holder, "module.")):
+        a, b, args = quantised(kind), quantised(kind, seed=2), inputs(kind)
+        b.register_load_state_dict_pre_hook(rename)
+        state = {f"{prefix}w_{key}": value for key, value in a.state_dict().items()}
+        for _ in range(2):
+            calls.clear()
+            result = wrap(b).load_state_dict(state, strict=False)
+            assert calls == [prefix] and result == (["by the hook"], [])
+        assert_equal_results(b(*args), a(*args))
+        assert list(state) == [f"{prefix}w_{key}" for key in a.state_dict()], "it is the caller's"
+
+
+def test_load_pre_hooks_that_fail_or_find_errors():
+    a, b, x = quantised("RNNCell"), quantised("RNNCell", seed=2), torch.randn(2, I)
+    want, state = b(x), a.state_dict()
+    handle = b.register_load_state_dict_pre_hook(lambda *args: args[-1].append("no checkpoint of ours"))
+    with pytest.raises(RuntimeError, match="no checkpoint of ours"):
+        b.load_state_dict(state)
+    assert_equal_results(b(x), want)
+    handle.remove()
+    handle = b.register_load_state_dict_pre_hook(lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        b.load_state_dict(state)
+    handle.remove()
+    assert not b._load_state_dict_pre_hooks
+    b.load_state_dict(state)
+    assert_equal_results(b(x), a(x))
+
+
 class WithMore(dynamic.RNNCell):
     """A subclass with a parameter, a buffer and a child of its own."""
 

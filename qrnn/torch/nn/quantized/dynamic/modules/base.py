@@ -349,29 +349,29 @@ class QuantisedLayer(torch.nn.Module):
         does not fit, or weight codes or scales without the other, is an error; weights, scales and biases all
         stay as they are then. What a subclass adds is loaded as PyTorch does.
         """
-        own, before = self._own(), len(error_msgs)
+        before = len(error_msgs)
+        taken: dict[str, Any] = {}
+
+        def take(*_: Any) -> None:
+            """Take our own entries out of `state_dict`: what is left there is PyTorch's to load."""
+            try:
+                _torch_ao.make_plain(state_dict, prefix, self._shape)
+            except (KeyError, TypeError, ValueError) as error:
+                error_msgs.append(f"{prefix}{error}")
+            for name in self._own():
+                if self._buffers[name] is not None and prefix + name in state_dict:
+                    taken[name] = state_dict.pop(prefix + name)
+
+        hook = self._register_load_state_dict_pre_hook(take)  # the last one: others may rename keys
         try:
-            found = _torch_ao.plain_state(state_dict, prefix, self._shape)
-        except (KeyError, TypeError, ValueError) as error:
-            error_msgs.append(f"{prefix}{error}")
-            return
-        if found is None:
-            keys = {prefix + name for name in own if prefix + name in state_dict}
-            found = {key[len(prefix) :]: state_dict[key] for key in keys}, keys
-        entries, read = found
-        given = {name: value for name, value in entries.items() if value is not None}
-        wanted = [name for name in own if self._buffers[name] is not None]
-        new = {name: given[name] for name in wanted if name in given}
-        if strict:
-            missing_keys += [prefix + name for name in wanted if name not in new]
-            unexpected_keys += [prefix + name for name in given if name not in new]
-        checked = self._checked(new, prefix, error_msgs)
-        rest = {key: value for key, value in state_dict.items() if key not in read}
-        absent: list[str] = []  # with our own names
-        super()._load_from_state_dict(
-            rest, prefix, local_metadata, strict, absent, unexpected_keys, error_msgs
-        )
-        missing_keys += [key for key in absent if key[len(prefix) :] not in own]
+            super()._load_from_state_dict(
+                state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            )
+        finally:
+            hook.remove()
+        found = {prefix + name for name in taken}
+        missing_keys[:] = [key for key in missing_keys if key not in found]
+        checked = self._checked(taken, prefix, error_msgs)
         if len(error_msgs) <= before:  # those of other modules are no reason to leave this one as it is
             self._buffers.update(checked)
 
