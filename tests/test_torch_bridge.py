@@ -636,6 +636,29 @@ def test_any_number_of_threads():
     assert not wrong
 
 
+def test_a_load_while_another_thread_packs():
+    """A module made of the old weights is not taken for one of the new ones, at no moment."""
+    armed, results = [], []
+
+    class Interrupted(dynamic.RNNCell):
+        def __setattr__(self, name, value):
+            interrupted = armed and armed.pop()
+            if interrupted:
+                self.load_state_dict(other.state_dict())
+                results.append(self(x))
+            super().__setattr__(name, value)
+            if interrupted:
+                results.append(self(x))
+
+    cell, other, x = Interrupted(I, H), quantised("RNNCell"), torch.randn(2, I)
+    cell.bias_ih.add_(0)  # counts as a change
+    armed.append(True)
+    cell(x)
+    assert len(results) == 2
+    for each in results:
+        assert_equal_results(each, other(x))
+
+
 # ---------------------------------------------------------------------------------------------------
 # What torch.ao made
 # ---------------------------------------------------------------------------------------------------

@@ -28,7 +28,6 @@ HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
-_NOT_COPIED = ("_packed", "_watch")
 
 
 class QuantisedLayer(torch.nn.Module):
@@ -47,8 +46,7 @@ class QuantisedLayer(torch.nn.Module):
     _engine: str
     _isa: str | None
     _names: tuple[tuple[str, str | None], ...]
-    _packed: Any
-    _watch: Any
+    _packed: tuple[list[tuple[str, Any, int | None]], Any] | None
 
     # ---- making one
 
@@ -90,7 +88,7 @@ class QuantisedLayer(torch.nn.Module):
     def _install(self, shape: Shape, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
         self._shape, self._engine, self._isa = shape, engine, isa
         self._names = tuple((each.weight, each.bias) for each in shape.matrices())
-        self._packed, self._watch = None, None
+        self._packed = None
         self._set_buffers(matrices)
         self._module()
 
@@ -126,19 +124,23 @@ class QuantisedLayer(torch.nn.Module):
         return matrices
 
     def _module(self) -> Any:
-        """The core's module of the present buffers."""
+        """The core's module of the present buffers.
+
+        What it was made of is kept with it, in one attribute: another thread could come between two.
+        """
         buffers: Any = self._buffers
-        if self._watch is not None:
-            for name, tensor, version in self._watch:
+        if self._packed is not None:
+            watch, packed = self._packed
+            for name, tensor, version in watch:
                 if buffers[name] is not tensor or (version is not None and tensor._version != version):
                     break
             else:
-                return self._packed
+                return packed
         held = [(name, buffers[name]) for name in self._own() if buffers[name] is not None]
         watch = [(name, tensor, version_of(tensor)) for name, tensor in held]
-        self._packed = pack(self._shape.kind, self._engine, self._isa, self._matrices(), self._shape.sequence)
-        self._watch = watch
-        return self._packed
+        packed = pack(self._shape.kind, self._engine, self._isa, self._matrices(), self._shape.sequence)
+        self._packed = watch, packed
+        return packed
 
     def _own(self) -> list[str]:
         """Names of the buffers that the core's module is made of; a subclass may have others."""
@@ -167,13 +169,12 @@ class QuantisedLayer(torch.nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         new = type(self).__new__(type(self))
         memo[id(self)] = new
-        kept = {name: value for name, value in self.__dict__.items() if name not in _NOT_COPIED}
-        new.__dict__.update(deepcopy(kept, memo), _packed=None, _watch=None)
+        new.__dict__.update(deepcopy({**self.__dict__, "_packed": None}, memo))
         return new
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps: all but the packed module and, as pickles travel, the instruction set."""
-        return {**self.__dict__, "_packed": None, "_watch": None, "_isa": None}
+        return {**self.__dict__, "_packed": None, "_isa": None}
 
     # ---- from a float module
 
