@@ -708,6 +708,23 @@ def test_layers_of_torch_ao_need_a_place(torch_engine):  # noqa: F811
         quantised("LSTM").load_state_dict(theirs.state_dict())
 
 
+def test_what_torch_ao_saved_is_named_where_it_does_not_fit(torch_engine):  # noqa: F811
+    model = bridge.Holder(quantised("LSTMCell"))
+    want, state = copy.deepcopy(model.state_dict()), bridge.Holder(bridge.ao_dynamic("LSTMCell")).state_dict()
+    del state["module._packed_weight_hh"]
+    for strict in (True, False):
+        with pytest.raises(
+            RuntimeError, match=r"\tmodule\._packed_weight_hh: expected beside .* no such key"
+        ):
+            model.load_state_dict(state, strict=strict)
+    assert all(torch.equal(value, want[key]) for key, value in model.state_dict().items())
+    if torch.backends.quantized.engine in ("fbgemm", "x86"):  # the others have no float16 modules
+        half = bridge.torch_ao(torch.ao.nn.quantized.dynamic.LSTM, I, H, dtype=torch.float16)
+        text = r"\tmodule\._all_weight_values\.0\.param: expected weights of int8, got quantized_fp16"
+        with pytest.raises(RuntimeError, match=text):
+            bridge.Holder(quantised("LSTM")).load_state_dict(bridge.Holder(half).state_dict(), strict=False)
+
+
 def test_taking_over_refuses_the_rest(torch_engine):  # noqa: F811
     theirs = bridge.ao_dynamic("RNNCell")
     with pytest.raises(TypeError, match=r"expected a torch\.ao\.nn\.quantized\.dynamic\.GRUCell"):

@@ -357,7 +357,11 @@ class QuantisedLayer(torch.nn.Module):
             """Take our own entries out of `state_dict`: what is left there is PyTorch's to load."""
             try:
                 _torch_ao.make_plain(state_dict, prefix, self._shape)
-            except (KeyError, TypeError, ValueError) as error:
+            except KeyError as error:
+                error_msgs.append(
+                    f"{error.args[0]}: expected beside what torch.ao saved here, got no such key"
+                )
+            except (TypeError, ValueError) as error:
                 error_msgs.append(f"{prefix}{error}")
             for name in self._own():
                 if self._buffers[name] is not None and prefix + name in state_dict:
