@@ -356,25 +356,122 @@ def test_state_dict_goes_to_the_numpy_side_and_back():
 def test_a_failed_load_changes_nothing_and_names_everything():
     module, x = quantised("RNNCell"), torch.randn(2, I)
     want = module(x)
-    state = module.state_dict()
+    state = quantised("RNNCell", seed=2).state_dict()
     state["weight_ih"] = state["weight_ih"][:, 1:]
     state["weight_hh_scale"] = -state["weight_hh_scale"]
     state["surplus"] = torch.zeros(1)
     del state["bias_ih"]
-    with pytest.raises(RuntimeError) as caught:
-        module.load_state_dict(state)
-    for text in ("weight_ih", "weight_hh_scale", "surplus", "bias_ih"):
-        assert text in str(caught.value)
-    assert_equal_results(module(x), want)
-    other = quantised("RNNCell", seed=2).state_dict()
-    with pytest.raises(RuntimeError, match="bias_hh"):
-        module.load_state_dict({name: value for name, value in other.items() if name != "bias_hh"})
-    with pytest.raises(RuntimeError, match="surplus"):
-        module.load_state_dict({**other, "surplus": torch.zeros(1)})
-    assert_equal_results(module(x), want)
-    del state["weight_ih"], state["weight_ih_scale"], state["weight_hh_scale"], state["weight_hh"]
-    module.load_state_dict(state, strict=False)
-    assert_equal_results(module(x), want)
+    for strict in (True, False):
+        with pytest.raises(RuntimeError) as caught:
+            module.load_state_dict(state, strict=strict)
+        for text in ("weight_ih", "weight_hh_scale", *(("surplus", "bias_ih") if strict else ())):
+            assert text in str(caught.value)
+        assert_equal_results(module(x), want)
+
+
+@pytest.mark.parametrize("name", ["weight_ih", "weight_ih_scale"])
+def test_codes_and_scales_load_together(name):
+    """Without the other one, each would mean other weights."""
+    model, x = bridge.Holder(quantised("RNNCell")), torch.randn(2, I)
+    want, state = model.module(x), bridge.Holder(quantised("RNNCell", seed=2)).state_dict()
+    other = {"weight_ih": "weight_ih_scale", "weight_ih_scale": "weight_ih"}[name]
+    del state[f"module.{name}"]
+    text = "module.weight_ih and module.weight_ih_scale: expected both or neither, got module.{} alone"
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match=text.format(other) + r"(\n|$)"):
+            model.load_state_dict(state, strict=strict)
+        assert_equal_results(model.module(x), want)
+
+
+def several():
+    """A float layer, and a quantised one in a module and one beside it."""
+    return torch.nn.Sequential(
+        torch.nn.Linear(3, 3), bridge.Holder(dynamic.Linear(3, 2)), dynamic.RNNCell(2, 2)
+    )
+
+
+@pytest.mark.parametrize("absent", ["0.bias", "1.module.bias", "2.bias_hh", None])
+@pytest.mark.parametrize("surplus", ["0.more", "1.more", "2.more", "more", "", None])
+def test_what_is_there_is_loaded_whatever_is_not(absent, surplus):
+    """As PyTorch does: with strict=True too, which then raises."""
+    for strict in (False, True):
+        a, b = several(), several()
+        state = dict(a.state_dict())
+        kept = b.state_dict()[absent].clone() if absent else None
+        if absent:
+            del state[absent]
+        if surplus is not None:
+            state[surplus] = torch.zeros(1)
+        if strict and (absent or surplus is not None):
+            with pytest.raises(RuntimeError, match=f'"{absent or surplus}"'):
+                b.load_state_dict(state)
+        else:
+            result = b.load_state_dict(state, strict=strict)
+            assert result.missing_keys == ([absent] if absent else [])
+            assert result.unexpected_keys == ([surplus] if surplus is not None else [])
+        for key, value in b.state_dict().items():
+            assert torch.equal(value, kept if key == absent else state[key]), key
+
+
+def test_an_error_of_one_layer_keeps_no_other_from_loading():
+    a, b = several(), several()
+    state, before = a.state_dict(), b.state_dict()
+    state["1.module.weight_scale"] = -state["1.module.weight_scale"]
+    with pytest.raises(RuntimeError, match=r"1\.module\.weight_scale: expected finite, positive scales"):
+        b.load_state_dict(state)
+    for key, value in b.state_dict().items():
+        assert torch.equal(value, (before if key.startswith("1.") else state)[key]), key
+
+
+def test_a_key_of_the_same_name_above_is_missing_still():
+    class Above(bridge.Holder):
+        def __init__(self):
+            super().__init__(dynamic.Linear(3, 2))
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    state = Above().state_dict()
+    del state["weight"]
+    assert Above().load_state_dict(state, strict=False) == (["weight"], [])
+
+
+@pytest.mark.parametrize("kind", ["Linear", "GRU"])
+def test_load_pre_hooks(kind):
+    """They run once and before anything is read, with the lists that they may change."""
+    calls = []
+
+    def rename(module, state, prefix, metadata, strict, missing, unexpected, errors):
+        calls.append(prefix)
+        missing.append("by the hook")
+        for key in [key for key in state if key.startswith(f"{prefix}w_")]:
+            state[f"{prefix}{key.removeprefix(f'{prefix}w_')}"] = state.pop(key)
+
+    for wrap, prefix in ((lambda module: module, ""), (bridge.Holder, "module.")):
+        a, b, args = quantised(kind), quantised(kind, seed=2), inputs(kind)
+        b.register_load_state_dict_pre_hook(rename)
+        state = {f"{prefix}w_{key}": value for key, value in a.state_dict().items()}
+        for _ in range(2):
+            calls.clear()
+            result = wrap(b).load_state_dict(state, strict=False)
+            assert calls == [prefix] and result == (["by the hook"], [])
+        assert_equal_results(b(*args), a(*args))
+        assert list(state) == [f"{prefix}w_{key}" for key in a.state_dict()], "it is the caller's"
+
+
+def test_load_pre_hooks_that_fail_or_find_errors():
+    a, b, x = quantised("RNNCell"), quantised("RNNCell", seed=2), torch.randn(2, I)
+    want, state = b(x), a.state_dict()
+    handle = b.register_load_state_dict_pre_hook(lambda *args: args[-1].append("no checkpoint of ours"))
+    with pytest.raises(RuntimeError, match="no checkpoint of ours"):
+        b.load_state_dict(state)
+    assert_equal_results(b(x), want)
+    handle.remove()
+    handle = b.register_load_state_dict_pre_hook(lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        b.load_state_dict(state)
+    handle.remove()
+    assert not b._load_state_dict_pre_hooks
+    b.load_state_dict(state)
+    assert_equal_results(b(x), a(x))
 
 
 class WithMore(dynamic.RNNCell):
@@ -539,6 +636,29 @@ def test_any_number_of_threads():
     assert not wrong
 
 
+def test_a_load_while_another_thread_packs():
+    """A module made of the old weights is not taken for one of the new ones, at no moment."""
+    armed, results = [], []
+
+    class Interrupted(dynamic.RNNCell):
+        def __setattr__(self, name, value):
+            interrupted = armed and armed.pop()
+            if interrupted:
+                self.load_state_dict(other.state_dict())
+                results.append(self(x))
+            super().__setattr__(name, value)
+            if interrupted:
+                results.append(self(x))
+
+    cell, other, x = Interrupted(I, H), quantised("RNNCell"), torch.randn(2, I)
+    cell.bias_ih.add_(0)  # counts as a change
+    armed.append(True)
+    cell(x)
+    assert len(results) == 2
+    for each in results:
+        assert_equal_results(each, other(x))
+
+
 # ---------------------------------------------------------------------------------------------------
 # What torch.ao made
 # ---------------------------------------------------------------------------------------------------
@@ -570,12 +690,15 @@ def test_taking_over_torch_ao(kind, per_channel, engine, torch_engine):  # noqa:
 @pytest.mark.parametrize("kind", SHARED)
 def test_biases_of_torch_ao_need_a_place(kind, torch_engine):  # noqa: F811
     theirs, module = bridge.ao_dynamic(kind), quantised(kind, bias=False)
-    args = inputs(kind)
-    want = module(*args)
+    state = theirs.state_dict()
+    missing, unexpected = module.load_state_dict(state, strict=False)
+    assert not missing and sorted(unexpected) == [
+        key for key in sorted(make(kind).state_dict()) if "bias" in key
+    ]
+    weights = getattr(dynamic, kind.partition("-")[0]).from_torch_ao(theirs).state_dict()
+    assert all(torch.equal(value, weights[key]) for key, value in module.state_dict().items())
     with pytest.raises(RuntimeError, match="Unexpected key.*bias"):
-        module.load_state_dict(theirs.state_dict())
-    assert_equal_results(module(*args), want)
-    assert all("bias" in key for key in module.load_state_dict(theirs.state_dict(), strict=False)[1])
+        module.load_state_dict(state)
 
 
 def test_layers_of_torch_ao_need_a_place(torch_engine):  # noqa: F811
@@ -583,6 +706,23 @@ def test_layers_of_torch_ao_need_a_place(torch_engine):  # noqa: F811
     theirs = bridge.torch_ao(torch.ao.quantization.quantize_dynamic, bridge.Holder(deep)).module
     with pytest.raises(RuntimeError, match=r"Unexpected key.*_all_weight_values\.1\.param"):
         quantised("LSTM").load_state_dict(theirs.state_dict())
+
+
+def test_what_torch_ao_saved_is_named_where_it_does_not_fit(torch_engine):  # noqa: F811
+    model = bridge.Holder(quantised("LSTMCell"))
+    want, state = copy.deepcopy(model.state_dict()), bridge.Holder(bridge.ao_dynamic("LSTMCell")).state_dict()
+    del state["module._packed_weight_hh"]
+    for strict in (True, False):
+        with pytest.raises(
+            RuntimeError, match=r"\tmodule\._packed_weight_hh: expected beside .* no such key"
+        ):
+            model.load_state_dict(state, strict=strict)
+    assert all(torch.equal(value, want[key]) for key, value in model.state_dict().items())
+    if torch.backends.quantized.engine in ("fbgemm", "x86"):  # the others have no float16 modules
+        half = bridge.torch_ao(torch.ao.nn.quantized.dynamic.LSTM, I, H, dtype=torch.float16)
+        text = r"\tmodule\._all_weight_values\.0\.param: expected weights of int8, got quantized_fp16"
+        with pytest.raises(RuntimeError, match=text):
+            bridge.Holder(quantised("LSTM")).load_state_dict(bridge.Holder(half).state_dict(), strict=False)
 
 
 def test_taking_over_refuses_the_rest(torch_engine):  # noqa: F811

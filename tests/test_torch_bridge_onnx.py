@@ -156,6 +156,36 @@ def test_unbatched_sequences_and_projections(tmp_path):
             assert a.shape == b.shape and np.abs(a - b.numpy()).max() < 1e-6
 
 
+@pytest.mark.parametrize("kind", ["Linear", "RNNCell", "LSTMCell", "GRUCell"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_inputs_of_no_columns(kind, bias, tmp_path):
+    """The bias alone, again and again, in memory that other runs have written."""
+    torch.manual_seed(0)
+    module = qt.quantize_dynamic(getattr(torch.nn, kind)(0, 3, bias))
+    busy = qt.quantize_dynamic(torch.nn.Linear(16, 3))
+    dims = ({0: torch.export.Dim.DYNAMIC}, {0: torch.export.Dim.DYNAMIC})
+
+    class Both(torch.nn.Module):
+        def forward(self, empty, x):
+            return (busy(x), *flat(module(empty)))
+
+    program = qonnx.export(Both().eval(), (torch.zeros(2, 0), torch.ones(2, 16)), dynamic_shapes=dims)
+    runner = session(program, tmp_path)
+    for rows in (2, 5, 64, 1, 5, 7, 5):
+        args = torch.zeros(rows, 0), torch.randn(rows, 16)
+        for a, b in zip(run(runner, args), Both()(*args), strict=True):
+            assert a.shape == b.shape and np.abs(a - b.numpy()).max() < 1e-6
+            if kind == "Linear":
+                support.assert_same_bits(a, b.numpy())
+
+
+def test_a_row_of_no_columns(tmp_path):
+    for module in (torch.nn.Linear(0, 3), torch.nn.RNNCell(0, 3)):
+        layer, x = qt.quantize_dynamic(module), torch.zeros(0)
+        got = run(session(export(layer, (x,)), tmp_path), (x,))[0]
+        assert got.shape == (3,) and np.abs(got - layer(x).numpy()).max() < 1e-6
+
+
 def test_files(tmp_path):
     """f= writes a file; with external_data=False it is one."""
     cell, x = qt.quantize_dynamic(make("RNNCell")), inputs("RNNCell")[0]

@@ -13,7 +13,7 @@ import torch
 from ._qtensor import QTensor
 from ._shape import Shape, rnn_kind
 
-__all__ = ["engine", "is_a", "plain_state", "read"]
+__all__ = ["engine", "is_a", "make_plain", "read"]
 
 _PLACE = "torch.ao.nn.quantized.dynamic"
 #: What a Linear and a cell save; layers save one entry for each unit.
@@ -79,23 +79,23 @@ def _shape_of(mod: Any) -> Shape:
     return Shape(kind, mod.input_size, mod.hidden_size, True, sequence, 0, dropout)
 
 
-def plain_state(state: Any, prefix: str, shape: Shape) -> tuple[dict[str, Any], set[str]] | None:
-    """The entries under our names of a state dict that ``torch.ao`` made, and the keys that they stand for.
+def make_plain(state: dict[str, Any], prefix: str, shape: Shape) -> None:
+    """Put our entries in the place of those that ``torch.ao`` made, if there are any in a state dict.
 
-    None if ``torch.ao`` did not make it.
+    Texts of errors lack the prefix, but for the key of a KeyError.
     """
     quantised = _entries(state, prefix, shape)
     if quantised is None:
-        return None
+        return
     entries: dict[str, Any] = {}
     for each in shape.matrices():
-        tensor = QTensor.of(quantised[each.weight], prefix + each.weight)
+        tensor = QTensor.of(quantised[each.weight], each.weight)
         entries[each.weight], entries[f"{each.weight}_scale"] = tensor.parts()
-        if each.bias is not None:
+        if each.bias is not None and quantised[each.bias] is not None:
             entries[each.bias] = quantised[each.bias]
-    units = range(len(shape.units()))
-    names = {*_KEYS, *(f"_all_weight_values.{i}.param" for i in units)}
-    return entries, {prefix + name for name in names}
+    for name in (*_KEYS, *(f"_all_weight_values.{i}.param" for i in range(len(shape.units())))):
+        state.pop(prefix + name, None)
+    state.update({prefix + name: value for name, value in entries.items()})
 
 
 def _entries(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
@@ -107,7 +107,8 @@ def _entries(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
     if f"{prefix}_packed_weight_ih" in state:
         packed = [[state[f"{prefix}_packed_weight_ih"], state[f"{prefix}_packed_weight_hh"]]]
     elif f"{prefix}_all_weight_values.0.param" in state:
-        packed = [_cell(state[f"{prefix}_all_weight_values.{i}.param"]) for i in range(len(units))]
+        names = [f"_all_weight_values.{i}.param" for i in range(len(units))]
+        packed = [_cell(state[prefix + name], name) for name in names]
     else:
         return None
     entries = {}
@@ -118,11 +119,11 @@ def _entries(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
     return entries
 
 
-def _cell(packed: Any) -> list[Any]:
-    """The two packed products of one direction of a layer."""
+def _cell(packed: Any, name: str) -> list[Any]:
+    """The two packed products of one direction of a layer; `name` is for error texts."""
     (kind, _, _, flags, products), _ = packed.__getstate__()
     if kind != "quantized_dynamic":
-        raise ValueError(f"expected weights of int8, got {kind}")
+        raise ValueError(f"{name}: expected weights of int8, got {kind}")
     if not flags or not flags[0]:
-        raise ValueError("expected a module that reduces its range, as PyTorch since version 1.6 makes them")
+        raise ValueError(f"{name}: expected what reduces its range, as PyTorch's since version 1.6 does")
     return list(products)

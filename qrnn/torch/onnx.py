@@ -259,7 +259,15 @@ def _zeros(input: Any, columns: int) -> Any:
 
 def _of_linear(input: Any, weight: Any, weight_scale: Any, bias: Any, engine: str) -> Any:
     _expect_engine(engine)
-    return _product(input, *_weights(weight, weight_scale, bias))
+    return _product_of(input, weight, weight_scale, bias)
+
+
+def _product_of(input: Any, codes: Any, scale: Any, bias: Any) -> Any:
+    """The product of `input` and a matrix, which may have no columns."""
+    if codes.shape[1] > 0:
+        return _product(input, *_weights(codes, scale, bias))
+    y = _zeros(input, codes.shape[0])  # onnxruntime's MatMulInteger returns memory here that nobody wrote
+    return y if bias is None else op.Add(y, bias)
 
 
 def _products(input: Any, h: Any, weights: Any, engine: str) -> tuple[Any, Any, Any]:
@@ -267,7 +275,7 @@ def _products(input: Any, h: Any, weights: Any, engine: str) -> tuple[Any, Any, 
     _expect_engine(engine)
     weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh = weights
     h = _zeros(input, weight_hh.shape[1]) if h is None else h
-    y_ih = _product(input, *_weights(weight_ih, scale_ih, bias_ih))
+    y_ih = _product_of(input, weight_ih, scale_ih, bias_ih)
     return y_ih, _product(h, *_weights(weight_hh, scale_hh, bias_hh)), h
 
 

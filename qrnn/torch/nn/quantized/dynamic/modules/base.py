@@ -28,7 +28,6 @@ HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
-_NOT_COPIED = ("_packed", "_watch")
 
 
 class QuantisedLayer(torch.nn.Module):
@@ -47,8 +46,7 @@ class QuantisedLayer(torch.nn.Module):
     _engine: str
     _isa: str | None
     _names: tuple[tuple[str, str | None], ...]
-    _packed: Any
-    _watch: Any
+    _packed: tuple[list[tuple[str, Any, int | None]], Any] | None
 
     # ---- making one
 
@@ -90,7 +88,7 @@ class QuantisedLayer(torch.nn.Module):
     def _install(self, shape: Shape, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
         self._shape, self._engine, self._isa = shape, engine, isa
         self._names = tuple((each.weight, each.bias) for each in shape.matrices())
-        self._packed, self._watch = None, None
+        self._packed = None
         self._set_buffers(matrices)
         self._module()
 
@@ -126,19 +124,23 @@ class QuantisedLayer(torch.nn.Module):
         return matrices
 
     def _module(self) -> Any:
-        """The core's module of the present buffers."""
+        """The core's module of the present buffers.
+
+        What it was made of is kept with it, in one attribute: another thread could come between two.
+        """
         buffers: Any = self._buffers
-        if self._watch is not None:
-            for name, tensor, version in self._watch:
+        if self._packed is not None:
+            watch, packed = self._packed
+            for name, tensor, version in watch:
                 if buffers[name] is not tensor or (version is not None and tensor._version != version):
                     break
             else:
-                return self._packed
+                return packed
         held = [(name, buffers[name]) for name in self._own() if buffers[name] is not None]
         watch = [(name, tensor, version_of(tensor)) for name, tensor in held]
-        self._packed = pack(self._shape.kind, self._engine, self._isa, self._matrices(), self._shape.sequence)
-        self._watch = watch
-        return self._packed
+        packed = pack(self._shape.kind, self._engine, self._isa, self._matrices(), self._shape.sequence)
+        self._packed = watch, packed
+        return packed
 
     def _own(self) -> list[str]:
         """Names of the buffers that the core's module is made of; a subclass may have others."""
@@ -167,13 +169,12 @@ class QuantisedLayer(torch.nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         new = type(self).__new__(type(self))
         memo[id(self)] = new
-        kept = {name: value for name, value in self.__dict__.items() if name not in _NOT_COPIED}
-        new.__dict__.update(deepcopy(kept, memo), _packed=None, _watch=None)
+        new.__dict__.update(deepcopy({**self.__dict__, "_packed": None}, memo))
         return new
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps: all but the packed module and, as pickles travel, the instruction set."""
-        return {**self.__dict__, "_packed": None, "_watch": None, "_isa": None}
+        return {**self.__dict__, "_packed": None, "_isa": None}
 
     # ---- from a float module
 
@@ -343,34 +344,40 @@ class QuantisedLayer(torch.nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load plain tensors, or what a module of ``torch.ao`` saved; check before anything changes.
+        """Load plain tensors, or what a module of ``torch.ao`` saved.
 
-        What a subclass adds is loaded as PyTorch does.
+        As in PyTorch, entries that are there are loaded whatever else is missing or unexpected. An entry that
+        does not fit, or weight codes or scales without the other, is an error; weights, scales and biases all
+        stay as they are then. What a subclass adds is loaded as PyTorch does.
         """
-        own = self._own()
+        before = len(error_msgs)
+        taken: dict[str, Any] = {}
+
+        def take(*_: Any) -> None:
+            """Take our own entries out of `state_dict`: what is left there is PyTorch's to load."""
+            try:
+                _torch_ao.make_plain(state_dict, prefix, self._shape)
+            except KeyError as error:
+                error_msgs.append(
+                    f"{error.args[0]}: expected beside what torch.ao saved here, got no such key"
+                )
+            except (TypeError, ValueError) as error:
+                error_msgs.append(f"{prefix}{error}")
+            for name in self._own():
+                if self._buffers[name] is not None and prefix + name in state_dict:
+                    taken[name] = state_dict.pop(prefix + name)
+
+        hook = self._register_load_state_dict_pre_hook(take)  # the last one: others may rename keys
         try:
-            found = _torch_ao.plain_state(state_dict, prefix, self._shape)
-        except (KeyError, TypeError, ValueError) as error:
-            error_msgs.append(f"{prefix}{error}")
-            return
-        if found is None:
-            keys = {prefix + name for name in own if prefix + name in state_dict}
-            found = {key[len(prefix) :]: state_dict[key] for key in keys}, keys
-        entries, read = found
-        given = {name: value for name, value in entries.items() if value is not None}
-        wanted = [name for name in own if self._buffers[name] is not None]
-        new = {name: given[name] for name in wanted if name in given}
-        if strict:
-            missing_keys += [prefix + name for name in wanted if name not in new]
-            unexpected_keys += [prefix + name for name in given if name not in new]
-        checked = self._checked(new, prefix, error_msgs)
-        rest = {key: value for key, value in state_dict.items() if key not in read}
-        absent: list[str] = []  # with our own names
-        super()._load_from_state_dict(
-            rest, prefix, local_metadata, strict, absent, unexpected_keys, error_msgs
-        )
-        missing_keys += [key for key in absent if key[len(prefix) :] not in own]
-        if not error_msgs and not (strict and (missing_keys or unexpected_keys)):
+            super()._load_from_state_dict(
+                state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            )
+        finally:
+            hook.remove()
+        found = {prefix + name for name in taken}
+        missing_keys[:] = [key for key in missing_keys if key not in found]
+        checked = self._checked(taken, prefix, error_msgs)
+        if len(error_msgs) <= before:  # those of other modules are no reason to leave this one as it is
             self._buffers.update(checked)
 
     def _checked(self, entries: dict[str, Any], prefix: str, errors: list[str]) -> dict[str, torch.Tensor]:
@@ -389,9 +396,11 @@ class QuantisedLayer(torch.nn.Module):
             except (TypeError, ValueError) as error:
                 errors.append(str(error))
         for each in self._shape.matrices():
-            pair = (each.weight in entries, f"{each.weight}_scale" in entries)
-            if pair in ((True, False), (False, True)):
-                errors.append(f"{prefix}{each.weight} and {prefix}{each.weight}_scale go together.")
+            pair = (each.weight, f"{each.weight}_scale")
+            given = [name for name in pair if name in entries]
+            if len(given) == 1:
+                both = " and ".join(prefix + name for name in pair)
+                errors.append(f"{both}: expected both or neither, got {prefix}{given[0]} alone")
         return checked
 
     # ---- what it is
