@@ -216,9 +216,10 @@ def test_threads_there_are(engine, kind):
 
 def tasks(expected=None):
     """The threads of this process; waits a while for them to be as many as expected, since those that were joined
-    may still be on their way out."""
-    end = time.monotonic() + 2
-    while expected is not None and len(os.listdir(TASKS)) != expected and time.monotonic() < end:
+    may still be on their way out. They are when five listings in turn say so: one ends early at a thread that ends."""
+    right, end = 0, time.monotonic() + 10
+    while expected is not None and right < 5 and time.monotonic() < end:
+        right = right + 1 if len(os.listdir(TASKS)) == expected else 0
         time.sleep(0.001)
     return len(os.listdir(TASKS))
 
@@ -228,7 +229,12 @@ def counting():
     """An object whose `most` is raised to the most threads that are seen at once: by two listings that are the same,
     as one that takes long has threads of several calls."""
     seen, done = types.SimpleNamespace(most=0), threading.Event()
-    time.sleep(0.1)  # for threads that Python has joined, and that are still on their way out
+    last, since = None, time.monotonic()
+    while time.monotonic() - since < 0.1:  # threads that Python has joined may still be on their way out
+        now = set(os.listdir(TASKS))
+        if now != last:
+            last, since = now, time.monotonic()
+        time.sleep(0.005)
 
     def count():
         while not done.is_set():
