@@ -8,7 +8,7 @@ projection's o*tanh(c) follow from the gates, which one product gives for all st
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -43,10 +43,8 @@ def observed_call(
 
     A call that fails records nothing.
     """
-    lengths = kwargs.get("lengths")
-    if isinstance(lengths, Iterable) and not isinstance(lengths, (set, frozenset, dict)):
-        if not _arrays.is_tensor(lengths) and not isinstance(lengths, np.ndarray):
-            kwargs = {**kwargs, "lengths": tuple(lengths)}  # which may be there to read but once
+    if isinstance(kwargs.get("lengths"), Iterator):  # which can be read but once
+        kwargs = {**kwargs, "lengths": tuple(kwargs["lengths"])}
     given = dict(zip(("input", "hx"), args, strict=False), **kwargs)
     if given.get("out") is not None:  # which may be the state itself, or lie over the input
         given.update({name: _kept(given[name]) for name in ("input", "hx") if name in given})
