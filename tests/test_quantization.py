@@ -341,6 +341,14 @@ def test_prepare_copies_without_qconfig():
     assert no_qconfig_is_left(new) and set(schemes(new).values()) == {"tensor"}
 
 
+def test_a_copy_of_a_marked_model_is_not_marked():
+    """prepare(qconfig=...) marks what it prepared in place; a copy of that is converted into another."""
+    marked = qrnn.prepare(nn.Sequential(nn.Linear(2, 2)), qconfig={})
+    copied = qrnn.prepare(marked, qconfig={}, inplace=False)
+    assert qrnn.convert(copied) is not copied
+    assert qrnn.convert(marked) is marked
+
+
 def test_prepare_with_qconfig_works_in_place():
     """The tutorial drops what prepare and convert return."""
     model = Model()

@@ -118,7 +118,7 @@ def prepare(
     _config.resolve_isa(isa)
     in_place = given if inplace is None else inplace
     if not in_place:
-        model = deepcopy(model)
+        model = _copied(model)
     replacements: dict[int, Module] = {}
     left: list[tuple[Module, Any]] = []  # for convert to warn of
     prepared_before = False
@@ -384,6 +384,13 @@ _CHOOSER = Chooser(TABLE, find, Module._children, _known_as)
 
 
 # ---- what it becomes
+
+
+def _copied(model: Any) -> Any:
+    """A copy of `model`, which `convert` does not change where it changes the original."""
+    model = deepcopy(model)
+    model.__dict__.pop(_MARK, None)
+    return model
 
 
 def _quantised(

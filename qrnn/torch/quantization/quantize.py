@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..._types import expect_qint8, qint8
-from ...quantization.quantize import _MARK, _NOTHING, _UNSET, _named, _Unset
+from ...quantization.quantize import _MARK, _NOTHING, _UNSET, _copied, _named, _Unset
 from .. import _torch_ao
 from ..nn.quantized.dynamic.modules.base import QuantisedLayer
 from .choice import check, choose, expect_model, keeps_its_call, normalised, quantisable
@@ -402,13 +402,6 @@ def from_torch_ao(
 
 
 # ---- what it becomes
-
-
-def _copied(model: Module) -> Module:
-    """A copy of `model`, which `convert` does not change where it changes the original."""
-    model = deepcopy(model)
-    model.__dict__.pop(_MARK, None)
-    return model
 
 
 def _quantised(
