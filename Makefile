@@ -17,7 +17,7 @@ WITH_TORCH := $(VENV)/.torch-$(TORCH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start accuracy calibration check check-quick clean
+.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start accuracy calibration check check-quick lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -72,6 +72,20 @@ check: $(VENV)/.installed $(VENV)/.check  ## every proof of reliability: sanitiz
 check-quick: $(VENV)/.installed $(VENV)/.check  ## the same in minutes: smaller, and without the sanitized suite
 	PYTHON=$(abspath $(BIN))/python tests/check/all quick
 
+# The tools' versions are pinned in pyproject.toml.
+C_SOURCES = $(shell git ls-files '*.c' '*.h')
+lint: $(VENV)/.installed $(VENV)/.lint $(WITH_TORCH)  ## check form and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+	$(BIN)/mypy
+	cd tests && $(abspath $(BIN))/python -m mypy.stubtest qrnn._core --ignore-missing-stub
+
+format: $(VENV)/.lint  ## bring Python and C into form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_SOURCES)
+
 clean:  ## remove environments, build products and caches
 	rm -rf $(VENV) .venvs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -94,6 +108,10 @@ $(VENV)/.demo: $(VENV)/.made
 
 $(VENV)/.test: $(VENV)/.made
 	$(PIP) install pytest hypothesis mypy ipykernel matplotlib nbclient onnx onnxruntime onnxscript
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.made pyproject.toml
+	$(PIP) install $$(sed -n 's/^lint = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made

@@ -96,8 +96,14 @@ def table(kind, models, steps):
             mean = {name: np.mean([run[name] for run in runs]) for name in names}
             share = mean["qrnn"] / mean[peer]
             worst = max(run["qrnn"] / run[peer] for run in runs)
-            row = [str(batch), str(hidden_size), *(f"{100 * mean[name]:.3f} %" for name in names),
-                   f"{share:.3f}", f"{worst:.3f}", f"{PROMISED[batch]}"]
+            row = [
+                str(batch),
+                str(hidden_size),
+                *(f"{100 * mean[name]:.3f} %" for name in names),
+                f"{share:.3f}",
+                f"{worst:.3f}",
+                f"{PROMISED[batch]}",
+            ]
             print("| " + " | ".join(row) + " |", flush=True)
             if share > PROMISED[batch]:
                 what = f"{MODULES[kind]}, batch {batch}, H {hidden_size}"

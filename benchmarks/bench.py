@@ -9,18 +9,18 @@ import machine
 
 machine.use_one_thread()
 
-import argparse  # noqa: E402
-import json  # noqa: E402
-import operator  # noqa: E402
-import random  # noqa: E402
-import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
+import argparse
+import json
+import operator
+import random
+import sys
+from pathlib import Path
 
-import cells  # noqa: E402
-import numpy as np  # noqa: E402
-import peers  # noqa: E402
-import timing  # noqa: E402
-from options import numbers  # noqa: E402
+import cells
+import numpy as np
+import peers
+import timing
+from options import numbers
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
 BATCHES = (1, 32)
@@ -34,6 +34,7 @@ MODES = {
 
 def check(contender, reference, xs, h):
     """Raise unless one call and a few steps are as near to float64 as this precision allows."""
+
     def step(x, h):
         x, h = contender.native(x), contender.native(h)
         if contender.writes:
@@ -88,9 +89,15 @@ class Point:
             for name, times in race.times.items():
                 fastest, median = race.microseconds(name)
                 yield {
-                    "mode": mode, "input_size": self.size, "hidden_size": self.size, "batch": self.batch,
-                    "contender": name, "min_us": fastest, "median_us": median,
-                    "times_qrnn": race.ratio(name, BASE), "rounds": len(times),
+                    "mode": mode,
+                    "input_size": self.size,
+                    "hidden_size": self.size,
+                    "batch": self.batch,
+                    "contender": name,
+                    "min_us": fastest,
+                    "median_us": median,
+                    "times_qrnn": race.ratio(name, BASE),
+                    "rounds": len(times),
                     "calls_per_block": race.calls[name],
                 }
 
@@ -102,8 +109,12 @@ def table(points, mode, batch):
     names = list(races[0].times)
     peers_of = [name for name in ("NumPy", "torch.nn", "torch.ao") if name in names]
     head = ["I = H", *names, *(f"{name} ÷ qrnn" for name in peers_of)]
-    lines = [f"### {MODES[mode]}; batch {batch}, µs (fastest / median)", "",
-             "| " + " | ".join(head) + " |", "|" + "---:|" * len(head)]
+    lines = [
+        f"### {MODES[mode]}; batch {batch}, µs (fastest / median)",
+        "",
+        "| " + " | ".join(head) + " |",
+        "|" + "---:|" * len(head),
+    ]
     for point, race in zip(points, races, strict=True):
         row = [str(point.size)]
         row += ["{:.3f} / {:.3f}".format(*race.microseconds(name)) for name in names]
@@ -118,9 +129,13 @@ def report(points, facts, missing):
     lines += [f"- **{name} is not installed: its columns are missing**" for name in missing]
     lines += ["", "What the columns are:", ""]
     lines += [f"- {c.name}: {c.details}; activations {c.precision}" for c in points[0].contenders]
-    lines += ["- np.add: np.add(x, h); bare call: operator.is_(x, h), a C function that computes nothing", "",
-              "Every answer was checked against float64 before it was timed.",
-              "Ratios: how many times longer than qrnn, the median over the rounds.", ""]
+    lines += [
+        "- np.add: np.add(x, h); bare call: operator.is_(x, h), a C function that computes nothing",
+        "",
+        "Every answer was checked against float64 before it was timed.",
+        "Ratios: how many times longer than qrnn, the median over the rounds.",
+        "",
+    ]
     for batch in sorted({p.batch for p in points}):
         for mode in MODES:
             lines += [table(points, mode, batch), ""]
@@ -135,8 +150,12 @@ def main():
     parser.add_argument("--rounds", type=int, help="rounds a pass and size (default 25)")
     parser.add_argument("--quick", action="store_true", help="sizes 16, 128 and 256, one pass of 10 rounds")
     parser.add_argument("--peers", default="qrnn,numpy,torch", help="comma-separated (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "rnncell",
-                        help="where .md and .json are written (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "results" / "rnncell",
+        help="where .md and .json are written (default: %(default)s)",
+    )
     given = parser.parse_args()
     sizes = given.sizes or ((16, 128, 256) if given.quick else SIZES)
     passes = given.passes or (1 if given.quick else 4)
@@ -151,8 +170,12 @@ def main():
     points = [Point(adapters, size, batch, rng) for batch in given.batches for size in sizes]
     for turn in range(passes):
         for point in points:
-            print(f"\rpass {turn + 1} of {passes}: I = H = {point.size:<5} batch {point.batch:<4}", end="",
-                  file=sys.stderr, flush=True)
+            print(
+                f"\rpass {turn + 1} of {passes}: I = H = {point.size:<5} batch {point.batch:<4}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
             point.run(rounds, order)
     print(file=sys.stderr)
 

@@ -12,22 +12,22 @@ import machine
 
 machine.use_one_thread()
 
-import argparse  # noqa: E402
-import multiprocessing  # noqa: E402
-import re  # noqa: E402
-import resource  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-from concurrent.futures import ProcessPoolExecutor  # noqa: E402
-from functools import partial  # noqa: E402
-from pathlib import Path  # noqa: E402
+import argparse
+import multiprocessing
+import re
+import resource
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
 
-import numpy as np  # noqa: E402
-import trained_data  # noqa: E402
+import numpy as np
+import trained_data
 
-import qrnn  # noqa: E402
-from qrnn import nn  # noqa: E402
-from qrnn.quantization import (  # noqa: E402
+import qrnn
+from qrnn import nn
+from qrnn.quantization import (
     calibration_report,
     default_dynamic_qconfig,
     per_channel_dynamic_qconfig,
@@ -97,10 +97,24 @@ def draws(task, steps=None):
 
 
 def trained_models(tasks, broken):
-    print(f"\n## Trained models: mean of {DRAWS} calibrations (text: {DRAWS // 3}), each with four fifths of "
-          "the data\n")
-    table(["model", "engine", "weights", "steps seen", "divergence plain", "by data", "ratio",
-           "error of h plain", "by data", "ratio", "promised"])
+    print(
+        f"\n## Trained models: mean of {DRAWS} calibrations (text: {DRAWS // 3}), each with four fifths of the data\n"
+    )
+    table(
+        [
+            "model",
+            "engine",
+            "weights",
+            "steps seen",
+            "divergence plain",
+            "by data",
+            "ratio",
+            "error of h plain",
+            "by data",
+            "ratio",
+            "promised",
+        ]
+    )
     for task in tasks:
         exact = task.run(task.model, *task.held_back)
         for engine, scheme, qconfig in ENGINES:
@@ -117,9 +131,19 @@ def trained_models(tasks, broken):
                 if ratio[what] > bound:
                     broken.append(f"{task.name}: {what} {ratio[what]:.3f}, promised {bound}")
             steps = calibration_report(new)[0].samples
-            line(task.name, engine, scheme, f"{steps:,}", f"{before[0]:.2e}", f"{after[0]:.2e}",
-                 f"{ratio['divergence']:.3f}", f"{before[1]:.2%}", f"{after[1]:.2%}", f"{ratio['h']:.3f}",
-                 promised)
+            line(
+                task.name,
+                engine,
+                scheme,
+                f"{steps:,}",
+                f"{before[0]:.2e}",
+                f"{after[0]:.2e}",
+                f"{ratio['divergence']:.3f}",
+                f"{before[1]:.2%}",
+                f"{after[1]:.2%}",
+                f"{ratio['h']:.3f}",
+                promised,
+            )
 
 
 def white_models(broken):
@@ -152,8 +176,10 @@ def white_models(broken):
 
 
 def curve(tasks):
-    print(f"\n## How much data: ratio to plain rounding by steps seen, engine qrnn, mean of {DRAWS} draws "
-          f"(text: {DRAWS // 3})\n")
+    print(
+        f"\n## How much data: ratio to plain rounding by steps seen, engine qrnn, mean of {DRAWS} draws "
+        f"(text: {DRAWS // 3})\n"
+    )
     table(["model", "", *(f"{steps:,}" for steps in LENGTHS)])
     for task in tasks:
         exact = task.run(task.model, *task.held_back)
@@ -241,8 +267,10 @@ def main():
 
     start = time.perf_counter()
     facts = machine.describe(with_torch=False)
-    print(f"# Rounding by data against plain rounding\n\n{facts['cpu']}; qrnn {facts['qrnn']}, "
-          f"numpy {facts['numpy']}, BLAS: {facts['blas']}")
+    print(
+        f"# Rounding by data against plain rounding\n\n{facts['cpu']}; qrnn {facts['qrnn']}, "
+        f"numpy {facts['numpy']}, BLAS: {facts['blas']}"
+    )
     tasks, broken = [trained_data.load(name) for name in given.models], []
     trained_models(tasks, broken)
     white_models(broken)

@@ -29,12 +29,18 @@ def arguments():
     parser.add_argument("--sizes", type=numbers, help="I = H, comma-separated")
     parser.add_argument("--batches", type=numbers)
     parser.add_argument("--peers", type=words, help="words to be found in the names of the peers to run")
-    parser.add_argument("--seconds", type=float, help="of rounds at each point (default: 1.5; quick or with threads 0.5)")
+    parser.add_argument(
+        "--seconds", type=float, help="of rounds at each point (default: 1.5; quick or with threads 0.5)"
+    )
     parser.add_argument("--rounds", type=int, default=25, help="at most, at each point (default 25)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help=f"sizes {QUICK_SIZES}, batches {QUICK_BATCHES}")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "peers",
-                        help="where .json, .md and .svg are written (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=HERE / "results" / "peers",
+        help="where .json, .md and .svg are written (default: %(default)s)",
+    )
     given = parser.parse_args()
     given.seconds = given.seconds or (0.5 if given.quick or given.threads > 1 else 1.5)
     if given.modes is None:
@@ -75,16 +81,28 @@ def main():
         "machine": machine.describe(with_torch=any(peer.distribution == "torch" for peer in peers)),
         "threads": given.threads,
         "options": {"seconds": given.seconds, "rounds": given.rounds},
-        "peers": {p.name: {"distribution": p.distribution, "version": p.version(), "precision": p.precision,
-                           "details": p.details} for p in peers},
+        "peers": {
+            p.name: {
+                "distribution": p.distribution,
+                "version": p.version(),
+                "precision": p.precision,
+                "details": p.details,
+            }
+            for p in peers
+        },
         "not run": missing,
         "limits": bounds.table() if bounds else no_bounds,
         "points": [],
     }
     start = time.perf_counter()
     for number, point in enumerate(points, 1):
-        print(f"\r{number} of {len(points)}, {time.perf_counter() - start:.0f} s: "
-              "{} {}, I = H = {}, batch {}      ".format(*point), end="", file=sys.stderr, flush=True)
+        print(
+            f"\r{number} of {len(points)}, {time.perf_counter() - start:.0f} s: "
+            "{} {}, I = H = {}, batch {}      ".format(*point),
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
         results["points"].append(race.measure(point, peers, bounds, given, results["points"]))
         if number % 10 == 0 or number == len(points):
             write(given.output.with_suffix(".json"), results)

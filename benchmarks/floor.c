@@ -7,8 +7,7 @@
 
 static PyArrayObject *checked(PyObject *value)
 {
-    if (!PyArray_CheckExact(value))
-        return NULL;
+    if (!PyArray_CheckExact(value)) return NULL;
     PyArrayObject *const array = (PyArrayObject *)value;
     const int fits = PyArray_TYPE(array) == NPY_FLOAT32 && PyArray_NDIM(array) == 2;
     return fits && PyArray_ISCARRAY_RO(array) ? array : NULL;

@@ -24,21 +24,19 @@
             const char *const end = p + whole, *const last = p + bytes;                                      \
             for (; p < end; p += 8 * size) {                                                                 \
                 if (prefetch)                                                                                \
-                    for (size_t line = 0; line < 8 * size; line += 64)                                       \
-                        __builtin_prefetch(p + AHEAD + line);                                                \
-                v0 = or (v0, load(p));                                                                       \
-                v1 = or (v1, load(p + 1 * size));                                                            \
-                v2 = or (v2, load(p + 2 * size));                                                            \
-                v3 = or (v3, load(p + 3 * size));                                                            \
-                v4 = or (v4, load(p + 4 * size));                                                            \
-                v5 = or (v5, load(p + 5 * size));                                                            \
-                v6 = or (v6, load(p + 6 * size));                                                            \
-                v7 = or (v7, load(p + 7 * size));                                                            \
+                    for (size_t line = 0; line < 8 * size; line += 64) __builtin_prefetch(p + AHEAD + line); \
+                v0 = or(v0, load(p));                                                                        \
+                v1 = or(v1, load(p + 1 * size));                                                             \
+                v2 = or(v2, load(p + 2 * size));                                                             \
+                v3 = or(v3, load(p + 3 * size));                                                             \
+                v4 = or(v4, load(p + 4 * size));                                                             \
+                v5 = or(v5, load(p + 5 * size));                                                             \
+                v6 = or(v6, load(p + 6 * size));                                                             \
+                v7 = or(v7, load(p + 7 * size));                                                             \
             }                                                                                                \
-            for (; p < last; p += size)                                                                      \
-                v0 = or (v0, load(p));                                                                       \
+            for (; p < last; p += size) v0 = or(v0, load(p));                                                \
         }                                                                                                    \
-        v0 = or (or (or (v0, v1), or (v2, v3)), or (or (v4, v5), or (v6, v7)));                              \
+        v0 = or(or(or(v0, v1), or(v2, v3)), or(or(v4, v5), or(v6, v7)));                                     \
         keep(v0);                                                                                            \
     }
 #define READS(isa, ...) READ(read_##isa, __VA_ARGS__, 0) READ(ahead_##isa, __VA_ARGS__, 1)
@@ -56,20 +54,19 @@ static volatile int32_t sink_s32;
 static volatile float sink_f32;
 
 /* As plain C says it: 16 inputs of 64 outputs, the weights in the first-level cache. */
-#define PLAIN(name, input, weight, sum, sink)                                                                \
-    size_t name(size_t n)                                                                                    \
-    {                                                                                                        \
-        static input values[16];                                                                             \
-        static weight weights[16][64];                                                                       \
-        sum sums[64] = {0};                                                                                  \
-        for (size_t block = 0; block < n; block++) {                                                         \
-            __asm__ volatile("" : : "r"(values), "r"(weights), "r"(sums) : "memory");                        \
-            for (int k = 0; k < 16; k++)                                                                     \
-                for (int j = 0; j < 64; j++)                                                                 \
-                    sums[j] += values[k] * weights[k][j];                                                    \
-        }                                                                                                    \
-        sink = sums[0];                                                                                      \
-        return n * 16 * 64;                                                                                  \
+#define PLAIN(name, input, weight, sum, sink)                                         \
+    size_t name(size_t n)                                                             \
+    {                                                                                 \
+        static input values[16];                                                      \
+        static weight weights[16][64];                                                \
+        sum sums[64] = {0};                                                           \
+        for (size_t block = 0; block < n; block++) {                                  \
+            __asm__ volatile("" : : "r"(values), "r"(weights), "r"(sums) : "memory"); \
+            for (int k = 0; k < 16; k++)                                              \
+                for (int j = 0; j < 64; j++) sums[j] += values[k] * weights[k][j];    \
+        }                                                                             \
+        sink = sums[0];                                                               \
+        return n * 16 * 64;                                                           \
     }
 PLAIN(dots_scalar, uint8_t, int8_t, int32_t, sink_s32)
 PLAIN(fmas_scalar, float, float, float, sink_f32)
@@ -90,19 +87,31 @@ READS(avx2, AVX2, __m256i, _mm256_setzero_si256(), LOAD32, OR32, KEEP)
 READS(avx512vnni, AVX512, __m512i, _mm512_setzero_si512(), LOAD64, OR64, KEEP)
 
 /* Twelve chains: a latency of six at two a cycle. Opaque at first, or the compiler would find them equal. */
-#define CHAINS(m) m(v0); m(v1); m(v2); m(v3); m(v4); m(v5); m(v6); m(v7); m(v8); m(v9); m(va); m(vb);
-#define PRODUCTS(name, attribute, vector, zero, a_is, b_is, product, products)                               \
-    attribute size_t name(size_t n)                                                                          \
-    {                                                                                                        \
-        vector v0 = zero, v1 = zero, v2 = zero, v3 = zero, v4 = zero, v5 = zero, v6 = zero, v7 = zero;       \
-        vector v8 = zero, v9 = zero, va = zero, vb = zero, a = a_is, b = b_is;                               \
-        CHAINS(OPAQUE)                                                                                       \
-        for (size_t block = 0; block < n; block++) {                                                         \
-            CHAINS(product)                                                                                  \
-            OPAQUE(a);                                                                                       \
-        }                                                                                                    \
-        CHAINS(OPAQUE)                                                                                       \
-        return n * 12 * (products);                                                                          \
+#define CHAINS(m) \
+    m(v0);        \
+    m(v1);        \
+    m(v2);        \
+    m(v3);        \
+    m(v4);        \
+    m(v5);        \
+    m(v6);        \
+    m(v7);        \
+    m(v8);        \
+    m(v9);        \
+    m(va);        \
+    m(vb);
+#define PRODUCTS(name, attribute, vector, zero, a_is, b_is, product, products)                         \
+    attribute size_t name(size_t n)                                                                    \
+    {                                                                                                  \
+        vector v0 = zero, v1 = zero, v2 = zero, v3 = zero, v4 = zero, v5 = zero, v6 = zero, v7 = zero; \
+        vector v8 = zero, v9 = zero, va = zero, vb = zero, a = a_is, b = b_is;                         \
+        CHAINS(OPAQUE)                                                                                 \
+        for (size_t block = 0; block < n; block++) {                                                   \
+            CHAINS(product)                                                                            \
+            OPAQUE(a);                                                                                 \
+        }                                                                                              \
+        CHAINS(OPAQUE)                                                                                 \
+        return n * 12 * (products);                                                                    \
     }
 
 #define DOT512(v) v = _mm512_dpbusd_epi32(v, a, b)
@@ -110,17 +119,14 @@ READS(avx512vnni, AVX512, __m512i, _mm512_setzero_si512(), LOAD64, OR64, KEEP)
 #define FMA512(v) v = _mm512_fmadd_ps(a, b, v)
 #define FMA256(v) v = _mm256_fmadd_ps(a, b, v)
 /* Without VNNI: pairs to 16 bits, fours to 32, and the sum; a made opaque, or one pair would serve all. */
-#define DOTAVX2(v)                                                                                           \
-    OPAQUE(a);                                                                                               \
+#define DOTAVX2(v) \
+    OPAQUE(a);     \
     v = _mm256_add_epi32(v, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1)))
 
-PRODUCTS(dots_avx512vnni, AVX512, __m512i, _mm512_setzero_si512(), _mm512_set1_epi8(3),
-         _mm512_set1_epi8(-2), DOT512, 64)
-PRODUCTS(fmas_avx512vnni, AVX512, __m512, _mm512_setzero_ps(), _mm512_set1_ps(0.5f),
-         _mm512_set1_ps(0.2f), FMA512, 16)
-PRODUCTS(dots_avxvnni, AVXVNNI, __m256i, _mm256_setzero_si256(), _mm256_set1_epi8(3), _mm256_set1_epi8(-2),
-         DOTVEX, 32)
-PRODUCTS(dots_avx2, AVX2, __m256i, _mm256_setzero_si256(), _mm256_set1_epi8(3), _mm256_set1_epi8(-2),
-         DOTAVX2, 32)
+PRODUCTS(dots_avx512vnni, AVX512, __m512i, _mm512_setzero_si512(), _mm512_set1_epi8(3), _mm512_set1_epi8(-2), DOT512,
+         64)
+PRODUCTS(fmas_avx512vnni, AVX512, __m512, _mm512_setzero_ps(), _mm512_set1_ps(0.5f), _mm512_set1_ps(0.2f), FMA512, 16)
+PRODUCTS(dots_avxvnni, AVXVNNI, __m256i, _mm256_setzero_si256(), _mm256_set1_epi8(3), _mm256_set1_epi8(-2), DOTVEX, 32)
+PRODUCTS(dots_avx2, AVX2, __m256i, _mm256_setzero_si256(), _mm256_set1_epi8(3), _mm256_set1_epi8(-2), DOTAVX2, 32)
 PRODUCTS(fmas_avx2, AVX2, __m256, _mm256_setzero_ps(), _mm256_set1_ps(0.5f), _mm256_set1_ps(0.2f), FMA256, 8)
 #endif

@@ -29,8 +29,12 @@ def compiled(source, *options):
     """The path of a shared library made of a C file beside this one."""
     compiler = os.environ.get("CC", "cc").split()
     target = Path(tempfile.mkdtemp(prefix="qrnn-limits-")) / f"{Path(source).stem}.so"
-    subprocess.run([*compiler, "-O2", "-shared", "-fPIC", *options, str(HERE / source), "-o", str(target)],
-                   check=True, capture_output=True, text=True)
+    subprocess.run(
+        [*compiler, "-O2", "-shared", "-fPIC", *options, str(HERE / source), "-o", str(target)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return target
 
 
@@ -70,8 +74,10 @@ class Limits:
         for function in self._read:
             function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t), None
         self._products = {}
-        for name, function in (("int8", getattr(library, f"dots_{dots}")),
-                               ("float32", getattr(library, f"fmas_{fmas}"))):
+        for name, function in (
+            ("int8", getattr(library, f"dots_{dots}")),
+            ("float32", getattr(library, f"fmas_{fmas}")),
+        ):
             function.argtypes, function.restype = (ctypes.c_size_t,), ctypes.c_size_t
             self._products[name] = function
         self.block = {name: function(1) for name, function in self._products.items()}

@@ -5,8 +5,13 @@ import os
 import platform
 from pathlib import Path
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
-                    "VECLIB_MAXIMUM_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 TELLING = ("QRNN_ISA", "OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 
@@ -37,8 +42,13 @@ def _blas():
     except ImportError:
         return "unknown (threadpoolctl is not installed)"
     pools = [p for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
-    return "; ".join(f"{p['internal_api']} {p['version']} {p.get('architecture', '')}, "
-                     f"{p['num_threads']} thread(s)" for p in pools) or "none found"
+    return (
+        "; ".join(
+            f"{p['internal_api']} {p['version']} {p.get('architecture', '')}, {p['num_threads']} thread(s)"
+            for p in pools
+        )
+        or "none found"
+    )
 
 
 def describe(with_torch):

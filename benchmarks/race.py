@@ -168,8 +168,10 @@ class Bound:
         matrices = 1 if work.mode == "sequence" else 2
         self.bytes = {"int8": matrices * work.products, "float32": 4 * matrices * work.products}
 
-        self.blocks = {"limit: call": timed(repeated(empty, h, h), overhead),
-                       "np.add": timed(repeated(np.add, h, h), overhead)}
+        self.blocks = {
+            "limit: call": timed(repeated(empty, h, h), overhead),
+            "np.add": timed(repeated(np.add, h, h), overhead),
+        }
         for kind, size in self.bytes.items():
             self.blocks[f"limit: read {kind}"] = lambda n, size=size: loops.read(size, n)
             self.blocks[f"limit: product {kind}"] = lambda n, kind=kind: loops.multiply(kind, n)
@@ -187,8 +189,11 @@ class Bound:
             products, before = 2 * one, 0.0
         read = times[f"limit: read {precision}"]
         level = limits.level_of(self.bytes[precision], self.loops.caches)
-        parts = {"the call": call, f"{level} reads": read if read > products else 0.0,
-                 "products": before + (products if products >= read else 0.0)}
+        parts = {
+            "the call": call,
+            f"{level} reads": read if read > products else 0.0,
+            "products": before + (products if products >= read else 0.0),
+        }
         return sum(parts.values()), max(parts, key=parts.get)
 
 
@@ -228,8 +233,12 @@ def measure(point, peers, loops, given, before):
             return []
         best = {n: min(contest.times[n]) for n in runs if n in outside or n not in always}
         least = {n: min(best[other] for other in (floats if apart and n in floats else outside)) for n in best}
-        leave = [n for n in best for rounds, times in DROPPED.items()
-                 if len(contest.times[n]) >= rounds and best[n] > times * least[n]]
+        leave = [
+            n
+            for n in best
+            for rounds, times in DROPPED.items()
+            if len(contest.times[n]) >= rounds and best[n] > times * least[n]
+        ]
         if work.call > ENOUGH[0]:
             leave += [n for n in (*floats, FLOAT) if n in runs and len(contest.times[n]) >= ENOUGH[1]]
         return leave
@@ -242,9 +251,17 @@ def measure(point, peers, loops, given, before):
         if peer.name in runs and peer.name not in work.long | contest.dropped and work.mode == "sequence":
             check(peer.name, peer.precision, *work.answer(runs[peer.name]))
     kind, mode, size, batch = point
-    record = {"kind": kind, "mode": mode, "size": size, "batch": batch, "steps": work.steps,
-              "us": {}, "rounds": {n: len(contest.times[n]) for n in runs},
-              "error": {n: float(f"{e:.3g}") for n, e in errors.items()}, "absent": absent}
+    record = {
+        "kind": kind,
+        "mode": mode,
+        "size": size,
+        "batch": batch,
+        "steps": work.steps,
+        "us": {},
+        "rounds": {n: len(contest.times[n]) for n in runs},
+        "error": {n: float(f"{e:.3g}") for n, e in errors.items()},
+        "absent": absent,
+    }
     for name in runs:
         record["us"][name] = [float(f"{t:.4g}") for t in contest.microseconds(name)]
     for what, among in (("", outside), ("float ", floats)):
@@ -257,8 +274,10 @@ def measure(point, peers, loops, given, before):
         record["gain"] = round(alone.ratio("qrnn 1 thread", "qrnn"), 3)
         record["gain us"] = {n: [float(f"{t:.4g}") for t in alone.microseconds(n)] for n in alone.times}
     if bound:
-        record["calls"] = {name: round(contest.microseconds(block)[1], 4)
-                           for name, block in (("empty", "limit: call"), ("np.add", "np.add"))}
+        record["calls"] = {
+            name: round(contest.microseconds(block)[1], 4)
+            for name, block in (("empty", "limit: call"), ("np.add", "np.add"))
+        }
         record["limit"] = limits_reached(contest, bound, peers, runs)
     record["seconds"] = {"to build": round(built - start, 2), "to race": round(raced - built, 2)}
     return record
@@ -270,12 +289,17 @@ def limits_reached(contest, bound, peers, runs):
     for peer in peers:
         if peer.name in runs and peer.name in OURS:
             precision = "int8" if peer.precision == "int8" else "float32"
-            limit = [bound.of({n: contest.times[n][i] for n in bound.blocks}, precision)
-                     for i in range(len(contest.times[peer.name]))]
+            limit = [
+                bound.of({n: contest.times[n][i] for n in bound.blocks}, precision)
+                for i in range(len(contest.times[peer.name]))
+            ]
             share = [least / t for (least, _), t in zip(limit, contest.times[peer.name], strict=True)]
             least = statistics.median(least for least, _ in limit) / 1e3
-            found[peer.name] = [float(f"{least:.4g}"), round(statistics.median(share), 3),
-                                statistics.mode(what for _, what in limit)]
+            found[peer.name] = [
+                float(f"{least:.4g}"),
+                round(statistics.median(share), 3),
+                statistics.mode(what for _, what in limit),
+            ]
     return found
 
 

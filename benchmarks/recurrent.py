@@ -15,8 +15,7 @@ def random_weights(kind, input_size, hidden_size, rng):
     """PyTorch's arrays for one layer, as it initialises them: uniform in +-1/sqrt(hidden_size)."""
     rows = GATES[kind] * hidden_size
     bound = hidden_size**-0.5
-    shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size),
-              "bias_ih": (rows,), "bias_hh": (rows,)}
+    shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size), "bias_ih": (rows,), "bias_hh": (rows,)}
     return {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
@@ -31,8 +30,9 @@ def _sigmoid(v):
 
 def reference(kind, weights, xs):
     """h of every step from zeros, float64 [steps, rows, hidden]; xs is [steps, rows, input]."""
-    w_ih, w_hh, b_ih, b_hh = (weights[name].astype(np.float64)
-                              for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    w_ih, w_hh, b_ih, b_hh = (
+        weights[name].astype(np.float64) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
     from_x = xs.astype(np.float64) @ w_ih.T + b_ih
     h = np.zeros((xs.shape[1], sizes(kind, weights)[1]))
     c, found = h, []

@@ -9,7 +9,7 @@ TITLES = {"sequence": "sequences, µs a step", "step": "single steps, the state 
 WRAPPED = (
     "Every answer was checked against float64 before it was timed. Ratios are medians of the ratios inside",
     "interleaved rounds. Limit: the bare loops of the same rounds. A point is reached at the smaller of the ratio",
-    f"asked and {targets.WITHIN:.0%} of the limit (\"by the limit\"), never below the fastest peer.",
+    f'asked and {targets.WITHIN:.0%} of the limit ("by the limit"), never below the fastest peer.',
 )
 
 
@@ -35,8 +35,12 @@ def groups(points):
 
 
 def rows(head, lines):
-    return ["| " + " | ".join(head) + " |", "|" + "---:|" * len(head),
-            *("| " + " | ".join(line) + " |" for line in lines), ""]
+    return [
+        "| " + " | ".join(head) + " |",
+        "|" + "---:|" * len(head),
+        *("| " + " | ".join(line) + " |" for line in lines),
+        "",
+    ]
 
 
 def where(record):
@@ -66,7 +70,7 @@ def summary(results, mode):
         head += [f"{name} µs", "peer ÷ it", "reached"]
     head.insert(head.index("reached"), "asked")
     if results["threads"] == 1:
-        head += ["limit µs", "share of limit", "bound by", "empty call µs", "np.add µs"][:5 if mode == "step" else 3]
+        head += ["limit µs", "share of limit", "bound by", "empty call µs", "np.add µs"][: 5 if mode == "step" else 3]
     lines = []
     for record in records:
         verdict, fastest = targets.Verdict(results, record), record["fastest"]
@@ -91,11 +95,28 @@ def floats(results, mode):
         verdict, fastest = targets.Verdict(results, record), record.get("float fastest")
         if "qrnn f32" in record["us"] and fastest:
             limit = record.get("limit", {}).get("qrnn f32")
-            lines.append([*where(record), fastest, median_us(record, fastest), median_us(record, "qrnn f32"),
-                          times(verdict.ratio("qrnn f32")), verdict.reached("qrnn f32"),
-                          f"{limit[1]:.0%}" if limit else ""])
-    head = ["kind", "batch", "I = H", "fastest float peer", "its µs", "qrnn f32 µs", "peer ÷ it", "reached",
-            "share of limit"]
+            lines.append(
+                [
+                    *where(record),
+                    fastest,
+                    median_us(record, fastest),
+                    median_us(record, "qrnn f32"),
+                    times(verdict.ratio("qrnn f32")),
+                    verdict.reached("qrnn f32"),
+                    f"{limit[1]:.0%}" if limit else "",
+                ]
+            )
+    head = [
+        "kind",
+        "batch",
+        "I = H",
+        "fastest float peer",
+        "its µs",
+        "qrnn f32 µs",
+        "peer ÷ it",
+        "reached",
+        "share of limit",
+    ]
     return rows(head, lines) if lines else []
 
 
@@ -106,9 +127,15 @@ def gains(results):
     for record in results["points"]:
         if "gain" in record:
             asked = targets.Verdict(results, record).gain_asked
-            lines.append([*where(record), *(us(record["gain us"][n][1]) for n in ("qrnn 1 thread", "qrnn")),
-                          times(record["gain"]), times(asked),
-                          "" if asked is None else targets.reached(record["gain"], asked)])
+            lines.append(
+                [
+                    *where(record),
+                    *(us(record["gain us"][n][1]) for n in ("qrnn 1 thread", "qrnn")),
+                    times(record["gain"]),
+                    times(asked),
+                    "" if asked is None else targets.reached(record["gain"], asked),
+                ]
+            )
     head = ["kind", "batch", "I = H", "1 thread µs", f"{number} threads µs", "1 thread ÷ it", "asked", "reached"]
     return rows(head, lines) if lines else []
 
@@ -121,8 +148,15 @@ def shares(results):
         if verdict.share_asked and verdict.share() is not None:
             key = record["kind"].upper(), str(record["batch"])
             found.setdefault(key, []).append((record["size"], verdict.share(), verdict.share_asked))
-    lines = [[*key, f"{at[0][2]:.0%}", ", ".join(f"{size}: {share:.0%}" for size, share, _ in at),
-              "yes" if all(share >= asked for _, share, asked in at) else "no"] for key, at in found.items()]
+    lines = [
+        [
+            *key,
+            f"{at[0][2]:.0%}",
+            ", ".join(f"{size}: {share:.0%}" for size, share, _ in at),
+            "yes" if all(share >= asked for _, share, asked in at) else "no",
+        ]
+        for key, at in found.items()
+    ]
     return rows(["kind", "batch", "share of limit asked", "I = H: share of limit", "reached"], lines) if lines else []
 
 
@@ -138,8 +172,9 @@ def missed(results):
         limit = record.get("limit", {})
         for what, asked, got in verdict.missed():
             at = limit.get("qrnn f32" if what.startswith("qrnn f32") else "qrnn")
-            lines.append([*where(record), record["mode"], what, asked, got, f"{at[1]:.0%}" if at else "",
-                          at[2] if at else ""])
+            lines.append(
+                [*where(record), record["mode"], what, asked, got, f"{at[1]:.0%}" if at else "", at[2] if at else ""]
+            )
     head = ["kind", "batch", "I = H", "mode", "what", "asked", "got", "share of limit", "bound by"]
     return [f"{len(lines)} of {judged} things asked were not reached.", "", *(rows(head, lines) if lines else [])]
 
@@ -160,8 +195,11 @@ def all_peers(results, key, records):
             text += f" ({ratio:.2f})" if ratio else ""
             line.append(f"**{text}**" if name == record["fastest"] else text)
         lines.append(line)
-    return [f"### {kind.upper()}, batch {batch}: {TITLES[mode]}, fastest / median (÷ fastest peer)", "",
-            *rows(["I = H", *names], lines)]
+    return [
+        f"### {kind.upper()}, batch {batch}: {TITLES[mode]}, fastest / median (÷ fastest peer)",
+        "",
+        *rows(["I = H", *names], lines),
+    ]
 
 
 def markdown(results):
@@ -176,21 +214,29 @@ def markdown(results):
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     lines += [f"- {name} at each point: `--{name} {value:g}`" for name, value in results.get("options", {}).items()]
     lines += [f"- limits: {results['limits']}"]
-    lines += [f"- {name}: {p['details']}; {p['precision']}; version {p['version']}"
-              for name, p in results["peers"].items()]
+    lines += [
+        f"- {name}: {p['details']}; {p['precision']}; version {p['version']}" for name, p in results["peers"].items()
+    ]
     lines += [f"- **not run: {name}: {why}**" for name, why in results["not run"].items()]
     lines += ["", *WRAPPED, ""]
     parts = [(f"Fastest peer: {title}", summary(results, mode)) for mode, title in TITLES.items()]
     parts += [(f"Float32: {title}", floats(results, mode)) for mode, title in TITLES.items()]
-    parts += [(f"{number.capitalize()} against one: {TITLES['sequence']}", gains(results)),
-              ("Shares of the limit: sequences", shares(results)), ("Not reached", missed(results))]
+    parts += [
+        (f"{number.capitalize()} against one: {TITLES['sequence']}", gains(results)),
+        ("Shares of the limit: sequences", shares(results)),
+        ("Not reached", missed(results)),
+    ]
     for title, table in parts:
         if table:
             lines += [f"## {title}", "", *table]
     lines += ["## Every peer", ""]
     for key, records in groups(results["points"]):
         lines += all_peers(results, key, records)
-    failed = {(n, why) for r in results["points"] for n, why in r["absent"].items()
-              if not why.startswith(("no ", "batch 1 only")) and " times the fastest at " not in why}
+    failed = {
+        (n, why)
+        for r in results["points"]
+        for n, why in r["absent"].items()
+        if not why.startswith(("no ", "batch 1 only")) and " times the fastest at " not in why
+    }
     lines += [f"- **{name} did not run at some points: {why}**" for name, why in sorted(failed)]
     return "\n".join(lines)

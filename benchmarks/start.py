@@ -1,12 +1,12 @@
 """What qrnn costs before and beside its calls: import, wheel, memory.
 
-    make bench-start      (or, where qrnn is installed: python benchmarks/start.py)
+make bench-start      (or, where qrnn is installed: python benchmarks/start.py)
 
-    wheel     built from these sources and installed by pip, in folders of their own
-    import    of what was installed, with its bytecode: fresh processes, those that import NumPy alone and those that
-              import qrnn after it by turns
-    weights   what a packed matrix takes beside its codes (padded to 16 units and 4 inputs), an output row
-    sequence  how far a call takes a fresh process's memory above what it had, input and output apart
+wheel     built from these sources and installed by pip, in folders of their own
+import    of what was installed, with its bytecode: fresh processes, those that import NumPy alone and those that
+          import qrnn after it by turns
+weights   what a packed matrix takes beside its codes (padded to 16 units and 4 inputs), an output row
+sequence  how far a call takes a fresh process's memory above what it had, input and output apart
 """
 
 import argparse
@@ -29,21 +29,35 @@ import targets
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("csrc", "qrnn", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 IMPORTS = {"numpy": "import numpy", "numpy, then qrnn": "import numpy, qrnn"}
-WEIGHTS = (("rnn", 16, 16), ("rnn", 100, 100), ("lstm", 12, 64), ("lstm", 256, 256), ("gru", 40, 128),
-           ("gru", 513, 1000))
+WEIGHTS = (
+    ("rnn", 16, 16),
+    ("rnn", 100, 100),
+    ("lstm", 12, 64),
+    ("lstm", 256, 256),
+    ("gru", 40, 128),
+    ("gru", 513, 1000),
+)
 CALLS = (("rnn", 64, 64, 1), ("lstm", 64, 64, 4), ("gru", 256, 256, 32), ("lstm", 1024, 1024, 128))
 
 
 def child(code, **environment):
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment, check=True,
-                          capture_output=True, text=True, cwd=environment.get("PYTHONPATH"))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=environment.get("PYTHONPATH"),
+    )
     return done.stdout
 
 
 def import_times(installed, count):
     """{name: [(milliseconds, of them on the CPU)]}: inside the process, from before the import to after it."""
-    program = ("import time; t = time.perf_counter_ns(), time.process_time_ns(); {}; "
-               "print(time.perf_counter_ns() - t[0], time.process_time_ns() - t[1])")
+    program = (
+        "import time; t = time.perf_counter_ns(), time.process_time_ns(); {}; "
+        "print(time.perf_counter_ns() - t[0], time.process_time_ns() - t[1])"
+    )
     order, found = random.Random(0), {name: [] for name in IMPORTS}
     for turn in range(count + 2):
         names = list(IMPORTS)
@@ -56,11 +70,13 @@ def import_times(installed, count):
 
 
 def pip(*arguments, **options):
-    subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", *arguments], check=True, **options)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", *arguments], check=True, **options
+    )
 
 
 def wheel(folder):
-    """Builds it in `folder` and installs it into folder/installed; (its bytes, bytes of its files, of the extension)."""
+    """Builds it in `folder`, installs it into folder/installed; (its bytes, bytes of its files, of the extension)."""
     sources = Path(folder, "sources")
     sources.mkdir()
     ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "*.o")
@@ -71,7 +87,7 @@ def wheel(folder):
             shutil.copy(ROOT / name, sources)
     here = [] if importlib.util.find_spec("setuptools") is None else ["--no-build-isolation"]
     pip("wheel", "--no-deps", *here, "-w", folder, ".", cwd=sources)
-    made, = Path(folder).glob("*.whl")
+    (made,) = Path(folder).glob("*.whl")
     pip("install", "--no-deps", "--target", f"{folder}/installed", str(made))
     files = zipfile.ZipFile(made).infolist()
     extension = sum(f.file_size for f in files if "/_core." in f.filename and not f.filename.endswith(".pyi"))
@@ -121,8 +137,18 @@ def sequences():
     for kind, inputs, hidden, batch in CALLS:
         short = max(50, 1_000_000 // (batch * hidden))
         took = [peak(kind, inputs, hidden, batch, steps) for steps in (short, 8 * short)]
-        lines.append([kind.upper(), str(batch), f"{inputs} x {hidden}", str(short), f"{took[0] >> 10}",
-                      str(8 * short), f"{took[1] >> 10}", f"{8 * short * batch * hidden * 4 >> 10}"])
+        lines.append(
+            [
+                kind.upper(),
+                str(batch),
+                f"{inputs} x {hidden}",
+                str(short),
+                f"{took[0] >> 10}",
+                str(8 * short),
+                f"{took[1] >> 10}",
+                f"{8 * short * batch * hidden * 4 >> 10}",
+            ]
+        )
     return report.rows(["kind", "batch", "I x H", "steps", "KiB", "steps", "KiB", "KiB of output"], lines)
 
 
@@ -133,8 +159,12 @@ def yes(holds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=40, help="processes of each kind (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "start.md",
-                        help="where the tables are written (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "results" / "start.md",
+        help="where the tables are written (default: %(default)s)",
+    )
     given = parser.parse_args()
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="qrnn-start-") as folder:
@@ -143,23 +173,37 @@ def main():
     medians = {what: [statistics.median(each) for each in zip(*took, strict=True)] for what, took in times.items()}
     added, on_cpu = (both - alone for alone, both in zip(*medians.values(), strict=True))
     lines = ["# Start and size", "", *(f"- {k}: {v}" for k, v in machine.describe(with_torch=False).items()), ""]
-    lines += report.rows(["what", "measured", "asked", "reached"], [
-        ["ms that `import qrnn` adds to `import numpy`", f"{added:.1f}", f"at most {targets.IMPORT_MS:g}",
-         yes(added <= targets.IMPORT_MS)],
-        ["of them on the CPU", f"{on_cpu:.1f}", "", ""],
-        ["bytes of the wheel", f"{size:,}", f"under {targets.WHEEL_BYTES:,}", yes(size < targets.WHEEL_BYTES)],
-        ["bytes installed, without bytecode", f"{installed:,}", "", ""],
-        ["of them the extension", f"{extension:,}", "", ""]])
+    lines += report.rows(
+        ["what", "measured", "asked", "reached"],
+        [
+            [
+                "ms that `import qrnn` adds to `import numpy`",
+                f"{added:.1f}",
+                f"at most {targets.IMPORT_MS:g}",
+                yes(added <= targets.IMPORT_MS),
+            ],
+            ["of them on the CPU", f"{on_cpu:.1f}", "", ""],
+            ["bytes of the wheel", f"{size:,}", f"under {targets.WHEEL_BYTES:,}", yes(size < targets.WHEEL_BYTES)],
+            ["bytes installed, without bytecode", f"{installed:,}", "", ""],
+            ["of them the extension", f"{extension:,}", "", ""],
+        ],
+    )
     each = f"import, ms, {given.count} processes each (`--count {given.count}`)"
-    lines += report.rows([each, "fastest", "median", "median on the CPU"],
-                         [[what, f"{min(took)[0]:.1f}", *(f"{value:.1f}" for value in medians[what])]
-                          for what, took in times.items()])
+    lines += report.rows(
+        [each, "fastest", "median", "median on the CPU"],
+        [[what, f"{min(took)[0]:.1f}", *(f"{value:.1f}" for value in medians[what])] for what, took in times.items()],
+    )
     table = []
     for kind, inputs, hidden in WEIGHTS:
         total, codes, rows = weights(kind, inputs, hidden)
-        table.append([kind.upper(), f"{inputs} x {hidden}", f"{total:,}", f"{codes:,}", f"{(total - codes) / rows:.1f}"])
-    lines += ["Packed weights of a layer, bytes; beside codes are 12 a row and about a kilobyte a module.", "",
-              *report.rows(["kind", "I x H", "all", "codes", "others a row"], table)]
+        table.append(
+            [kind.upper(), f"{inputs} x {hidden}", f"{total:,}", f"{codes:,}", f"{(total - codes) / rows:.1f}"]
+        )
+    lines += [
+        "Packed weights of a layer, bytes; beside codes are 12 a row and about a kilobyte a module.",
+        "",
+        *report.rows(["kind", "I x H", "all", "codes", "others a row"], table),
+    ]
     lines += ["Memory that a sequence takes on one thread beside its input and output:", "", *sequences()]
     report.publish(lines, given.output, start)
 

@@ -14,22 +14,22 @@ import machine
 
 machine.use_one_thread()
 
-import argparse  # noqa: E402
-import random  # noqa: E402
-import statistics  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-import zlib  # noqa: E402
-from pathlib import Path  # noqa: E402
+import argparse
+import random
+import statistics
+import sys
+import time
+import zlib
+from pathlib import Path
 
-import numpy as np  # noqa: E402
-import race  # noqa: E402
-import recurrent  # noqa: E402
-import report  # noqa: E402
-import targets  # noqa: E402
-import timing  # noqa: E402
-from peers.qrnn_ import Int8  # noqa: E402
-from targets import MOST, ROUND_BATCHES, larger, smaller  # noqa: E402
+import numpy as np
+import race
+import recurrent
+import report
+import targets
+import timing
+from peers.qrnn_ import Int8
+from targets import MOST, ROUND_BATCHES, larger, smaller
 
 BATCHES = (1, 2, 3, 4, 5, 6, 7, 8, 31, 32, 33)
 BATCHES_AT = 256
@@ -60,8 +60,9 @@ class Point:
 
 
 def raced(points, rounds, order):
-    contest = timing.Race({key: p.block for key, p in points.items()}, net=False,
-                          each={key: p.each for key, p in points.items()})
+    contest = timing.Race(
+        {key: p.block for key, p in points.items()}, net=False, each={key: p.each for key, p in points.items()}
+    )
     contest.run(rounds, order)
     return contest
 
@@ -105,8 +106,12 @@ def main():
     parser.add_argument("--kinds", default="rnn,lstm,gru")
     parser.add_argument("--modes", default="sequence,step")
     parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "tails.md",
-                        help="where the tables are written (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "results" / "tails.md",
+        help="where the tables are written (default: %(default)s)",
+    )
     given = parser.parse_args()
     order, start = random.Random(0), time.perf_counter()
     by_batch, by_size, worst = [], [], []
@@ -117,25 +122,52 @@ def main():
             for batch, us, ratio in batches(kind, mode, given.rounds, order):
                 if ratio is not None:
                     worst.append((ratio, f"{kind.upper()}, {mode}, I = H = {BATCHES_AT}, batch {batch}"))
-                by_batch.append([*head, str(batch), report.us(us), report.us(us / batch),
-                                 *(["", ""] if ratio is None else [f"{ratio:.2f}", verdict(ratio)])])
+                by_batch.append(
+                    [
+                        *head,
+                        str(batch),
+                        report.us(us),
+                        report.us(us / batch),
+                        *(["", ""] if ratio is None else [f"{ratio:.2f}", verdict(ratio)]),
+                    ]
+                )
             for batch in SIZES_AT:
                 for size, us, ratio, product in sizes(kind, mode, batch, given.rounds, order):
                     worst.append((ratio, f"{kind.upper()}, {mode}, I x H = {named(size)}, batch {batch}"))
-                    by_size.append([*head, str(batch), named(size), report.us(us), named(larger(size)),
-                                    f"{ratio:.2f}", verdict(ratio), f"{product:.2f}" if product else ""])
+                    by_size.append(
+                        [
+                            *head,
+                            str(batch),
+                            named(size),
+                            report.us(us),
+                            named(larger(size)),
+                            f"{ratio:.2f}",
+                            verdict(ratio),
+                            f"{product:.2f}" if product else "",
+                        ]
+                    )
     print(file=sys.stderr)
     worst.sort(reverse=True)
     over = [line for ratio, line in worst if ratio > MOST]
-    lines = ["# Sizes that are not round, one thread", "",
-             *(f"- {name}: {value}" for name, value in machine.describe(with_torch=False).items()), "",
-             f"{len(over)} of {len(worst)} are more than {MOST:g} times their neighbours. The worst:", "",
-             *(f"- {ratio:.2f}: {line}" for ratio, line in worst[:10]), "",
-             f"## Batches, I = H = {BATCHES_AT}: µs a step, and over what the round batches let expect", "",
-             *report.rows(["kind", "mode", "batch", "µs", "µs a row", "÷ expected", f"within {MOST:g}"], by_batch),
-             "## I x H: µs a step, over that of the next larger multiples of 16, and a product over the smaller", "",
-             *report.rows(["kind", "mode", "batch", "I x H", "µs", "larger", "÷ larger", f"within {MOST:g}",
-                           "a product ÷ smaller"], by_size)]
+    lines = [
+        "# Sizes that are not round, one thread",
+        "",
+        *(f"- {name}: {value}" for name, value in machine.describe(with_torch=False).items()),
+        "",
+        f"{len(over)} of {len(worst)} are more than {MOST:g} times their neighbours. The worst:",
+        "",
+        *(f"- {ratio:.2f}: {line}" for ratio, line in worst[:10]),
+        "",
+        f"## Batches, I = H = {BATCHES_AT}: µs a step, and over what the round batches let expect",
+        "",
+        *report.rows(["kind", "mode", "batch", "µs", "µs a row", "÷ expected", f"within {MOST:g}"], by_batch),
+        "## I x H: µs a step, over that of the next larger multiples of 16, and a product over the smaller",
+        "",
+        *report.rows(
+            ["kind", "mode", "batch", "I x H", "µs", "larger", "÷ larger", f"within {MOST:g}", "a product ÷ smaller"],
+            by_size,
+        ),
+    ]
     report.publish(lines, given.output, start)
 
 

@@ -44,7 +44,7 @@ def gain_asked(batch, size):
 
 
 def reached(ratio, asked, share=None):
-    """"yes", "by the limit" or "no"; share is that of the limit, None where it was not measured."""
+    """ "yes", "by the limit" or "no"; share is that of the limit, None where it was not measured."""
     if ratio >= asked:
         return "yes"
     return "by the limit" if ratio >= 1 and share is not None and share >= WITHIN else "no"
@@ -108,8 +108,11 @@ class Verdict:
         gain = self.record.get("gain")
         if self.gain_asked and gain is not None and gain < self.gain_asked:
             found.append(("qrnn: times one thread", f"{self.gain_asked:.2f}", f"{gain:.2f}"))
-        found += [(f"{name}: of np.add's time", f"under {CALL:.2f}", f"{times:.2f}")
-                  for name, times in self.calls().items() if times >= CALL]
+        found += [
+            (f"{name}: of np.add's time", f"under {CALL:.2f}", f"{times:.2f}")
+            for name, times in self.calls().items()
+            if times >= CALL
+        ]
         return found
 
 

@@ -8,10 +8,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 
-import digits_data  # noqa: E402
-import text_data  # noqa: E402
-import trained  # noqa: E402
-import vowels_data  # noqa: E402
+import digits_data
+import text_data
+import trained
+import vowels_data
 
 NAMES = trained.NAMES
 STREAMS = 32  # of text, read side by side

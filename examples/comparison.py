@@ -97,16 +97,20 @@ def print_table(rows, error):
     """A line for each dict with name, accuracy, bytes, microseconds, error; `error` heads the last column."""
     print(f"\n{'':<26}{'accuracy':>10}{'bytes':>10}{'µs a step':>12}{error:>27}")
     for row in rows:
-        print(f"{row['name']:<26}{row['accuracy']:>10.2%}{row['bytes']:>10,}"
-              f"{row['microseconds']:>12.3f}{row['error']:>27.2e}")
+        print(
+            f"{row['name']:<26}{row['accuracy']:>10.2%}{row['bytes']:>10,}"
+            f"{row['microseconds']:>12.3f}{row['error']:>27.2e}"
+        )
 
 
 def print_agreement(results, what):
     """How far engine fbgemm is from torch.ao, whose arithmetic it has; `results` holds arrays by name."""
     ours, theirs = results["qrnn int8, engine fbgemm"], results.get("torch.ao int8, fbgemm")
     if theirs is not None:
-        print(f"Engine fbgemm against torch.ao: worst difference of {what} {np.abs(ours - theirs).max():.2e}, "
-              f"{np.mean(ours != theirs):.2%} of {ours.size:,} values differ.")
+        print(
+            f"Engine fbgemm against torch.ao: worst difference of {what} {np.abs(ours - theirs).max():.2e}, "
+            f"{np.mean(ours != theirs):.2%} of {ours.size:,} values differ."
+        )
 
 
 def check(rows):

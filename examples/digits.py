@@ -45,12 +45,14 @@ def evaluate(models, x, y):
         states[name] = hidden_states(model.rnn_cell, native(x), zeros)
         digits = [[native(np.ascontiguousarray(row[None])) for row in digit] for digit in x[:TIMED_DIGITS]]
         passes[name] = functools.partial(digit_by_digit, model.rnn_cell, digits, zeros[:1])
-        rows.append({
-            "name": name,
-            "accuracy": float((np.asarray(model(native(x))).argmax(axis=1) == y).mean()),
-            "bytes": comparison.size_in_bytes(model),
-            "error": float(np.abs(states[name] - states[models[0][0]]).max()),
-        })
+        rows.append(
+            {
+                "name": name,
+                "accuracy": float((np.asarray(model(native(x))).argmax(axis=1) == y).mean()),
+                "bytes": comparison.size_in_bytes(model),
+                "error": float(np.abs(states[name] - states[models[0][0]]).max()),
+            }
+        )
     times = comparison.microseconds_a_step(passes, min(len(x), TIMED_DIGITS) * digits_data.STEPS)
     return [{**row, "microseconds": times[row["name"]]} for row in rows], states
 
@@ -75,11 +77,15 @@ def main():
         models += torch_models()
 
     rows, states = evaluate(models, x, y)
-    print(f"\n{len(y)} held-back digits, {digits_data.STEPS} steps each; "
-          f"{comparison.circumstances(original.rnn_cell.isa)}")
+    print(
+        f"\n{len(y)} held-back digits, {digits_data.STEPS} steps each; "
+        f"{comparison.circumstances(original.rnn_cell.isa)}"
+    )
     comparison.print_table(rows, "worst |h - float32|")
-    print(f"\nAccuracy and h: all digits as one batch. µs a step: digit by digit, batch 1, one thread, "
-          f"median of {comparison.ROUNDS} interleaved rounds.")
+    print(
+        f"\nAccuracy and h: all digits as one batch. µs a step: digit by digit, batch 1, one thread, "
+        f"median of {comparison.ROUNDS} interleaved rounds."
+    )
     comparison.print_agreement(states, "h")
     comparison.check(rows)
 

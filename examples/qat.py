@@ -78,9 +78,7 @@ def compare(epochs: int) -> dict[str, tuple[float, float]]:
     }
     longer = load()
     train(longer, train_x, train_y, epochs)
-    results["converted after float training"] = scores(
-        qnn.quantize_dynamic(longer, engine=ENGINE), held_x, held_y
-    )
+    results["converted after float training"] = scores(qnn.quantize_dynamic(longer, engine=ENGINE), held_x, held_y)
     model = qnn.prepare(load(), qconfig={}, engine=ENGINE)
     train(model, train_x, train_y, epochs)
     prepared = scores(model, held_x, held_y)

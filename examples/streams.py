@@ -133,14 +133,18 @@ def compare(kind, engine, count=STREAMS, ticks=TICKS, changes=CHANGES):
 
 
 def main():
-    print(f"{STREAMS} streams at a time, {CHANGES} of them replaced at each of {TICKS} ticks; "
-          "µs of CPU time a stream-step\n")
+    print(
+        f"{STREAMS} streams at a time, {CHANGES} of them replaced at each of {TICKS} ticks; "
+        "µs of CPU time a stream-step\n"
+    )
     print(f"{'':<20}{'served':>8}{'stream-steps':>14}{'batched':>10}{'one by one':>12}{'differ alone':>14}")
     for kind in "gru", "lstm":
         for engine in "qrnn", "fbgemm":
             row = compare(kind, engine)
-            print(f"{row['name']:<20}{row['served']:>8,}{row['steps']:>14,}{row['together']:>10.3f}"
-                  f"{row['alone']:>12.3f}{row['differ']:>14,}")
+            print(
+                f"{row['name']:<20}{row['served']:>8,}{row['steps']:>14,}{row['together']:>10.3f}"
+                f"{row['alone']:>12.3f}{row['differ']:>14,}"
+            )
             if engine == "qrnn" and row["differ"]:
                 sys.exit("a stream in a batch is not what it is alone")
 

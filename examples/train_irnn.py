@@ -88,8 +88,10 @@ def main() -> None:
             print(f"{name} digits: {len(y)}, accuracy {accuracy:.2%}")
         difference = model.rnn_cell.weight_hh - torch.eye(HIDDEN_SIZE)
         diagonal = model.rnn_cell.weight_hh.diagonal()
-        print(f"W_hh: diagonal {diagonal.min():.3f} to {diagonal.max():.3f}, "
-              f"rms of W_hh - identity {difference.square().mean().sqrt():.4f}")
+        print(
+            f"W_hh: diagonal {diagonal.min():.3f} to {diagonal.max():.3f}, "
+            f"rms of W_hh - identity {difference.square().mean().sqrt():.4f}"
+        )
     np.savez(output, **{name: value.numpy() for name, value in model.state_dict().items()})
     print(f"{output}: {output.stat().st_size:,} bytes")
 

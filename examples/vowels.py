@@ -35,12 +35,14 @@ def evaluate(models, x, lengths, y):
         scores[name] = np.asarray(model(native(x), native(lengths)))
         utterances = [native(x[i : i + 1, : lengths[i]].copy()) for i in range(TIMED_UTTERANCES)]
         passes[name] = functools.partial(one_by_one, model.rnn, utterances)
-        rows.append({
-            "name": name,
-            "accuracy": float((scores[name].argmax(axis=1) == y).mean()),
-            "bytes": comparison.size_in_bytes(model),
-            "error": float(np.abs(scores[name] - scores[models[0][0]]).max()),
-        })
+        rows.append(
+            {
+                "name": name,
+                "accuracy": float((scores[name].argmax(axis=1) == y).mean()),
+                "bytes": comparison.size_in_bytes(model),
+                "error": float(np.abs(scores[name] - scores[models[0][0]]).max()),
+            }
+        )
     times = comparison.microseconds_a_step(passes, int(lengths[:TIMED_UTTERANCES].sum()))
     return [{**row, "microseconds": times[row["name"]]} for row in rows], scores
 
@@ -82,8 +84,10 @@ def main():
         if others := differ_alone(model, x, lengths, scores[model_name]):
             sys.exit(f"{others} utterances have other scores alone than in the batch")
         print(f"{model_name}: every utterance has the same scores alone as in the padded batch, bit for bit.")
-    print(f"\nAccuracy and scores: all utterances as one batch with lengths=. µs a step: utterance by utterance, "
-          f"batch 1, one thread, median of {comparison.ROUNDS} interleaved rounds.")
+    print(
+        f"\nAccuracy and scores: all utterances as one batch with lengths=. µs a step: utterance by utterance, "
+        f"batch 1, one thread, median of {comparison.ROUNDS} interleaved rounds."
+    )
 
 
 if __name__ == "__main__":

@@ -95,12 +95,12 @@ from .quantization import convert, prepare, quantize_dynamic
 
 __all__ = [
     "GRU",
-    "GRUCell",
     "LSTM",
+    "RNN",
+    "GRUCell",
     "LSTMCell",
     "Linear",
     "QTensor",
-    "RNN",
     "RNNCell",
     "__version__",
     "backends",

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["is_tensor", "to_numpy", "to_float32", "to_weight", "to_codes", "to_scale", "like", "read_only"]
+__all__ = ["is_tensor", "like", "read_only", "to_codes", "to_float32", "to_numpy", "to_scale", "to_weight"]
 
 
 def is_tensor(obj: Any) -> bool:
@@ -68,9 +68,7 @@ def to_numpy(obj: Any, name: str) -> NDArray[Any]:
         else:
             array = np.asarray(obj)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise TypeError(
-            f"{name}: expected an array of real numbers, got {_describe(obj)}: {error}"
-        ) from error
+        raise TypeError(f"{name}: expected an array of real numbers, got {_describe(obj)}: {error}") from error
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected an array of real numbers, got {_describe(obj, array)}")
     return array
@@ -119,9 +117,7 @@ def to_codes(obj: Any, name: str, shape: tuple[int, ...] | None = None) -> NDArr
         if array.dtype.kind not in "iu":
             raise TypeError(f"{name}: expected int8 codes, got {array.dtype}")
         if array.size and not -128 <= int(array.min()) <= int(array.max()) <= 127:
-            raise ValueError(
-                f"{name}: expected int8 codes, got {array.min()}..{array.max()} of {array.dtype}"
-            )
+            raise ValueError(f"{name}: expected int8 codes, got {array.min()}..{array.max()} of {array.dtype}")
     if array.ndim != 2 or (shape is not None and array.shape != shape):
         expected = "2 dimensions" if shape is None else f"shape {shape}"
         raise ValueError(f"{name}: expected {expected}, got shape {array.shape}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import _core
 
-__all__ = ["engine", "isas", "check_engine", "resolve_engine", "resolve_isa"]
+__all__ = ["check_engine", "engine", "isas", "resolve_engine", "resolve_isa"]
 
 _default_engine: str = "qrnn"
 #: Those of the blocks that this thread or task is in, the innermost last.

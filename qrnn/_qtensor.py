@@ -42,9 +42,7 @@ class QTensor:
 
     def __init__(self, codes: Any, scale: Any) -> None:
         self._codes: NDArray[np.int8] = _arrays.read_only(_arrays.to_codes(codes, "codes").copy())
-        self._scale: NDArray[np.float32] = _arrays.read_only(
-            _arrays.to_scale(scale, "scale", len(self._codes)).copy()
-        )
+        self._scale: NDArray[np.float32] = _arrays.read_only(_arrays.to_scale(scale, "scale", len(self._codes)).copy())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles are made anew, so that theirs are read-only too."""

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EPS",
-    "own_rule",
-    "symmetric_scale",
     "affine_qparams",
     "codes_of",
-    "quantise_weight",
     "dequantise",
+    "own_rule",
+    "quantise_weight",
+    "symmetric_scale",
 ]
 
 #: PyTorch's smallest scale: the epsilon of float32.
@@ -186,15 +186,9 @@ def _observed_scale(factory: Any, weight: NDArray[np.float32], name: str) -> NDA
     try:
         scale, zero_point = (np.asarray(value) for value in observer.calculate_qparams())
     except Exception as error:  # PyTorch's placeholders raise just that
-        raise ValueError(
-            f"{name}: expected a weight observer that gives a scale, got {kind}: {error}"
-        ) from error
+        raise ValueError(f"{name}: expected a weight observer that gives a scale, got {kind}: {error}") from error
     if np.any(zero_point != 0):
-        raise ValueError(
-            f"{name}: expected a symmetric weight observer, got {kind} with zero points other than 0"
-        )
+        raise ValueError(f"{name}: expected a symmetric weight observer, got {kind} with zero points other than 0")
     if per_row and observer.ch_axis != 0:
-        raise ValueError(
-            f"{name}: expected a weight observer over axis 0, got {kind} over {observer.ch_axis}"
-        )
+        raise ValueError(f"{name}: expected a weight observer over axis 0, got {kind} over {observer.ch_axis}")
     return np.asarray(scale, dtype=np.float32).reshape(-1 if per_row else ())

@@ -12,20 +12,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 __all__ = [
-    "dtype",
-    "qscheme",
-    "qint8",
-    "quint8",
-    "float16",
-    "float32",
-    "per_tensor_affine",
-    "per_tensor_symmetric",
-    "per_channel_affine",
-    "per_channel_symmetric",
     "as_dtype",
     "as_qscheme",
-    "expect_qint8",
+    "dtype",
     "expect_float32",
+    "expect_qint8",
+    "float16",
+    "float32",
+    "per_channel_affine",
+    "per_channel_symmetric",
+    "per_tensor_affine",
+    "per_tensor_symmetric",
+    "qint8",
+    "qscheme",
+    "quint8",
 ]
 
 
@@ -94,9 +94,7 @@ per_channel_affine: qscheme = qscheme("per_channel_affine")
 per_channel_symmetric: qscheme = qscheme("per_channel_symmetric")
 
 _DTYPES = {d._name: d for d in (qint8, quint8, float16, float32)}
-_QSCHEMES = {
-    s._name: s for s in (per_tensor_affine, per_tensor_symmetric, per_channel_affine, per_channel_symmetric)
-}
+_QSCHEMES = {s._name: s for s in (per_tensor_affine, per_tensor_symmetric, per_channel_affine, per_channel_symmetric)}
 
 
 def _torch_name(value: Any) -> str:

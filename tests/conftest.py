@@ -110,8 +110,7 @@ def pytest_terminal_summary(terminalreporter):
         tr.section("QRNN_REQUIRE_ISAS", sep="=", red=True, bold=True)
         tr.write_line(f"demanded, but not exercised: {', '.join(lost)}; this run fails")
     skipped = {
-        (r.longrepr[2] if isinstance(r.longrepr, tuple) else str(r.longrepr))
-        for r in tr.stats.get("skipped", [])
+        (r.longrepr[2] if isinstance(r.longrepr, tuple) else str(r.longrepr)) for r in tr.stats.get("skipped", [])
     }
     if skipped:
         tr.section("reasons of skipped tests", sep="=", yellow=True)

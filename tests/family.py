@@ -65,9 +65,7 @@ def matrices(kind, engine, inputs, hidden, sequence=None, proj=0, bias=True, see
             yield matrix(proj, hidden, False)
 
 
-def make(
-    kind, engine="qrnn", sequence=None, *, inputs=4, hidden=3, proj=0, cls=_core.Module, isa=None, seed=0
-):
+def make(kind, engine="qrnn", sequence=None, *, inputs=4, hidden=3, proj=0, cls=_core.Module, isa=None, seed=0):
     """A packed module: a cell, or a sequence with sequence=(num_layers, num_directions, batch_first)."""
     module = cls()
     weights = matrices(kind, engine, inputs, hidden, sequence, proj, seed=seed)

@@ -124,9 +124,7 @@ WEIGHTS = {
             np.array([[0, 28, -26, -85, -43], [-94, 6, 127, -47, -59], [47, 34, 10, -88, -3]], np.int8),
             hexes("3b89c10d", ()),
         ),
-        ref.Weight(
-            np.array([[47, -90, -31], [-127, -87, -124], [-16, -85, 18]], np.int8), hexes("3bc352af", ())
-        ),
+        ref.Weight(np.array([[47, -90, -31], [-127, -87, -124], [-16, -85, 18]], np.int8), hexes("3bc352af", ())),
     ),
     "per_channel": (
         ref.Weight(

@@ -276,9 +276,7 @@ def activation_torch(engine, v):
         code = np.rint(fma(v, f32(1) / step, f32(zero_point)))  # one rounding
     rows = len(v)
     codes = np.clip(code, 0, 255).astype(np.uint8)  # 255 for all: code 128 does occur with 7 bits
-    return Activation(
-        codes, np.full(rows, scale, f32), np.full(rows, zero_point, np.int32), np.full(rows, step, f32)
-    )
+    return Activation(codes, np.full(rows, scale, f32), np.full(rows, zero_point, np.int32), np.full(rows, step, f32))
 
 
 def activation(engine, v):

@@ -205,10 +205,7 @@ def random_unit(rng, kind, engine, inputs, hidden, *, proj=0, per_channel=True, 
 def random_units(rng, kind, engine, inputs, hidden, layers=1, directions=1, *, proj=0, **options):
     """The reference units of a sequence module, [layers][directions]."""
     sizes = [inputs] + [directions * (proj or hidden)] * (layers - 1)
-    return [
-        [random_unit(rng, kind, engine, n, hidden, proj=proj, **options) for _ in range(directions)]
-        for n in sizes
-    ]
+    return [[random_unit(rng, kind, engine, n, hidden, proj=proj, **options) for _ in range(directions)] for n in sizes]
 
 
 def random_state(rng, units, batch, *, scale=0.7):

@@ -36,9 +36,7 @@ def _unit(module, engine, per_channel, suffix):
         return None if b is None else b.detach().numpy()
 
     names = ("weight_ih", "weight_hh"), ("bias_ih", "bias_hh")
-    return ref.Unit(
-        kind_of(module), engine, *map(weight, names[0]), *map(bias, names[1]), weight("weight_hr")
-    )
+    return ref.Unit(kind_of(module), engine, *map(weight, names[0]), *map(bias, names[1]), weight("weight_hr"))
 
 
 def unit_of(cell, engine, per_channel=False):
@@ -50,8 +48,7 @@ def units_of(layer, engine, per_channel=False):
     """The reference units [layers][directions] of a float torch sequence module."""
     suffixes = ("", "_reverse") if layer.bidirectional else ("",)
     return [
-        [_unit(layer, engine, per_channel, f"_l{n}{suffix}") for suffix in suffixes]
-        for n in range(layer.num_layers)
+        [_unit(layer, engine, per_channel, f"_l{n}{suffix}") for suffix in suffixes] for n in range(layer.num_layers)
     ]
 
 

@@ -46,15 +46,11 @@ def tree(tmp_path_factory):
     (root / "csrc/kernels/sign.h").write_text(HEADER)
     for name in "one", "two":
         source = root / f"csrc/kernels/{name}.c"
-        source.write_text(
-            PROGRAM.replace("VALUE", "value()").replace("int main", "int value(void);\nint main")
-        )
+        source.write_text(PROGRAM.replace("VALUE", "value()").replace("int main", "int value(void);\nint main"))
         for value in [5, -5] + [0] * (name == "two"):
             folder = root / f"{name}{value}"
             folder.mkdir()
-            (folder / "value.c").write_text(
-                f"int value(void);\nint value(void)\n{{\n    return {value};\n}}\n"
-            )
+            (folder / "value.c").write_text(f"int value(void);\nint value(void)\n{{\n    return {value};\n}}\n")
             flags = (COMPILER, "-O0", "--coverage")
             for path in source, folder / "value.c":
                 subprocess.run([*flags, "-c", path, "-o", folder / f"{path.stem}.o"], check=True)
@@ -124,7 +120,5 @@ def test_a_reason_needs_a_branch(line, tree):
 @pytest.mark.parametrize(("line", "right"), [("if (x > 0) return 1;", True), ("if (x > 1) return 1;", False)])
 def test_what_some_runs_take(line, right, tree):
     """May be taken, but has to be there."""
-    failed, _ = judge(
-        tree, REASONS + "= one has no 0\n" + ZERO + f"? by chance\nkernels/sign.h | sign | {line}\n"
-    )
+    failed, _ = judge(tree, REASONS + "= one has no 0\n" + ZERO + f"? by chance\nkernels/sign.h | sign | {line}\n")
     assert failed != right

@@ -144,10 +144,7 @@ def test_observers_can_be_switched_off():
 def test_many_threads_observe_one_module():
     layer = qrnn.prepare(nn.Linear(6, 3), qconfig={})
     rows = np.random.default_rng(11).standard_normal((40, 6)).astype(f32)
-    threads = [
-        threading.Thread(target=lambda: [layer(row[None]) for row in rows for _ in range(9)])
-        for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: [layer(row[None]) for row in rows for _ in range(9)]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -174,9 +171,7 @@ def test_merging_copies():
             np.testing.assert_allclose(observed(other)[key][1], second, rtol=1e-12)
     together, merged = qrnn.convert(model), qrnn.convert(parts[0])
     for name, array in together.state_dict().items():
-        np.testing.assert_allclose(
-            merged.state_dict()[name], array, atol=1e-6 if "int" not in str(array.dtype) else 0
-        )
+        np.testing.assert_allclose(merged.state_dict()[name], array, atol=1e-6 if "int" not in str(array.dtype) else 0)
 
 
 def test_merging_what_does_not_belong_together():
@@ -299,9 +294,7 @@ def test_sequences_are_observed_at_every_step(kind, layers, both, ragged, engine
     lengths = np.array([3, 7, 1, 5] if ragged else [7] * 4)
     options = {"lengths": lengths} if ragged else {}
     given = np.ascontiguousarray(x.swapaxes(0, 1)) if ragged else x
-    for got, want in zip(
-        flat(prepared(given, hx, **options)), flat(module(given, hx, **options)), strict=True
-    ):
+    for got, want in zip(flat(prepared(given, hx, **options)), flat(module(given, hx, **options)), strict=True):
         assert_same_bits(got, want)
     assert_observed(prepared, multiplied(module, x, h0, c0, lengths), engine)
 
@@ -333,9 +326,7 @@ def test_other_ways_to_call_a_sequence(kind):
     assert_observed(prepared, multiplied(module, x, *kept, np.array([7])), "qrnn")
 
 
-@pytest.mark.parametrize(
-    "make", (nn.RNNCell, nn.LSTMCell, nn.GRUCell, lambda *n: nn.GRUCell(*n, reset_after=False))
-)
+@pytest.mark.parametrize("make", (nn.RNNCell, nn.LSTMCell, nn.GRUCell, lambda *n: nn.GRUCell(*n, reset_after=False)))
 def test_cells_are_observed_as_sequences_are(make):
     rng = np.random.default_rng(23)
     cell = make(5, 6)

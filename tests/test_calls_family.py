@@ -226,9 +226,7 @@ def test_bad_sequence_calls(name, engine, row):
 
 @needs_torch
 @pytest.mark.parametrize("name", SEQUENCES)
-@pytest.mark.parametrize(
-    "row", [row for row in BAD_SEQUENCE_CALLS if isinstance(BAD_SEQUENCE_CALLS[row][3], str)]
-)
+@pytest.mark.parametrize("row", [row for row in BAD_SEQUENCE_CALLS if isinstance(BAD_SEQUENCE_CALLS[row][3], str)])
 def test_bad_sequence_calls_say_what_pytorch_says(name, row):
     import torch
 

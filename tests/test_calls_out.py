@@ -207,13 +207,9 @@ def test_cells_may_overwrite_anything(kind, engine):
 
     for shift in (0, 1, -1, 3, -3, 5, 6, -6):
         over, out = places(shift, x, None)
-        assert_same_results(
-            flat(cell(over, pair(kind, h, c), out=pair(kind, out, full(2, 3))))[0], flat(want)[0]
-        )
+        assert_same_results(flat(cell(over, pair(kind, h, c), out=pair(kind, out, full(2, 3))))[0], flat(want)[0])
         over, out = places(shift, h, None)
-        assert_same_results(
-            flat(cell(x, pair(kind, over, c), out=pair(kind, out, full(2, 3))))[0], flat(want)[0]
-        )
+        assert_same_results(flat(cell(x, pair(kind, over, c), out=pair(kind, out, full(2, 3))))[0], flat(want)[0])
     if kind != "lstm":
         return
     for shift in (0, 1, -1, 3, -3, 5, 6, -6):

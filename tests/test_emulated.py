@@ -46,12 +46,23 @@ def build(isa, folder, kernel):
     run(COMPILER, *flags, *shim, "-w", "-c", kernel, "-o", "kernel.o", cwd=folder)
     sources = [*ROOT.glob("csrc/core/*.c"), *ROOT.glob("csrc/kernels/*.c")]
     # The set that is emulated stays out of the table's reach: an empty entry point in its place.
-    (folder / "empty.c").write_text(f'#include "kernels.h"\nvoid qrnn_use_{isa}(struct qrnn_kernels *k) {{ (void)k; }}\n')
+    (folder / "empty.c").write_text(
+        f'#include "kernels.h"\nvoid qrnn_use_{isa}(struct qrnn_kernels *k) {{ (void)k; }}\n'
+    )
     left_out = {f"{isa}.c", "avx2.c"}
     extra = ["empty.c"]
     if isa == "avxvnni":
         (folder / "override.c").write_text(OVERRIDE)
-        run(COMPILER, *flags, "-Dqrnn_use_avx2=real_avx2", "-c", ROOT / "csrc/kernels/avx2.c", "-o", "avx2.o", cwd=folder)
+        run(
+            COMPILER,
+            *flags,
+            "-Dqrnn_use_avx2=real_avx2",
+            "-c",
+            ROOT / "csrc/kernels/avx2.c",
+            "-o",
+            "avx2.o",
+            cwd=folder,
+        )
         extra += ["override.c", "avx2.o"]
     kept = [str(s) for s in sources if s.name not in left_out]
     check = str(ROOT / "tests/c/check_kernels.c")

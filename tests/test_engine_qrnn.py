@@ -39,9 +39,7 @@ def random_case(rng, number, low=-30.0, high=30.0):
         bias=number % 4 > 0,
     )
     x, h = (
-        np.concatenate(
-            [random_rows(rng, 1, n, 10.0 ** rng.uniform(low, high), number + b) for b in range(batch)]
-        )
+        np.concatenate([random_rows(rng, 1, n, 10.0 ** rng.uniform(low, high), number + b) for b in range(batch)])
         for n in (inputs, hidden)
     )
     return cell, x, h
@@ -94,9 +92,7 @@ def test_a_row_of_a_batch_is_that_row_alone(isa):
         h = random_rows(rng, batch, hidden)
         together = module(x, h)
         for row in range(batch):
-            assert_same_bits(
-                together[row : row + 1], module(x[row : row + 1], h[row : row + 1]), f"row {row}"
-            )
+            assert_same_bits(together[row : row + 1], module(x[row : row + 1], h[row : row + 1]), f"row {row}")
             assert_same_bits(together[row], module(x[row], h[row]), f"row {row}, unbatched")
         order = rng.permutation(batch)
         assert_same_bits(module(x[order], h[order]), together[order], "permuted")

@@ -137,10 +137,7 @@ def test_the_best_by_default():
 
 
 def test_environment(isa):
-    code = (
-        "import qrnn\n"
-        "print(qrnn.RNNCell(4, 3).isa, qrnn.nn.Linear(4, 3).isa, qrnn.RNNCell(4, 3, isa='scalar').isa)"
-    )
+    code = "import qrnn\nprint(qrnn.RNNCell(4, 3).isa, qrnn.nn.Linear(4, 3).isa, qrnn.RNNCell(4, 3, isa='scalar').isa)"
     assert run_python(code, QRNN_ISA=isa).split() == [isa, isa, "scalar"]
 
 
@@ -168,10 +165,7 @@ def test_environment_with_a_wrong_name():
 
 def test_the_core_reads_no_environment():
     """It is the Python package that does."""
-    code = (
-        "import numpy as np\nfrom qrnn import _core\n"
-        "print(len(_core.isas()))\n_core.apply('tanh', np.ones(3, 'f'))"
-    )
+    code = "import numpy as np\nfrom qrnn import _core\nprint(len(_core.isas()))\n_core.apply('tanh', np.ones(3, 'f'))"
     assert int(run_python(code, QRNN_ISA="mmx")) == len(qrnn.isas())
 
 

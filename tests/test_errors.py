@@ -363,9 +363,7 @@ class CallsItself(nn.RNNCell):
         return 0
 
 
-@pytest.mark.parametrize(
-    "mod", [nn.Linear(4, 3), Subclass(4, 3), CallsItself(4, 3), None, 3, nn.RNNCell, "x"], ids=str
-)
+@pytest.mark.parametrize("mod", [nn.Linear(4, 3), Subclass(4, 3), CallsItself(4, 3), None, 3, nn.RNNCell, "x"], ids=str)
 def test_from_float_refuses(mod):
     with pytest.raises(TypeError, match="mod"):
         qd.RNNCell.from_float(mod)
@@ -615,7 +613,5 @@ def test_tensors_that_are_refused():
     ):
         refused(lambda bad=bad: cell(bad), TypeError, INPUT)
         refused(lambda bad=bad: cell(x, bad), TypeError, HX)
-    refused(
-        lambda: cell(torch.zeros(2, 5)), RuntimeError, "input has inconsistent input_size: got 5, expected 4"
-    )
+    refused(lambda: cell(torch.zeros(2, 5)), RuntimeError, "input has inconsistent input_size: got 5, expected 4")
     assert torch.equal(cell(x), want)

@@ -143,7 +143,7 @@ def test_text_sets_share_no_paragraph(example):
 def test_text_in_pieces(example):
     data = example("text_data")
     codes = data.encode("Python’s “help”\nis here… ß")
-    assert "".join(data.ALPHABET[c] for c in codes) == "Python's \"help\"\nis here... "
+    assert "".join(data.ALPHABET[c] for c in codes) == 'Python\'s "help"\nis here... '
     assert data.streams(codes, 4).T.reshape(-1).tolist() == codes[: len(codes) // 4 * 4].tolist()
     assert_same_bits(data.one_hot(codes).argmax(-1).astype(np.float32), codes.astype(np.float32))
 

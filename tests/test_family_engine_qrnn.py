@@ -85,9 +85,7 @@ def test_a_sequence_is_its_steps(isa, kind, proj, engine):
     for number in range(18):
         layers, directions = number % 3 + 1, number // 3 % 2 + 1
         inputs, hidden = int(rng.integers(1, 40)), int(rng.integers(6, 40))
-        units = random_units(
-            rng, kind, engine, inputs, hidden, layers, directions, proj=proj, bias=number % 4 > 0
-        )
+        units = random_units(rng, kind, engine, inputs, hidden, layers, directions, proj=proj, bias=number % 4 > 0)
         steps, batch = (int(n) for n in rng.integers(1, 9, 2))
         scale = 10.0 ** rng.uniform(-3, 2, (1, batch, 1))
         x = (rng.standard_normal((steps, batch, inputs)) * scale).astype(f32)
@@ -158,9 +156,7 @@ def test_a_padded_row_is_the_short_one_alone(isa, kind, proj, engine):
             assert (support.bits(out[length:, row]) == 0).all(), "padding"
         order = rng.permutation(batch)
         hx = as_hx(tuple(np.ascontiguousarray(v[:, order]) for v in state))
-        permuted = module(
-            np.ascontiguousarray(x[:, order]), hx, lengths=[lengths[n] for n in order]
-        )
+        permuted = module(np.ascontiguousarray(x[:, order]), hx, lengths=[lengths[n] for n in order])
         assert_same_bits(permuted[0], out[:, order], "permuted")
         assert_same(permuted[1], tuple(v[:, order] for v in as_tuple(final)), "permuted")
 
@@ -253,7 +249,7 @@ def test_float_sequences_are_torchs(name, batched):
         options |= {"num_layers": layers, "bidirectional": directions == 2, "bias": bias}
         layer = getattr(torch.nn, name.split()[0])(inputs, hidden, **options)
         units = support_torch.units_of(layer, "float32")
-        batch_first = batched == "batch first" or number % 5 == 0 and batched == "unbatched"
+        batch_first = batched == "batch first" or (number % 5 == 0 and batched == "unbatched")
         module = pack_units(units, isas[number % len(isas)], batch_first=batch_first)
         steps, batch = (int(n) for n in rng.integers(1, 9, 2))
         batch = 1 if batched == "unbatched" else batch

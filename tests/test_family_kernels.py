@@ -45,9 +45,7 @@ SIZES = (1, 3, 15, 16, 17, 31, 33, 64, 65, 2, 7, 13, 61, 97)
 BATCHES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 33, 64, 65, 130)
 
 # (batch, inputs, hidden): each size along each axis with odd partners
-SHAPES = sorted(
-    {(3, n, 17) for n in (0, *SIZES)} | {(2, 19, n) for n in SIZES} | {(n, 11, 5) for n in BATCHES}
-)
+SHAPES = sorted({(3, n, 17) for n in (0, *SIZES)} | {(2, 19, n) for n in SIZES} | {(n, 11, 5) for n in BATCHES})
 LARGE = ((1, 257, 131), (4, 128, 128), (33, 131, 97), (130, 64, 65))
 
 
@@ -366,9 +364,7 @@ def framed(shape):
     """An array of 77 with as much again before and behind it, and a check that those are untouched."""
     size = int(np.prod(shape))
     frame = np.full(size + 64, 77, f32)
-    return frame[32 : 32 + size].reshape(shape), lambda: (frame[:32] == 77).all() and (
-        frame[32 + size :] == 77
-    ).all()
+    return frame[32 : 32 + size].reshape(shape), lambda: (frame[:32] == 77).all() and (frame[32 + size :] == 77).all()
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)

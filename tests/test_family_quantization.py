@@ -183,11 +183,11 @@ def test_what_torchs_engines_lack(engine):
             getattr(qd, name).from_float(float_module, engine=engine)
         model = nn.Sequential(nn.Linear(3, 5), float_module)
         for call in (
-            lambda: qrnn.quantize_dynamic(model, engine=engine, inplace=True),
-            lambda: qrnn.prepare(model, qconfig={}, engine=engine),
+            lambda model: qrnn.quantize_dynamic(model, engine=engine, inplace=True),
+            lambda model: qrnn.prepare(model, qconfig={}, engine=engine),
         ):
             with pytest.raises(ValueError, match=f"^1: {text}"):
-                call()
+                call(model)
             assert type(model[0]) is nn.Linear and model[1] is float_module, "nothing has changed"
 
 
@@ -267,9 +267,7 @@ def test_weights_are_torch_aos(name, qconfig, quiet):
         assert_same_bits(got.dequantize(), value.dequantize().numpy())
     assert set(ours.get_weight()) == set(theirs.get_weight())
     assert set(ours.get_bias()) == set(theirs.get_bias())
-    assert {k: set(v) for k, v in ours._weight_bias().items()} == {
-        k: set(v) for k, v in theirs._weight_bias().items()
-    }
+    assert {k: set(v) for k, v in ours._weight_bias().items()} == {k: set(v) for k, v in theirs._weight_bias().items()}
     other = make(name, options, engine="fbgemm")
     if name in SEQUENCES:
         other.set_weight_bias({**theirs.get_weight(), **theirs.get_bias()})
@@ -474,9 +472,7 @@ def test_loads_that_are_not_strict():
     for key in set(good) - set(part):
         np.testing.assert_array_equal(state[key], good[key])
     for one in ("0.weight_hh_l1_reverse", "0.weight_hh_l1_reverse_scale"):
-        with pytest.raises(
-            RuntimeError, match="weight_hh_l1_reverse_scale go together: got only one of them"
-        ):
+        with pytest.raises(RuntimeError, match="weight_hh_l1_reverse_scale go together: got only one of them"):
             model.load_state_dict({one: good[one]}, strict=False)
 
 
@@ -609,9 +605,7 @@ def test_prepare_and_convert_in_place():
     assert [type(module).__name__ for name, module in model.named_modules() if name in LEAVES] == [
         f"Prepared{name}" for name in ("Linear", *SEQUENCES, *CELLS)
     ]
-    assert repr(model.lstm) == (
-        "PreparedLSTM(4, 6, num_layers=2, dropout=0.25, bidirectional=True, engine=qrnn)"
-    )
+    assert repr(model.lstm) == ("PreparedLSTM(4, 6, num_layers=2, dropout=0.25, bidirectional=True, engine=qrnn)")
     assert repr(model.rnn) == "PreparedRNN(5, 4, num_layers=2, bias=False, engine=qrnn)"
     model.apply(qrnn.quantization.disable_observer)  # else convert rounds by X
     assert_same_bits(model(X), want, "a prepared model computes in float")
@@ -626,9 +620,7 @@ def test_prepare_copies():
     prepared = qrnn.prepare(model, qconfig={}, inplace=False)
     assert prepared is not model and quantised(prepared) == set()
     new = qrnn.convert(prepared)
-    assert (
-        new is not prepared and quantised(new) == set(LEAVES) and type(prepared.gru).__name__ == "PreparedGRU"
-    )
+    assert new is not prepared and quantised(new) == set(LEAVES) and type(prepared.gru).__name__ == "PreparedGRU"
     assert_same_bits(new(X), qrnn.quantize_dynamic(model)(X))
 
 
@@ -715,9 +707,7 @@ def test_a_subclass_that_overrides_forward_stays_float():
 
 def test_prepared_modules_keep_everything():
     for name, options in MIXED:
-        prepared = qrnn.prepare(
-            getattr(nn, name)(5, 4, **options), qconfig=CHANNEL, engine=engine_for(options)
-        )
+        prepared = qrnn.prepare(getattr(nn, name)(5, 4, **options), qconfig=CHANNEL, engine=engine_for(options))
         prepared.apply(qrnn.quantization.disable_observer)
         x, hx = inputs_of(prepared)
         for new in (copy.deepcopy(prepared), pickle.loads(pickle.dumps(prepared)), copy.copy(prepared)):

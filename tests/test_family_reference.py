@@ -59,9 +59,9 @@ def test_sequences_are_torchs(precision):
     torch.manual_seed(60)
     for number in range(288):
         name, layers, directions, bias, lengths, initial, inputs, hidden = random_options(rng, number)
-        layer = torch_layer(
-            name, inputs, hidden, num_layers=layers, bidirectional=directions == 2, bias=bias
-        ).to(getattr(torch, precision))
+        layer = torch_layer(name, inputs, hidden, num_layers=layers, bidirectional=directions == 2, bias=bias).to(
+            getattr(torch, precision)
+        )
         units = support_torch.units_of(layer, precision)
         steps, batch = (int(n) for n in rng.integers(1, 7, 2))
         x = random_rows(rng, steps * batch, inputs).reshape(steps, batch, inputs).astype(precision)

@@ -262,7 +262,8 @@ def test_layers_directions_and_lengths(name, engine):
         assert apart <= FLIPPED, (number, apart)
         far, most = far + (apart > UNFLIPPED), max(most, apart)
     support.report(
-        TITLE, f"{engine}, 48 {name}s of 1-3 layers, both directions, lengths: {far} models with a flipped "
-        f"code, at most {most:.1e} apart"
+        TITLE,
+        f"{engine}, 48 {name}s of 1-3 layers, both directions, lengths: {far} models with a flipped "
+        f"code, at most {most:.1e} apart",
     )
     assert far <= 4

@@ -73,9 +73,7 @@ def test_ctrl_c(n):
     assert late < 2
     assert_same_results(state, (h, c))
     small = randoms(3, 2, 4)
-    assert_same_results(
-        make("gru", sequence=(1, 1, False))(small), make("gru", sequence=(1, 1, False))(small)
-    )
+    assert_same_results(make("gru", sequence=(1, 1, False))(small), make("gru", sequence=(1, 1, False))(small))
 
 
 @main_thread_only
@@ -88,9 +86,7 @@ def test_handlers_run_during_a_call():
     seen = []
 
     def handler(number, frame):
-        seen.append(
-            all(np.array_equal(a, b) for a, b in zip(flat(other(big)), flat(want_other), strict=True))
-        )
+        seen.append(all(np.array_equal(a, b) for a, b in zip(flat(other(big)), flat(want_other), strict=True)))
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
@@ -251,9 +247,7 @@ def test_num_threads():
 
 
 # A relu of this size grows beyond every range, which engines with one scale for the batch refuse.
-@pytest.mark.parametrize(
-    "kind, engine", [e for e in EVERY if e[0] != "rnn_relu" or e[1] not in TORCH_ENGINES]
-)
+@pytest.mark.parametrize("kind, engine", [e for e in EVERY if e[0] != "rnn_relu" or e[1] not in TORCH_ENGINES])
 def test_threads_change_no_bit(kind, engine):
     rnn, x = make(kind, engine, (2, 2, False), inputs=8, hidden=130), randoms(60, 9, 8)
     want = rnn(x, lengths=range(52, 61))

@@ -163,9 +163,7 @@ def test_float32_cell(isa):
             none_ih, none_hh, door = _core._gates(module, x, h)
             assert none_ih is None and none_hh is None
             assert_same_bits(door, pre)
-            assert_same_bits(
-                pack_float("rnn_tanh", (w_ih, b_ih), (w_hh, b_hh), isa)(x, h), ref.tanh_fast(pre)
-            )
+            assert_same_bits(pack_float("rnn_tanh", (w_ih, b_ih), (w_hh, b_hh), isa)(x, h), ref.tanh_fast(pre))
 
 
 # ---------------------------------------------------------------------------------------------------

@@ -123,8 +123,7 @@ def packed(kind, gates, engine="qrnn", sequence=None):
 
 LSTM, GRU = packed("lstm", 4), packed("gru", 3)
 SEQUENCE = {
-    kind: packed(kind, gates, sequence=(2, 2, False))
-    for kind, gates in (("lstm", 4), ("gru", 3), ("rnn_tanh", 1))
+    kind: packed(kind, gates, sequence=(2, 2, False)) for kind, gates in (("lstm", 4), ("gru", 3), ("rnn_tanh", 1))
 }
 TORCH_LSTM = packed("lstm", 4, "fbgemm", (1, 1, False))
 S, S_STATE, S_OUT = zeros(5, 2, 4), zeros(4, 2, 3), zeros(5, 2, 6)
@@ -183,9 +182,7 @@ BAD = {
     "isa": fails(lambda: qd.RNNCell(4, 3, isa="no"), ValueError),
     "size": fails(lambda: qd.RNNCell(4, 0), ValueError),
     "depth": fails(
-        lambda: _core.Module()._pack(
-            "linear", "qrnn", None, (np.zeros((1, 65794), np.int8), np.ones((), f32), None)
-        ),
+        lambda: _core.Module()._pack("linear", "qrnn", None, (np.zeros((1, 65794), np.int8), np.ones((), f32), None)),
         ValueError,
     ),
     "pack scale": fails(

@@ -440,9 +440,7 @@ def test_a_module_referenced_twice_takes_entries_under_both_names(cls, entries):
 def test_two_names_can_share_out_the_entries(cls):
     shared, first, second = cls(3, 2), cls(3, 2), cls(3, 2)
     state = {f"1.{n}": v for n, v in second.state_dict().items() if n != "bias"}
-    nn.Sequential(shared, shared).load_state_dict(
-        {"0.bias": first.state_dict()["bias"], **state}, strict=False
-    )
+    nn.Sequential(shared, shared).load_state_dict({"0.bias": first.state_dict()["bias"], **state}, strict=False)
     np.testing.assert_array_equal(shared.state_dict()["bias"], first.state_dict()["bias"])
     np.testing.assert_array_equal(shared.state_dict()["weight"], second.state_dict()["weight"])
 

@@ -263,7 +263,7 @@ def test_many_callers(engine):
         try:
             for _ in range(2):
                 assert_same_results(module(*inputs[number]), wanted[number])
-        except BaseException as error:  # noqa: BLE001 - handed to the caller
+        except BaseException as error:
             errors.append(error)
 
     qrnn.set_num_threads(3)

@@ -172,9 +172,7 @@ def test_qconfigs_reach_the_weights(qconfig, scheme):
 @pytest.mark.parametrize("engine", qrnn._core.engines())
 def test_engine_and_isa(engine):
     new = qrnn.quantize_dynamic(Model(), engine=engine, isa="scalar")
-    assert {(m.engine, m.isa) for m in new.modules() if isinstance(m, (qd.RNNCell, qd.Linear))} == {
-        (engine, "scalar")
-    }
+    assert {(m.engine, m.isa) for m in new.modules() if isinstance(m, (qd.RNNCell, qd.Linear))} == {(engine, "scalar")}
 
 
 def test_bad_arguments():
@@ -204,10 +202,10 @@ def test_failure_changes_nothing():
     """A weight that cannot be quantised, in place: the model stays as it was, in full."""
     model = Model()
     model.sub[2].weight_hh = np.full((3, 3), np.nan)
-    before = [m for m in model.modules()]
+    before = list(model.modules())
     with pytest.raises(ValueError, match="weight_hh"):
         qrnn.quantize_dynamic(model, inplace=True)
-    assert [m for m in model.modules()] == before and no_qconfig_is_left(model) and model.training
+    assert list(model.modules()) == before and no_qconfig_is_left(model) and model.training
 
 
 def test_subclasses():
@@ -429,9 +427,7 @@ def test_quantised_modules_are_prepared_too(engine):
     """From their dequantised weights; unchanged ones get their codes and scales back, bit for bit."""
     rng = np.random.default_rng(102)
     cell = qd.RNNCell(4, 3, engine=engine)
-    codes = rng.integers(-100, 100, (3, 4)).astype(
-        np.int8
-    )  # the largest is not 127: requantising would move them
+    codes = rng.integers(-100, 100, (3, 4)).astype(np.int8)  # the largest is not 127: requantising would move them
     weights = cell._weight_bias()
     weights["weight"]["weight_ih"] = qrnn.QTensor(codes, f32(0.0123))
     cell.set_weight_bias(weights)
@@ -454,9 +450,7 @@ def test_quantised_modules_are_prepared_too(engine):
     qrnn.convert(model)
     rule = ref.weight_qrnn(changed) if engine == "qrnn" else ref.weight_torch(changed, False)
     np.testing.assert_array_equal(model[0].get_weight()["weight_ih"].int_repr(), rule.codes)
-    np.testing.assert_array_equal(
-        model.state_dict()["0.weight_hh"], state["0.weight_hh"], "that one is unchanged"
-    )
+    np.testing.assert_array_equal(model.state_dict()["0.weight_hh"], state["0.weight_hh"], "that one is unchanged")
 
 
 def test_prepared_modules_are_float_modules():
@@ -678,9 +672,7 @@ def test_torch_objects_are_accepted(quiet):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        new = qrnn.quantize_dynamic(
-            Model(), {torch.nn.RNNCell: tq.per_channel_dynamic_qconfig}, dtype=torch.qint8
-        )
+        new = qrnn.quantize_dynamic(Model(), {torch.nn.RNNCell: tq.per_channel_dynamic_qconfig}, dtype=torch.qint8)
     assert schemes(new) == {"cell": "channel", "sub.2": "channel"}
     observer = q.MinMaxObserver(dtype=torch.qint8, qscheme=torch.per_tensor_symmetric)
     observer(np.ones(3, f32))
@@ -689,9 +681,7 @@ def test_torch_objects_are_accepted(quiet):
         qrnn.quantize_dynamic(Model(), dtype=torch.float16)
 
 
-NARROW = q.MinMaxObserver.with_args(
-    dtype=qrnn.qint8, qscheme=qrnn.per_tensor_symmetric, quant_min=-8, quant_max=7
-)
+NARROW = q.MinMaxObserver.with_args(dtype=qrnn.qint8, qscheme=qrnn.per_tensor_symmetric, quant_min=-8, quant_max=7)
 
 
 @pytest.mark.parametrize("by_data", [False, True])
@@ -712,9 +702,7 @@ def test_ranges_of_observers(quiet):
     with pytest.raises(ValueError, match=r"expected a range of at most 256 codes, got -512..511"):
         q.MinMaxObserver(quant_min=-512, quant_max=511)
     for low, high, middle in ((0, 127, 63), (0, 255, 127), (None, None, 128)):
-        observer = q.MinMaxObserver(
-            dtype=qrnn.quint8, qscheme=qrnn.per_tensor_symmetric, quant_min=low, quant_max=high
-        )
+        observer = q.MinMaxObserver(dtype=qrnn.quint8, qscheme=qrnn.per_tensor_symmetric, quant_min=low, quant_max=high)
         observer(f32([1, -2]))
         assert observer.calculate_qparams()[1].tolist() == [middle]
 

@@ -31,9 +31,7 @@ def reference_of(cell):
 
     def weight(q):
         per_tensor = "tensor" in str(q.qscheme())
-        return ref.Weight(
-            q.int_repr(), np.asarray(q.q_scale() if per_tensor else q.q_per_channel_scales(), f32)
-        )
+        return ref.Weight(q.int_repr(), np.asarray(q.q_scale() if per_tensor else q.q_per_channel_scales(), f32))
 
     return ref.Cell(
         cell.engine,
@@ -65,7 +63,7 @@ def test_short_names():
 def test_constructor(engine, bias, nonlinearity):
     cell = qd.RNNCell(7, 5, bias, nonlinearity, qrnn.qint8, engine=engine)
     assert (cell.input_size, cell.hidden_size, cell.bias, cell.nonlinearity) == (7, 5, bias, nonlinearity)
-    assert cell.engine == engine and cell.isa == qrnn.isas()[-1] or "QRNN_ISA" in support.os.environ
+    assert (cell.engine == engine and cell.isa == qrnn.isas()[-1]) or "QRNN_ISA" in support.os.environ
     assert cell.weight_dtype is qrnn.qint8 and cell.training is True
     x, h = inputs_of(cell)
     model = reference_of(cell)
@@ -128,9 +126,7 @@ def test_from_float(engine, qconfig, bias):
                 want = ref.weight_torch(w, qconfig is PER_CHANNEL)
             np.testing.assert_array_equal(q.get_weight()[name].int_repr(), want.codes)
             got = q.get_weight()[name]
-            assert_same_bits(
-                got.q_per_channel_scales() if want.scale.ndim else f32(got.q_scale()), want.scale
-            )
+            assert_same_bits(got.q_per_channel_scales() if want.scale.ndim else f32(got.q_scale()), want.scale)
         for name in ("bias_ih", "bias_hh"):
             if bias:
                 assert_same_bits(getattr(q, name), getattr(cell, name))
@@ -198,9 +194,7 @@ def test_weight_bias_api_of_linear():
     assert_same_bits(other(x), layer(x))
     other.set_weight_bias(layer.weight(), None)
     assert other.bias() is None
-    assert_same_bits(
-        other(x), ref.linear("fbgemm", x, ref.Weight(weight.int_repr(), f32(weight.q_scale())), None)[1]
-    )
+    assert_same_bits(other(x), ref.linear("fbgemm", x, ref.Weight(weight.int_repr(), f32(weight.q_scale())), None)[1])
 
 
 def test_biases_are_the_real_ones():
@@ -235,8 +229,7 @@ def test_reprs():
     assert repr(qd.RNNCell(4, 3, nonlinearity="relu")) == "DynamicQuantizedRNNCell(4, 3, nonlinearity=relu)"
     assert repr(qd.RNNCell(4, 3, bias=False)) == "DynamicQuantizedRNNCell(4, 3, bias=False)"
     assert repr(qd.Linear(4, 3, engine="fbgemm")) == (
-        "DynamicQuantizedLinear(in_features=4, out_features=3, dtype=qrnn.qint8, "
-        "qscheme=qrnn.per_tensor_affine)"
+        "DynamicQuantizedLinear(in_features=4, out_features=3, dtype=qrnn.qint8, qscheme=qrnn.per_tensor_affine)"
     )
 
 
@@ -459,9 +452,7 @@ def test_from_float_of_torch_modules(engine, dtype):
     ours = nn.Linear(6, 5)
     ours.load_state_dict(linear.state_dict())
     x = np.ones((2, 6), f32)
-    assert_same_bits(
-        qd.Linear.from_float(linear, engine=engine)(x), qd.Linear.from_float(ours, engine=engine)(x)
-    )
+    assert_same_bits(qd.Linear.from_float(linear, engine=engine)(x), qd.Linear.from_float(ours, engine=engine)(x))
 
 
 @needs_torch

@@ -63,7 +63,7 @@ def test_programs_of_the_readme_run(in_a_copy, capsys):
         if "import torch" in code and not HAVE_TORCH:
             skipped.append(line)
             continue
-        exec(compile("\n" * (line - 1) + code, "README.md", "exec"), names)  # noqa: S102
+        exec(compile("\n" * (line - 1) + code, "README.md", "exec"), names)
         made = {v.shape for v in names.values() if isinstance(v, np.ndarray)}
         assert set(shapes(code)) <= made, f"README.md:{line}"
     assert "rnn.weight_hh_l0" in capsys.readouterr().out  # the report of the calibration

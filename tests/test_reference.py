@@ -188,9 +188,7 @@ def test_live_torch_linear():
     from golden.make_golden import torch_linear, torch_weight
 
     rng = np.random.default_rng(3)
-    engines = ["fbgemm", "qnnpack"] + (
-        ["onednn"] if torch.backends.cpu.get_cpu_capability() == "AVX2" else []
-    )
+    engines = ["fbgemm", "qnnpack"] + (["onednn"] if torch.backends.cpu.get_cpu_capability() == "AVX2" else [])
     for number in range(140):
         n, rows = (int(v) for v in rng.integers(1, 90, 2))
         w = (rng.standard_normal((rows, n)) * 10.0 ** rng.uniform(-9, 2)).astype(f32)
@@ -201,11 +199,7 @@ def test_live_torch_linear():
         np.testing.assert_array_equal(q.int_repr().numpy(), weight.codes)
         for engine in engines:
             qmax = 255 if engine == "qnnpack" else 127
-            v = (
-                ties(rng, 5, n, qmax)
-                if number % 3
-                else random_rows(rng, 5, n, 10.0 ** rng.uniform(-8, 6), number)
-            )
+            v = ties(rng, 5, n, qmax) if number % 3 else random_rows(rng, 5, n, 10.0 ** rng.uniform(-8, 6), number)
             acc, got = ref.linear(engine, v, weight, bias)
             if engine == "onednn":
                 got = golden.onednn_avx2(acc, ref.activation(engine, v), weight, bias)

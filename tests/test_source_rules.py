@@ -51,9 +51,7 @@ def without_comments(text):
     def blank(match):
         return re.sub(r"[^\n]", " ", match.group())
 
-    return re.sub(
-        r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', blank, text, flags=re.DOTALL
-    )
+    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', blank, text, flags=re.DOTALL)
 
 
 def includes(path):
@@ -141,9 +139,7 @@ def functions(text):
             if depth == 0:
                 head = text[:at].rsplit("}", 1)[-1].rsplit(";", 1)[-1]
                 name = re.search(r"(\w+)\s*\([^{]*\)\s*$", head, re.DOTALL)
-                first = text[: at - len(head)].count("\n") + head[: len(head) - len(head.lstrip())].count(
-                    "\n"
-                )
+                first = text[: at - len(head)].count("\n") + head[: len(head) - len(head.lstrip())].count("\n")
                 start = (name.group(1), first + 1) if name and "=" not in head else None
             depth += 1
         elif char == "}":
@@ -225,9 +221,7 @@ def objects(tmp_path_factory):
 def instructions(path):
     """Mnemonics of an object file, prefixes such as lock and notrack taken off."""
     text = run("objdump", "-d", "--no-show-raw-insn", "-M", "att", str(path)).stdout
-    found = re.findall(
-        r"^\s+[0-9a-f]+:\s+(?:(?:lock|rep\w*|notrack|bnd|data16|cs)\s+)*([a-z]\w*)", text, re.MULTILINE
-    )
+    found = re.findall(r"^\s+[0-9a-f]+:\s+(?:(?:lock|rep\w*|notrack|bnd|data16|cs)\s+)*([a-z]\w*)", text, re.MULTILINE)
     assert found or not text.count(">:\n")
     return set(found)
 
@@ -257,9 +251,7 @@ def is_vex(mnemonic):
     )
 
 
-needs_x86 = pytest.mark.skipif(
-    os.uname().machine != "x86_64", reason="NOT AN x86 CPU: no VEX code to look for"
-)
+needs_x86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="NOT AN x86 CPU: no VEX code to look for")
 
 
 @pytest.mark.core
@@ -284,9 +276,7 @@ def test_contracts_that_python_cannot_break(objects, tmp_path):
     """tests/c/contract.c."""
     program, sources = tmp_path / "contract", [ROOT / f"tests/c/{name}.c" for name in ("contract", "cases")]
     flags = ("-std=c11", "-D_GNU_SOURCE", "-O1", f"-I{CORE}", f"-I{KERNELS}")
-    built = run(
-        COMPILER, *flags, *map(str, [*sources, *objects.values()]), "-lm", "-lpthread", "-o", str(program)
-    )
+    built = run(COMPILER, *flags, *map(str, [*sources, *objects.values()]), "-lm", "-lpthread", "-o", str(program))
     assert built.returncode == 0, built.stderr
     done = run(str(program))
     assert re.search(r"^\d{3,} passed, 0 failed$", done.stdout, re.MULTILINE), done.stdout + done.stderr
@@ -299,9 +289,7 @@ def test_objects_export_only_the_projects_names(objects):
     """Names that other files see begin with qrnn_; a kernel file exports one, which fills the table."""
     isas = re.findall(r"^QRNN_ISA\((\w+)", (KERNELS / "isa.def").read_text(), re.MULTILINE)
     for path, made in objects.items():
-        symbols = [
-            s.split()[-1] for s in run("nm", "--defined-only", "--extern-only", str(made)).stdout.splitlines()
-        ]
+        symbols = [s.split()[-1] for s in run("nm", "--defined-only", "--extern-only", str(made)).stdout.splitlines()]
         assert all(s.startswith("qrnn_") for s in symbols), f"{path.name}: {symbols}"
         if path.parent == KERNELS and path.stem in isas:
             assert symbols == [f"qrnn_use_{path.stem}"]
@@ -349,6 +337,6 @@ def test_exported_symbols_of_the_extension():
 def test_the_extension_needs_only_the_c_library():
     """No BLAS, no OpenMP, no C++ runtime."""
     needed = re.findall(r"NEEDED\s+(\S+)", run("objdump", "-p", str(extension())).stdout)
-    assert needed and all(
-        re.match(r"(lib(c|m|pthread|gcc_s|python3)\b|ld-linux|libc\.musl)", n) for n in needed
-    ), needed
+    assert needed and all(re.match(r"(lib(c|m|pthread|gcc_s|python3)\b|ld-linux|libc\.musl)", n) for n in needed), (
+        needed
+    )

@@ -36,7 +36,7 @@ def in_threads(work, count=THREADS):
         try:
             start.wait()
             work(number)
-        except BaseException as error:  # noqa: BLE001 - handed to the caller
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=body, args=(n,)) for n in range(count)]
@@ -52,9 +52,7 @@ def in_threads(work, count=THREADS):
 def test_one_module_many_threads(engine):
     """Small calls, and large ones that release the GIL and need scratch memory of their own thread."""
     for inputs, hidden, batches, repeats in ((16, 16, (1, 3), 150), (200, 300, (1, 40, 150), 6)):
-        cell = (
-            nn.RNNCell(inputs, hidden) if engine == "float32" else qd.RNNCell(inputs, hidden, engine=engine)
-        )
+        cell = nn.RNNCell(inputs, hidden) if engine == "float32" else qd.RNNCell(inputs, hidden, engine=engine)
         rng = np.random.default_rng(70)
         inputs_of = [
             [

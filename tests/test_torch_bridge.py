@@ -221,9 +221,7 @@ def test_bad_layers_are_refused_as_on_the_numpy_side(name, keywords):
 def test_numbers_of_numpy_are_numbers():
     layer = dynamic.LSTM(np.int64(4), np.int32(3), 2, dropout=f32(0.5), proj_size=np.int8(2))
     assert repr(layer) == "DynamicQuantizedLSTM(4, 3, proj_size=2, num_layers=2, dropout=0.5)"
-    assert all(
-        type(n) is int for n in (layer.input_size, layer.hidden_size, layer.num_layers, layer.proj_size)
-    )
+    assert all(type(n) is int for n in (layer.input_size, layer.hidden_size, layer.num_layers, layer.proj_size))
 
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
@@ -385,9 +383,7 @@ def test_codes_and_scales_load_together(name):
 
 def several():
     """A float layer, and a quantised one in a module and one beside it."""
-    return torch.nn.Sequential(
-        torch.nn.Linear(3, 3), bridge.Holder(dynamic.Linear(3, 2)), dynamic.RNNCell(2, 2)
-    )
+    return torch.nn.Sequential(torch.nn.Linear(3, 3), bridge.Holder(dynamic.Linear(3, 2)), dynamic.RNNCell(2, 2))
 
 
 @pytest.mark.parametrize("absent", ["0.bias", "1.module.bias", "2.bias_hh", None])
@@ -664,9 +660,7 @@ def test_a_load_while_another_thread_packs():
 # ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", SHARED)
 @pytest.mark.parametrize("per_channel", [False, True])
-@pytest.mark.parametrize(
-    "engine", [e for e in ENGINES[1:] if e in torch.backends.quantized.supported_engines]
-)
+@pytest.mark.parametrize("engine", [e for e in ENGINES[1:] if e in torch.backends.quantized.supported_engines])
 def test_taking_over_torch_ao(kind, per_channel, engine, torch_engine):  # noqa: F811
     """Its modules, its whole models and its state dicts give the same codes, and nothing warns."""
     theirs = bridge.ao_dynamic(kind, engine, per_channel)
@@ -674,7 +668,7 @@ def test_taking_over_torch_ao(kind, per_channel, engine, torch_engine):  # noqa:
     module = cls.from_torch_ao(theirs)
     assert module.engine == engine
     args = inputs(kind)
-    codes = {name: tensor for name, tensor in module.state_dict().items()}
+    codes = dict(module.state_dict())
     want = theirs.weight() if kind == "Linear" else theirs.get_weight()
     for name, tensor in ({"weight": want} if kind == "Linear" else want).items():
         assert torch.equal(codes[name], tensor.int_repr())
@@ -692,9 +686,7 @@ def test_biases_of_torch_ao_need_a_place(kind, torch_engine):  # noqa: F811
     theirs, module = bridge.ao_dynamic(kind), quantised(kind, bias=False)
     state = theirs.state_dict()
     missing, unexpected = module.load_state_dict(state, strict=False)
-    assert not missing and sorted(unexpected) == [
-        key for key in sorted(make(kind).state_dict()) if "bias" in key
-    ]
+    assert not missing and sorted(unexpected) == [key for key in sorted(make(kind).state_dict()) if "bias" in key]
     weights = getattr(dynamic, kind.partition("-")[0]).from_torch_ao(theirs).state_dict()
     assert all(torch.equal(value, weights[key]) for key, value in module.state_dict().items())
     with pytest.raises(RuntimeError, match="Unexpected key.*bias"):
@@ -713,9 +705,7 @@ def test_what_torch_ao_saved_is_named_where_it_does_not_fit(torch_engine):  # no
     want, state = copy.deepcopy(model.state_dict()), bridge.Holder(bridge.ao_dynamic("LSTMCell")).state_dict()
     del state["module._packed_weight_hh"]
     for strict in (True, False):
-        with pytest.raises(
-            RuntimeError, match=r"\tmodule\._packed_weight_hh: expected beside .* no such key"
-        ):
+        with pytest.raises(RuntimeError, match=r"\tmodule\._packed_weight_hh: expected beside .* no such key"):
             model.load_state_dict(state, strict=strict)
     assert all(torch.equal(value, want[key]) for key, value in model.state_dict().items())
     if torch.backends.quantized.engine in ("fbgemm", "x86"):  # the others have no float16 modules

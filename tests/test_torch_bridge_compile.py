@@ -234,9 +234,7 @@ def test_prepared_models_are_not_recorded(kind, record):
     record(qt.convert(model), inputs(kind)[:1])
 
 
-@pytest.mark.parametrize(
-    ("kind", "strict"), [(kind, False) for kind in KINDS] + [("LSTMCell", True), ("GRU-2", True)]
-)
+@pytest.mark.parametrize(("kind", "strict"), [(kind, False) for kind in KINDS] + [("LSTMCell", True), ("GRU-2", True)])
 def test_export_saves_and_loads(kind, strict):
     model, args = Model(kind).eval(), inputs(kind)
     program = torch.export.export(model, args, strict=strict)

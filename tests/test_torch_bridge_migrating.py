@@ -33,8 +33,8 @@ ROWS = rows()
 def run(code):
     """The names that a row's code leaves behind."""
     names = {}
-    exec(SETUP, names)  # noqa: S102
-    exec(code, names)  # noqa: S102
+    exec(SETUP, names)
+    exec(code, names)
     return names
 
 

@@ -86,10 +86,7 @@ def test_without_tanh_the_bits_are_the_same(kind, tmp_path):
     runner = session(program, tmp_path)
     rng = np.random.default_rng(0)
     for scale in (0, 1e-42, 1e-36, 1e-3, 1, 1e4, 1e30):
-        many = [
-            torch.from_numpy(support.random_rows(rng, 40, each.shape[-1], scale, j))
-            for j, each in enumerate(args)
-        ]
+        many = [torch.from_numpy(support.random_rows(rng, 40, each.shape[-1], scale, j)) for j, each in enumerate(args)]
         support.assert_same_bits(run(runner, many)[0], module(*many).numpy(), f"scale {scale}")
 
 

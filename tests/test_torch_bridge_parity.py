@@ -48,8 +48,7 @@ def test_pre_activations_have_the_same_bits(kind, per_channel, torch_engine):  #
     rng = np.random.default_rng(0)
     for trial in range(30):
         x, h, c = (
-            torch.from_numpy(support.random_rows(rng, 4, n, 10.0 ** rng.uniform(-4, 3), trial))
-            for n in (I, H, H)
+            torch.from_numpy(support.random_rows(rng, 4, n, 10.0 ** rng.uniform(-4, 3), trial)) for n in (I, H, H)
         )
         y_ih, y_hh = (
             torch.ops.quantized.linear_dynamic(v, packed, reduce_range=True)
@@ -61,9 +60,7 @@ def test_pre_activations_have_the_same_bits(kind, per_channel, torch_engine):  #
         got = torch.from_numpy(pre)
         if kind == "GRUCell":  # what the last product left: W_hn h + b_hn beside the sums of r and z
             want = torch.cat(((y_hh + y_ih)[:, : 2 * H], y_hh[:, 2 * H :]), 1)
-            same = torch.cat(
-                [torch.eq(got, want) | torch.eq(got, y_hh)], 1
-            )  # r and z as sums, or as the product alone
+            same = torch.cat([torch.eq(got, want) | torch.eq(got, y_hh)], 1)  # r and z as sums, or as the product alone
             assert bool(same.all())
         else:
             support.assert_same_bits(got.numpy(), want.detach().numpy())

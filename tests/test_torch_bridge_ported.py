@@ -86,9 +86,7 @@ def lossless(engine, *shape):
     v = torch.rand(shape) * 2 - 1
     for _ in range(3):
         codes, scale, zero_point = _core._quantise(engine, v.numpy())
-        v = torch.from_numpy(
-            (codes.astype(np.int32) - zero_point[:, None]).astype(np.float32) * scale[:, None]
-        )
+        v = torch.from_numpy((codes.astype(np.int32) - zero_point[:, None]).astype(np.float32) * scale[:, None])
     return v
 
 

@@ -96,9 +96,7 @@ def test_golden_cases(isa, engine):
         cell = case.cell(engine)
         what = f"case {case.number}"
         ys = case.y[golden_name(engine)]
-        for (v, weight, bias), want in zip(
-            ((case.x, case.ih, case.bias_ih), (case.h, case.hh, case.bias_hh)), ys
-        ):
+        for (v, weight, bias), want in zip(((case.x, case.ih, case.bias_ih), (case.h, case.hh, case.bias_hh)), ys):
             module = pack_linear(engine, weight, bias, isa)
             got = module(v)
             if engine == "onednn":
@@ -135,9 +133,7 @@ def test_golden_weights(per_channel):
             case.bias_ih,
             case.bias_hh,
         )
-        cell.qconfig = (
-            qconfigs.per_channel_dynamic_qconfig if per_channel else qconfigs.default_dynamic_qconfig
-        )
+        cell.qconfig = qconfigs.per_channel_dynamic_qconfig if per_channel else qconfigs.default_dynamic_qconfig
         q = qrnn.nn.quantized.dynamic.RNNCell.from_float(cell, engine="qnnpack")
         for name, want in (("weight_ih", case.ih), ("weight_hh", case.hh)):
             got = q.get_weight()[name]
@@ -156,9 +152,7 @@ def test_against_the_reference(isa, engine, bias):
     for number in range(150):
         batch = int(rng.integers(1, 10))
         inputs, hidden = (int(n) for n in rng.integers(1, 70, 2))
-        cell = support.random_cell(
-            rng, engine, "relu", inputs, hidden, per_channel=number % 2 == 1, bias=bias
-        )
+        cell = support.random_cell(rng, engine, "relu", inputs, hidden, per_channel=number % 2 == 1, bias=bias)
         x = random_rows(rng, batch, inputs, 10.0 ** rng.uniform(-40, 30), number)
         h = random_rows(rng, batch, hidden, 10.0 ** rng.uniform(-8, 6), number // 7)
         module = pack(cell, isa)

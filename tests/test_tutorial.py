@@ -69,8 +69,4 @@ def test_it_runs_on_every_engine_and_instruction_set():
         support.exercised.add(isa)
     for engine in qrnn.backends.quantized.supported_engines:
         text = program(after=f"assert model.rnn_cell.engine == {engine!r}")
-        run_python(
-            text.replace(
-                "model = MyModel()", f"qnn.backends.quantized.engine = {engine!r}\nmodel = MyModel()"
-            )
-        )
+        run_python(text.replace("model = MyModel()", f"qnn.backends.quantized.engine = {engine!r}\nmodel = MyModel()"))

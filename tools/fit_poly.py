@@ -46,8 +46,7 @@ def minimax(grid, values, weights, degree):
     last = len(grid) - 1
     chosen = [last * i // (degree + 1) for i in range(degree + 2)]
     while True:
-        c = levelled([grid[i] for i in chosen], [values[i] for i in chosen],
-                     [weights[i] for i in chosen], degree)
+        c = levelled([grid[i] for i in chosen], [values[i] for i in chosen], [weights[i] for i in chosen], degree)
         error = [w * (y - evaluate(c, x)) for x, y, w in zip(grid, values, weights)]
         worst = max(range(len(grid)), key=lambda i: abs(error[i]))
         level = max(abs(error[i]) for i in chosen)
@@ -56,9 +55,9 @@ def minimax(grid, values, weights, degree):
         same = [i for i in range(len(chosen)) if error[chosen[i]] * error[worst] > 0]
         before = [i for i in range(len(chosen)) if chosen[i] < worst]
         if not before and 0 not in same:
-            chosen = [worst] + chosen[:-1]
+            chosen = [worst, *chosen[:-1]]
         elif len(before) == len(chosen) and len(chosen) - 1 not in same:
-            chosen = chosen[1:] + [worst]
+            chosen = [*chosen[1:], worst]
         else:  # a neighbour of the same sign gives way
             left = len(before) - 1
             chosen[left if left in same else left + 1] = worst

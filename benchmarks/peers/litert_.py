@@ -63,15 +63,25 @@ class Model:
 def rnn(weights, steps, batch, int8, asymmetric):
     model, (size, inputs) = Model(), weights["weight_ih"].shape
     x = model.tensor("x", (steps, batch, inputs))
-    tensors = [x, *(model.matrix(name, weights[name], int8) for name in SIDES),
-               model.tensor("b", (size,), weights["bias_ih"] + weights["bias_hh"]),
-               model.tensor("h", (batch, size), variable=True)]
+    tensors = [
+        x,
+        *(model.matrix(name, weights[name], int8) for name in SIDES),
+        model.tensor("b", (size,), weights["bias_ih"] + weights["bias_hh"]),
+        model.tensor("h", (batch, size), variable=True),
+    ]
     y = model.tensor("y", (steps, batch, size))
     options = schema.SequenceRNNOptionsT()
     options.timeMajor, options.asymmetricQuantizeInputs = True, asymmetric
     options.fusedActivationFunction = schema.ActivationFunctionType.TANH
-    return model.packed(schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_RNN, 1 + int8 + asymmetric,
-                        schema.BuiltinOptions.SequenceRNNOptions, options, tensors, x, y)
+    return model.packed(
+        schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_RNN,
+        1 + int8 + asymmetric,
+        schema.BuiltinOptions.SequenceRNNOptions,
+        options,
+        tensors,
+        x,
+        y,
+    )
 
 
 def lstm(weights, steps, batch, int8, asymmetric):
@@ -90,8 +100,15 @@ def lstm(weights, steps, batch, int8, asymmetric):
     options = schema.UnidirectionalSequenceLSTMOptionsT()
     options.timeMajor, options.asymmetricQuantizeInputs = True, asymmetric
     options.fusedActivationFunction = schema.ActivationFunctionType.TANH
-    return model.packed(schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM, 1 + int8 + asymmetric,
-                        schema.BuiltinOptions.UnidirectionalSequenceLSTMOptions, options, tensors, x, y)
+    return model.packed(
+        schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM,
+        1 + int8 + asymmetric,
+        schema.BuiltinOptions.UnidirectionalSequenceLSTMOptions,
+        options,
+        tensors,
+        x,
+        y,
+    )
 
 
 class LiteRT(Peer):
@@ -103,8 +120,9 @@ class LiteRT(Peer):
 
     def interpreter(self, kind, weights, steps, batch):
         build = {"rnn": rnn, "lstm": lstm}[kind]
-        made = Interpreter(model_content=build(weights, steps, batch, self.int8, self.asymmetric),
-                           num_threads=self.threads)
+        made = Interpreter(
+            model_content=build(weights, steps, batch, self.int8, self.asymmetric), num_threads=self.threads
+        )
         made.allocate_tensors()
         x, y = made.get_input_details()[0]["index"], made.get_output_details()[0]["index"]
         return made, made.tensor(x), made.tensor(y)

@@ -26,12 +26,14 @@ def net(kind, weights, int8, threads, states):
     blobs = ["x", *names], ["y", *(f"{n}1" for n in names)]
     param = ["7767517", f"{len(blobs[0]) + 1} {len(blobs[0]) + len(blobs[1])}"]
     param += [f"Input {name} 0 1 {name}" for name in blobs[0]]
-    param += [f"{LAYERS[kind]} cell {len(blobs[0])} {len(blobs[1])} {' '.join(blobs[0] + blobs[1])} "
-              f"0={size} 1={weights['weight_ih'].size} 2=0" + (" 8=2" if int8 else "")]
+    param += [
+        f"{LAYERS[kind]} cell {len(blobs[0])} {len(blobs[1])} {' '.join(blobs[0] + blobs[1])} "
+        f"0={size} 1={weights['weight_ih'].size} 2=0" + (" 8=2" if int8 else "")
+    ]
     w = {name: reordered(kind, a, ORDER) for name, a in weights.items()}
     if kind == "gru":
         b_ih, b_hh = w["bias_ih"], w["bias_hh"]
-        bias = np.concatenate([(b_ih + b_hh)[:2 * size], b_ih[2 * size:], b_hh[2 * size:]])
+        bias = np.concatenate([(b_ih + b_hh)[: 2 * size], b_ih[2 * size :], b_hh[2 * size :]])
     else:
         bias = w["bias_ih"] + w["bias_hh"]
     chunks, scales = [], []
@@ -47,8 +49,14 @@ def net(kind, weights, int8, threads, states):
             chunks += [RAW.tobytes(), tail.tobytes()]
     made = ncnn.Net()
     made.opt.num_threads = threads
-    for option in ("use_vulkan_compute", "use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic",
-                   "use_bf16_storage", "use_bf16_packed"):
+    for option in (
+        "use_vulkan_compute",
+        "use_fp16_packed",
+        "use_fp16_storage",
+        "use_fp16_arithmetic",
+        "use_bf16_storage",
+        "use_bf16_packed",
+    ):
         if hasattr(made.opt, option):
             setattr(made.opt, option, False)
     with tempfile.TemporaryDirectory() as folder:

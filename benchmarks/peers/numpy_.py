@@ -23,14 +23,14 @@ class NumPy(Peer):
 
         if kind == "gru":
             b_first = b_ih.copy()
-            b_first[:2 * size] += b_hh[:2 * size]
-            b_n = b_hh[2 * size:]
+            b_first[: 2 * size] += b_hh[: 2 * size]
+            b_n = b_hh[2 * size :]
 
             def advance(y, h):
                 recurrent = h @ w_hh
-                gates = sigmoid(y[:, :2 * size] + recurrent[:, :2 * size])
+                gates = sigmoid(y[:, : 2 * size] + recurrent[:, : 2 * size])
                 r, z = gates[:, :size], gates[:, size:]
-                n = np.tanh(y[:, 2 * size:] + r * (recurrent[:, 2 * size:] + b_n))
+                n = np.tanh(y[:, 2 * size :] + r * (recurrent[:, 2 * size :] + b_n))
                 return n + z * (h - n)
 
             return lambda x: x @ w_ih + b_first, advance
@@ -39,8 +39,8 @@ class NumPy(Peer):
             def advance(y, state):
                 h, c = state
                 pre = y + h @ w_hh
-                i, f, o = sigmoid(pre[:, :size]), sigmoid(pre[:, size:2 * size]), sigmoid(pre[:, 3 * size:])
-                c = f * c + i * np.tanh(pre[:, 2 * size:3 * size])
+                i, f, o = sigmoid(pre[:, :size]), sigmoid(pre[:, size : 2 * size]), sigmoid(pre[:, 3 * size :])
+                c = f * c + i * np.tanh(pre[:, 2 * size : 3 * size])
                 return o * np.tanh(c), c
 
             return lambda x: x @ w_ih + bias, advance
@@ -68,9 +68,12 @@ class NumPy(Peer):
 
     def step(self, kind, weights, xs):
         project, advance = self.cell(kind, weights)
-        return fed_back(lambda x, state: advance(project(x), state), list(xs),
-                        self.zeros(kind, weights, xs.shape[1]),
-                        (lambda s: s[0]) if kind == "lstm" else np.asarray)
+        return fed_back(
+            lambda x, state: advance(project(x), state),
+            list(xs),
+            self.zeros(kind, weights, xs.shape[1]),
+            (lambda s: s[0]) if kind == "lstm" else np.asarray,
+        )
 
 
 PEERS = (NumPy,)

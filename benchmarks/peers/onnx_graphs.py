@@ -20,18 +20,24 @@ def value(name, shape):
 def model(nodes, inputs, outputs, constants):
     """inputs and outputs: {name: shape}; constants: {name: array}."""
     graph = helper.make_graph(
-        nodes, "layer", [value(*i) for i in inputs.items()], [value(*o) for o in outputs.items()],
-        [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in constants.items()])
-    made = helper.make_model(graph, ir_version=7, opset_imports=[
-        helper.make_opsetid("", 14), helper.make_opsetid("com.microsoft", 1)])
+        nodes,
+        "layer",
+        [value(*i) for i in inputs.items()],
+        [value(*o) for o in outputs.items()],
+        [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in constants.items()],
+    )
+    made = helper.make_model(
+        graph, ir_version=7, opset_imports=[helper.make_opsetid("", 14), helper.make_opsetid("com.microsoft", 1)]
+    )
     return made.SerializeToString()
 
 
 def float_layer(kind, weights, steps, batch, states):
     """The operator RNN, LSTM or GRU. x -> y, or, with `states`, x, h (, c) -> h1 (, c1)."""
     inputs, size = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
-    w, r, b_w, b_r = (reordered(kind, weights[n], GATES)[None]
-                      for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    w, r, b_w, b_r = (
+        reordered(kind, weights[n], GATES)[None] for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
     constants = {"W": w, "R": r, "B": np.concatenate([b_w, b_r], axis=1)}
     shape = (steps, batch, inputs, size)
     return _layer(kind, OPERATORS[kind], ["x", "W", "R", "B"], constants, shape, states)
@@ -44,10 +50,12 @@ def int8_lstm(weights, steps, batch, states):
     constants = {"B": b}
     for name, key in (("W", "weight_ih"), ("R", "weight_hh")):
         codes, scale = quantise_rows(reordered("lstm", weights[key], GATES))
-        constants |= {name: codes.T[None], f"{name}_scale": scale[None],
-                      f"{name}_zero": np.zeros((1, len(scale)), np.int8)}
-    return _layer("lstm", "DynamicQuantizeLSTM", ["x", "W", "R", "B"], constants,
-                  (steps, batch, inputs, size), states)
+        constants |= {
+            name: codes.T[None],
+            f"{name}_scale": scale[None],
+            f"{name}_zero": np.zeros((1, len(scale)), np.int8),
+        }
+    return _layer("lstm", "DynamicQuantizeLSTM", ["x", "W", "R", "B"], constants, (steps, batch, inputs, size), states)
 
 
 def _layer(kind, operator, arguments, constants, shape, states):
@@ -88,8 +96,10 @@ class Int8Graph:
         b_ih, b_hh = (reordered(kind, weights[n], INT8_GATES) for n in ("bias_ih", "bias_hh"))
         if kind == "gru":  # n's recurrent bias is multiplied by r, the others may be summed
             keep = np.arange(len(b_hh)) >= 2 * self.size
-            self.biases = {"x": b_ih + np.where(keep, 0, b_hh).astype(np.float32),
-                           "h": np.where(keep, b_hh, 0).astype(np.float32)}
+            self.biases = {
+                "x": b_ih + np.where(keep, 0, b_hh).astype(np.float32),
+                "h": np.where(keep, b_hh, 0).astype(np.float32),
+            }
         else:
             self.biases = {"x": b_ih + b_hh, "h": None}
         for name, key in (("x", "weight_ih"), ("h", "weight_hh")):
@@ -110,9 +120,14 @@ class Int8Graph:
         bias = self.biases[name] is not None
         if self.fused:
             arguments = f"{given} {name}_codes {name}_scale"
-            self.nodes.append(helper.make_node(
-                "DynamicQuantizeMatMul", [*arguments.split(), "", *([f"{name}_bias"] if bias else [])],
-                [result], domain="com.microsoft"))
+            self.nodes.append(
+                helper.make_node(
+                    "DynamicQuantizeMatMul",
+                    [*arguments.split(), "", *([f"{name}_bias"] if bias else [])],
+                    [result],
+                    domain="com.microsoft",
+                )
+            )
             return
         p = f"{name}_"
         self.node("DynamicQuantizeLinear", given, f"{p}q {p}s {p}zp")
@@ -174,10 +189,18 @@ class Int8Graph:
         given, made = self.states(batch)
         rows = len(self.constants["x_scale"])
         body = helper.make_graph(
-            self.nodes, "step", [value(*i) for i in given.items()] + [value("y", (batch, rows))],
-            [value(*o) for o in made.items()] + [value("h_out", (batch, self.size))])
+            self.nodes,
+            "step",
+            [value(*i) for i in given.items()] + [value("y", (batch, rows))],
+            [value(*o) for o in made.items()] + [value("h_out", (batch, self.size))],
+        )
         zeros = {f"{n}0": np.zeros((batch, self.size), np.float32) for n in given}
-        scan = helper.make_node("Scan", [*zeros, "from_x"], [*(f"{n}_last" for n in given), "y_all"],
-                                body=body, num_scan_inputs=1)
-        return model([*outside, scan], {"x": (steps, batch, self.inputs)},
-                     {"y_all": (steps, batch, self.size)}, self.constants | zeros)
+        scan = helper.make_node(
+            "Scan", [*zeros, "from_x"], [*(f"{n}_last" for n in given), "y_all"], body=body, num_scan_inputs=1
+        )
+        return model(
+            [*outside, scan],
+            {"x": (steps, batch, self.inputs)},
+            {"y_all": (steps, batch, self.size)},
+            self.constants | zeros,
+        )

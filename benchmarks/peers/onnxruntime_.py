@@ -49,9 +49,10 @@ class Session:
     def steps(self, xs, names, shape):
         """xs: one array a step, an even number of them; names: of the states."""
         sets = [{name: np.zeros(shape, np.float32) for name in names} for _ in range(2)]
-        bindings = [self.bound({"x": x} | sets[t % 2],
-                               {f"{name}1": a for name, a in sets[1 - t % 2].items()})
-                    for t, x in enumerate(xs)]
+        bindings = [
+            self.bound({"x": x} | sets[t % 2], {f"{name}1": a for name, a in sets[1 - t % 2].items()})
+            for t, x in enumerate(xs)
+        ]
         turns, keep, run_bound = itertools.cycle(bindings), self, self.session.run_with_iobinding
         done = 0
 

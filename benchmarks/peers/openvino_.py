@@ -59,8 +59,10 @@ class OpenVINOFloat(Peer):
         batch, shape = xs.shape[1], (1, xs.shape[1], weights["weight_hh"].shape[1])
         compiled = self.compiled(kind, weights, 1, batch, states=True)
         sets = [{name: np.zeros(shape, np.float32) for name in state_names(kind)} for _ in range(2)]
-        requests = [compiled.request({"x": x} | sets[t % 2], {f"{n}1": a for n, a in sets[1 - t % 2].items()})
-                    for t, x in enumerate(xs[:, None].copy())]
+        requests = [
+            compiled.request({"x": x} | sets[t % 2], {f"{n}1": a for n, a in sets[1 - t % 2].items()})
+            for t, x in enumerate(xs[:, None].copy())
+        ]
         turns, keep = itertools.cycle(requests), compiled
         done = 0
 

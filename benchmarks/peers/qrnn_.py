@@ -49,8 +49,14 @@ class Float(Peer):
         return self.started(calls(self.module(kind, "sequence", weights), xs))
 
     def step(self, kind, weights, xs):
-        return self.started(fed_back(self.module(kind, "step", weights), list(xs), None,
-                                     (lambda s: s[0]) if kind == "lstm" else (lambda h: h)))
+        return self.started(
+            fed_back(
+                self.module(kind, "step", weights),
+                list(xs),
+                None,
+                (lambda s: s[0]) if kind == "lstm" else (lambda h: h),
+            )
+        )
 
 
 class Int8(Float):

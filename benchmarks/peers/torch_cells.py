@@ -19,8 +19,7 @@ def float_cell(weights):
 def quantised_cell(weights):
     with warnings.catch_warnings():  # torch.ao announces its removal
         warnings.simplefilter("ignore")
-        model = torch.ao.quantization.quantize_dynamic(
-            torch.nn.Sequential(float_cell(weights)), {torch.nn.RNNCell})
+        model = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(float_cell(weights)), {torch.nn.RNNCell})
     return model[0]
 
 
@@ -36,6 +35,13 @@ def contenders(weights):
     found = [Contender("torch.nn", "float32", float_cell(weights), native, details="torch.nn.RNNCell")]
     if engine() != "none":
         precision = "8 bits" if engine() == "qnnpack" else "7 bits"
-        found.append(Contender("torch.ao", precision, quantised_cell(weights), native,
-                               details=f"torch.ao.nn.quantized.dynamic.RNNCell, engine {engine()}"))
+        found.append(
+            Contender(
+                "torch.ao",
+                precision,
+                quantised_cell(weights),
+                native,
+                details=f"torch.ao.nn.quantized.dynamic.RNNCell, engine {engine()}",
+            )
+        )
     return found

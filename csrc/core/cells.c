@@ -113,10 +113,7 @@ static void step_gru_reset_before(struct qrnn_block *b, size_t rows, float *ih)
 
 const struct qrnn_cell qrnn_cells[QRNN_KINDS] = {
     /* gates, recurrent, cell_state, split, keeps_hh, step */
-    [QRNN_LINEAR] = {1, 0, 0, 0, 0, step_linear},
-    [QRNN_RNN_TANH] = {1, 1, 0, 0, 0, step_rnn_tanh},
-    [QRNN_RNN_RELU] = {1, 1, 0, 0, 0, step_rnn_relu},
-    [QRNN_LSTM] = {4, 1, 1, 0, 0, step_lstm},
-    [QRNN_GRU] = {3, 1, 0, 0, 1, step_gru},
-    [QRNN_GRU_RESET_BEFORE] = {3, 1, 0, 1, 1, step_gru_reset_before},
+    [QRNN_LINEAR] = {1, 0, 0, 0, 0, step_linear},     [QRNN_RNN_TANH] = {1, 1, 0, 0, 0, step_rnn_tanh},
+    [QRNN_RNN_RELU] = {1, 1, 0, 0, 0, step_rnn_relu}, [QRNN_LSTM] = {4, 1, 1, 0, 0, step_lstm},
+    [QRNN_GRU] = {3, 1, 0, 0, 1, step_gru},           [QRNN_GRU_RESET_BEFORE] = {3, 1, 0, 1, 1, step_gru_reset_before},
 };

@@ -80,14 +80,10 @@ static float factor_onednn(float scale)
  * no_bias: adding -0.0f changes no float; QNNPACK adds +0. */
 static const struct qrnn_engine engines[] = {
     {"qrnn", 1, 1, 255, QRNN_ROUND_PRODUCT, QRNN_DEQUANT_FUSED, 0, -0.0f, NULL, factor_same},
-    {"fbgemm", 1, 0, 128, QRNN_ROUND_FUSED, QRNN_DEQUANT_FUSED, 1, -0.0f, choose_fbgemm,
-     factor_same},
-    {"x86", 1, 0, 128, QRNN_ROUND_FUSED, QRNN_DEQUANT_FUSED, 1, -0.0f, choose_fbgemm,
-     factor_same},
-    {"qnnpack", 1, 0, 255, QRNN_ROUND_FUSED, QRNN_DEQUANT_TWICE, 1, 0.0f, choose_qnnpack,
-     factor_same},
-    {"onednn", 1, 0, 128, QRNN_ROUND_TWICE, QRNN_DEQUANT_THRICE, 1, -0.0f, choose_onednn,
-     factor_onednn},
+    {"fbgemm", 1, 0, 128, QRNN_ROUND_FUSED, QRNN_DEQUANT_FUSED, 1, -0.0f, choose_fbgemm, factor_same},
+    {"x86", 1, 0, 128, QRNN_ROUND_FUSED, QRNN_DEQUANT_FUSED, 1, -0.0f, choose_fbgemm, factor_same},
+    {"qnnpack", 1, 0, 255, QRNN_ROUND_FUSED, QRNN_DEQUANT_TWICE, 1, 0.0f, choose_qnnpack, factor_same},
+    {"onednn", 1, 0, 128, QRNN_ROUND_TWICE, QRNN_DEQUANT_THRICE, 1, -0.0f, choose_onednn, factor_onednn},
     {"float32", 0, 1, 0, QRNN_ROUND_PRODUCT, QRNN_DEQUANT_FUSED, 0, -0.0f, NULL, NULL},
 };
 

@@ -78,8 +78,8 @@ extern const struct qrnn_cell qrnn_cells[QRNN_KINDS];
 /* pack.c: bytes that a matrix of this shape takes, then the packing into that much memory, and back; a
  * NULL destination is passed over. `rows` are `gates` gates. */
 size_t qrnn_pack_bytes(const struct qrnn_engine *engine, size_t gates, size_t rows, size_t cols, size_t n_scale);
-void qrnn_pack(const struct qrnn_engine *engine, size_t gates, size_t rows, size_t cols,
-               const qrnn_weight *weight, unsigned char *memory, struct qrnn_matrix *out);
+void qrnn_pack(const struct qrnn_engine *engine, size_t gates, size_t rows, size_t cols, const qrnn_weight *weight,
+               unsigned char *memory, struct qrnn_matrix *out);
 void qrnn_unpack(const struct qrnn_matrix *from, float *values, int8_t *codes, float *scale, float *bias);
 
 /* step.c: lays m->row out. */

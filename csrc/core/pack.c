@@ -13,8 +13,7 @@ static size_t packed_row(const struct qrnn_panels *w, size_t r)
 /* Where column k of packed row r stands among codes, and among floats. */
 static size_t code_at(const struct qrnn_panels *w, size_t r, size_t k)
 {
-    return (r / QRNN_PANEL * w->quads + k / QRNN_QUAD) * QRNN_LINE + r % QRNN_PANEL * QRNN_QUAD
-           + k % QRNN_QUAD;
+    return (r / QRNN_PANEL * w->quads + k / QRNN_QUAD) * QRNN_LINE + r % QRNN_PANEL * QRNN_QUAD + k % QRNN_QUAD;
 }
 
 static size_t value_at(const struct qrnn_panels *w, size_t r, size_t k)
@@ -80,8 +79,8 @@ static void pack_codes(const struct qrnn_engine *engine, const qrnn_weight *weig
     }
 }
 
-void qrnn_pack(const struct qrnn_engine *engine, size_t gates, size_t rows, size_t cols,
-               const qrnn_weight *weight, unsigned char *memory, struct qrnn_matrix *out)
+void qrnn_pack(const struct qrnn_engine *engine, size_t gates, size_t rows, size_t cols, const qrnn_weight *weight,
+               unsigned char *memory, struct qrnn_matrix *out)
 {
     const size_t padded = padded_rows(gates, rows);
     const struct layout at = lay_out(engine, padded, cols, weight->n_scale);

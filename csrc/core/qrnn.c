@@ -111,8 +111,7 @@ static qrnn_status check_sizes(const qrnn_spec *spec, const struct qrnn_engine *
     if ((unsigned)spec->kind >= QRNN_KINDS || spec->hidden_size < 1) return QRNN_ERR_SIZE;
     const struct qrnn_cell *cell = &qrnn_cells[spec->kind];
     if (spec->hidden_size > SIZE_LIMIT / 16 || spec->input_size > SIZE_LIMIT / 16) return QRNN_ERR_SIZE;
-    if (spec->layers < 1 || spec->layers > 65536 || spec->directions < 1 || spec->directions > 2)
-        return QRNN_ERR_SIZE;
+    if (spec->layers < 1 || spec->layers > 65536 || spec->directions < 1 || spec->directions > 2) return QRNN_ERR_SIZE;
     if (!cell->recurrent && spec->layers * spec->directions != 1) return QRNN_ERR_SIZE;
     if (spec->proj_size && (!cell->cell_state || spec->proj_size >= spec->hidden_size)) return QRNN_ERR_SIZE;
     if ((cell->split || spec->proj_size) && qrnn_engine_is_whole(engine)) return QRNN_ERR_UNSUPPORTED;
@@ -295,8 +294,7 @@ int qrnn_module_has_bias(const qrnn_module *m, size_t matrix)
     return matrix_of(m, matrix, &second)->has_bias;
 }
 
-void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes, float *scale,
-                        float *bias)
+void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes, float *scale, float *bias)
 {
     const struct qrnn_matrix *second, *first = matrix_of(m, matrix, &second);
     qrnn_unpack(first, values, codes, scale, bias);

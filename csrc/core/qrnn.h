@@ -111,8 +111,7 @@ size_t qrnn_module_cols(const qrnn_module *m, size_t matrix);
 size_t qrnn_module_n_scale(const qrnn_module *m, size_t matrix);
 int qrnn_module_has_bias(const qrnn_module *m, size_t matrix);
 /* Unpacks into arrays of the sizes above; a NULL destination is passed over. */
-void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes,
-                        float *scale, float *bias);
+void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes, float *scale, float *bias);
 
 /* y[batch][hidden_size] = W x + b. y may not overlap x. QRNN_ERR_SIZE of a module that is no linear. */
 qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, float *y);
@@ -121,8 +120,8 @@ qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, floa
  * [batch][hidden_size], NULL for zeros; c and c_out belong to an LSTM and are NULL without. h_out may
  * be h itself and c_out c itself, but results may overlap in no other way. QRNN_ERR_SIZE of an LSTM
  * without c_out. Fails only before its first write. */
-qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h,
-                      const float *c, float *h_out, float *c_out);
+qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c, float *h_out,
+                      float *c_out);
 
 /* A whole sequence through all layers and directions. */
 typedef struct qrnn_run {
@@ -148,13 +147,13 @@ qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *ste
  * what the last product left: the pre-activations of linear, rnn and lstm and of r and z of
  * gru_reset_before; W_hh h + b_hh of gru; W_hn (r * h) + b_hn of gru_reset_before's n. Each is
  * [batch][rows of ih]. */
-qrnn_status qrnn_gates(const qrnn_module *m, size_t batch, const float *x, const float *h,
-                       const float *c, int32_t *acc_ih, int32_t *acc_hh, float *pre);
+qrnn_status qrnn_gates(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c,
+                       int32_t *acc_ih, int32_t *acc_hh, float *pre);
 
 /* Activation codes as `engine` makes them: codes [batch][n], scale and zero_point [batch].
  * QRNN_ERR_INPUT_RANGE as in a call; engine "qrnn" marks a row that is not finite by scale NaN. */
-qrnn_status qrnn_quantise(const char *engine, const char *isa, size_t batch, size_t n,
-                          const float *v, uint8_t *codes, float *scale, int32_t *zero_point);
+qrnn_status qrnn_quantise(const char *engine, const char *isa, size_t batch, size_t n, const float *v, uint8_t *codes,
+                          float *scale, int32_t *zero_point);
 
 typedef enum qrnn_function {
     QRNN_TANH = 0,            /* within 2 ulp */

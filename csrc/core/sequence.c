@@ -299,8 +299,7 @@ static void clear_past_ends(const struct group *g)
     const size_t width = g->m->directions * g->m->state_size;
     const struct view out = callers_view(g->run, g->run->out, width);
     for (size_t i = 0; i < g->rows; i++)
-        for (size_t t = g->lengths[i]; t < g->run->steps; t++)
-            memset(view_at(g, &out, t, i), 0, width * sizeof(float));
+        for (size_t t = g->lengths[i]; t < g->run->steps; t++) memset(view_at(g, &out, t, i), 0, width * sizeof(float));
 }
 
 /* --- groups --- */
@@ -340,8 +339,8 @@ static size_t capacity_of(const struct group *g)
     return rows < g->rows ? g->rows : rows;
 }
 
-static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct qrnn_team *team,
-                             const size_t *order, const size_t *lengths, size_t rows, size_t *step)
+static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct qrnn_team *team, const size_t *order,
+                             const size_t *lengths, size_t rows, size_t *step)
 {
     struct group g = {.m = m, .run = run, .rows = rows, .order = order, .lengths = lengths};
     const size_t slices = team ? team->members : 1;

@@ -60,8 +60,8 @@ static void show_block(const struct qrnn_block *b, size_t rows, size_t row, cons
     const size_t gates = cell->gates, first = gates - (size_t)cell->split;
     show(m, b->acc_ih, b->stride, rows, 0, gates, row, call->acc_ih);
     show(m, b->acc_hh, b->hh_stride, rows, 0, first, row, call->acc_hh);
-    show(m, cell->keeps_hh ? b->hh_product : b->ih_product, cell->keeps_hh ? b->hh_stride : b->stride, rows, 0,
-         first, row, call->pre);
+    show(m, cell->keeps_hh ? b->hh_product : b->ih_product, cell->keeps_hh ? b->hh_stride : b->stride, rows, 0, first,
+         row, call->pre);
     if (cell->split) {
         show(m, b->acc_part, b->part_stride, rows, first, 1, row, call->acc_hh);
         show(m, b->part, b->part_stride, rows, first, 1, row, call->pre);
@@ -188,8 +188,8 @@ qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, floa
     return run(m, &call);
 }
 
-qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c,
-                      float *h_out, float *c_out)
+qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c, float *h_out,
+                      float *c_out)
 {
     struct call call = {.batch = batch, .x = x, .h = h, .c = c, .h_out = h_out, .c_out = c_out};
     if (m->kind == QRNN_LSTM && !c_out) return QRNN_ERR_SIZE;

@@ -29,7 +29,9 @@ QRNN_REGION("avx2,fma")
 enum { NARROW, FLIPPED };
 #define DOT_BIAS(form) ((form) == FLIPPED ? 128 : 0)
 
-typedef struct { __m256i size, flip; } codes4;
+typedef struct {
+    __m256i size, flip;
+} codes4;
 
 QRNN_INLINE codes4 codes4_load(int form, const uint8_t *q)
 {
@@ -70,8 +72,8 @@ QRNN_INLINE void product_form(int form, const struct qrnn_panels *w, const uint8
 #undef TILE
 }
 
-static void product_narrow(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
-                           const struct qrnn_act *act, const struct qrnn_product *out)
+static void product_narrow(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
+                           const struct qrnn_product *out)
 {
     product_form(NARROW, w, q, q_stride, NULL, act, out);
 }
@@ -101,8 +103,8 @@ static int32_t share_of(const uint8_t *q, size_t quads)
 }
 
 /* Some rows at a time, whose shares fit the stack. */
-static void product_flipped(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
-                            const struct qrnn_act *act, const struct qrnn_product *out)
+static void product_flipped(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
+                            const struct qrnn_product *out)
 {
     enum { ROWS = 64 };
     int32_t share[ROWS];
@@ -116,8 +118,8 @@ static void product_flipped(const struct qrnn_panels *w, const uint8_t *q, size_
     }
 }
 
-static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
-                         const struct qrnn_act *act, const struct qrnn_product *out)
+static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
+                         const struct qrnn_product *out)
 {
     if (w->max_code <= 128)
         product_narrow(w, q, q_stride, act, out);
@@ -135,8 +137,8 @@ QRNN_INLINE __m256i code_s32(enum qrnn_rounding rounding, __m256 v, __m256 inv, 
 }
 
 /* The two saturating packs clamp to 0..255: codes before them are within +-2^15 by far. */
-QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t n,
-                             const struct qrnn_act *act, uint8_t *q)
+QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act,
+                             uint8_t *q)
 {
     const __m256 inv = _mm256_set1_ps(act->inv), zp = _mm256_set1_ps((float)act->zero_point);
     const __m256i zp_s32 = _mm256_set1_epi32(act->zero_point);
@@ -154,8 +156,8 @@ QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t
         const __m256i a = code_s32(rounding, _mm256_loadu_ps(v + i), inv, zp, zp_s32);
         const __m256i b = code_s32(rounding, _mm256_loadu_ps(v + i + 8), inv, zp, zp_s32);
         const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
-        _mm_store_si128((__m128i *)(void *)(q + i), _mm_packus_epi16(_mm256_castsi256_si128(words),
-                                                                     _mm256_extracti128_si256(words, 1)));
+        _mm_store_si128((__m128i *)(void *)(q + i),
+                        _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
     }
     for (; i < n; i += 8) {
         const __m256 x = i + 8 <= n ? _mm256_loadu_ps(v + i) : v_load_n(v + i, n - i);

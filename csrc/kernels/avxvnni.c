@@ -31,8 +31,8 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 #include "product.h"
 
 /* vpdpbusd takes 5 cycles and two can start in each: a lone row runs 8 sums abreast, three rows 12. */
-static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
-                         const struct qrnn_act *act, const struct qrnn_product *out)
+static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
+                         const struct qrnn_product *out)
 {
     size_t panel = 0;
     if (out->batch == 1)

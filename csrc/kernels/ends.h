@@ -56,8 +56,8 @@ QRNN_INLINE f32v gru_reset_before_end(const float *ih, const float *hh, const fl
     return mix(z, h, tanh_f32(v_add(gate_at(hn, 1, 0, i), gate_at(ih, 3, 2, i))));
 }
 
-QRNN_INLINE f32v end_f32(enum qrnn_end end, const float *ih, const float *hh, const float *hn, size_t i,
-                         f32v h, f32v *c)
+QRNN_INLINE f32v end_f32(enum qrnn_end end, const float *ih, const float *hh, const float *hn, size_t i, f32v h,
+                         f32v *c)
 {
     switch (end) {
     case QRNN_END_LINEAR: return gate_at(ih, 1, 0, i);
@@ -119,8 +119,8 @@ QRNN_INLINE void end_rows(enum qrnn_end end, const struct qrnn_ending *e)
 
 static void use_ends(struct qrnn_kernels *k)
 {
-#define QRNN_END(NAME, name)                        \
-    k->end[QRNN_END_##NAME] = name##_end_rows;      \
+#define QRNN_END(NAME, name)                   \
+    k->end[QRNN_END_##NAME] = name##_end_rows; \
     k->row[QRNN_END_##NAME] = NULL;
 #include "ends.def"
 #undef QRNN_END

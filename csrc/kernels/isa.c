@@ -109,8 +109,7 @@ const char *qrnn_kernels_init(struct qrnn_kernels *k, const char *isa)
     const unsigned have = cpu_features();
     size_t chosen = ISA_COUNT;
     for (size_t i = 0; i < ISA_COUNT; i++)
-        if ((isa_rows[i].needs & ~have) == 0 && (!isa || strcmp(isa, isa_rows[i].name) == 0))
-            chosen = i;
+        if ((isa_rows[i].needs & ~have) == 0 && (!isa || strcmp(isa, isa_rows[i].name) == 0)) chosen = i;
     if (chosen == ISA_COUNT) return NULL;
     for (size_t i = 0; i <= chosen; i++)
         if ((isa_rows[i].needs & ~isa_rows[chosen].needs) == 0) isa_rows[i].use(k);

@@ -111,18 +111,17 @@ struct qrnn_kernels {
 
     /* Rows in ranges of their own (choose.h): extent, act and codes, rounded by PRODUCT, or 0 for all of a row
      * where act[i].inv is 0. `extent` where it is known, else NULL. */
-    void (*encode)(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent,
-                   struct qrnn_act *act, uint8_t *q, size_t q_stride);
+    void (*encode)(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent, struct qrnn_act *act,
+                   uint8_t *q, size_t q_stride);
 
     /* acc[i][r] = sum_k (q[i][k] - act[i].zero_point) * codes[r][k], exact;
      * y[i][r] = dequant(acc[i][r]) (+ add[i][r]). A NaN may have any payload. */
-    void (*product_u8s8)(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
-                         const struct qrnn_act *act, const struct qrnn_product *out);
+    void (*product_u8s8)(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
+                         const struct qrnn_product *out);
 
     /* s_j = sum of x[i][k] * values[r][k] over k = j, j + 4, ... upwards, by fma from +0;
      * y[i][r] = ((s_0 + s_1) + (s_2 + s_3)) + bias[r] (+ add[i][r]). A NaN may have any payload. */
-    void (*product_f32)(const struct qrnn_panels *w, const float *x, size_t x_stride,
-                        const struct qrnn_product *out);
+    void (*product_f32)(const struct qrnn_panels *w, const float *x, size_t x_stride, const struct qrnn_product *out);
 
     /* y[i] = f(x[i]); y may be x. */
     void (*map[QRNN_FUNCTIONS])(const float *x, float *y, size_t n);

@@ -42,15 +42,8 @@ static const float qrnn_coth[] = {
 /* D(z) of tanh x = x - x^3 / D(x^2), 0 <= z <= 1: 3 + 6/5 z - ..., next to a straight line.
  * Error 0.0048 * 2^-53 of tanh. */
 static const double qrnn_exact_near[] = {
-    0x1.8000000000001p+1,
-    0x1.33333333332d4p+0,
-    -0x1.767dce42f02cap-8,
-    0x1.0a4e155c51535p-12,
-    -0x1.997ca41b8f1b6p-17,
-    0x1.4172b4cff0b3p-21,
-    -0x1.fb59038813eb4p-26,
-    0x1.89ca058f96aa4p-30,
-    -0x1.f663de25d4244p-35,
+    0x1.8000000000001p+1, 0x1.33333333332d4p+0,   -0x1.767dce42f02cap-8, 0x1.0a4e155c51535p-12,  -0x1.997ca41b8f1b6p-17,
+    0x1.4172b4cff0b3p-21, -0x1.fb59038813eb4p-26, 0x1.89ca058f96aa4p-30, -0x1.f663de25d4244p-35,
 };
 
 /* q(v) of (e^2v - 1)/2 = v + v^2 q(v), |v| <= ln2/4: 9.9e-05 * 2^-53 of tanh for x >= 1. */

@@ -20,23 +20,23 @@ enum { VECS = QRNN_PANEL / LANES, TILE_MAX = 24 };
 
 /* One quad of inputs: V weight vectors met by R rows. What there is less of, rows or vectors, waits in
  * registers for the other; the AVX2 tile of 2 x 2 needs it so to fit. */
-QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, size_t k,
-                           const uint8_t *q, size_t q_stride, s32v *acc)
+QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, size_t k, const uint8_t *q,
+                           size_t q_stride, s32v *acc)
 {
     if (R <= V) {
         codes4 quad[8];
-        UNROLL for (int r = 0; r < R; r++)
-            quad[r] = codes4_load(form, q + (size_t)r * q_stride + k * QRNN_QUAD);
-        UNROLL for (int v = 0; v < V; v++) {
+        UNROLL for (int r = 0; r < R; r++) quad[r] = codes4_load(form, q + (size_t)r * q_stride + k * QRNN_QUAD);
+        UNROLL for (int v = 0; v < V; v++)
+        {
             const s32v weights = s_load(line[v / VECS] + k * QRNN_LINE + v % VECS * LANES * 4);
             UNROLL for (int r = 0; r < R; r++) acc[r * V + v] = dot(form, acc[r * V + v], weights, quad[r]);
         }
         return;
     }
     s32v weights[8];
-    UNROLL for (int v = 0; v < V; v++)
-        weights[v] = s_load(line[v / VECS] + k * QRNN_LINE + v % VECS * LANES * 4);
-    UNROLL for (int r = 0; r < R; r++) {
+    UNROLL for (int v = 0; v < V; v++) weights[v] = s_load(line[v / VECS] + k * QRNN_LINE + v % VECS * LANES * 4);
+    UNROLL for (int r = 0; r < R; r++)
+    {
         const codes4 quad = codes4_load(form, q + (size_t)r * q_stride + k * QRNN_QUAD);
         UNROLL for (int v = 0; v < V; v++) acc[r * V + v] = dot(form, acc[r * V + v], weights[v], quad);
     }
@@ -44,17 +44,19 @@ QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, si
 
 /* A tile's sums, less the zero point's share, by engine qrnn's rule, from register to register; a column's factors are
  * read once for all rows. Through memory, and by rows, 16 sums of a tile of 4 rows took 3.3 ns instead of 1.4 (Zen 4). */
-QRNN_INLINE void finish_sums(int has_add, int bias, int R, int V, s32v *acc, const struct qrnn_panels *w,
-                             size_t panel, const struct qrnn_act *act, size_t row, const struct qrnn_product *out)
+QRNN_INLINE void finish_sums(int has_add, int bias, int R, int V, s32v *acc, const struct qrnn_panels *w, size_t panel,
+                             const struct qrnn_act *act, size_t row, const struct qrnn_product *out)
 {
     const size_t first = panel * QRNN_PANEL, at = row * out->stride + first;
     float *const y = out->y + at;
     const float *const add = has_add ? out->add + at : NULL;
-    UNROLL for (int v = 0; v < V; v++) {
+    UNROLL for (int v = 0; v < V; v++)
+    {
         const size_t i = (size_t)v * LANES;
         const s32v all = s_load(w->sum + first + i);
         const f32v scale = v_load(w->scale + first + i), b = v_load(w->bias + first + i);
-        UNROLL for (int r = 0; r < R; r++) {
+        UNROLL for (int r = 0; r < R; r++)
+        {
             const struct qrnn_act *const a = act + row + (size_t)r;
             const size_t to = (size_t)r * out->stride + i;
             const s32v sum = s_sub(acc[r * V + v], s_mul(s_set1(a->zero_point - bias), all));
@@ -86,9 +88,9 @@ static __attribute__((noinline)) void finish_stored(int bias, size_t R, size_t P
 
 /* F sets of sums take turns over k, to cover the latency of dot where a tile has few; of the last quads, fewer than
  * F, each goes to a set of its own (one after the other: 2 of 63 ns of a step of I = H = 16). */
-QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct qrnn_panels *w, size_t panel,
-                           const uint8_t *q, size_t q_stride, const int32_t *share, const struct qrnn_act *act,
-                           size_t row, const struct qrnn_product *out)
+QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct qrnn_panels *w, size_t panel, const uint8_t *q,
+                           size_t q_stride, const int32_t *share, const struct qrnn_act *act, size_t row,
+                           const struct qrnn_product *out)
 {
     const int V = P * VECS, S = R * V;
     (void)share;
@@ -99,12 +101,11 @@ QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct qrnn_pane
     UNROLL for (int i = 0; i < F * S; i++) acc[i] = s_set1(0);
 
     size_t k = 0;
-    for (; k + (size_t)F <= w->quads; k += (size_t)F) UNROLL for (int f = 0; f < F; f++)
+    for (; k + (size_t)F <= w->quads; k += (size_t)F)
+        UNROLL for (int f = 0; f < F; f++) quad_u8s8(form, R, V, line, k + (size_t)f, codes, q_stride, acc + f * S);
+    UNROLL for (int f = 0; f < F - 1; f++) if (k + (size_t)f < w->quads)
         quad_u8s8(form, R, V, line, k + (size_t)f, codes, q_stride, acc + f * S);
-    UNROLL for (int f = 0; f < F - 1; f++)
-        if (k + (size_t)f < w->quads) quad_u8s8(form, R, V, line, k + (size_t)f, codes, q_stride, acc + f * S);
-    UNROLL for (int f = 1; f < F; f++) UNROLL for (int i = 0; i < S; i++)
-        acc[i] = s_add(acc[i], acc[f * S + i]);
+    UNROLL for (int f = 1; f < F; f++) UNROLL for (int i = 0; i < S; i++) acc[i] = s_add(acc[i], acc[f * S + i]);
     UNROLL for (int i = 0; i < S; i++) QRNN_IN_REGISTER(acc[i]); /* else gcc 12 keeps some of them on the stack in the
                                                                     k loop, where what follows needs registers */
     if (DOT_BIAS(form)) {

@@ -9,15 +9,16 @@ QRNN_INLINE void column_f32(int R, int V, int ahead, const float *const *line, s
                             size_t k, f32v *sum)
 {
     f32v weights[TILE_MAX];
-    UNROLL for (int v = 0; v < V; v++) {
+    UNROLL for (int v = 0; v < V; v++)
+    {
         const float *const at = line[v / VECS] + k * QRNN_PANEL + v % VECS * LANES;
         weights[v] = v_load(at);
         /* In a register: gcc 12 would load them anew for each of up to 3 rows, at half the speed. */
         if (R > 1) QRNN_IN_REGISTER(weights[v]);
-        if (ahead && v % VECS == 0)
-            __builtin_prefetch((const void *)((uintptr_t)at + cols * QRNN_LINE), 0, 2);
+        if (ahead && v % VECS == 0) __builtin_prefetch((const void *)((uintptr_t)at + cols * QRNN_LINE), 0, 2);
     }
-    UNROLL for (int r = 0; r < R; r++) {
+    UNROLL for (int r = 0; r < R; r++)
+    {
         const f32v value = v_set1(x[r][k]);
         UNROLL for (int v = 0; v < V; v++) sum[r * V + v] = v_fma(value, weights[v], sum[r * V + v]);
     }
@@ -26,8 +27,8 @@ QRNN_INLINE void column_f32(int R, int V, int ahead, const float *const *line, s
 /* The four partial sums of R rows and P panels, as many at a time as fit the registers: in 4 / F passes over
  * k. With all four, weights stream in order. From 4 rows on there is time to fetch the next panel to the
  * second-level cache: 1.15 times the speed where weights come from the third (16 MiB), nothing elsewhere. */
-QRNN_INLINE void tile_f32(int R, int P, const struct qrnn_panels *w, size_t panel, const float *x,
-                          size_t x_stride, size_t row, const struct qrnn_product *out)
+QRNN_INLINE void tile_f32(int R, int P, const struct qrnn_panels *w, size_t panel, const float *x, size_t x_stride,
+                          size_t row, const struct qrnn_product *out)
 {
     const int V = P * VECS, S = R * V, F = 4 * S <= SUMS_F32 ? 4 : 2 * S <= SUMS_F32 ? 2 : 1;
     const float *rows[ROWS_F32], *line[4];
@@ -38,13 +39,15 @@ QRNN_INLINE void tile_f32(int R, int P, const struct qrnn_panels *w, size_t pane
         f32v sum[TILE_MAX];
         UNROLL for (int i = 0; i < F * S; i++) sum[i] = v_set1(0.0f);
         size_t k = (size_t)j;
-        for (; k + (size_t)F <= w->cols; k += 4) UNROLL for (int f = 0; f < F; f++)
-            column_f32(R, V, R >= 4, line, w->cols, rows, k + (size_t)f, sum + f * S);
-        UNROLL for (int f = 0; f < F - 1; f++)
-            if (k + (size_t)f < w->cols) column_f32(R, V, 0, line, w->cols, rows, k + (size_t)f, sum + f * S);
+        for (; k + (size_t)F <= w->cols; k += 4)
+            UNROLL for (int f = 0; f < F; f++)
+                column_f32(R, V, R >= 4, line, w->cols, rows, k + (size_t)f, sum + f * S);
+        UNROLL for (int f = 0; f < F - 1; f++) if (k + (size_t)f < w->cols)
+            column_f32(R, V, 0, line, w->cols, rows, k + (size_t)f, sum + f * S);
         UNROLL for (int i = 0; i < F * S; i++) part[j + i / S][i % S] = sum[i];
     }
-    UNROLL for (int i = 0; i < S; i++) {
+    UNROLL for (int i = 0; i < S; i++)
+    {
         const size_t first = panel * QRNN_PANEL + (size_t)(i % V * LANES);
         const size_t at = (row + (size_t)(i / V)) * out->stride + first;
         const f32v sum = v_add(v_add(part[0][i], part[1][i]), v_add(part[2][i], part[3][i]));
@@ -53,11 +56,11 @@ QRNN_INLINE void tile_f32(int R, int P, const struct qrnn_panels *w, size_t pane
 }
 
 /* Not inlined: gcc 12 runs out of registers for the rows' addresses. */
-#define QRNN_TILE_F32(R)                                                                                      \
-    static __attribute__((noinline)) void tile_f32_##R(const struct qrnn_panels *w, size_t panel, const float *x, \
+#define QRNN_TILE_F32(R)                                                                                            \
+    static __attribute__((noinline)) void tile_f32_##R(const struct qrnn_panels *w, size_t panel, const float *x,   \
                                                        size_t x_stride, size_t row, const struct qrnn_product *out) \
-    {                                                                                                         \
-        tile_f32(R, 1, w, panel, x, x_stride, row, out);                                                      \
+    {                                                                                                               \
+        tile_f32(R, 1, w, panel, x, x_stride, row, out);                                                            \
     }
 QRNN_TILE_F32(2)
 QRNN_TILE_F32(3)
@@ -77,8 +80,7 @@ static void row_f32(const struct qrnn_panels *w, const float *x, const struct qr
 }
 
 /* Tiles of at most 6 rows and of even height, so that no tail is thin: 8 rows are 4 + 4, not 6 + 2. */
-static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_stride,
-                        const struct qrnn_product *out)
+static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_stride, const struct qrnn_product *out)
 {
     if (out->batch < 2) {
         row_f32(w, x, out);

@@ -32,8 +32,7 @@
 
 #define QRNN_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
-#define QRNN_REGION(features) \
-    QRNN_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define QRNN_REGION(features) QRNN_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define QRNN_REGION_END QRNN_PRAGMA(clang attribute pop)
 #elif defined(__GNUC__)
 #define QRNN_REGION(features) QRNN_PRAGMA(GCC push_options) QRNN_PRAGMA(GCC target(features))

@@ -116,8 +116,7 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
 QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 {
     const __m256 down = _mm256_xor_ps(most, _mm256_set1_ps(-0.0f));
-    __m256 both = _mm256_min_ps(_mm256_permute2f128_ps(least, down, 0x20),
-                                _mm256_permute2f128_ps(least, down, 0x31));
+    __m256 both = _mm256_min_ps(_mm256_permute2f128_ps(least, down, 0x20), _mm256_permute2f128_ps(least, down, 0x31));
     both = _mm256_min_ps(both, _mm256_permute_ps(both, 0x4e));
     both = _mm256_min_ps(both, _mm256_permute_ps(both, 0xb1));
     *lo = _mm256_cvtss_f32(both);

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-int signature_init(struct signature *signature, const char *function, const char *const *names,
-                   Py_ssize_t positional, Py_ssize_t required)
+int signature_init(struct signature *signature, const char *function, const char *const *names, Py_ssize_t positional,
+                   Py_ssize_t required)
 {
     signature->function = function;
     signature->positional = positional;
@@ -37,8 +37,7 @@ static void raise_too_many(const struct signature *signature, PyObject *owner, P
     PyObject *function = qualified(signature, owner);
     if (!function) return;
     if (least < most)
-        PyErr_Format(PyExc_TypeError,
-                     "%U() takes from %zd to %zd positional arguments but %zd were given", function,
+        PyErr_Format(PyExc_TypeError, "%U() takes from %zd to %zd positional arguments but %zd were given", function,
                      least, most, given + self);
     else
         PyErr_Format(PyExc_TypeError, "%U() takes %zd positional arguments but %zd were given", function, most,
@@ -47,8 +46,7 @@ static void raise_too_many(const struct signature *signature, PyObject *owner, P
 }
 
 /* Every function here requires one argument or two. */
-static void raise_missing(const struct signature *signature, PyObject *owner,
-                          PyObject *const *values)
+static void raise_missing(const struct signature *signature, PyObject *owner, PyObject *const *values)
 {
     PyObject *missing[2] = {NULL, NULL};
     int count = 0;
@@ -57,16 +55,14 @@ static void raise_missing(const struct signature *signature, PyObject *owner,
     PyObject *function = qualified(signature, owner);
     if (!function) return;
     if (count == 1)
-        PyErr_Format(PyExc_TypeError, "%U() missing 1 required positional argument: '%U'", function,
-                     missing[0]);
+        PyErr_Format(PyExc_TypeError, "%U() missing 1 required positional argument: '%U'", function, missing[0]);
     else
-        PyErr_Format(PyExc_TypeError, "%U() missing 2 required positional arguments: '%U' and '%U'",
-                     function, missing[0], missing[1]);
+        PyErr_Format(PyExc_TypeError, "%U() missing 2 required positional arguments: '%U' and '%U'", function,
+                     missing[0], missing[1]);
     Py_DECREF(function);
 }
 
-static void raise_keyword(const struct signature *signature, PyObject *owner, PyObject *key,
-                          const char *format)
+static void raise_keyword(const struct signature *signature, PyObject *owner, PyObject *key, const char *format)
 {
     PyObject *function = qualified(signature, owner);
     if (!function) return;
@@ -85,8 +81,8 @@ static Py_ssize_t find_name(const struct signature *signature, PyObject *key)
     return -1;
 }
 
-static int bind_keyword(const struct signature *signature, PyObject *owner, PyObject *key,
-                        PyObject *value, PyObject **values)
+static int bind_keyword(const struct signature *signature, PyObject *owner, PyObject *key, PyObject *value,
+                        PyObject **values)
 {
     const Py_ssize_t at = find_name(signature, key);
     if (at < 0) {
@@ -101,16 +97,15 @@ static int bind_keyword(const struct signature *signature, PyObject *owner, PyOb
     return 0;
 }
 
-static void bind_positional(const struct signature *signature, PyObject *const *args,
-                            Py_ssize_t nargs, PyObject **values)
+static void bind_positional(const struct signature *signature, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject **values)
 {
     const Py_ssize_t taken = nargs < signature->positional ? nargs : signature->positional;
     for (Py_ssize_t i = 0; i < signature->count; i++) values[i] = i < taken ? args[i] : NULL;
 }
 
 /* The last checks, in Python's order; then None counts as nothing where nothing is required. */
-static int bind_finish(const struct signature *signature, PyObject *owner, Py_ssize_t nargs,
-                       PyObject **values)
+static int bind_finish(const struct signature *signature, PyObject *owner, Py_ssize_t nargs, PyObject **values)
 {
     if (nargs > signature->positional) {
         raise_too_many(signature, owner, nargs);
@@ -127,8 +122,7 @@ static int bind_finish(const struct signature *signature, PyObject *owner, Py_ss
 }
 
 /* Arguments by position alone, as many as there may be: nothing can be wrong with them. */
-static int bind_plainly(const struct signature *signature, PyObject *const *args, Py_ssize_t nargs,
-                        PyObject **values)
+static int bind_plainly(const struct signature *signature, PyObject *const *args, Py_ssize_t nargs, PyObject **values)
 {
     for (Py_ssize_t i = 0; i < signature->count; i++) {
         PyObject *const value = i < nargs ? args[i] : NULL;
@@ -137,28 +131,26 @@ static int bind_plainly(const struct signature *signature, PyObject *const *args
     return 0;
 }
 
-static int bind_keywords(const struct signature *signature, PyObject *owner, PyObject *const *args,
-                         Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
+static int bind_keywords(const struct signature *signature, PyObject *owner, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames, PyObject **values)
 {
     bind_positional(signature, args, nargs, values);
     const Py_ssize_t keywords = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
     for (Py_ssize_t i = 0; i < keywords; i++)
-        if (bind_keyword(signature, owner, PyTuple_GET_ITEM(kwnames, i), args[nargs + i], values)
-            < 0)
-            return -1;
+        if (bind_keyword(signature, owner, PyTuple_GET_ITEM(kwnames, i), args[nargs + i], values) < 0) return -1;
     return bind_finish(signature, owner, nargs, values);
 }
 
-int arguments_bind(const struct signature *signature, PyObject *owner, PyObject *const *args,
-                   Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
+int arguments_bind(const struct signature *signature, PyObject *owner, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames, PyObject **values)
 {
     if (!kwnames && nargs >= signature->required && nargs <= signature->positional)
         return bind_plainly(signature, args, nargs, values);
     return bind_keywords(signature, owner, args, nargs, kwnames, values);
 }
 
-int arguments_bind_call(const struct signature *signature, PyObject *owner, PyObject *args,
-                        PyObject *kwargs, PyObject **values)
+int arguments_bind_call(const struct signature *signature, PyObject *owner, PyObject *args, PyObject *kwargs,
+                        PyObject **values)
 {
     PyObject *key, *value;
     Py_ssize_t position = 0;

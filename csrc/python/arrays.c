@@ -41,8 +41,8 @@ PyObject *array_like(struct state *state, PyObject *result, PyObject *object)
 PyArrayObject *array_new(int type, int ndim, const npy_intp *dims)
 {
     /* Takes over the reference to the descriptor: of the ways to make an array, the shortest. */
-    return (PyArrayObject *)PyArray_NewFromDescr(&PyArray_Type, PyArray_DescrFromType(type), ndim,
-                                                 dims, NULL, NULL, 0, NULL);
+    return (PyArrayObject *)PyArray_NewFromDescr(&PyArray_Type, PyArray_DescrFromType(type), ndim, dims, NULL, NULL, 0,
+                                                 NULL);
 }
 
 static int same_shape(PyArrayObject *array, int ndim, const npy_intp *dims)
@@ -57,8 +57,7 @@ static void raise_out_shape(PyArrayObject *array, const char *name, int ndim, co
 {
     PyObject *got = PyArray_IntTupleFromIntp(PyArray_NDIM(array), PyArray_DIMS(array));
     PyObject *expected = PyArray_IntTupleFromIntp(ndim, dims);
-    if (got && expected)
-        PyErr_Format(PyExc_ValueError, "%s: expected shape %S, got %S", name, expected, got);
+    if (got && expected) PyErr_Format(PyExc_ValueError, "%s: expected shape %S, got %S", name, expected, got);
     Py_XDECREF(got);
     Py_XDECREF(expected);
 }
@@ -67,8 +66,7 @@ static void raise_out(PyArrayObject *array, const char *name)
 {
     const int flags = PyArray_FLAGS(array);
     if (PyArray_TYPE(array) != NPY_FLOAT32 || !PyArray_ISNOTSWAPPED(array))
-        PyErr_Format(PyExc_ValueError, "%s: expected dtype float32, got %S", name,
-                     PyArray_DESCR(array));
+        PyErr_Format(PyExc_ValueError, "%s: expected dtype float32, got %S", name, PyArray_DESCR(array));
     else if (!(flags & NPY_ARRAY_C_CONTIGUOUS))
         PyErr_Format(PyExc_ValueError, "%s: expected a C-contiguous array, got one that is not", name);
     else if (!(flags & NPY_ARRAY_WRITEABLE))
@@ -81,8 +79,7 @@ int array_check_out(PyObject *out, const char *name, int ndim, const npy_intp *d
 {
     enum { LAYOUT = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_WRITEABLE };
     if (!PyArray_Check(out)) {
-        PyErr_Format(PyExc_TypeError, "%s: expected a float32 array, got %s", name,
-                     Py_TYPE(out)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s: expected a float32 array, got %s", name, Py_TYPE(out)->tp_name);
         return -1;
     }
     PyArrayObject *const array = (PyArrayObject *)out;

@@ -56,17 +56,17 @@ struct signature {
     Py_ssize_t count, positional, required;
 };
 
-int signature_init(struct signature *signature, const char *function, const char *const *names,
-                   Py_ssize_t positional, Py_ssize_t required);
+int signature_init(struct signature *signature, const char *function, const char *const *names, Py_ssize_t positional,
+                   Py_ssize_t required);
 void signature_clear(struct signature *signature);
 
 /* Binds arguments to parameters as Python does: values[count], borrowed, NULL where nothing or an
  * optional None was given. `owner` is the object whose method this is, or NULL. The second form
  * takes the arguments of a tp_call. Return 0, or -1 with TypeError set. */
-int arguments_bind(const struct signature *signature, PyObject *owner, PyObject *const *args,
-                   Py_ssize_t nargs, PyObject *kwnames, PyObject **values);
-int arguments_bind_call(const struct signature *signature, PyObject *owner, PyObject *args,
-                        PyObject *kwargs, PyObject **values);
+int arguments_bind(const struct signature *signature, PyObject *owner, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames, PyObject **values);
+int arguments_bind_call(const struct signature *signature, PyObject *owner, PyObject *args, PyObject *kwargs,
+                        PyObject **values);
 /* The UTF-8 of a str, or NULL with TypeError set. */
 const char *arguments_text(PyObject *value, const char *name);
 
@@ -92,8 +92,7 @@ enum { MODULE_SEQUENCE = 1, MODULE_BATCH_FIRST = 2 };
 
 /* All zero until _pack or _share: `vectorcall` too, which sends a call to tp_call. */
 struct module_object {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     struct state *state;
     /* Change together: */
     qrnn_module *packed;  /* immutable: setters swap in another one */
@@ -108,8 +107,7 @@ extern PyType_Spec module_type_spec;
  * scale_ndim, unless those are NULL. NULL with RuntimeError set before _pack. */
 qrnn_module *module_hold(struct module_object *self, int *flags, PyObject **scale_ndim);
 /* Puts `packed` in place. Takes over the references to it and to `scale_ndim`. */
-void module_swap(struct module_object *self, struct state *state, qrnn_module *packed, int flags,
-                 PyObject *scale_ndim);
+void module_swap(struct module_object *self, struct state *state, qrnn_module *packed, int flags, PyObject *scale_ndim);
 /* The class name as texts show it: without the module; of what is packed, where the class says nothing. */
 const char *module_class_name(PyObject *self);
 
@@ -120,11 +118,9 @@ const char *module_class_name(PyObject *self);
  * too much for calls of a microsecond or two. 2^18 take 6 to 17 microseconds with AVX2. */
 #define THREADS_THRESHOLD 262144.0
 
-PyObject *module_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf,
-                            PyObject *kwnames);
+PyObject *module_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 PyObject *module_tp_call(PyObject *self, PyObject *args, PyObject *kwargs);
-PyObject *module_forward(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames);
+PyObject *module_forward(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
 /* What a call computes with: a packed module, by a reference of its own, and its sizes. */
 struct callee {
@@ -163,38 +159,33 @@ void result_finish(struct result *r);
 /* A tuple of two, whose references it takes over, NULL among them for a failure. */
 PyObject *pair_of(PyObject *first, PyObject *second);
 /* Two new references to the items of a tuple or list of two; `what` are their names. */
-int pair_split(PyObject *pair, const char *name, const char *what, PyObject **first,
-               PyObject **second);
+int pair_split(PyObject *pair, const char *name, const char *what, PyObject **first, PyObject **second);
 
 /* Checks a linear's input as call_check does. */
-int check_linear(PyObject *self, const struct callee *callee, PyArrayObject *x,
-                 struct result_shape *shape);
+int check_linear(PyObject *self, const struct callee *callee, PyArrayObject *x, struct result_shape *shape);
 
 /* --- cells.c --- */
 
 /* `values` are input, hx, out. */
-PyObject *call_cell(struct module_object *self, const struct callee *callee,
-                    PyObject *const *values);
+PyObject *call_cell(struct module_object *self, const struct callee *callee, PyObject *const *values);
 
 /* Checks a cell's arrays against the module in PyTorch's order, with its texts; h and c are NULL
  * where none were given. Returns 0 and the shape of the next h, or -1 with an exception set. */
-int check_cell(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h,
-               PyArrayObject *c, struct result_shape *shape);
+int check_cell(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h, PyArrayObject *c,
+               struct result_shape *shape);
 
 /* The arrays of `hx`, a pair for an LSTM, as new references. */
-int states_from(struct state *state, const struct callee *callee, PyObject *hx, PyArrayObject **h,
-                PyArrayObject **c);
+int states_from(struct state *state, const struct callee *callee, PyObject *hx, PyArrayObject **h, PyArrayObject **c);
 
 /* --- sequences.c --- */
 
 /* `values` are input, hx, lengths, out. */
-PyObject *call_sequence(struct module_object *self, const struct callee *callee,
-                        PyObject *const *values);
+PyObject *call_sequence(struct module_object *self, const struct callee *callee, PyObject *const *values);
 
 /* --- packing.c --- */
 
-PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *args,
-                      Py_ssize_t nargs, PyObject *kwnames);
+PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames);
 PyObject *module_unpack(PyObject *self, PyObject *args);
 const char *packing_kind_name(qrnn_kind kind);
 
@@ -210,8 +201,7 @@ static inline int array_is_plain(PyObject *object, int type)
     enum { LAYOUT = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED };
     if (!PyArray_CheckExact(object)) return 0;
     PyArrayObject *const array = (PyArrayObject *)object;
-    return PyArray_TYPE(array) == type && (PyArray_FLAGS(array) & LAYOUT) == LAYOUT
-           && PyArray_ISNOTSWAPPED(array);
+    return PyArray_TYPE(array) == type && (PyArray_FLAGS(array) & LAYOUT) == LAYOUT && PyArray_ISNOTSWAPPED(array);
 }
 
 /* A new reference to `object` if it is a plain float32 array, else to what qrnn._arrays.to_float32

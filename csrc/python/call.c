@@ -11,15 +11,14 @@
 
 int call_raise_rank(PyObject *self, const char *what, const char *expected, int got)
 {
-    PyErr_Format(PyExc_ValueError, "%s: Expected %s to be %s, got %dD instead",
-                 module_class_name(self), what, expected, got);
+    PyErr_Format(PyExc_ValueError, "%s: Expected %s to be %s, got %dD instead", module_class_name(self), what, expected,
+                 got);
     return -1;
 }
 
 int call_raise_input_size(npy_intp got, npy_intp expected)
 {
-    PyErr_Format(PyExc_RuntimeError, "input has inconsistent input_size: got %zd, expected %zd",
-                 got, expected);
+    PyErr_Format(PyExc_RuntimeError, "input has inconsistent input_size: got %zd, expected %zd", got, expected);
     return -1;
 }
 
@@ -62,20 +61,16 @@ PyObject *pair_of(PyObject *first, PyObject *second)
     return pair;
 }
 
-int pair_split(PyObject *pair, const char *name, const char *what, PyObject **first,
-               PyObject **second)
+int pair_split(PyObject *pair, const char *name, const char *what, PyObject **first, PyObject **second)
 {
     *first = *second = NULL;
     if (!PyTuple_Check(pair) && !PyList_Check(pair)) {
-        PyErr_Format(PyExc_TypeError, "%s: expected a pair (%s), got %s", name, what,
-                     Py_TYPE(pair)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s: expected a pair (%s), got %s", name, what, Py_TYPE(pair)->tp_name);
         return -1;
     }
     const Py_ssize_t count = PySequence_Size(pair);
     if (count != 2) {
-        if (count >= 0)
-            PyErr_Format(PyExc_ValueError, "%s: expected a pair (%s), got %zd items", name, what,
-                         count);
+        if (count >= 0) PyErr_Format(PyExc_ValueError, "%s: expected a pair (%s), got %zd items", name, what, count);
         return -1;
     }
     *first = PySequence_GetItem(pair, 0);
@@ -87,13 +82,11 @@ int pair_split(PyObject *pair, const char *name, const char *what, PyObject **fi
 
 /* --- a linear --- */
 
-int check_linear(PyObject *self, const struct callee *callee, PyArrayObject *x,
-                 struct result_shape *shape)
+int check_linear(PyObject *self, const struct callee *callee, PyArrayObject *x, struct result_shape *shape)
 {
     const int last = PyArray_NDIM(x) - 1;
     if (last < 0 || last >= MAX_DIMS) return call_raise_rank(self, "input", "at least 1D", last + 1);
-    if (PyArray_DIM(x, last) != callee->columns)
-        return call_raise_input_size(PyArray_DIM(x, last), callee->columns);
+    if (PyArray_DIM(x, last) != callee->columns) return call_raise_input_size(PyArray_DIM(x, last), callee->columns);
     shape->ndim = last + 1;
     shape->batch = 1;
     for (int i = 0; i < last; i++) {
@@ -104,8 +97,7 @@ int check_linear(PyObject *self, const struct callee *callee, PyArrayObject *x,
     return 0;
 }
 
-static int compute_linear(const struct callee *callee, size_t batch, PyArrayObject *x,
-                          PyArrayObject *y)
+static int compute_linear(const struct callee *callee, size_t batch, PyArrayObject *x, PyArrayObject *y)
 {
     qrnn_status status;
     const float *const x_data = PyArray_DATA(x);
@@ -120,8 +112,7 @@ static int compute_linear(const struct callee *callee, size_t batch, PyArrayObje
     return status == QRNN_OK ? 0 : call_raise_status(status, callee, NULL);
 }
 
-static PyObject *linear_plain(PyObject *self, const struct callee *callee, PyArrayObject *x,
-                              PyObject *out)
+static PyObject *linear_plain(PyObject *self, const struct callee *callee, PyArrayObject *x, PyObject *out)
 {
     struct result_shape shape;
     struct result y;
@@ -138,12 +129,10 @@ static PyObject *linear_plain(PyObject *self, const struct callee *callee, PyArr
 
 /* `values` are input, out. Conversion may run Python code, which may do anything to the caller's
  * references: so they are held. */
-static PyObject *call_linear(struct module_object *self, const struct callee *callee,
-                             PyObject *const *values)
+static PyObject *call_linear(struct module_object *self, const struct callee *callee, PyObject *const *values)
 {
     PyObject *const input = values[0], *const out = values[1];
-    if (array_is_plain(input, NPY_FLOAT32))
-        return linear_plain((PyObject *)self, callee, (PyArrayObject *)input, out);
+    if (array_is_plain(input, NPY_FLOAT32)) return linear_plain((PyObject *)self, callee, (PyArrayObject *)input, out);
     PyObject *result = NULL;
     Py_INCREF(input);
     Py_XINCREF(out);
@@ -170,15 +159,13 @@ int callee_hold(struct module_object *self, struct callee *callee)
     return 0;
 }
 
-static const struct signature *signature_of(const struct module_object *self,
-                                            const struct callee *callee)
+static const struct signature *signature_of(const struct module_object *self, const struct callee *callee)
 {
     if (callee->flags & MODULE_SEQUENCE) return &self->state->forward_sequence;
     return callee->kind == QRNN_LINEAR ? &self->state->forward_linear : &self->state->forward;
 }
 
-static PyObject *call_bound(struct module_object *self, const struct callee *callee,
-                            PyObject *const *values)
+static PyObject *call_bound(struct module_object *self, const struct callee *callee, PyObject *const *values)
 {
     if (callee->flags & MODULE_SEQUENCE) return call_sequence(self, callee, values);
     if (callee->kind == QRNN_LINEAR) return call_linear(self, callee, values);
@@ -203,8 +190,7 @@ PyObject *module_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf
 {
 #if PY_VERSION_HEX < 0x030C0000
     if (Py_TYPE(self)->tp_call != module_tp_call)
-        return _PyObject_MakeTpCall(PyThreadState_Get(), self, args, PyVectorcall_NARGS(nargsf),
-                                    kwnames);
+        return _PyObject_MakeTpCall(PyThreadState_Get(), self, args, PyVectorcall_NARGS(nargsf), kwnames);
 #endif
     return module_forward(self, args, PyVectorcall_NARGS(nargsf), kwnames);
 }

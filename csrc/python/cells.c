@@ -26,38 +26,35 @@ static int check_rank(PyObject *self, PyArrayObject *h, const struct label *labe
 
 /* A state of `size` columns against a checked x. PyTorch compares the batch first, whatever the rank
  * of h: a hidden state for one row with a batch of rows is told that it is of another batch. */
-static int check_state(PyObject *self, PyArrayObject *h, npy_intp size,
-                       const struct result_shape *shape, const struct label *label)
+static int check_state(PyObject *self, PyArrayObject *h, npy_intp size, const struct result_shape *shape,
+                       const struct label *label)
 {
     const int ndim = PyArray_NDIM(h);
     const npy_intp *const got = PyArray_DIMS(h), batch = shape->dims[0];
-    if (ndim > shape->ndim)
-        return call_raise_rank(self, label->rank, "1D for an input that is 1D", ndim);
+    if (ndim > shape->ndim) return call_raise_rank(self, label->rank, "1D for an input that is 1D", ndim);
     if (shape->ndim == 2 && got[0] != batch) {
-        PyErr_Format(PyExc_RuntimeError, "Input batch size %zd doesn't match %s batch size %zd",
-                     batch, label->sizes, got[0]);
+        PyErr_Format(PyExc_RuntimeError, "Input batch size %zd doesn't match %s batch size %zd", batch, label->sizes,
+                     got[0]);
         return -1;
     }
-    if (ndim < shape->ndim)
-        return call_raise_rank(self, label->rank, "2D for an input that is 2D", ndim);
+    if (ndim < shape->ndim) return call_raise_rank(self, label->rank, "2D for an input that is 2D", ndim);
     if (got[ndim - 1] != size) {
-        PyErr_Format(PyExc_RuntimeError, "%s has inconsistent hidden_size: got %zd, expected %zd",
-                     label->sizes, got[ndim - 1], size);
+        PyErr_Format(PyExc_RuntimeError, "%s has inconsistent hidden_size: got %zd, expected %zd", label->sizes,
+                     got[ndim - 1], size);
         return -1;
     }
     return 0;
 }
 
-int check_cell(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h,
-               PyArrayObject *c, struct result_shape *shape)
+int check_cell(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h, PyArrayObject *c,
+               struct result_shape *shape)
 {
     const int ndim = PyArray_NDIM(x);
     const struct label *const label = callee->kind == QRNN_LSTM ? &lstm_labels[0] : &hidden_label;
     if (ndim < 1 || ndim > 2) return call_raise_rank(self, "input", "1D or 2D", ndim);
     if (check_rank(self, h, label) < 0 || check_rank(self, c, &lstm_labels[1]) < 0) return -1;
     const npy_intp *const dims = PyArray_DIMS(x);
-    if (dims[ndim - 1] != callee->columns)
-        return call_raise_input_size(dims[ndim - 1], callee->columns);
+    if (dims[ndim - 1] != callee->columns) return call_raise_input_size(dims[ndim - 1], callee->columns);
     shape->ndim = ndim;
     shape->dims[0] = dims[0];
     shape->batch = ndim == 1 ? 1 : (size_t)dims[0];
@@ -68,15 +65,15 @@ int check_cell(PyObject *self, const struct callee *callee, PyArrayObject *x, Py
 
 /* --- computing --- */
 
-static qrnn_status run(const struct callee *callee, size_t batch, const struct step *s,
-                       PyArrayObject *h_out, PyArrayObject *c_out)
+static qrnn_status run(const struct callee *callee, size_t batch, const struct step *s, PyArrayObject *h_out,
+                       PyArrayObject *c_out)
 {
-    return qrnn_step(callee->packed, batch, PyArray_DATA(s->x), array_data(s->h), array_data(s->c),
-                     PyArray_DATA(h_out), array_data(c_out));
+    return qrnn_step(callee->packed, batch, PyArray_DATA(s->x), array_data(s->h), array_data(s->c), PyArray_DATA(h_out),
+                     array_data(c_out));
 }
 
-static int compute(const struct callee *callee, size_t batch, const struct step *s,
-                   PyArrayObject *h_out, PyArrayObject *c_out)
+static int compute(const struct callee *callee, size_t batch, const struct step *s, PyArrayObject *h_out,
+                   PyArrayObject *c_out)
 {
     qrnn_status status;
     const double rows = (double)qrnn_gate_count(callee->kind) * (double)callee->hidden;
@@ -122,19 +119,13 @@ static PyObject *step_plain(PyObject *self, const struct callee *callee, const s
     npy_intp c_dims[2] = {shape.dims[0], callee->hidden};
     c_dims[shape.ndim - 1] = callee->hidden;
     if (s->out && check_out(s, shape.ndim, shape.dims, c_dims) < 0) return NULL;
-    if (result_open(&h, s->h_out, out_is_clear(s->h_out, s->x, s->h, s->c), shape.ndim, shape.dims)
-        < 0)
-        goto exit;
-    if (lstm
-        && result_open(&c, s->c_out, out_is_clear(s->c_out, s->x, s->c, s->h), shape.ndim, c_dims)
-               < 0)
-        goto exit;
+    if (result_open(&h, s->h_out, out_is_clear(s->h_out, s->x, s->h, s->c), shape.ndim, shape.dims) < 0) goto exit;
+    if (lstm && result_open(&c, s->c_out, out_is_clear(s->c_out, s->x, s->c, s->h), shape.ndim, c_dims) < 0) goto exit;
     if (compute(callee, shape.batch, s, h.array, c.array) < 0) goto exit;
     result_finish(&h);
     if (!lstm) return (PyObject *)h.array;
     result_finish(&c);
-    if (!s->out || !PyTuple_Check(s->out))
-        return pair_of((PyObject *)h.array, (PyObject *)c.array);
+    if (!s->out || !PyTuple_Check(s->out)) return pair_of((PyObject *)h.array, (PyObject *)c.array);
     result = Py_NewRef(s->out);
 
 exit:
@@ -145,8 +136,7 @@ exit:
 
 /* --- arguments --- */
 
-int states_from(struct state *state, const struct callee *callee, PyObject *hx, PyArrayObject **h,
-                PyArrayObject **c)
+int states_from(struct state *state, const struct callee *callee, PyObject *hx, PyArrayObject **h, PyArrayObject **c)
 {
     PyObject *first, *second;
     if (callee->kind != QRNN_LSTM) {
@@ -192,16 +182,14 @@ static int take_plain(const struct callee *callee, PyObject *const *values, stru
 /* The parts of `out`, as new references. */
 static int take_out(const struct callee *callee, PyObject *out, struct step *s)
 {
-    if (out && callee->kind == QRNN_LSTM)
-        return pair_split(out, "out", "h, c", &s->h_out, &s->c_out);
+    if (out && callee->kind == QRNN_LSTM) return pair_split(out, "out", "h, c", &s->h_out, &s->c_out);
     s->h_out = Py_XNewRef(out);
     return 0;
 }
 
 /* The same for arguments of any kind. Their conversion may run Python code, which may do anything
  * to the caller's references: so they are held. */
-static PyObject *step_converted(struct module_object *self, const struct callee *callee,
-                                PyObject *const *values)
+static PyObject *step_converted(struct module_object *self, const struct callee *callee, PyObject *const *values)
 {
     PyObject *result = NULL;
     PyObject *const input = Py_NewRef(values[0]), *const hx = Py_XNewRef(values[1]);
@@ -211,8 +199,7 @@ static PyObject *step_converted(struct module_object *self, const struct callee 
     if (hx && states_from(self->state, callee, hx, &s.h, &s.c) < 0) goto exit;
     if (take_out(callee, s.out, &s) < 0) goto exit;
     result = step_plain((PyObject *)self, callee, &s);
-    if (result && !s.out && !PyArray_CheckExact(input))
-        result = array_like(self->state, result, input);
+    if (result && !s.out && !PyArray_CheckExact(input)) result = array_like(self->state, result, input);
 
 exit:
     Py_DECREF(input);
@@ -226,8 +213,7 @@ exit:
     return result;
 }
 
-PyObject *call_cell(struct module_object *self, const struct callee *callee,
-                    PyObject *const *values)
+PyObject *call_cell(struct module_object *self, const struct callee *callee, PyObject *const *values)
 {
     struct step s;
     if (take_plain(callee, values, &s)) return step_plain((PyObject *)self, callee, &s);

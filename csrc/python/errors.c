@@ -9,8 +9,7 @@ static PyObject *join_names(const char *(*name)(size_t), int (*use)(size_t))
     PyObject *joined = PyUnicode_FromString("");
     for (size_t i = 0; joined && name(i); i++) {
         if (use && !use(i)) continue;
-        PyObject *longer = PyUnicode_FromFormat("%U%s%s", joined,
-                                                PyUnicode_GET_LENGTH(joined) ? ", " : "", name(i));
+        PyObject *longer = PyUnicode_FromFormat("%U%s%s", joined, PyUnicode_GET_LENGTH(joined) ? ", " : "", name(i));
         Py_SETREF(joined, longer);
     }
     return joined;
@@ -57,44 +56,25 @@ static void raise_range(const char *name, const char *engine, const size_t *step
 PyObject *error_from_status(qrnn_status status, const struct error_context *context)
 {
     switch (status) {
-    case QRNN_OK:
-        PyErr_SetString(PyExc_SystemError, "no error");
-        break;
-    case QRNN_ERR_MEMORY:
-        PyErr_NoMemory();
-        break;
-    case QRNN_ERR_SIZE:
-        PyErr_Format(PyExc_ValueError, "%s: this shape is out of range", context->weight);
-        break;
+    case QRNN_OK: PyErr_SetString(PyExc_SystemError, "no error"); break;
+    case QRNN_ERR_MEMORY: PyErr_NoMemory(); break;
+    case QRNN_ERR_SIZE: PyErr_Format(PyExc_ValueError, "%s: this shape is out of range", context->weight); break;
     case QRNN_ERR_DEPTH:
-        PyErr_Format(PyExc_ValueError,
-                     "%s: expected at most %d columns, as many as an int32 sum holds, got %zu",
+        PyErr_Format(PyExc_ValueError, "%s: expected at most %d columns, as many as an int32 sum holds, got %zu",
                      context->weight, QRNN_MAX_DEPTH, context->depth);
         break;
-    case QRNN_ERR_ISA:
-        raise_isa(context->isa);
-        break;
-    case QRNN_ERR_ENGINE:
-        raise_engine(context->engine);
-        break;
+    case QRNN_ERR_ISA: raise_isa(context->isa); break;
+    case QRNN_ERR_ENGINE: raise_engine(context->engine); break;
     case QRNN_ERR_UNSUPPORTED:
         PyErr_Format(PyExc_ValueError,
                      "engine: expected 'qrnn' for a projection or a GRU that resets before the "
                      "product, got '%s', which has neither",
                      context->engine);
         break;
-    case QRNN_ERR_SCALE:
-        raise_float(context->scale, "finite, positive scales", context->bad_scale);
-        break;
-    case QRNN_ERR_WEIGHT:
-        raise_float(context->bias, "finite values", context->bad_bias);
-        break;
-    case QRNN_ERR_INPUT_RANGE:
-        raise_range(context->input, context->engine, context->step);
-        break;
-    case QRNN_ERR_HIDDEN_RANGE:
-        raise_range(context->hidden, context->engine, context->step);
-        break;
+    case QRNN_ERR_SCALE: raise_float(context->scale, "finite, positive scales", context->bad_scale); break;
+    case QRNN_ERR_WEIGHT: raise_float(context->bias, "finite values", context->bad_bias); break;
+    case QRNN_ERR_INPUT_RANGE: raise_range(context->input, context->engine, context->step); break;
+    case QRNN_ERR_HIDDEN_RANGE: raise_range(context->hidden, context->engine, context->step); break;
     case QRNN_ERR_STOPPED: /* by an exception, which is set, or else by a fork */
         if (PyErr_Occurred()) break;
         PyErr_SetString(PyExc_RuntimeError,

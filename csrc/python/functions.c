@@ -55,8 +55,7 @@ static int find_function(PyObject *name, qrnn_function *function)
             *function = (qrnn_function)i;
             return 0;
         }
-    PyErr_Format(PyExc_ValueError, "name: expected tanh, tanh_exact, sigmoid or relu, got %R",
-                 name);
+    PyErr_Format(PyExc_ValueError, "name: expected tanh, tanh_exact, sigmoid or relu, got %R", name);
     return -1;
 }
 
@@ -79,8 +78,7 @@ static int apply_to(qrnn_function function, const char *isa, PyArrayObject *x, P
 }
 
 /* f(x) into `out`, directly where that is exactly x or clear of it, or into a new array. */
-static PyObject *apply_plain(qrnn_function function, const char *isa, PyArrayObject *x,
-                             PyObject *out)
+static PyObject *apply_plain(qrnn_function function, const char *isa, PyArrayObject *x, PyObject *out)
 {
     PyArrayObject *y = NULL, *const given = (PyArrayObject *)out;
     if (out && array_check_out(out, "out", PyArray_NDIM(x), PyArray_DIMS(x)) < 0) return NULL;
@@ -113,8 +111,7 @@ static PyObject *apply(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     PyArrayObject *x = array_from(state, values[X], "x");
     if (!x) return NULL;
     result = apply_plain(function, isa, x, values[OUT]);
-    if (result && !values[OUT] && !PyArray_CheckExact(values[X]))
-        result = array_like(state, result, values[X]);
+    if (result && !values[OUT] && !PyArray_CheckExact(values[X])) result = array_like(state, result, values[X]);
     Py_DECREF(x);
     return result;
 }
@@ -151,17 +148,15 @@ static PyObject *or_none(PyArrayObject *array)
     return array ? (PyObject *)array : Py_None;
 }
 
-static PyObject *gates_plain(PyObject *self, const struct callee *callee, PyArrayObject *x,
-                             PyArrayObject *h, PyArrayObject *c)
+static PyObject *gates_plain(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h,
+                             PyArrayObject *c)
 {
     const qrnn_module *const packed = callee->packed;
     struct result_shape shape;
     PyObject *result = NULL;
     PyArrayObject *acc_ih = NULL, *acc_hh = NULL, *pre = NULL;
     const int quantised = qrnn_module_n_scale(packed, 0) > 0, linear = callee->kind == QRNN_LINEAR;
-    if ((linear ? check_linear(self, callee, x, &shape) : check_cell(self, callee, x, h, c, &shape))
-        < 0)
-        goto exit;
+    if ((linear ? check_linear(self, callee, x, &shape) : check_cell(self, callee, x, h, c, &shape)) < 0) goto exit;
     shape.dims[shape.ndim - 1] = (npy_intp)qrnn_module_rows(packed, 0);
     pre = array_new(NPY_FLOAT32, shape.ndim, shape.dims);
     if (!pre) goto exit;
@@ -173,9 +168,8 @@ static PyObject *gates_plain(PyObject *self, const struct callee *callee, PyArra
         acc_hh = array_new(NPY_INT32, shape.ndim, shape.dims);
         if (!acc_hh) goto exit;
     }
-    const qrnn_status status =
-        qrnn_gates(packed, shape.batch, PyArray_DATA(x), array_data(h), array_data(c),
-                   array_data(acc_ih), array_data(acc_hh), PyArray_DATA(pre));
+    const qrnn_status status = qrnn_gates(packed, shape.batch, PyArray_DATA(x), array_data(h), array_data(c),
+                                          array_data(acc_ih), array_data(acc_hh), PyArray_DATA(pre));
     if (status != QRNN_OK) {
         const struct error_context context = {
             .engine = qrnn_module_engine(packed), .input = "x", .hidden = "hx", .weight = "x"};
@@ -200,8 +194,7 @@ static PyObject *gates(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     struct state *const state = PyModule_GetState(module);
     if (arguments_bind(&state->gates, NULL, args, nargs, kwnames, values) < 0) return NULL;
     if (!PyObject_TypeCheck(values[MODULE], state->module_type)) {
-        PyErr_Format(PyExc_TypeError, "module: expected a Module, got %s",
-                     Py_TYPE(values[MODULE])->tp_name);
+        PyErr_Format(PyExc_TypeError, "module: expected a Module, got %s", Py_TYPE(values[MODULE])->tp_name);
         return NULL;
     }
     if (callee_hold((struct module_object *)values[MODULE], &callee) < 0) return NULL;
@@ -229,21 +222,19 @@ exit:
 static PyObject *quantise_plain(const char *engine, const char *isa, PyArrayObject *v)
 {
     PyObject *result = NULL;
-    PyArrayObject *scale = NULL, *zero_point = NULL,
-                  *codes = array_new(NPY_UINT8, 2, PyArray_DIMS(v));
+    PyArrayObject *scale = NULL, *zero_point = NULL, *codes = array_new(NPY_UINT8, 2, PyArray_DIMS(v));
     if (!codes) goto exit;
     scale = array_new(NPY_FLOAT32, 1, PyArray_DIMS(v));
     if (!scale) goto exit;
     zero_point = array_new(NPY_INT32, 1, PyArray_DIMS(v));
     if (!zero_point) goto exit;
-    const qrnn_status status = qrnn_quantise(
-        engine, isa, (size_t)PyArray_DIM(v, 0), (size_t)PyArray_DIM(v, 1), PyArray_DATA(v),
-        PyArray_DATA(codes), PyArray_DATA(scale), PyArray_DATA(zero_point));
+    const qrnn_status status =
+        qrnn_quantise(engine, isa, (size_t)PyArray_DIM(v, 0), (size_t)PyArray_DIM(v, 1), PyArray_DATA(v),
+                      PyArray_DATA(codes), PyArray_DATA(scale), PyArray_DATA(zero_point));
     if (status == QRNN_OK)
         result = PyTuple_Pack(3, (PyObject *)codes, (PyObject *)scale, (PyObject *)zero_point);
     else
-        error_from_status(status, &(struct error_context){
-                                      .engine = engine, .isa = isa, .input = "v", .weight = "v"});
+        error_from_status(status, &(struct error_context){.engine = engine, .isa = isa, .input = "v", .weight = "v"});
 
 exit:
     Py_XDECREF(codes);
@@ -252,8 +243,7 @@ exit:
     return result;
 }
 
-static PyObject *quantise(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                          PyObject *kwnames)
+static PyObject *quantise(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     enum { ENGINE, V, ISA };
     PyObject *result = NULL, *values[MAX_PARAMETERS];
@@ -275,59 +265,45 @@ static PyObject *quantise(PyObject *module, PyObject *const *args, Py_ssize_t na
 
 /* --- the table --- */
 
-PyDoc_STRVAR(
-    isas_doc,
-    "isas($module, /)\n--\n\n"
-    "Names of the instruction sets that this CPU has: \"scalar\" first, the best last.");
+PyDoc_STRVAR(isas_doc, "isas($module, /)\n--\n\n"
+                       "Names of the instruction sets that this CPU has: \"scalar\" first, the best last.");
 
-PyDoc_STRVAR(
-    known_isas_doc,
-    "known_isas($module, /)\n--\n\n"
-    "Names of all instruction sets that there is code for, in order.");
+PyDoc_STRVAR(known_isas_doc, "known_isas($module, /)\n--\n\n"
+                             "Names of all instruction sets that there is code for, in order.");
 
-PyDoc_STRVAR(
-    engines_doc,
-    "engines($module, /)\n--\n\n"
-    "Names of the quantised engines; the first is the default.");
+PyDoc_STRVAR(engines_doc, "engines($module, /)\n--\n\n"
+                          "Names of the quantised engines; the first is the default.");
 
-PyDoc_STRVAR(
-    apply_doc,
-    "apply($module, /, name, x, isa=None, out=None)\n--\n\n"
-    "A function of each element, float32.\n\n"
-    "Parameters\n----------\n"
-    "name : 'tanh', 'tanh_exact' (correctly rounded), 'sigmoid' or 'relu'\n"
-    "x : array_like, any shape\n"
-    "isa : str, optional\n"
-    "    The instruction set; None: the best.\n"
-    "out : ndarray, optional\n"
-    "    Takes the result: float32, C-contiguous, writeable, of the shape of `x`; may be `x`.\n\n"
-    "Returns\n-------\n"
-    "ndarray of float32, or a tensor if `x` is one; `out` if given");
+PyDoc_STRVAR(apply_doc, "apply($module, /, name, x, isa=None, out=None)\n--\n\n"
+                        "A function of each element, float32.\n\n"
+                        "Parameters\n----------\n"
+                        "name : 'tanh', 'tanh_exact' (correctly rounded), 'sigmoid' or 'relu'\n"
+                        "x : array_like, any shape\n"
+                        "isa : str, optional\n"
+                        "    The instruction set; None: the best.\n"
+                        "out : ndarray, optional\n"
+                        "    Takes the result: float32, C-contiguous, writeable, of the shape of `x`; may be `x`.\n\n"
+                        "Returns\n-------\n"
+                        "ndarray of float32, or a tensor if `x` is one; `out` if given");
 
-PyDoc_STRVAR(
-    set_num_threads_doc,
-    "set_num_threads($module, n, /)\n--\n\n"
-    "Let a call for a whole sequence compute with up to `n` threads, where it is worth them.\n\n"
-    "It changes no bit of a result. One thread is the default.");
+PyDoc_STRVAR(set_num_threads_doc,
+             "set_num_threads($module, n, /)\n--\n\n"
+             "Let a call for a whole sequence compute with up to `n` threads, where it is worth them.\n\n"
+             "It changes no bit of a result. One thread is the default.");
 
-PyDoc_STRVAR(
-    get_num_threads_doc,
-    "get_num_threads($module, /)\n--\n\n"
-    "How many threads a call for a whole sequence may compute with.");
+PyDoc_STRVAR(get_num_threads_doc, "get_num_threads($module, /)\n--\n\n"
+                                  "How many threads a call for a whole sequence may compute with.");
 
-PyDoc_STRVAR(
-    gates_doc,
-    "_gates($module, /, module, x, hx=None)\n--\n\n"
-    "(acc_ih, acc_hh, pre): the products of a call to a linear or a cell.\n\n"
-    "The exact int32 products of codes, None where there are none, and in float32 what the last\n"
-    "product left: pre-activations, or, of a GRU, W_hh h + b_hh (where it resets before the\n"
-    "product, in the rows of n alone).");
+PyDoc_STRVAR(gates_doc, "_gates($module, /, module, x, hx=None)\n--\n\n"
+                        "(acc_ih, acc_hh, pre): the products of a call to a linear or a cell.\n\n"
+                        "The exact int32 products of codes, None where there are none, and in float32 what the last\n"
+                        "product left: pre-activations, or, of a GRU, W_hh h + b_hh (where it resets before the\n"
+                        "product, in the rows of n alone).");
 
-PyDoc_STRVAR(
-    quantise_doc,
-    "_quantise($module, /, engine, v, isa=None)\n--\n\n"
-    "(codes uint8, scale float32, zero_point int32) of the rows of `v`, as `engine` has them.\n\n"
-    "With engine \"qrnn\" a row that is not finite has the scale NaN.");
+PyDoc_STRVAR(quantise_doc,
+             "_quantise($module, /, engine, v, isa=None)\n--\n\n"
+             "(codes uint8, scale float32, zero_point int32) of the rows of `v`, as `engine` has them.\n\n"
+             "With engine \"qrnn\" a row that is not finite has the scale NaN.");
 
 PyMethodDef binding_functions[] = {
     {"isas", isas, METH_NOARGS, isas_doc},

@@ -73,9 +73,7 @@ static PyModuleDef_Slot slots[] = {
     {0, NULL},
 };
 
-PyDoc_STRVAR(
-    doc,
-    "The computing core of qrnn: packed modules, which are called, and what tests need.");
+PyDoc_STRVAR(doc, "The computing core of qrnn: packed modules, which are called, and what tests need.");
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

@@ -8,12 +8,8 @@ static const struct {
     const char *name;
     qrnn_kind kind;
 } kinds[] = {
-    {"linear", QRNN_LINEAR},
-    {"rnn_tanh", QRNN_RNN_TANH},
-    {"rnn_relu", QRNN_RNN_RELU},
-    {"lstm", QRNN_LSTM},
-    {"gru", QRNN_GRU},
-    {"gru_reset_before", QRNN_GRU_RESET_BEFORE},
+    {"linear", QRNN_LINEAR}, {"rnn_tanh", QRNN_RNN_TANH}, {"rnn_relu", QRNN_RNN_RELU},
+    {"lstm", QRNN_LSTM},     {"gru", QRNN_GRU},           {"gru_reset_before", QRNN_GRU_RESET_BEFORE},
 };
 
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0], SHAPE_TEXT = 64 };
@@ -73,8 +69,7 @@ static int find_kind(PyObject *name, struct plan *plan)
             plan->gates = (npy_intp)qrnn_gate_count(plan->kind);
             return 0;
         }
-    PyErr_Format(PyExc_ValueError,
-                 "kind: expected linear, rnn_tanh, rnn_relu, lstm, gru or gru_reset_before, got %R",
+    PyErr_Format(PyExc_ValueError, "kind: expected linear, rnn_tanh, rnn_relu, lstm, gru or gru_reset_before, got %R",
                  name);
     return -1;
 }
@@ -95,8 +90,7 @@ static int take_count(PyObject *object, const char *name, Py_ssize_t most, size_
     const Py_ssize_t value = PyNumber_AsSsize_t(object, NULL);
     if (value == -1 && PyErr_Occurred()) return -1;
     if (value < 1 || value > most) {
-        PyErr_Format(PyExc_ValueError, "sequence: expected %s from 1 to %zd, got %R", name, most,
-                     object);
+        PyErr_Format(PyExc_ValueError, "sequence: expected %s from 1 to %zd, got %R", name, most, object);
         return -1;
     }
     *count = (size_t)value;
@@ -110,8 +104,7 @@ static int take_sequence(PyObject *sequence, struct plan *plan)
     plan->flags = 0;
     if (sequence == Py_None) return 0;
     if (!PyTuple_Check(sequence) || PyTuple_GET_SIZE(sequence) != 3) {
-        PyErr_Format(PyExc_TypeError,
-                     "sequence: expected a tuple (num_layers, num_directions, batch_first), got %R",
+        PyErr_Format(PyExc_TypeError, "sequence: expected a tuple (num_layers, num_directions, batch_first), got %R",
                      sequence);
         return -1;
     }
@@ -164,14 +157,12 @@ static PyArrayObject *take_array(PyObject *object, const char *name, int type)
     const char *const expected = type == NPY_INT8 ? "int8" : "float32";
     if (array_is_plain(object, type)) return (PyArrayObject *)object;
     if (!PyArray_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "%s: expected a %s array, got %s", name, expected,
-                     Py_TYPE(object)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s: expected a %s array, got %s", name, expected, Py_TYPE(object)->tp_name);
         return NULL;
     }
     PyArrayObject *const array = (PyArrayObject *)object;
     if (PyArray_TYPE(array) != type || !PyArray_ISNOTSWAPPED(array))
-        PyErr_Format(PyExc_ValueError, "%s: expected dtype %s, got %S", name, expected,
-                     PyArray_DESCR(array));
+        PyErr_Format(PyExc_ValueError, "%s: expected dtype %s, got %S", name, expected, PyArray_DESCR(array));
     else
         PyErr_Format(PyExc_ValueError, "%s: expected an aligned C-contiguous ndarray", name);
     return NULL;
@@ -182,12 +173,11 @@ static PyArrayObject *take_weight(const struct plan *plan, size_t index, const s
 {
     PyObject *const tuple = plan->matrices[index];
     if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != 3) {
-        PyErr_Format(PyExc_TypeError, "%s: expected a tuple (weight, scale, bias), got %R",
-                     names->weight, tuple);
+        PyErr_Format(PyExc_TypeError, "%s: expected a tuple (weight, scale, bias), got %R", names->weight, tuple);
         return NULL;
     }
-    PyArrayObject *const weight = take_array(PyTuple_GET_ITEM(tuple, 0), names->weight,
-                                             plan->quantised ? NPY_INT8 : NPY_FLOAT32);
+    PyArrayObject *const weight =
+        take_array(PyTuple_GET_ITEM(tuple, 0), names->weight, plan->quantised ? NPY_INT8 : NPY_FLOAT32);
     if (weight && (PyArray_NDIM(weight) != 2 || PyArray_DIM(weight, 0) < 1)) {
         raise_shape(names->weight, "(rows, columns) with at least one row", weight);
         return NULL;
@@ -215,20 +205,17 @@ static int take_sizes(struct plan *plan)
     if (!weight) return -1;
     plan->proj = PyArray_DIM(weight, 0);
     if (plan->proj < plan->hidden) return 0;
-    PyOS_snprintf(expected, sizeof expected, "(proj_size, %zd) with proj_size below hidden_size",
-                  plan->hidden);
+    PyOS_snprintf(expected, sizeof expected, "(proj_size, %zd) with proj_size below hidden_size", plan->hidden);
     return raise_shape(names.weight, expected, weight);
 }
 
-static int check_weight(const struct plan *plan, size_t index, PyArrayObject *weight,
-                        const struct names *names)
+static int check_weight(const struct plan *plan, size_t index, PyArrayObject *weight, const struct names *names)
 {
     char expected[SHAPE_TEXT];
     const size_t which = index % plan->per_unit;
     const npy_intp state = plan->proj ? plan->proj : plan->hidden;
-    const npy_intp below = index / plan->per_unit < plan->directions
-                               ? plan->columns
-                               : (npy_intp)plan->directions * state;
+    const npy_intp below =
+        index / plan->per_unit < plan->directions ? plan->columns : (npy_intp)plan->directions * state;
     const npy_intp rows = which == HR ? plan->proj : plan->gates * plan->hidden;
     const npy_intp columns = which == HR ? plan->hidden : which == HH ? state : below;
     if (PyArray_DIM(weight, 0) == rows && PyArray_DIM(weight, 1) == columns) return 0;
@@ -236,15 +223,14 @@ static int check_weight(const struct plan *plan, size_t index, PyArrayObject *we
     return raise_shape(names->weight, expected, weight);
 }
 
-static int take_scale(PyObject *object, const struct names *names, npy_intp rows, int quantised,
-                      PyArrayObject **scale)
+static int take_scale(PyObject *object, const struct names *names, npy_intp rows, int quantised, PyArrayObject **scale)
 {
     char expected[SHAPE_TEXT];
     *scale = NULL;
     if (!quantised) {
         if (object == Py_None) return 0;
-        PyErr_Format(PyExc_ValueError, "%s: expected None for float32 weights, got %s",
-                     names->scale, Py_TYPE(object)->tp_name);
+        PyErr_Format(PyExc_ValueError, "%s: expected None for float32 weights, got %s", names->scale,
+                     Py_TYPE(object)->tp_name);
         return -1;
     }
     *scale = take_array(object, names->scale, NPY_FLOAT32);
@@ -255,8 +241,7 @@ static int take_scale(PyObject *object, const struct names *names, npy_intp rows
     return raise_shape(names->scale, expected, *scale);
 }
 
-static int take_bias(PyObject *object, const struct names *names, npy_intp rows, int projection,
-                     PyArrayObject **bias)
+static int take_bias(PyObject *object, const struct names *names, npy_intp rows, int projection, PyArrayObject **bias)
 {
     char expected[SHAPE_TEXT];
     *bias = NULL;
@@ -282,8 +267,7 @@ static int take_matrix(const struct plan *plan, size_t index, qrnn_weight *out, 
     PyObject *const tuple = plan->matrices[index];
     const npy_intp rows = PyArray_DIM(weight, 0);
     if (take_scale(PyTuple_GET_ITEM(tuple, 1), &names, rows, plan->quantised, &scale) < 0
-        || take_bias(PyTuple_GET_ITEM(tuple, 2), &names, rows, index % plan->per_unit == HR, &bias)
-               < 0)
+        || take_bias(PyTuple_GET_ITEM(tuple, 2), &names, rows, index % plan->per_unit == HR, &bias) < 0)
         return -1;
     *out = (qrnn_weight){
         .values = plan->quantised ? NULL : PyArray_DATA(weight),
@@ -306,8 +290,7 @@ static float first_bad(const float *values, size_t n, int positive)
     return NAN;
 }
 
-static void raise_pack(qrnn_status status, const struct plan *plan, const qrnn_spec *spec,
-                       size_t fault)
+static void raise_pack(qrnn_status status, const struct plan *plan, const qrnn_spec *spec, size_t fault)
 {
     const struct names names = names_of(plan, fault);
     const qrnn_weight *const weight = &spec->weights[fault];
@@ -327,8 +310,7 @@ static void raise_pack(qrnn_status status, const struct plan *plan, const qrnn_s
 
 /* Packs what the plan says; NULL with an exception set. `weights` and `scale_ndim` have room for its
  * matrices. */
-static qrnn_module *pack_plan(const struct plan *plan, const char *isa, qrnn_weight *weights,
-                              char *scale_ndim)
+static qrnn_module *pack_plan(const struct plan *plan, const char *isa, qrnn_weight *weights, char *scale_ndim)
 {
     size_t fault;
     qrnn_module *packed = NULL;
@@ -351,8 +333,8 @@ static qrnn_module *pack_plan(const struct plan *plan, const char *isa, qrnn_wei
 }
 
 /* args: kind, engine, isa, matrices. Builds the new module before it touches the old one. */
-static int pack(struct module_object *self, struct state *state, PyObject *const *args,
-                Py_ssize_t nargs, PyObject *sequence)
+static int pack(struct module_object *self, struct state *state, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *sequence)
 {
     enum { KIND, ENGINE, ISA, MATRICES };
     struct plan plan;
@@ -379,8 +361,7 @@ static int pack(struct module_object *self, struct state *state, PyObject *const
     return 0;
 }
 
-PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *args,
-                      Py_ssize_t nargs, PyObject *kwnames)
+PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     const Py_ssize_t keywords = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
     PyObject *const first = keywords ? PyTuple_GET_ITEM(kwnames, 0) : NULL;
@@ -406,13 +387,12 @@ PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *ar
 
 static PyArrayObject *unpack_weight(const qrnn_module *packed, size_t matrix)
 {
-    const npy_intp dims[2] = {(npy_intp)qrnn_module_rows(packed, matrix),
-                              (npy_intp)qrnn_module_cols(packed, matrix)};
+    const npy_intp dims[2] = {(npy_intp)qrnn_module_rows(packed, matrix), (npy_intp)qrnn_module_cols(packed, matrix)};
     const int quantised = qrnn_module_n_scale(packed, matrix) > 0;
     PyArrayObject *array = array_new(quantised ? NPY_INT8 : NPY_FLOAT32, 2, dims);
     if (!array) return NULL;
-    qrnn_module_unpack(packed, matrix, quantised ? NULL : PyArray_DATA(array),
-                       quantised ? PyArray_DATA(array) : NULL, NULL, NULL);
+    qrnn_module_unpack(packed, matrix, quantised ? NULL : PyArray_DATA(array), quantised ? PyArray_DATA(array) : NULL,
+                       NULL, NULL);
     return array;
 }
 

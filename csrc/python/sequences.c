@@ -83,14 +83,13 @@ static int take_lengths(struct sequence *s, PyObject *object)
 static int check_lengths(const struct sequence *s)
 {
     if (s->n_lengths != s->batch) {
-        PyErr_Format(PyExc_ValueError, "lengths: expected %zd, one a batch row, got %zd", s->batch,
-                     s->n_lengths);
+        PyErr_Format(PyExc_ValueError, "lengths: expected %zd, one a batch row, got %zd", s->batch, s->n_lengths);
         return -1;
     }
     for (Py_ssize_t i = 0; i < s->n_lengths; i++)
         if (s->lengths[i] < 1 || s->lengths[i] > (size_t)s->steps) {
-            PyErr_Format(PyExc_ValueError, "lengths: expected 1 to %zd, got %zd for batch row %zd",
-                         s->steps, (Py_ssize_t)s->lengths[i], i);
+            PyErr_Format(PyExc_ValueError, "lengths: expected 1 to %zd, got %zd for batch row %zd", s->steps,
+                         (Py_ssize_t)s->lengths[i], i);
             return -1;
         }
     return 0;
@@ -105,8 +104,8 @@ static int check_input_rank(PyObject *self, struct sequence *s)
     const int rnn = kind == QRNN_RNN_TANH || kind == QRNN_RNN_RELU;
     s->batched = ndim == 3;
     if (ndim == 2 || ndim == 3) return 0;
-    PyErr_Format(PyExc_ValueError, "%s: Expected input to be 2D or 3D, got %dD%s instead",
-                 module_class_name(self), ndim, rnn ? " tensor" : "");
+    PyErr_Format(PyExc_ValueError, "%s: Expected input to be 2D or 3D, got %dD%s instead", module_class_name(self),
+                 ndim, rnn ? " tensor" : "");
     return -1;
 }
 
@@ -117,11 +116,10 @@ static int check_state_rank(const struct sequence *s)
     if (!s->h || (PyArray_NDIM(s->h) == rank && (!s->c || PyArray_NDIM(s->c) == rank))) return 0;
     if (s->c)
         PyErr_Format(PyExc_RuntimeError,
-                     "For %s %d-D input, hx and cx should also be %d-D but got (%d-D, %d-D) tensors",
-                     batched, rank, rank, PyArray_NDIM(s->h), PyArray_NDIM(s->c));
+                     "For %s %d-D input, hx and cx should also be %d-D but got (%d-D, %d-D) tensors", batched, rank,
+                     rank, PyArray_NDIM(s->h), PyArray_NDIM(s->c));
     else
-        PyErr_Format(PyExc_RuntimeError,
-                     "For %s %d-D input, hx should also be %d-D but got %d-D tensor", batched, rank,
+        PyErr_Format(PyExc_RuntimeError, "For %s %d-D input, hx should also be %d-D but got %d-D tensor", batched, rank,
                      rank, PyArray_NDIM(s->h));
     return -1;
 }
@@ -142,9 +140,8 @@ static int check_state(const struct sequence *s, PyArrayObject *h, npy_intp size
     npy_intp dims[3];
     const int ndim = state_dims(s, size, dims);
     if (!h || PyArray_CompareLists(PyArray_DIMS(h), dims, ndim)) return 0;
-    PyErr_Format(PyExc_RuntimeError, "Expected %s size (%zd, %zd, %zd), got [%zd, %zd, %zd]", label,
-                 dims[0], s->batch, size, PyArray_DIM(h, 0), s->batched ? PyArray_DIM(h, 1) : 1,
-                 PyArray_DIM(h, ndim - 1));
+    PyErr_Format(PyExc_RuntimeError, "Expected %s size (%zd, %zd, %zd), got [%zd, %zd, %zd]", label, dims[0], s->batch,
+                 size, PyArray_DIM(h, 0), s->batched ? PyArray_DIM(h, 1) : 1, PyArray_DIM(h, ndim - 1));
     return -1;
 }
 
@@ -156,8 +153,7 @@ static int check_sequence(PyObject *self, struct sequence *s)
     if (check_input_rank(self, s) < 0 || check_state_rank(s) < 0) return -1;
     const npy_intp *const dims = PyArray_DIMS(s->x);
     if (dims[1 + s->batched] != callee->columns) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "input.size(-1) must be equal to input_size. Expected %zd, got %zd",
+        PyErr_Format(PyExc_RuntimeError, "input.size(-1) must be equal to input_size. Expected %zd, got %zd",
                      callee->columns, dims[1 + s->batched]);
         return -1;
     }
@@ -205,8 +201,7 @@ static int check_outs(const struct sequence *s)
     ndim = state_dims(s, s->callee->hidden, dims);
     if (c && array_check_out(s->c_out, "out[1][1]", ndim, dims) < 0) return -1;
     if (!array_overlap(output, h) && !array_overlap(output, c) && !array_overlap(h, c)) return 0;
-    PyErr_SetString(PyExc_ValueError,
-                    "out: expected arrays that share no memory, got some that do");
+    PyErr_SetString(PyExc_ValueError, "out: expected arrays that share no memory, got some that do");
     return -1;
 }
 
@@ -218,8 +213,7 @@ static int output_is_clear(const struct sequence *s)
     PyArrayObject *const output = (PyArrayObject *)s->output;
     const char *const engine = qrnn_module_engine(s->callee->packed);
     if (strcmp(engine, "qrnn") != 0 && strcmp(engine, "float32") != 0) return 0;
-    return !array_overlap(output, s->x) && !array_overlap(output, s->h)
-           && !array_overlap(output, s->c);
+    return !array_overlap(output, s->x) && !array_overlap(output, s->h) && !array_overlap(output, s->c);
 }
 
 static int open_results(const struct sequence *s, struct results *r)
@@ -393,8 +387,7 @@ static int take_out(struct sequence *s, PyObject *out)
     return status;
 }
 
-PyObject *call_sequence(struct module_object *self, const struct callee *callee,
-                        PyObject *const *values)
+PyObject *call_sequence(struct module_object *self, const struct callee *callee, PyObject *const *values)
 {
     enum { INPUT, HX, LENGTHS, OUT };
     PyObject *result = NULL, *held[4];
@@ -408,8 +401,7 @@ PyObject *call_sequence(struct module_object *self, const struct callee *callee,
     if (held[LENGTHS] && take_lengths(&s, held[LENGTHS]) < 0) goto exit;
     if (held[OUT] && take_out(&s, held[OUT]) < 0) goto exit;
     result = call_taken(self, &s);
-    if (result && !held[OUT] && !PyArray_CheckExact(held[INPUT]))
-        result = array_like(self->state, result, held[INPUT]);
+    if (result && !held[OUT] && !PyArray_CheckExact(held[INPUT])) result = array_like(self->state, result, held[INPUT]);
 
 exit:
     Py_XDECREF(s.x);

@@ -79,9 +79,7 @@ class Calibrating:
         self._unit = 3 if form.projection else 1 if form.kind == "linear" else 2
         self.report: list[WeightReport] = []
 
-    def rounded(
-        self, index: int, name: str, matrix: Matrix, plain: Matrix, allowed: tuple[int, int]
-    ) -> Matrix:
+    def rounded(self, index: int, name: str, matrix: Matrix, plain: Matrix, allowed: tuple[int, int]) -> Matrix:
         """The quantised `matrix`: `plain`, which it is without data, or better.
 
         Parameters
@@ -119,9 +117,7 @@ class Calibrating:
             bias = (bias + change).astype(np.float32)
         return Matrix(new.codes, new.scale, bias)
 
-    def _note(
-        self, name: str, old: Codes, new: Codes, samples: int, results: list[Rounded], seconds: float
-    ) -> None:
+    def _note(self, name: str, old: Codes, new: Codes, samples: int, results: list[Rounded], seconds: float) -> None:
         power = sum(result.power for result in results) or 1.0
         plain = sum(result.plain_error for result in results)
         error = sum(result.error for result in results)

@@ -69,9 +69,7 @@ class Chooser(Generic[R]):
             if not isinstance(key, (str, type)):
                 raise TypeError(f"{argument}: expected types and names as keys, got {key!r}")
             if value is not None and not _is_qconfig(value):
-                raise TypeError(
-                    f"{argument}: expected QConfig or None for {key!r}, got {type(value).__name__}"
-                )
+                raise TypeError(f"{argument}: expected QConfig or None for {key!r}, got {type(value).__name__}")
             result[self._known_as(key) if self._known_as and isinstance(key, type) else key] = value
         return result
 
@@ -100,9 +98,7 @@ class Chooser(Generic[R]):
                 said.note(module, name, qconfig)
         unknown = sorted(key for key in spec if isinstance(key, str) and key not in by_path)
         if unknown:
-            warnings.warn(
-                f"{argument}: no submodule is named {', '.join(unknown)}", UserWarning, stacklevel=3
-            )
+            warnings.warn(f"{argument}: no submodule is named {', '.join(unknown)}", UserWarning, stacklevel=3)
         return {id(module): said.by_module.get(id(module), ("", None))[1] for _, _, module in paths}
 
     def quantisable(self, model: Any, chosen: Mapping[int, Any]) -> Iterator[tuple[str, Any, R, Any]]:

@@ -23,8 +23,8 @@ from .prepared import (
 )
 
 __all__ = [
-    "Quantisable",
     "TABLE",
+    "Quantisable",
     "find",
     "get_default_dynamic_quant_module_mappings",
     "get_default_qconfig_propagation_list",

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "ObserverBase",
     "MinMaxObserver",
+    "NoopObserver",
+    "ObserverBase",
     "PerChannelMinMaxObserver",
     "PlaceholderObserver",
-    "NoopObserver",
-    "default_placeholder_observer",
     "default_dynamic_quant_observer",
-    "default_weight_observer",
     "default_per_channel_weight_observer",
-    "weight_observer_range_neg_127_to_127",
+    "default_placeholder_observer",
+    "default_weight_observer",
     "per_channel_weight_observer_range_neg_127_to_127",
+    "weight_observer_range_neg_127_to_127",
 ]
 
 
@@ -225,11 +225,9 @@ class MinMaxObserver(_RangeObserver):
     ) -> None:
         if _types.as_qscheme(qscheme) not in (_types.per_tensor_affine, _types.per_tensor_symmetric):
             raise ValueError(f"qscheme: expected a per_tensor scheme, got {qscheme!r}")
-        if reduce_range and _types.as_dtype(dtype) is _types.quint8:
-            if _types.as_qscheme(qscheme) is _types.per_tensor_symmetric:
-                raise NotImplementedError(
-                    "reduce_range: Cannot reduce range for symmetric quantization for quint8"
-                )
+        symmetric = _types.as_qscheme(qscheme) is _types.per_tensor_symmetric
+        if reduce_range and symmetric and _types.as_dtype(dtype) is _types.quint8:
+            raise NotImplementedError("reduce_range: Cannot reduce range for symmetric quantization for quint8")
         super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps, is_dynamic)
 
     def forward(self, x: Any) -> Any:

@@ -36,9 +36,7 @@ def products(kind: str, matrix: int, rows: int) -> list[slice]:
     return [slice(0, rows)]
 
 
-def observed_call(
-    module: FloatLayer, statistics: Statistics, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
+def observed_call(module: FloatLayer, statistics: Statistics, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Call `module` in C, and record in `statistics` what its products multiplied.
 
     A call that fails records nothing.
@@ -53,9 +51,7 @@ def observed_call(
     return result
 
 
-def observe(
-    module: FloatLayer, statistics: Statistics, input: Any, hx: Any, lengths: Any, result: Any
-) -> None:
+def observe(module: FloatLayer, statistics: Statistics, input: Any, hx: Any, lengths: Any, result: Any) -> None:
     """Record in `statistics` what the products of a call multiplied.
 
     Parameters
@@ -150,9 +146,7 @@ def _sequence(
         x = y
 
 
-def _one_layer(
-    module: FloatLayer, matrices: list[Matrix], x: Array, h0: Array, c0: Array, lengths: Any
-) -> Array:
+def _one_layer(module: FloatLayer, matrices: list[Matrix], x: Array, h0: Array, c0: Array, lengths: Any) -> Array:
     """The output of one layer of a deeper module."""
     packed = _core.Module()
     packed._pack(module.kind, "float32", module.isa, *matrices, sequence=(1, module.num_directions, False))
@@ -183,9 +177,7 @@ def _record(statistics: Statistics, unit: _Unit) -> None:
         _record_steps(statistics, first + 2, _unprojected(unit), valid)
 
 
-def _record_steps(
-    statistics: Statistics, matrix: int, rows: Array, valid: NDArray[np.bool_], product: int = 0
-) -> None:
+def _record_steps(statistics: Statistics, matrix: int, rows: Array, valid: NDArray[np.bool_], product: int = 0) -> None:
     """Record what a product multiplies step by step."""
     if statistics.engine == "qrnn":  # every row by itself
         statistics.record(matrix, rows[valid], product)

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Preparation",
+    "PreparedGRU",
+    "PreparedGRUCell",
+    "PreparedLSTM",
+    "PreparedLSTMCell",
     "PreparedLayer",
     "PreparedLinear",
-    "PreparedRNNCell",
-    "PreparedLSTMCell",
-    "PreparedGRUCell",
     "PreparedRNN",
-    "PreparedLSTM",
-    "PreparedGRU",
+    "PreparedRNNCell",
 ]
 
 
@@ -89,9 +89,7 @@ class Preparation:
         new._pack_matrices(mod._form(), self.engine, _config.resolve_isa(isa or self.isa), matrices)
         return new
 
-    def _quantised(
-        self, index: int, name: str, matrix: Matrix, qconfig: Any, calibrating: Calibrating
-    ) -> Matrix:
+    def _quantised(self, index: int, name: str, matrix: Matrix, qconfig: Any, calibrating: Calibrating) -> Matrix:
         """The float `matrix`, the one of `index`, in codes and scale."""
         kept = self._kept(index, matrix.weight)
         codes, scale = kept or _quantise.quantise_weight(matrix.weight, name, self.engine, qconfig)
@@ -128,9 +126,7 @@ class PreparedLayer(FloatLayer):
         new._adopt(mod)
         if isinstance(mod, QuantisedLayer):
             original = mod._matrices()
-            weights = [
-                Matrix(_quantise.dequantise(m.weight, np.asarray(m.scale)), None, m.bias) for m in original
-            ]
+            weights = [Matrix(_quantise.dequantise(m.weight, np.asarray(m.scale)), None, m.bias) for m in original]
             new._pack_matrices(mod._form(), "float32", mod.isa, weights)
             engine = mod.engine if engine is None else engine
             new._prepared = Preparation(_config.resolve_engine(engine), isa or mod.isa, original)

@@ -10,7 +10,7 @@ from .observer import (
     default_weight_observer,
 )
 
-__all__ = ["QConfig", "default_dynamic_qconfig", "per_channel_dynamic_qconfig", "engine_qconfig"]
+__all__ = ["QConfig", "default_dynamic_qconfig", "engine_qconfig", "per_channel_dynamic_qconfig"]
 
 
 class _QConfig(NamedTuple):

@@ -19,7 +19,7 @@ from .choice import Chooser
 from .mappings import TABLE, find, get_default_dynamic_quant_module_mappings, overridden
 from .prepared import PreparedLayer
 
-__all__ = ["prepare", "convert", "quantize_dynamic", "propagate_qconfig_"]
+__all__ = ["convert", "prepare", "propagate_qconfig_", "quantize_dynamic"]
 
 #: Attribute of a model that prepare(model, qconfig=...) prepared in place: convert does the same.
 _MARK = "_converts_in_place"
@@ -307,9 +307,7 @@ def quantize_dynamic(
     return model.eval()
 
 
-def propagate_qconfig_(
-    module: Module, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None
-) -> None:
+def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None) -> None:
     """Set the attribute ``qconfig`` of a model and of all below it.
 
     Parameters
@@ -341,9 +339,7 @@ def propagate_qconfig_(
         _torch().propagate_qconfig_(module, qconfig_dict, prepare_custom_config_dict)
         return
     _expect_model(module, "module")
-    spec = (
-        {} if qconfig_dict is None else _CHOOSER.normalised(qconfig_dict, "qconfig_dict", empty_is_all=False)
-    )
+    spec = {} if qconfig_dict is None else _CHOOSER.normalised(qconfig_dict, "qconfig_dict", empty_is_all=False)
     chosen = _CHOOSER.choose(module, spec, "qconfig_dict")
     for each in module.modules():
         each.qconfig = chosen[id(each)]  # type: ignore[attr-defined]

@@ -143,9 +143,7 @@ def rounded(
     before, after = (_measure(exact - each.values(), matrix) for each in (plain, codes))
     if plain.scale.ndim:
         by_data = after < before
-        codes = Codes(
-            np.where(by_data[:, None], codes.codes, plain.codes), np.where(by_data, codes.scale, plain.scale)
-        )
+        codes = Codes(np.where(by_data[:, None], codes.codes, plain.codes), np.where(by_data, codes.scale, plain.scale))
     else:
         by_data = np.full(len(weight), after.sum() < before.sum())
         codes = codes if by_data.any() else plain
@@ -230,9 +228,7 @@ class _Feedback:
         return back
 
 
-def _fitted(
-    exact: Array, codes: NDArray[np.int8], scale: NDArray[np.float32], matrix: Array
-) -> NDArray[np.float32]:
+def _fitted(exact: Array, codes: NDArray[np.int8], scale: NDArray[np.float32], matrix: Array) -> NDArray[np.float32]:
     """The scales that make the measure least for these codes: ``s = w A q^T / q A q^T``."""
     share, norm = np.empty(len(exact)), np.empty(len(exact))
     for start in range(0, len(exact), ROWS):

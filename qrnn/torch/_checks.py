@@ -65,9 +65,7 @@ def check_sequence(shape: Shape, size: Sequence[int], hx: Any) -> States | None:
             raise RuntimeError(f"{what}, hx and cx should also be {rank}-D but got ({got}) tensors")
         raise RuntimeError(f"{what}, hx should also be {rank}-D but got {got} tensor")
     if size[-1] != shape.input_size:
-        raise RuntimeError(
-            f"input.size(-1) must be equal to input_size. Expected {shape.input_size}, got {size[-1]}"
-        )
+        raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {shape.input_size}, got {size[-1]}")
     batch = 1 if rank == 2 else size[0 if batch_first else 1]
     widths = (shape.proj_size or shape.hidden_size, shape.hidden_size)
     for index, (state, width) in enumerate(zip(states or (), widths, strict=False)):

@@ -74,9 +74,7 @@ def _module_of(
     if entry is not None and _is_of(entry, what, tensors):
         return entry.module
     versions = [version_of(tensor) for tensor in tensors]
-    arrays = [
-        [None if t is None else array_of(t, "weight") for t in each] for each in (weights, scales, biases)
-    ]
+    arrays = [[None if t is None else array_of(t, "weight") for t in each] for each in (weights, scales, biases)]
     module = pack(kind, engine, None, [Matrix(*each) for each in zip(*arrays, strict=True)], sequence)
     references = [weakref.ref(tensors[0], lambda _: _known.pop(place, None))]
     references += [weakref.ref(tensor) for tensor in tensors[1:]]
@@ -147,9 +145,7 @@ def _fake_cell(input: Any, hx: Any, weight_ih: Any, scale: Any, weight_hh: Any, 
     return _new(input, *input.shape[:-1], weight_hh.shape[1])
 
 
-def _fake_lstm_cell(
-    input: Any, h: Any, c: Any, weight_ih: Any, scale: Any, weight_hh: Any, *rest: Any
-) -> Any:
+def _fake_lstm_cell(input: Any, h: Any, c: Any, weight_ih: Any, scale: Any, weight_hh: Any, *rest: Any) -> Any:
     state = _fake_cell(input, h, weight_ih, scale, weight_hh)
     return state, _new(input, *state.shape)
 
@@ -186,9 +182,7 @@ def call_cell(kind: str, engine: str, tensors: tuple[list[Any], ...], input: Any
     return torch.ops.qrnn.cell(input, hx, *rest, kind, engine)
 
 
-def call_sequence(
-    shape: Shape, engine: str, tensors: tuple[list[Any], ...], input: Any, hx: Any, lengths: Any
-) -> Any:
+def call_sequence(shape: Shape, engine: str, tensors: tuple[list[Any], ...], input: Any, hx: Any, lengths: Any) -> Any:
     """A layer over a sequence by its operator."""
     weights, scales, biases = tensors
     if lengths is not None and not isinstance(lengths, torch.Tensor):

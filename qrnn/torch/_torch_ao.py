@@ -31,8 +31,7 @@ _KINDS = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru"}
 def is_a(mod: Any, name: str | None = None) -> bool:
     """Whether `mod` is a dynamically quantised module of ``torch.ao``, of the class called `name`."""
     return any(
-        each.__module__.startswith(_PLACE) and (name is None or each.__name__ == name)
-        for each in type(mod).__mro__
+        each.__module__.startswith(_PLACE) and (name is None or each.__name__ == name) for each in type(mod).__mro__
     )
 
 

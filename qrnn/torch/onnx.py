@@ -23,9 +23,7 @@ try:
     from onnxscript import FLOAT
     from onnxscript import opset18 as op
 except ImportError as error:
-    raise ImportError(
-        "qrnn.torch.onnx needs onnxscript and onnx: pip install 'quantized-rnn[onnx]'"
-    ) from error
+    raise ImportError("qrnn.torch.onnx needs onnxscript and onnx: pip install 'quantized-rnn[onnx]'") from error
 
 __all__ = ["export", "translations"]
 
@@ -303,7 +301,7 @@ def _layers(kind: str, input: Any, state: tuple[Any, ...], options: tuple[Any, .
     x = input if batched else op.Unsqueeze(input, _ints(1))
     x = op.Transpose(x, perm=[1, 0, 2]) if batched and batch_first else x
     last: list[tuple[Any, ...]] = []
-    for layer in range(layers):
+    for _ in range(layers):
         outputs = []
         for direction in range(directions):
             index = len(last)

@@ -141,8 +141,7 @@ size_t case_weights(const struct testcase *t)
 static size_t choose_size(struct source *s, size_t most)
 {
     static const size_t edges[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 128, 130};
-    const size_t size = choose(s, 3) ? edges[choose(s, sizeof edges / sizeof *edges)]
-                                     : 1 + choose(s, (uint32_t)most);
+    const size_t size = choose(s, 3) ? edges[choose(s, sizeof edges / sizeof *edges)] : 1 + choose(s, (uint32_t)most);
     return size < most ? size : most;
 }
 
@@ -196,8 +195,8 @@ static float choose_scale(struct source *s, uint32_t mood)
     return 0.001f + fabsf(choose_uniform(s)) * 0.02f;
 }
 
-static void fill_weight(struct source *s, taker *take_memory, int is_float, size_t rows, size_t cols,
-                        int with_bias, qrnn_weight *w)
+static void fill_weight(struct source *s, taker *take_memory, int is_float, size_t rows, size_t cols, int with_bias,
+                        qrnn_weight *w)
 {
     *w = (qrnn_weight){0};
     if (is_float) {
@@ -274,8 +273,7 @@ void case_choose(struct source *s, const struct bounds *bounds, taker *take_memo
     memset(t, 0, sizeof *t);
     while (qrnn_engine_name(engines)) engines++;
     t->spec.engine = qrnn_engine_name(choose(s, engines));
-    do
-        t->spec.kind = (qrnn_kind)choose(s, QRNN_KINDS);
+    do t->spec.kind = (qrnn_kind)choose(s, QRNN_KINDS);
     while (t->spec.kind == QRNN_GRU_RESET_BEFORE && !case_per_row(t));
     choose_shape(s, bounds, t);
     case_fill(s, take_memory, t);
@@ -283,13 +281,12 @@ void case_choose(struct source *s, const struct bounds *bounds, taker *take_memo
 
 const char *case_text(const struct testcase *t)
 {
-    static const char *const kinds[QRNN_KINDS] = {"linear", "rnn_tanh", "rnn_relu", "lstm", "gru",
-                                                  "gru_reset_before"};
+    static const char *const kinds[QRNN_KINDS] = {"linear", "rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before"};
     static _Thread_local char text[240];
     snprintf(text, sizeof text,
              "%s %s, %zu -> %zu, projection %zu, batch %zu, %s of %zu steps, %zu layers, %zu directions%s%s%s",
-             kinds[t->spec.kind], t->spec.engine, t->spec.input_size, t->spec.hidden_size, t->spec.proj_size,
-             t->batch, t->sequence ? "sequence" : "call", t->steps, t->spec.layers, t->spec.directions,
+             kinds[t->spec.kind], t->spec.engine, t->spec.input_size, t->spec.hidden_size, t->spec.proj_size, t->batch,
+             t->sequence ? "sequence" : "call", t->steps, t->spec.layers, t->spec.directions,
              t->batch_first ? ", batch first" : "", t->lengths ? ", lengths" : "", t->h ? ", state" : "");
     return text;
 }
@@ -358,9 +355,17 @@ void case_run(const struct testcase *t, const qrnn_module *m, size_t threads, st
 {
     r->step = 0;
     if (t->sequence) {
-        const qrnn_run run = {.steps = t->steps, .batch = t->batch, .batch_first = t->batch_first, .x = t->x,
-                              .h = t->h, .c = t->c, .lengths = t->lengths, .out = r->out, .h_out = r->h,
-                              .c_out = r->c, .threads = threads};
+        const qrnn_run run = {.steps = t->steps,
+                              .batch = t->batch,
+                              .batch_first = t->batch_first,
+                              .x = t->x,
+                              .h = t->h,
+                              .c = t->c,
+                              .lengths = t->lengths,
+                              .out = r->out,
+                              .h_out = r->h,
+                              .c_out = r->c,
+                              .threads = threads};
         r->status = qrnn_sequence(m, &run, &r->step);
         return;
     }
@@ -368,8 +373,7 @@ void case_run(const struct testcase *t, const qrnn_module *m, size_t threads, st
         r->status = qrnn_linear(m, t->batch, t->x, r->out);
     else
         r->status = qrnn_step(m, t->batch, t->x, t->h, t->c, r->h, r->c);
-    if (r->status == QRNN_OK)
-        r->status = qrnn_gates(m, t->batch, t->x, t->h, t->c, r->acc_ih, r->acc_hh, r->pre);
+    if (r->status == QRNN_OK) r->status = qrnn_gates(m, t->batch, t->x, t->h, t->c, r->acc_ih, r->acc_hh, r->pre);
 }
 
 /* --- a sequence by hand --- */
@@ -444,8 +448,12 @@ void case_by_steps(const struct testcase *t, const char *isa, taker *take_memory
             out = take_memory(cells * width * sizeof *out);
             memset(out, 0, cells * width * sizeof *out);
         }
-        struct unit u = {.t = t, .in = in, .n = i < t->spec.directions ? t->spec.input_size : width,
-                         .width = width, .out = out, .h = r->h + i * t->batch * state,
+        struct unit u = {.t = t,
+                         .in = in,
+                         .n = i < t->spec.directions ? t->spec.input_size : width,
+                         .width = width,
+                         .out = out,
+                         .h = r->h + i * t->batch * state,
                          .c = r->c ? r->c + i * t->batch * hidden : NULL};
         r->status = run_unit(isa, i, &u);
     }

@@ -36,8 +36,7 @@ static float uniform(void)
     return (float)((double)(any() >> 40) / 8388608.0 - 1.0);
 }
 
-static void expect(int right, const char *what, const char *isa, const char *engine, size_t batch, size_t i,
-                   size_t h)
+static void expect(int right, const char *what, const char *isa, const char *engine, size_t batch, size_t i, size_t h)
 {
     passed += (unsigned long)right;
     failed += (unsigned long)!right;
@@ -128,7 +127,9 @@ static void fill_module(const char *engine, qrnn_spec *spec)
     const int quantised = strcmp(engine, "float32") != 0, per_channel = below(2) == 0, biased = below(4) != 0;
     size_t at = 0;
     for (size_t i = 0; i < CODES; i++) {
-        codes[i] = (int8_t)(extreme == 0 ? -128 : extreme == 1 ? 127 : (int)below(256 - (extreme == 2)) - 128 + (extreme == 2));
+        codes[i] = (int8_t)(extreme == 0   ? -128
+                            : extreme == 1 ? 127
+                                           : (int)below(256 - (extreme == 2)) - 128 + (extreme == 2));
         values[i] = uniform();
     }
     for (size_t i = 0; i < sizeof scale / sizeof *scale; i++) {

@@ -33,8 +33,15 @@ static int all_are(const float *v, size_t n, float value)
 
 static qrnn_run run_of(const struct testcase *t, const struct results *r)
 {
-    return (qrnn_run){.steps = t->steps, .batch = t->batch, .x = t->x, .h = t->h, .c = t->c,
-                      .out = r->out, .h_out = r->h, .c_out = r->c, .threads = 2};
+    return (qrnn_run){.steps = t->steps,
+                      .batch = t->batch,
+                      .x = t->x,
+                      .h = t->h,
+                      .c = t->c,
+                      .out = r->out,
+                      .h_out = r->h,
+                      .c_out = r->c,
+                      .threads = 2};
 }
 
 static void refused(const qrnn_module *m, const qrnn_run *run, qrnn_status status, const char *what,
@@ -108,12 +115,14 @@ static int has_nan(const struct testcase *t)
 static void check_sequences(qrnn_kind kind, const char *engine)
 {
     struct source s = {.state = 5};
-    struct testcase t = {.spec = {.kind = kind, .engine = engine, .input_size = 7, .hidden_size = 20, .layers = 2,
-                                  .directions = 2}, .batch = BATCH, .sequence = 1, .steps = STEPS};
+    struct testcase t = {
+        .spec = {.kind = kind, .engine = engine, .input_size = 7, .hidden_size = 20, .layers = 2, .directions = 2},
+        .batch = BATCH,
+        .sequence = 1,
+        .steps = STEPS};
     struct results r;
     qrnn_module *m;
-    do
-        case_fill(&s, take, &t);
+    do case_fill(&s, take, &t);
     while (!t.h || t.lengths || has_nan(&t));
     results_take(&t, take, &r);
     if (case_pack(&t, NULL, &m, NULL) != QRNN_OK) abort();
@@ -131,8 +140,10 @@ static void check_sequences(qrnn_kind kind, const char *engine)
 static void check_steps(qrnn_kind kind)
 {
     struct source s = {.state = 7};
-    struct testcase t = {.spec = {.kind = kind, .engine = "qrnn", .input_size = 7, .hidden_size = 7, .layers = 1,
-                                  .directions = 1}, .batch = BATCH, .steps = 1};
+    struct testcase t = {
+        .spec = {.kind = kind, .engine = "qrnn", .input_size = 7, .hidden_size = 7, .layers = 1, .directions = 1},
+        .batch = BATCH,
+        .steps = 1};
     struct results r;
     qrnn_module *m;
     case_fill(&s, take, &t);
@@ -147,8 +158,11 @@ static void check_steps(qrnn_kind kind)
 static void check_linear(void)
 {
     struct source s = {.state = 6};
-    struct testcase t = {.spec = {.kind = QRNN_LINEAR, .engine = "qrnn", .input_size = 5, .hidden_size = 5,
-                                  .layers = 1, .directions = 1}, .batch = BATCH, .steps = 1};
+    struct testcase t = {
+        .spec =
+            {.kind = QRNN_LINEAR, .engine = "qrnn", .input_size = 5, .hidden_size = 5, .layers = 1, .directions = 1},
+        .batch = BATCH,
+        .steps = 1};
     struct results r;
     qrnn_module *m;
     case_fill(&s, take, &t);
@@ -176,8 +190,12 @@ static int stop_at_once(void *context)
  * and 64 gates are 2^28 multiply-adds after 2^22 values. stops.c has the time between them. */
 static void check_questions(const char *engine, size_t least)
 {
-    struct testcase t = {.spec = {.kind = QRNN_LSTM, .engine = engine, .input_size = 65536, .hidden_size = 4,
-                                  .layers = 1, .directions = 1}, .batch = 1, .sequence = 1, .steps = 64};
+    struct testcase t = {
+        .spec =
+            {.kind = QRNN_LSTM, .engine = engine, .input_size = 65536, .hidden_size = 4, .layers = 1, .directions = 1},
+        .batch = 1,
+        .sequence = 1,
+        .steps = 64};
     const size_t rows[2] = {16, 16}, columns[2] = {65536, 4};
     static const float scale = 0.01f;
     for (size_t i = 0; i < 2; i++) {
@@ -225,8 +243,13 @@ static void check_weights(void)
     const float bad[] = {0.0f, -1.0f, INFINITY, -INFINITY, NAN};
     float scale[GATE_ROWS], bias[GATE_ROWS] = {0};
     qrnn_weight weights[4];
-    const qrnn_spec spec = {.kind = QRNN_LSTM, .engine = "qrnn", .input_size = IN, .hidden_size = UNITS, .layers = 2,
-                            .directions = 1, .weights = weights};
+    const qrnn_spec spec = {.kind = QRNN_LSTM,
+                            .engine = "qrnn",
+                            .input_size = IN,
+                            .hidden_size = UNITS,
+                            .layers = 2,
+                            .directions = 1,
+                            .weights = weights};
     qrnn_weight *const last = &weights[3];
     for (size_t i = 0; i < GATE_ROWS; i++) scale[i] = 1.0f;
     for (size_t i = 0; i < 4; i++) weights[i] = (qrnn_weight){.codes = codes, .scale = scale, .n_scale = 1};
@@ -285,10 +308,15 @@ static void check_specs(void)
         {QRNN_ERR_ISA, "an instruction set", QRNN_LSTM, "qrnn", "none", IN, UNITS, 0, 1, 1},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        const qrnn_spec spec = {.kind = wrong[i].kind, .engine = wrong[i].engine, .isa = wrong[i].isa,
-                                .input_size = wrong[i].input, .hidden_size = wrong[i].hidden,
-                                .proj_size = wrong[i].proj, .layers = wrong[i].layers,
-                                .directions = wrong[i].directions, .weights = weights};
+        const qrnn_spec spec = {.kind = wrong[i].kind,
+                                .engine = wrong[i].engine,
+                                .isa = wrong[i].isa,
+                                .input_size = wrong[i].input,
+                                .hidden_size = wrong[i].hidden,
+                                .proj_size = wrong[i].proj,
+                                .layers = wrong[i].layers,
+                                .directions = wrong[i].directions,
+                                .weights = weights};
         const size_t fault = wrong[i].status == QRNN_ERR_ISA; /* all matrices have been checked then */
         refused_spec(&spec, wrong[i].status, fault, wrong[i].what);
     }
@@ -303,14 +331,18 @@ static void check_specs(void)
 static void check_unpack(const char *engine)
 {
     struct source s = {.state = 8};
-    struct testcase t = {.spec = {.kind = QRNN_GRU, .engine = engine, .input_size = IN, .hidden_size = UNITS,
-                                  .layers = 1, .directions = 1}, .batch = 1, .steps = 1};
+    struct testcase t = {
+        .spec =
+            {.kind = QRNN_GRU, .engine = engine, .input_size = IN, .hidden_size = UNITS, .layers = 1, .directions = 1},
+        .batch = 1,
+        .steps = 1};
     qrnn_module *m;
     case_fill(&s, take, &t);
     t.weights[0].bias = NULL;
     if (case_pack(&t, NULL, &m, NULL) != QRNN_OK) abort();
     const size_t cells = 3 * UNITS * IN;
-    float *const values = take(cells * sizeof *values), *const scale = take(3 * UNITS * sizeof *scale), bias[1] = {77.0f};
+    float *const values = take(cells * sizeof *values), *const scale = take(3 * UNITS * sizeof *scale),
+                 bias[1] = {77.0f};
     int8_t *const codes = take(cells);
     memset(codes, 77, cells);
     for (size_t i = 0; i < cells; i++) values[i] = 77.0f;
@@ -372,8 +404,14 @@ static void check_inside(void)
     struct results want[2], r;
     qrnn_module *m;
     for (size_t i = 0; i < 2; i++) {
-        t[i] = (struct testcase){.spec = {.kind = QRNN_GRU, .engine = "qrnn", .input_size = 30, .hidden_size = 150,
-                                          .layers = 1, .directions = 1}, .batch = i ? 60 : 2, .sequence = 1,
+        t[i] = (struct testcase){.spec = {.kind = QRNN_GRU,
+                                          .engine = "qrnn",
+                                          .input_size = 30,
+                                          .hidden_size = 150,
+                                          .layers = 1,
+                                          .directions = 1},
+                                 .batch = i ? 60 : 2,
+                                 .sequence = 1,
                                  .steps = i ? 8 : 60};
         case_fill(&s, take, &t[i]);
         memcpy(t[1].weights, t[0].weights, sizeof t[0].weights);

@@ -209,8 +209,8 @@ static void check_failing(struct trial *trial)
         tally(atomic_load(&live) == 0, "memory is kept", trial, at);
         tally(!ok || !results_differ(&trial->want, &trial->got), "other bits", trial, at);
         run_in_thread(trial);
-        tally(trial->packed == QRNN_OK && !results_differ(&trial->want, &trial->got), "not usable afterwards",
-              trial, at);
+        tally(trial->packed == QRNN_OK && !results_differ(&trial->want, &trial->got), "not usable afterwards", trial,
+              at);
         if (!came) return;
         failures++;
     }

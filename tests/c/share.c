@@ -110,8 +110,7 @@ static void check_first_calls(void)
     join_threads(threads);
     for (size_t i = 0; i < modules; i++) {
         calls[i].want = got[0][i];
-        for (size_t n = 1; n < THREADS; n++)
-            tally(results_differ(&got[0][i], &got[n][i]), "first calls", &calls[i].t);
+        for (size_t n = 1; n < THREADS; n++) tally(results_differ(&got[0][i], &got[n][i]), "first calls", &calls[i].t);
     }
 }
 
@@ -157,8 +156,12 @@ static int stop_at(void *context)
 static void check_stops(void)
 {
     struct source s = {.state = 99};
-    struct testcase t = {.spec = {.kind = QRNN_LSTM, .engine = "qrnn", .input_size = 200, .hidden_size = 300,
-                                  .layers = 2, .directions = 2}, .batch = 3, .sequence = 1, .steps = 60};
+    struct testcase t = {
+        .spec =
+            {.kind = QRNN_LSTM, .engine = "qrnn", .input_size = 200, .hidden_size = 300, .layers = 2, .directions = 2},
+        .batch = 3,
+        .sequence = 1,
+        .steps = 60};
     struct results r;
     qrnn_module *m;
     case_fill(&s, take, &t);
@@ -167,9 +170,18 @@ static void check_stops(void)
     for (size_t threads = 1; threads <= 4; threads++)
         for (int asked = 1; asked <= 8; asked++) {
             int left = asked;
-            const qrnn_run run = {.steps = t.steps, .batch = t.batch, .x = t.x, .h = t.h, .c = t.c,
-                                  .lengths = t.lengths, .out = r.out, .h_out = r.h, .c_out = r.c,
-                                  .threads = threads, .stop = stop_at, .context = &left};
+            const qrnn_run run = {.steps = t.steps,
+                                  .batch = t.batch,
+                                  .x = t.x,
+                                  .h = t.h,
+                                  .c = t.c,
+                                  .lengths = t.lengths,
+                                  .out = r.out,
+                                  .h_out = r.h,
+                                  .c_out = r.c,
+                                  .threads = threads,
+                                  .stop = stop_at,
+                                  .context = &left};
             tally(qrnn_sequence(m, &run, NULL) == QRNN_ERR_STOPPED ? NULL : "not stopped", "stop", &t);
         }
     case_run(&t, m, 1, &r);
@@ -195,8 +207,15 @@ static void check_written_inputs(void)
     struct source s = {.state = 7};
     const char *const engines[] = {"fbgemm", "qrnn"};
     for (int e = 0; e < 2; e++) {
-        struct testcase t = {.spec = {.kind = QRNN_GRU, .engine = engines[e], .input_size = 60, .hidden_size = 40,
-                                      .layers = 1, .directions = 1}, .batch = 2, .sequence = 1, .steps = 20};
+        struct testcase t = {.spec = {.kind = QRNN_GRU,
+                                      .engine = engines[e],
+                                      .input_size = 60,
+                                      .hidden_size = 40,
+                                      .layers = 1,
+                                      .directions = 1},
+                             .batch = 2,
+                             .sequence = 1,
+                             .steps = 20};
         struct results r;
         pthread_t writer;
         qrnn_module *m;
@@ -274,8 +293,12 @@ static int fork_at(void *context)
 static void check_fork_inside(void)
 {
     struct source s = {.state = 11};
-    struct testcase t = {.spec = {.kind = QRNN_LSTM, .engine = "qrnn", .input_size = 200, .hidden_size = 300,
-                                  .layers = 2, .directions = 1}, .batch = 3, .sequence = 1, .steps = 60};
+    struct testcase t = {
+        .spec =
+            {.kind = QRNN_LSTM, .engine = "qrnn", .input_size = 200, .hidden_size = 300, .layers = 2, .directions = 1},
+        .batch = 3,
+        .sequence = 1,
+        .steps = 60};
     struct results want, r;
     qrnn_module *m;
     case_fill(&s, take, &t);
@@ -285,9 +308,19 @@ static void check_fork_inside(void)
     case_run(&t, m, 1, &want);
     for (size_t threads = 1; threads <= 3; threads++) {
         pid_t child = -1;
-        const qrnn_run run = {.steps = t.steps, .batch = t.batch, .batch_first = t.batch_first, .x = t.x, .h = t.h,
-                              .c = t.c, .lengths = t.lengths, .out = r.out, .h_out = r.h, .c_out = r.c,
-                              .threads = threads, .stop = fork_at, .context = &child};
+        const qrnn_run run = {.steps = t.steps,
+                              .batch = t.batch,
+                              .batch_first = t.batch_first,
+                              .x = t.x,
+                              .h = t.h,
+                              .c = t.c,
+                              .lengths = t.lengths,
+                              .out = r.out,
+                              .h_out = r.h,
+                              .c_out = r.c,
+                              .threads = threads,
+                              .stop = fork_at,
+                              .context = &child};
         fflush(stdout);
         r.status = qrnn_sequence(m, &run, NULL);
         if (child == 0) {

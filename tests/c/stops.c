@@ -43,8 +43,15 @@ static double excess_of(const struct testcase *t, const qrnn_module *m, const st
     for (int attempt = 0; attempt < 5 && least > 0.0; attempt++) {
         const double start = now_ms();
         *clock = (struct clock){.last = start};
-        const qrnn_run run = {.steps = t->steps, .batch = t->batch, .x = t->x, .out = r->out, .h_out = r->h,
-                              .c_out = r->c, .threads = 1, .stop = look, .context = clock};
+        const qrnn_run run = {.steps = t->steps,
+                              .batch = t->batch,
+                              .x = t->x,
+                              .out = r->out,
+                              .h_out = r->h,
+                              .c_out = r->c,
+                              .threads = 1,
+                              .stop = look,
+                              .context = clock};
         if (qrnn_sequence(m, &run, NULL) != QRNN_OK) abort();
         const double step = (clock->last - start) / (double)t->steps;
         clock->last = clock->last > start ? clock->last : start;
@@ -84,8 +91,8 @@ static void fill(struct testcase *t)
 static const struct {
     size_t inputs, hidden, batch, steps;
 } shapes[] = {
-    {1, 1, 1, 30000}, {16, 16, 1, 8000}, {256, 64, 8, 40}, {3, 200, 64, 4}, {3000, 8, 64, 30}, {60000, 4, 2, 30},
-    {1, 700, 1, 20},
+    {1, 1, 1, 30000},  {16, 16, 1, 8000}, {256, 64, 8, 40}, {3, 200, 64, 4},
+    {3000, 8, 64, 30}, {60000, 4, 2, 30}, {1, 700, 1, 20},
 };
 
 int main(int argc, char **argv)
@@ -97,10 +104,15 @@ int main(int argc, char **argv)
     double longest = 0.0;
     for (size_t i = 0; i < 7 * 3 * 3; i++) {
         const size_t shape = i / 9;
-        struct testcase t = {.spec = {.kind = kinds[i % 3], .engine = engines[i / 3 % 3],
-                                      .input_size = shapes[shape].inputs, .hidden_size = shapes[shape].hidden,
-                                      .layers = 1, .directions = 1},
-                             .batch = shapes[shape].batch, .sequence = 1, .steps = shapes[shape].steps};
+        struct testcase t = {.spec = {.kind = kinds[i % 3],
+                                      .engine = engines[i / 3 % 3],
+                                      .input_size = shapes[shape].inputs,
+                                      .hidden_size = shapes[shape].hidden,
+                                      .layers = 1,
+                                      .directions = 1},
+                             .batch = shapes[shape].batch,
+                             .sequence = 1,
+                             .steps = shapes[shape].steps};
         struct results r;
         fill(&t);
         results_take(&t, take, &r);

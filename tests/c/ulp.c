@@ -159,8 +159,7 @@ static void check(const struct function *f, float x, float got, struct tally *ta
         good = f->limit == 0.5 ? correctly_rounded(f, x, got) : error <= f->limit;
     }
     if (!good && tally->wrong++ < 5)
-        printf("WRONG %s(%a) = %a (0x%08x)\n", f->name, (double)x, (double)got,
-               (unsigned)bits_of(got));
+        printf("WRONG %s(%a) = %a (0x%08x)\n", f->name, (double)x, (double)got, (unsigned)bits_of(got));
 }
 
 static void check_block(const struct function *f, const float *x, size_t n, struct tally *tally)
@@ -175,16 +174,15 @@ static void check_block(const struct function *f, const float *x, size_t n, stru
         if (memcmp(got, expected, n * sizeof *got) == 0) continue;
         for (size_t i = 0; i < n; i++) {
             if (bits_of(got[i]) == bits_of(expected[i]) || tally->differing[isa]++ >= 5) continue;
-            printf("DIFFERS %s(%a): scalar %a, %s %a\n", f->name, (double)x[i], (double)expected[i],
-                   isa_names[isa], (double)got[i]);
+            printf("DIFFERS %s(%a): scalar %a, %s %a\n", f->name, (double)x[i], (double)expected[i], isa_names[isa],
+                   (double)got[i]);
         }
     }
     tally->floats += n;
 }
 
 /* count floats from bits `first` on, `stride` apart; modulo 2^32 */
-static void check_run(const struct function *f, uint32_t first, uint64_t count, uint32_t stride,
-                      struct tally *tally)
+static void check_run(const struct function *f, uint32_t first, uint64_t count, uint32_t stride, struct tally *tally)
 {
     float x[BLOCK];
     size_t n = 0;
@@ -201,16 +199,14 @@ static void check_run(const struct function *f, uint32_t first, uint64_t count, 
 static unsigned report(const struct function *f, const struct tally *tally)
 {
     unsigned failed = tally->wrong != 0;
-    printf("%-10s %-10s %s, %llu floats", f->name, isa_names[0], failed ? "FAILED" : "ok",
-           tally->floats);
+    printf("%-10s %-10s %s, %llu floats", f->name, isa_names[0], failed ? "FAILED" : "ok", tally->floats);
     if (f->limit > 0.0) printf(", worst %.5f ulp at %a", tally->worst, (double)tally->worst_at);
     printf("\n");
     for (size_t isa = 1; isa < ISAS; isa++) {
         if (!present[isa]) continue;
         const int differs = tally->differing[isa] != 0;
         failed += (unsigned)differs;
-        printf("%-10s %-10s %s\n", f->name, isa_names[isa],
-               differs ? "FAILED" : "ok, scalar's bits");
+        printf("%-10s %-10s %s\n", f->name, isa_names[isa], differs ? "FAILED" : "ok, scalar's bits");
     }
     fflush(stdout);
     return failed;
@@ -235,11 +231,9 @@ int main(int argc, char **argv)
         struct tally tally = {0};
         if (argc > 2 && strcmp(argv[2], functions[i].name) != 0) continue;
         check_run(&functions[i], 0, ((UINT64_C(1) << 32) + stride - 1) / stride, stride, &tally);
-        for (uint32_t power = 0; power < 512; power++)
-            check_run(&functions[i], (power << 23) - 100u, 200, 1, &tally);
+        for (uint32_t power = 0; power < 512; power++) check_run(&functions[i], (power << 23) - 100u, 200, 1, &tally);
         /* arrays shorter than a vector, and with every length of tail */
-        for (uint32_t n = 1; n <= 40; n++)
-            check_run(&functions[i], bits_of(0.5f) + n * 1000003u, n, 500009u, &tally);
+        for (uint32_t n = 1; n <= 40; n++) check_run(&functions[i], bits_of(0.5f) + n * 1000003u, n, 500009u, &tally);
         failed += report(&functions[i], &tally);
         done += sets;
     }

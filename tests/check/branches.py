@@ -101,9 +101,7 @@ def percent(part, whole):
 
 def show(name, row):
     lines, run, branches, taken, explained = row
-    print(
-        f"{name:28}{lines:7}{run:7}{branches:11}{taken:7}{percent(taken, branches):>11}{explained or '':>7}"
-    )
+    print(f"{name:28}{lines:7}{run:7}{branches:11}{taken:7}{percent(taken, branches):>11}{explained or '':>7}")
 
 
 def main():
@@ -111,9 +109,7 @@ def main():
     skipped = {path.stem for path in (root / "csrc/kernels").glob("*.c")} - {"isa", *sets.split(",")}
     counts, reasons = read_counts(root, folder, skipped), Reasons(unreached)
     there, unexplained, rows, seen = set(), [], defaultdict(lambda: [0] * 5), set()
-    source = {
-        name: (root / "csrc" / name).read_text().splitlines() for name in {line.file for line in counts}
-    }
+    source = {name: (root / "csrc" / name).read_text().splitlines() for name in {line.file for line in counts}}
     for line, count in sorted(counts.items()):
         text, untaken = source[line.file][line.number - 1].strip(), count.untaken()
         there |= {(line.file, line.function, text), (line.file, line.function, "*")}
@@ -123,9 +119,7 @@ def main():
         if (untaken or never) and not explained:
             numbers = ", ".join(str(at + 1) for at in untaken)
             what = "never called" if never else f"branch {numbers} of {len(count.branches)}"
-            unexplained.append(
-                f"{line.file} | {line.function} | {text}    ({line.number} {line.unit}: {what})"
-            )
+            unexplained.append(f"{line.file} | {line.function} | {text}    ({line.number} {line.unit}: {what})")
         row = (
             1,
             count.runs > 0,

@@ -103,12 +103,8 @@ def calls():
         "properties": lambda: [cell.engine, cell.isa, cell.nbytes, cell.kind, sequence.sequence],
         "wrong size": lambda: refused(lambda: cell(rows), ValueError),
         "wrong columns": lambda: refused(lambda: cell(h), RuntimeError),
-        "wrong engine": lambda: refused(
-            lambda: _core.Module()._pack("linear", "no", None, codes[0]), ValueError
-        ),
-        "wrong isa": lambda: refused(
-            lambda: _core.Module()._pack("linear", "qrnn", "no", codes[0]), ValueError
-        ),
+        "wrong engine": lambda: refused(lambda: _core.Module()._pack("linear", "no", None, codes[0]), ValueError),
+        "wrong isa": lambda: refused(lambda: _core.Module()._pack("linear", "qrnn", "no", codes[0]), ValueError),
         "wrong scale": lambda: refused(
             lambda: _core.Module()._pack("linear", "qrnn", None, (codes[0][0], np.zeros((), f32), None)),
             ValueError,
@@ -161,7 +157,7 @@ class Starver:
             outcome = flat(result)
         except MemoryError:
             outcome = MemoryError
-        except BaseException as error:  # noqa: BLE001 - what it is, is the finding
+        except BaseException as error:
             outcome = error
         return outcome, self.failed() > before
 

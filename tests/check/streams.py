@@ -62,14 +62,9 @@ def stream(name, engine, steps):
     if name == "rnn relu":  # slow memory: near a diagonal of ones
         recurrent = 0.05 * recurrent + 0.9 * np.eye(HIDDEN)
     float_cell.weight_hh = recurrent
-    cell = (
-        float_cell
-        if engine == "float32"
-        else getattr(qd, make.__name__).from_float(float_cell, engine=engine)
-    )
+    cell = float_cell if engine == "float32" else getattr(qd, make.__name__).from_float(float_cell, engine=engine)
     w_ih, w_hh, b_ih, b_hh = (
-        np.asarray(getattr(float_cell, key), np.float64)
-        for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        np.asarray(getattr(float_cell, key), np.float64) for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
     h = np.zeros((BATCH, HIDDEN), f32)
     state = (h, h.copy()) if name == "LSTM" else h

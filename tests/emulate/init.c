@@ -27,11 +27,9 @@ static void stop(int status)
     dprintf(console, "\nemulate: exit status %d\n", status);
     tcdrain(console);
     if (iopl(3) == 0)
-        for (const char *p = "Shutdown"; *p; p++)
-            outb((unsigned char)*p, SHUTDOWN_PORT);
+        for (const char *p = "Shutdown"; *p; p++) outb((unsigned char)*p, SHUTDOWN_PORT);
     reboot(RB_POWER_OFF);
-    for (;;)
-        pause();
+    for (;;) pause();
 }
 
 static void fail(const char *what)
@@ -45,8 +43,7 @@ static int line(const char *path)
     struct termios t;
     int fd = open(path, O_RDWR | O_NOCTTY);
 
-    if (fd < 0 || tcgetattr(fd, &t) != 0)
-        return -1;
+    if (fd < 0 || tcgetattr(fd, &t) != 0) return -1;
     cfmakeraw(&t);
     t.c_cflag |= CLOCAL;
     cfsetspeed(&t, B115200);
@@ -60,16 +57,12 @@ static void load(const char *path, char *buffer, char **list)
     int fd = open(path, O_RDONLY);
     ssize_t got;
 
-    if (fd < 0)
-        fail(path);
-    while ((got = read(fd, buffer + used, BUFFER - 1 - used)) > 0)
-        used += (size_t)got;
+    if (fd < 0) fail(path);
+    while ((got = read(fd, buffer + used, BUFFER - 1 - used)) > 0) used += (size_t)got;
     close(fd);
-    if (got < 0 || used == BUFFER - 1)
-        fail(path);
+    if (got < 0 || used == BUFFER - 1) fail(path);
     buffer[used] = 0;
-    for (size_t i = 0; i < used && n < STRINGS - 1; i += strlen(buffer + i) + 1)
-        list[n++] = buffer + i;
+    for (size_t i = 0; i < used && n < STRINGS - 1; i += strlen(buffer + i) + 1) list[n++] = buffer + i;
     list[n] = NULL;
 }
 
@@ -92,8 +85,7 @@ int main(void)
 
     console = line("/dev/ttyS1");
     out = line("/dev/ttyS0");
-    if (out < 0)
-        fail("/dev/ttyS0");
+    if (out < 0) fail("/dev/ttyS0");
     load("/emulate/argv", text[0], argv);
     load("/emulate/env", text[1], envp);
     if (!argv[0]) {
@@ -102,8 +94,7 @@ int main(void)
     }
 
     child = fork();
-    if (child < 0)
-        fail("fork");
+    if (child < 0) fail("fork");
     if (child == 0) {
         int null = open("/dev/null", O_RDONLY);
 

@@ -33,8 +33,7 @@ static void fill(operands *o, unsigned round)
         o->u[i] = round < 16 ? u[round % 4] : (uint8_t)draw();
         o->s[i] = round < 16 ? s[round / 4] : (int8_t)draw();
     }
-    for (int i = 0; i < 16; i++)
-        o->acc[i] = (int32_t)draw();
+    for (int i = 0; i < 16; i++) o->acc[i] = (int32_t)draw();
 }
 
 static void expect(const operands *o, int32_t *sum)
@@ -42,14 +41,12 @@ static void expect(const operands *o, int32_t *sum)
     for (int i = 0; i < 16; i++) {
         uint32_t t = (uint32_t)o->acc[i];
 
-        for (int k = 0; k < 4; k++)
-            t += (uint32_t)((int32_t)o->u[4 * i + k] * o->s[4 * i + k]);
+        for (int k = 0; k < 4; k++) t += (uint32_t)((int32_t)o->u[4 * i + k] * o->s[4 * i + k]);
         sum[i] = (int32_t)t;
     }
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
-static void evex_zmm(const operands *o, int32_t *sum)
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) static void evex_zmm(const operands *o, int32_t *sum)
 {
     __m512i a = _mm512_loadu_si512(o->acc), u = _mm512_loadu_si512(o->u);
 
@@ -57,8 +54,7 @@ static void evex_zmm(const operands *o, int32_t *sum)
     _mm512_storeu_si512(sum, a);
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
-static void evex_ymm(const operands *o, int32_t *sum)
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) static void evex_ymm(const operands *o, int32_t *sum)
 {
     for (int i = 0; i < 2; i++) {
         __m256i a = _mm256_loadu_si256((const __m256i *)o->acc + i);
@@ -70,8 +66,7 @@ static void evex_ymm(const operands *o, int32_t *sum)
     }
 }
 
-__attribute__((target("avx2")))
-static void vex_ymm(const operands *o, int32_t *sum)
+__attribute__((target("avx2"))) static void vex_ymm(const operands *o, int32_t *sum)
 {
     for (int i = 0; i < 2; i++) {
         __m256i a = _mm256_loadu_si256((const __m256i *)o->acc + i);
@@ -84,8 +79,7 @@ static void vex_ymm(const operands *o, int32_t *sum)
 }
 
 /* pmaddubsw would saturate; with the codes widened to int16 pmaddwd does not. */
-__attribute__((target("avx2")))
-static void avx2_widened(const operands *o, int32_t *sum)
+__attribute__((target("avx2"))) static void avx2_widened(const operands *o, int32_t *sum)
 {
     for (int i = 0; i < 8; i++) {
         __m128i u = _mm_loadl_epi64((const __m128i *)(o->u + 8 * i));
@@ -117,8 +111,7 @@ static void compare(const char *name, int present, void (*f)(const operands *, i
         checks++;
         failed += memcmp(want, got, sizeof want) != 0;
     }
-    printf("%-28s %u of %u agree with plain C\n", name, checks - before - (failed - bad),
-           checks - before);
+    printf("%-28s %u of %u agree with plain C\n", name, checks - before - (failed - bad), checks - before);
 }
 
 int main(void)
@@ -127,19 +120,16 @@ int main(void)
     unsigned fma, f16c, os, avx2, f, dq, bw, vl, vnni, avxvnni = 0;
 
     for (unsigned i = 0; i < 3; i++)
-        __get_cpuid(0x80000002u + i, brand + 4 * i, brand + 4 * i + 1, brand + 4 * i + 2,
-                    brand + 4 * i + 3);
+        __get_cpuid(0x80000002u + i, brand + 4 * i, brand + 4 * i + 1, brand + 4 * i + 2, brand + 4 * i + 3);
     printf("processor: %.48s\n", (const char *)brand);
     leaves = __get_cpuid_max(0, NULL);
     __cpuid(1, a, b, c, d);
     fma = c >> 12 & 1;
     os = c >> 27 & 1;
     f16c = c >> 29 & 1;
-    if (os)
-        __asm__("xgetbv" : "=a"(xcr0), "=d"(d) : "c"(0));
+    if (os) __asm__("xgetbv" : "=a"(xcr0), "=d"(d) : "c"(0));
     b = c = d = 0;
-    if (leaves >= 7)
-        __cpuid_count(7, 0, a, b, c, d);
+    if (leaves >= 7) __cpuid_count(7, 0, a, b, c, d);
     avx2 = b >> 5 & 1;
     f = b >> 16 & 1;
     dq = b >> 17 & 1;
@@ -151,7 +141,8 @@ int main(void)
         avxvnni = a >> 4 & 1;
     }
     printf("fma %u f16c %u avx2 %u avx512 f %u dq %u bw %u vl %u vnni %u, avx_vnni %u, "
-           "xcr0 %#x\n", fma, f16c, avx2, f, dq, bw, vl, vnni, avxvnni, xcr0);
+           "xcr0 %#x\n",
+           fma, f16c, avx2, f, dq, bw, vl, vnni, avxvnni, xcr0);
 
     avx2 &= (xcr0 & 6) == 6;
     avxvnni &= avx2;

@@ -42,8 +42,7 @@ static void check_results(const struct testcase *t, const char *isa, const struc
 {
     demand(results_wrong_nan(r), "result", isa, t);
     if (t->sequence || r->status == QRNN_OK) return;
-    if (!results_untouched(r))
-        found("a failed call wrote", isa, case_text(t));
+    if (!results_untouched(r)) found("a failed call wrote", isa, case_text(t));
 }
 
 /* A module of every other instruction set, and with threads, against scalar's results. */

@@ -116,9 +116,7 @@ def main():
     make_cases(store)
     make_ties(store)
     flat = {
-        name: np.array(values, np.int32)
-        if name.endswith("shapes")
-        else np.concatenate([np.ravel(v) for v in values])
+        name: np.array(values, np.int32) if name.endswith("shapes") else np.concatenate([np.ravel(v) for v in values])
         for name, values in store.items()
     }
     np.savez_compressed(HERE / "torch_2_13_0.npz", **flat)

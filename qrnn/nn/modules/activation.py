@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from ... import _arrays, _config, _core
 from .module import Module
 
-__all__ = ["ReLU", "Tanh", "Sigmoid", "Dropout", "Identity"]
+__all__ = ["Dropout", "Identity", "ReLU", "Sigmoid", "Tanh"]
 
 
 class _Function(Module):
@@ -75,9 +75,7 @@ class ReLU(_Function):
         try:
             return self._apply(input, input)
         except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"input: {str(error).partition(': ')[2]} (inplace=True writes over it)"
-            ) from None
+            raise type(error)(f"input: {str(error).partition(': ')[2]} (inplace=True writes over it)") from None
 
     def _over_tensor(self, input: Any) -> Any:
         result = _core.apply(self._function, _arrays.to_float32(input, "input"), isa=_config.resolve_isa())
@@ -90,9 +88,7 @@ class ReLU(_Function):
         try:
             return input.copy_(_arrays.like(result, input))  # so that PyTorch knows that it changed
         except RuntimeError as error:
-            raise ValueError(
-                f"input: expected a tensor that can be written over (inplace=True): {error}"
-            ) from error
+            raise ValueError(f"input: expected a tensor that can be written over (inplace=True): {error}") from error
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""

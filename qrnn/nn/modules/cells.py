@@ -11,7 +11,7 @@ from .recurrent import CellLayer, GRULayer, LSTMLayer, RNNCellLayer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RNNCell", "LSTMCell", "GRUCell"]
+__all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
 
 class FloatCell(CellLayer, FloatLayer):

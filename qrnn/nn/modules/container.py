@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex, TypeVar, overload
 
 from .module import Module, _indented
 
-__all__ = ["Sequential", "ModuleList"]
+__all__ = ["ModuleList", "Sequential"]
 
 L = TypeVar("L", bound="_List")
 

@@ -25,7 +25,7 @@ from .module import LoadPlan, Module
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Layer", "FloatLayer", "Form", "Matrix", "LayerShape", "size", "overrides"]
+__all__ = ["FloatLayer", "Form", "Layer", "LayerShape", "Matrix", "overrides", "size"]
 
 T = TypeVar("T", bound="Layer")
 
@@ -116,8 +116,7 @@ def new_matrices(shape: LayerShape) -> list[Matrix]:
         elif shape.bias:
             drawn[slot] = uniform(shape.bound, rows)
     return [
-        Matrix(drawn[Slot(index, "weight")], None, drawn.get(Slot(index, "bias")))
-        for index in range(len(shape.shapes))
+        Matrix(drawn[Slot(index, "weight")], None, drawn.get(Slot(index, "bias"))) for index in range(len(shape.shapes))
     ]
 
 
@@ -212,9 +211,7 @@ class Layer(_core.Module, Module):
         if found is not None:
             self._assign(name, found, value)
         elif name == "forward" and self._called_in_c():
-            raise AttributeError(
-                f"forward: {type(self).__name__} is called in C: define forward in a subclass"
-            )
+            raise AttributeError(f"forward: {type(self).__name__} is called in C: define forward in a subclass")
         else:
             super().__setattr__(name, value)
 
@@ -331,9 +328,7 @@ def mismatch(key: str, got: tuple[int, ...], expected: tuple[int, ...]) -> str:
     )
 
 
-def commit_load(
-    layer: Layer, before: list[Matrix], matrices: list[Matrix], prefix: str, plan: LoadPlan
-) -> None:
+def commit_load(layer: Layer, before: list[Matrix], matrices: list[Matrix], prefix: str, plan: LoadPlan) -> None:
     """Pack `matrices`, and have the plan swap them into `layer`; note in it if they cannot be.
 
     Where they are those of `before`, no entry was taken, and there is nothing to do.

@@ -22,9 +22,7 @@ class LinearLayer(Layer):
         """Check a constructor's arguments."""
         columns = size(in_features, "in_features", 0)
         rows = size(out_features, "out_features", 1)
-        return LayerShape(
-            Form("linear"), ((rows, columns),), bool(bias), 1 / math.sqrt(columns) if columns else 0.0
-        )
+        return LayerShape(Form("linear"), ((rows, columns),), bool(bias), 1 / math.sqrt(columns) if columns else 0.0)
 
     @classmethod
     def _kind_of(cls, module: Any) -> str:
@@ -107,6 +105,4 @@ class Linear(LinearLayer, FloatLayer):
         self._fill(self._shape(in_features, out_features, bias), isa)
 
     def extra_repr(self) -> str:
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
-        )
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

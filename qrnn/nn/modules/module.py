@@ -10,7 +10,7 @@ from ... import _core
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Module", "LoadResult", "RemovableHandle"]
+__all__ = ["LoadResult", "Module", "RemovableHandle"]
 
 T = TypeVar("T", bound="Module")
 
@@ -134,9 +134,7 @@ class Module:
         NotImplementedError
             Here.
         """
-        raise NotImplementedError(
-            f'Module [{type(self).__name__}] is missing the required "forward" function'
-        )
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the pre-hooks, ``forward`` and the hooks."""

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .layer import Form, Layer, LayerShape, size
 
 __all__ = [
-    "RecurrentLayer",
     "CellLayer",
-    "SequenceLayer",
     "ElmanLayer",
-    "LSTMLayer",
     "GRULayer",
+    "LSTMLayer",
     "RNNCellLayer",
+    "RecurrentLayer",
+    "SequenceLayer",
 ]
 
 
@@ -91,9 +91,7 @@ class SequenceLayer(RecurrentLayer):
         return LayerShape(form, shapes, bias, 1 / math.sqrt(hidden), dropout)
 
     @classmethod
-    def _unit_shapes(
-        cls, form: Form, columns: int, hidden: int, projected: int
-    ) -> tuple[tuple[int, int], ...]:
+    def _unit_shapes(cls, form: Form, columns: int, hidden: int, projected: int) -> tuple[tuple[int, int], ...]:
         """Shapes of ih, hh and hr for each layer and direction; layers read all directions before them."""
         assert form.sequence is not None
         num_layers, num_directions, _ = form.sequence
@@ -167,8 +165,7 @@ def _checked_dropout(dropout: Any, num_layers: Any) -> float:
     number = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
     if not number or not 0 <= float(dropout) <= 1:
         raise ValueError(
-            "dropout should be a number in range [0, 1] "
-            "representing the probability of an element being zeroed"
+            "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
         )
     if float(dropout) > 0 and num_layers == 1:
         warnings.warn(
@@ -237,9 +234,7 @@ class RNNCellLayer(ElmanLayer, CellLayer):
     """An Elman cell; PyTorch shows its non-linearity, but not that of a sequence."""
 
     def extra_repr(self) -> str:
-        return super().extra_repr() + (
-            "" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}"
-        )
+        return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
 
 
 def no_projection(proj_size: Any) -> None:

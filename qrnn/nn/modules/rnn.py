@@ -8,7 +8,7 @@ from ..._types import expect_float32
 from .layer import FloatLayer
 from .recurrent import ElmanLayer, GRULayer, LSTMLayer, SequenceLayer, no_projection
 
-__all__ = ["RNN", "LSTM", "GRU"]
+__all__ = ["GRU", "LSTM", "RNN"]
 
 
 class RNN(ElmanLayer, SequenceLayer, FloatLayer):

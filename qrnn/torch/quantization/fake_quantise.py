@@ -55,14 +55,14 @@ class _Weight(torch.autograd.Function):
 def activation(v: torch.Tensor, engine: str, name: str) -> torch.Tensor:
     """`v`, of shape (rows, n), on the grid that `engine` quantises it to."""
     try:
-        return _Activation.apply(v, engine)  # type: ignore[no-any-return]
+        return _Activation.apply(v, engine)  # type: ignore[no-any-return, no-untyped-call]
     except ValueError as error:
         raise ValueError(f"{name}: {str(error).partition(': ')[2]}") from None
 
 
 def weight(w: torch.Tensor, codes: Any, scale: Any) -> torch.Tensor:
     """`w` as its codes and scale, arrays, stand for it."""
-    return _Weight.apply(w, torch.from_numpy(codes), torch.from_numpy(scale))  # type: ignore[no-any-return]
+    return _Weight.apply(w, torch.from_numpy(codes), torch.from_numpy(scale))  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Unit(NamedTuple):
@@ -125,9 +125,7 @@ def run_linear(engine: str, w: torch.Tensor, bias: torch.Tensor | None, x: torch
     return _linear(rows, w, bias).reshape(*x.shape[:-1], len(w))
 
 
-def run_cell(
-    shape: Shape, engine: str, unit: Unit, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None
-) -> Any:
+def run_cell(shape: Shape, engine: str, unit: Unit, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None) -> Any:
     """One step of a cell, batched or not."""
     batched = x if x.dim() == 2 else x.unsqueeze(0)
     if state is None:

@@ -75,9 +75,7 @@ class Preparation:
         for index, (name, weight, bias) in enumerate(float_matrices(mod, shape_of(mod))):
             known = self._coded.get(name)
             if known is None or known[0] is not qconfig or not np.array_equal(known[1], weight):
-                coded = self._kept(index, weight) or _quantise.quantise_weight(
-                    weight, name, self.engine, qconfig
-                )
+                coded = self._kept(index, weight) or _quantise.quantise_weight(weight, name, self.engine, qconfig)
                 known = self._coded[name] = (qconfig, weight.copy(), coded)
             codes, scale = known[2]
             matrices.append(Matrix(codes, scale, bias))

@@ -316,9 +316,7 @@ def quantize_dynamic(
     return model.eval()
 
 
-def propagate_qconfig_(
-    module: Module, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None
-) -> None:
+def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None) -> None:
     """Set the attribute ``qconfig`` of a model and of all below it.
 
     Parameters
@@ -351,9 +349,7 @@ def propagate_qconfig_(
         each.qconfig = chosen[id(each)]
 
 
-def from_torch_ao(
-    model: Module, inplace: bool = False, *, engine: str | None = None, isa: str | None = None
-) -> Any:
+def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = None, isa: str | None = None) -> Any:
     """Put our modules in the place of those that ``torch.ao`` quantised dynamically, with their codes.
 
     Parameters

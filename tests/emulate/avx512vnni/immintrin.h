@@ -22,10 +22,22 @@
 #define E static inline __attribute__((unused))
 #define EACH(n) for (int i = 0; i < (n); i++)
 
-typedef struct { float f[16]; } e_m512;
-typedef struct { double d[8]; } e_m512d;
-typedef union { int32_t s[16]; uint32_t u[16]; int8_t b[64]; uint8_t c[64]; uint64_t q[8]; } e_m512i;
-typedef struct { float f[8]; } e_m256;
+typedef struct {
+    float f[16];
+} e_m512;
+typedef struct {
+    double d[8];
+} e_m512d;
+typedef union {
+    int32_t s[16];
+    uint32_t u[16];
+    int8_t b[64];
+    uint8_t c[64];
+    uint64_t q[8];
+} e_m512i;
+typedef struct {
+    float f[8];
+} e_m256;
 typedef uint16_t e_mask16;
 typedef uint8_t e_mask8;
 #define __m512 e_m512
@@ -38,17 +50,44 @@ typedef uint8_t e_mask8;
 #define _CMP_UNORD_Q 0x03
 
 /* --- casts, loads, stores --- */
-#define CAST(name, to, from) E to name(from a) { to r; memcpy(&r, &a, sizeof r); return r; }
+#define CAST(name, to, from)      \
+    E to name(from a)             \
+    {                             \
+        to r;                     \
+        memcpy(&r, &a, sizeof r); \
+        return r;                 \
+    }
 CAST(_mm512_castps_si512, __m512i, __m512)
 CAST(_mm512_castsi512_ps, __m512, __m512i)
 CAST(_mm512_castsi512_pd, __m512d, __m512i)
 CAST(_mm512_castpd_si512, __m512i, __m512d)
 CAST(_mm512_castps512_ps256, __m256, __m512)
-E __m512 _mm512_castps256_ps512(__m256 a) { __m512 r = {{0}}; memcpy(&r, &a, sizeof a); return r; }
-E __m512 _mm512_loadu_ps(const void *p) { __m512 r; memcpy(&r, p, 64); return r; }
-E __m512i _mm512_loadu_si512(const void *p) { __m512i r; memcpy(&r, p, 64); return r; }
-E void _mm512_storeu_ps(void *p, __m512 a) { memcpy(p, &a, 64); }
-E void _mm512_storeu_si512(void *p, __m512i a) { memcpy(p, &a, 64); }
+E __m512 _mm512_castps256_ps512(__m256 a)
+{
+    __m512 r = {{0}};
+    memcpy(&r, &a, sizeof a);
+    return r;
+}
+E __m512 _mm512_loadu_ps(const void *p)
+{
+    __m512 r;
+    memcpy(&r, p, 64);
+    return r;
+}
+E __m512i _mm512_loadu_si512(const void *p)
+{
+    __m512i r;
+    memcpy(&r, p, 64);
+    return r;
+}
+E void _mm512_storeu_ps(void *p, __m512 a)
+{
+    memcpy(p, &a, 64);
+}
+E void _mm512_storeu_si512(void *p, __m512i a)
+{
+    memcpy(p, &a, 64);
+}
 E __m512 _mm512_mask_loadu_ps(__m512 old, __mmask16 m, const float *p)
 {
     EACH(16) if (m >> i & 1) old.f[i] = p[i];
@@ -59,15 +98,46 @@ E __m512 _mm512_maskz_loadu_ps(__mmask16 m, const float *p)
     const __m512 zero = {{0}};
     return _mm512_mask_loadu_ps(zero, m, p);
 }
-E void _mm512_mask_storeu_ps(float *p, __mmask16 m, __m512 a) { EACH(16) if (m >> i & 1) p[i] = a.f[i]; }
-E __m512 _mm512_set1_ps(float x) { __m512 r; EACH(16) r.f[i] = x; return r; }
-E __m512d _mm512_set1_pd(double x) { __m512d r; EACH(8) r.d[i] = x; return r; }
-E __m512i _mm512_set1_epi32(int x) { __m512i r; EACH(16) r.s[i] = x; return r; }
-E __m512i _mm512_setzero_si512(void) { return _mm512_set1_epi32(0); }
+E void _mm512_mask_storeu_ps(float *p, __mmask16 m, __m512 a)
+{
+    EACH(16) if (m >> i & 1) p[i] = a.f[i];
+}
+E __m512 _mm512_set1_ps(float x)
+{
+    __m512 r;
+    EACH(16) r.f[i] = x;
+    return r;
+}
+E __m512d _mm512_set1_pd(double x)
+{
+    __m512d r;
+    EACH(8) r.d[i] = x;
+    return r;
+}
+E __m512i _mm512_set1_epi32(int x)
+{
+    __m512i r;
+    EACH(16) r.s[i] = x;
+    return r;
+}
+E __m512i _mm512_setzero_si512(void)
+{
+    return _mm512_set1_epi32(0);
+}
 
 /* --- floats; min and max return the second operand where one is NaN or both are zero --- */
-#define F2(name, x) E __m512 name(__m512 a, __m512 b) { EACH(16) a.f[i] = x; return a; }
-#define D2(name, x) E __m512d name(__m512d a, __m512d b) { EACH(8) a.d[i] = x; return a; }
+#define F2(name, x)                   \
+    E __m512 name(__m512 a, __m512 b) \
+    {                                 \
+        EACH(16) a.f[i] = x;          \
+        return a;                     \
+    }
+#define D2(name, x)                      \
+    E __m512d name(__m512d a, __m512d b) \
+    {                                    \
+        EACH(8) a.d[i] = x;              \
+        return a;                        \
+    }
 F2(_mm512_add_ps, a.f[i] + b.f[i])
 F2(_mm512_sub_ps, a.f[i] - b.f[i])
 F2(_mm512_mul_ps, a.f[i] * b.f[i])
@@ -78,10 +148,26 @@ D2(_mm512_sub_pd, a.d[i] - b.d[i])
 D2(_mm512_mul_pd, a.d[i] * b.d[i])
 D2(_mm512_div_pd, a.d[i] / b.d[i])
 D2(_mm512_min_pd, a.d[i] < b.d[i] ? a.d[i] : b.d[i])
-E __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c) { EACH(16) a.f[i] = fmaf(a.f[i], b.f[i], c.f[i]); return a; }
-E __m512 _mm512_fnmadd_ps(__m512 a, __m512 b, __m512 c) { EACH(16) a.f[i] = fmaf(-a.f[i], b.f[i], c.f[i]); return a; }
-E __m512d _mm512_fmadd_pd(__m512d a, __m512d b, __m512d c) { EACH(8) a.d[i] = fma(a.d[i], b.d[i], c.d[i]); return a; }
-E __m512d _mm512_fnmadd_pd(__m512d a, __m512d b, __m512d c) { EACH(8) a.d[i] = fma(-a.d[i], b.d[i], c.d[i]); return a; }
+E __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c)
+{
+    EACH(16) a.f[i] = fmaf(a.f[i], b.f[i], c.f[i]);
+    return a;
+}
+E __m512 _mm512_fnmadd_ps(__m512 a, __m512 b, __m512 c)
+{
+    EACH(16) a.f[i] = fmaf(-a.f[i], b.f[i], c.f[i]);
+    return a;
+}
+E __m512d _mm512_fmadd_pd(__m512d a, __m512d b, __m512d c)
+{
+    EACH(8) a.d[i] = fma(a.d[i], b.d[i], c.d[i]);
+    return a;
+}
+E __m512d _mm512_fnmadd_pd(__m512d a, __m512d b, __m512d c)
+{
+    EACH(8) a.d[i] = fma(-a.d[i], b.d[i], c.d[i]);
+    return a;
+}
 E __mmask16 _mm512_cmp_ps_mask(__m512 a, __m512 b, int how)
 {
     unsigned m = 0;
@@ -94,13 +180,42 @@ E __mmask8 _mm512_cmp_pd_mask(__m512d a, __m512d b, int how)
     EACH(8) m |= (unsigned)(how == _CMP_LT_OQ ? a.d[i] < b.d[i] : a.d[i] != a.d[i] || b.d[i] != b.d[i]) << i;
     return (__mmask8)m;
 }
-E __m512 _mm512_mask_blend_ps(__mmask16 m, __m512 a, __m512 b) { EACH(16) if (m >> i & 1) a.f[i] = b.f[i]; return a; }
-E __m512d _mm512_mask_blend_pd(__mmask8 m, __m512d a, __m512d b) { EACH(8) if (m >> i & 1) a.d[i] = b.d[i]; return a; }
-E __m512d _mm512_cvtps_pd(__m256 a) { __m512d r; EACH(8) r.d[i] = (double)a.f[i]; return r; }
-E __m256 _mm512_cvtpd_ps(__m512d a) { __m256 r; EACH(8) r.f[i] = (float)a.d[i]; return r; }
-E __m256 _mm512_extractf32x8_ps(__m512 a, int half) { __m256 r; memcpy(&r, a.f + 8 * half, 32); return r; }
-E __m128 _mm512_extractf32x4_ps(__m512 a, int quarter) { return _mm_loadu_ps(a.f + 4 * quarter); }
-E float _mm512_cvtss_f32(__m512 a) { return a.f[0]; }
+E __m512 _mm512_mask_blend_ps(__mmask16 m, __m512 a, __m512 b)
+{
+    EACH(16) if (m >> i & 1) a.f[i] = b.f[i];
+    return a;
+}
+E __m512d _mm512_mask_blend_pd(__mmask8 m, __m512d a, __m512d b)
+{
+    EACH(8) if (m >> i & 1) a.d[i] = b.d[i];
+    return a;
+}
+E __m512d _mm512_cvtps_pd(__m256 a)
+{
+    __m512d r;
+    EACH(8) r.d[i] = (double)a.f[i];
+    return r;
+}
+E __m256 _mm512_cvtpd_ps(__m512d a)
+{
+    __m256 r;
+    EACH(8) r.f[i] = (float)a.d[i];
+    return r;
+}
+E __m256 _mm512_extractf32x8_ps(__m512 a, int half)
+{
+    __m256 r;
+    memcpy(&r, a.f + 8 * half, 32);
+    return r;
+}
+E __m128 _mm512_extractf32x4_ps(__m512 a, int quarter)
+{
+    return _mm_loadu_ps(a.f + 4 * quarter);
+}
+E float _mm512_cvtss_f32(__m512 a)
+{
+    return a.f[0];
+}
 /* Quarters by two bits each: two of a, then two of b; within quarters the same of one vector. */
 E __m512 _mm512_shuffle_f32x4(__m512 a, __m512 b, int which)
 {
@@ -114,12 +229,24 @@ E __m512 _mm512_permute_ps(__m512 a, int which)
     EACH(16) r.f[i] = a.f[i / 4 * 4 + (which >> i % 4 * 2 & 3)];
     return r;
 }
-E __m512 _mm512_insertf32x8(__m512 a, __m256 b, int half) { memcpy(a.f + 8 * half, &b, 32); return a; }
+E __m512 _mm512_insertf32x8(__m512 a, __m256 b, int half)
+{
+    memcpy(a.f + 8 * half, &b, 32);
+    return a;
+}
 
 /* --- bits and integers --- */
-#define U2(name, x) E __m512i name(__m512i a, __m512i b) { EACH(16) a.u[i] = x; return a; }
-#define BITS(name, integer) \
-    E __m512 name(__m512 a, __m512 b) { return _mm512_castsi512_ps(integer(_mm512_castps_si512(a), _mm512_castps_si512(b))); }
+#define U2(name, x)                      \
+    E __m512i name(__m512i a, __m512i b) \
+    {                                    \
+        EACH(16) a.u[i] = x;             \
+        return a;                        \
+    }
+#define BITS(name, integer)                                                                  \
+    E __m512 name(__m512 a, __m512 b)                                                        \
+    {                                                                                        \
+        return _mm512_castsi512_ps(integer(_mm512_castps_si512(a), _mm512_castps_si512(b))); \
+    }
 U2(_mm512_add_epi32, a.u[i] + b.u[i])
 U2(_mm512_sub_epi32, a.u[i] - b.u[i])
 U2(_mm512_mullo_epi32, a.u[i] * b.u[i])
@@ -131,9 +258,21 @@ BITS(_mm512_or_ps, _mm512_or_si512)
 BITS(_mm512_xor_ps, e_xor)
 BITS(_mm512_and_ps, e_and)
 BITS(_mm512_andnot_ps, e_andnot)
-E __m512i _mm512_max_epi32(__m512i a, __m512i b) { EACH(16) a.s[i] = a.s[i] > b.s[i] ? a.s[i] : b.s[i]; return a; }
-E __m512i _mm512_slli_epi32(__m512i a, unsigned n) { EACH(16) a.u[i] <<= n; return a; }
-E __m512i _mm512_slli_epi64(__m512i a, unsigned n) { EACH(8) a.q[i] <<= n; return a; }
+E __m512i _mm512_max_epi32(__m512i a, __m512i b)
+{
+    EACH(16) a.s[i] = a.s[i] > b.s[i] ? a.s[i] : b.s[i];
+    return a;
+}
+E __m512i _mm512_slli_epi32(__m512i a, unsigned n)
+{
+    EACH(16) a.u[i] <<= n;
+    return a;
+}
+E __m512i _mm512_slli_epi64(__m512i a, unsigned n)
+{
+    EACH(8) a.q[i] <<= n;
+    return a;
+}
 E __mmask16 _mm512_test_epi32_mask(__m512i a, __m512i b)
 {
     unsigned m = 0;
@@ -147,7 +286,12 @@ E __m512i _mm512_cvtps_epi32(__m512 a)
     EACH(16) r.s[i] = fabsf(a.f[i]) < 2147483648.0f ? (int32_t)lrintf(a.f[i]) : INT32_MIN;
     return r;
 }
-E __m512 _mm512_cvtepi32_ps(__m512i a) { __m512 r; EACH(16) r.f[i] = (float)a.s[i]; return r; }
+E __m512 _mm512_cvtepi32_ps(__m512i a)
+{
+    __m512 r;
+    EACH(16) r.f[i] = (float)a.s[i];
+    return r;
+}
 /* Unsigned saturation. */
 E __m128i _mm512_cvtusepi32_epi8(__m512i a)
 {

@@ -2,4 +2,4 @@
 
 from .modules import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 
-__all__ = ["Linear", "RNNCell", "LSTMCell", "GRUCell", "RNN", "LSTM", "GRU"]
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "Linear", "RNNCell"]

@@ -4,4 +4,4 @@ from .cells import GRUCell, LSTMCell, RNNCell
 from .linear import Linear
 from .rnn import GRU, LSTM, RNN
 
-__all__ = ["Linear", "RNNCell", "LSTMCell", "GRUCell", "RNN", "LSTM", "GRU"]
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "Linear", "RNNCell"]

@@ -74,9 +74,7 @@ class QuantisedLayer(Layer):
 
     def _fill(self, shape: LayerShape, engine: str | None, isa: str | None) -> None:
         """Pack new weights of `shape`."""
-        self._pack_float(
-            shape.form, _config.resolve_engine(engine), _config.resolve_isa(isa), new_matrices(shape)
-        )
+        self._pack_float(shape.form, _config.resolve_engine(engine), _config.resolve_isa(isa), new_matrices(shape))
 
     @classmethod
     def from_float(cls: type[Q], mod: Any, engine: str | None = None, isa: str | None = None) -> Q:

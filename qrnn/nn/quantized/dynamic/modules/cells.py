@@ -13,7 +13,7 @@ from .base import QuantisedRecurrent
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RNNCell", "LSTMCell", "GRUCell"]
+__all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
 
 class QuantisedCell(recurrent.CellLayer, QuantisedRecurrent):

@@ -11,7 +11,7 @@ from ....modules import recurrent
 from ....modules import rnn as _float
 from .base import QuantisedRecurrent
 
-__all__ = ["RNN", "LSTM", "GRU"]
+__all__ = ["GRU", "LSTM", "RNN"]
 
 
 class QuantisedSequence(recurrent.SequenceLayer, QuantisedRecurrent):

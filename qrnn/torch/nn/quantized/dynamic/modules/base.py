@@ -158,7 +158,7 @@ class QuantisedLayer(torch.nn.Module):
         """Weights and scales stay what they are, on the CPU: ``.half()``, ``.double()``, ``.to()``."""
         buffers: Any = self._buffers
         before = [(name, buffers[name]) for name in self._own() if buffers[name] is not None]
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, old in before:
             if buffers[name].dtype != old.dtype or buffers[name].device != old.device:
                 buffers[name] = old
@@ -232,7 +232,7 @@ class QuantisedLayer(torch.nn.Module):
             cls._refuse(mod)
         prepared = getattr(mod, "_prepared", None)
         if prepared is not None:
-            return prepared.convert(mod, cls, qconfig, engine, isa)  # type: ignore[no-any-return]
+            return prepared.convert(mod, cls, qconfig, engine, isa)
         if overrides_call(mod, cls._float_type):
             cls._refuse(mod, "which overrides forward or __call__")
         shape, engine = shape_of(mod), _config.resolve_engine(engine)
@@ -286,9 +286,7 @@ class QuantisedLayer(torch.nn.Module):
             tensor = QTensor.of(qtensors[each.weight], each.weight)
             bias = None if each.bias is None else biases[each.bias]
             matrices.append(
-                Matrix(
-                    tensor._codes, tensor._scale, None if bias is None else _arrays.to_float32(bias, "bias")
-                )
+                Matrix(tensor._codes, tensor._scale, None if bias is None else _arrays.to_float32(bias, "bias"))
             )
         return cls._of(shape, engine, _config.resolve_isa(isa), matrices, mod)
 
@@ -319,9 +317,7 @@ class QuantisedLayer(torch.nn.Module):
         for each in self._shape.matrices():
             tensor = QTensor.of(weights[each.weight], each.weight)
             if tensor.shape != (each.rows, each.columns):
-                raise ValueError(
-                    f"{each.weight}: expected shape {(each.rows, each.columns)}, got {tensor.shape}"
-                )
+                raise ValueError(f"{each.weight}: expected shape {(each.rows, each.columns)}, got {tensor.shape}")
             bias = None if each.bias is None else biases[each.bias]
             if bias is not None:
                 bias = _arrays.to_weight(bias, str(each.bias), (each.rows,))
@@ -358,16 +354,14 @@ class QuantisedLayer(torch.nn.Module):
             try:
                 _torch_ao.make_plain(state_dict, prefix, self._shape)
             except KeyError as error:
-                error_msgs.append(
-                    f"{error.args[0]}: expected beside what torch.ao saved here, got no such key"
-                )
+                error_msgs.append(f"{error.args[0]}: expected beside what torch.ao saved here, got no such key")
             except (TypeError, ValueError) as error:
                 error_msgs.append(f"{prefix}{error}")
             for name in self._own():
                 if self._buffers[name] is not None and prefix + name in state_dict:
                     taken[name] = state_dict.pop(prefix + name)
 
-        hook = self._register_load_state_dict_pre_hook(take)  # the last one: others may rename keys
+        hook = self._register_load_state_dict_pre_hook(take)  # type: ignore[no-untyped-call] # the last one: others may rename keys
         try:
             super()._load_from_state_dict(
                 state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
