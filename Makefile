@@ -25,7 +25,7 @@ help:  ## list the commands
 
 install: $(VENV)/.installed  ## install the package into the environment
 
-demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH))  ## quantise classifiers of digits and of speech
+demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH))  ## quantize classifiers of digits and of speech
 	$(BIN)/python examples/digits.py
 	$(BIN)/python examples/vowels.py
 

@@ -48,12 +48,12 @@ def float_module(classes, kind, weights, convert=np.asarray):
     return module
 
 
-def quantised_by_qrnn(kind, weights, engine):
+def quantized_by_qrnn(kind, weights, engine):
     given = float_module(nn, kind, weights)
     return getattr(nn.quantized.dynamic, MODULES[kind]).from_float(given, engine=engine)
 
 
-def quantised_by_torch(kind, weights):
+def quantized_by_torch(kind, weights):
     with warnings.catch_warnings():  # torch.ao announces its removal
         warnings.simplefilter("ignore")
         model = torch.nn.Sequential(float_module(torch.nn, kind, weights, torch.from_numpy))
@@ -76,9 +76,9 @@ def errors(rng, kind, hidden_size, batch, steps):
     weights = recurrent.random_weights(kind, hidden_size, hidden_size, rng)
     xs = rng.standard_normal((steps, batch, hidden_size)).astype(np.float32)
     exact = recurrent.reference(kind, weights, xs)
-    found = {name: trajectory(kind, quantised_by_qrnn(kind, weights, name), xs) for name in ENGINES}
+    found = {name: trajectory(kind, quantized_by_qrnn(kind, weights, name), xs) for name in ENGINES}
     if torch is not None:
-        found["torch.ao"] = trajectory(kind, quantised_by_torch(kind, weights), torch.from_numpy(xs))
+        found["torch.ao"] = trajectory(kind, quantized_by_torch(kind, weights), torch.from_numpy(xs))
     return {name: cells.relative_rms(value, exact) for name, value in found.items()}
 
 

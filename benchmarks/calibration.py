@@ -66,7 +66,7 @@ def line(*cells):
 
 
 def versions(task, data, engine="qrnn", qconfig=None):
-    """The model quantised plainly and by data."""
+    """The model quantized plainly and by data."""
     prepared = qrnn.prepare(task.model, qconfig=qconfig or {}, inplace=False, engine=engine)
     plain = qrnn.convert(prepared, inplace=False)
     task.run(prepared, *data)

@@ -1,4 +1,4 @@
-"""What the demos share: a float32 model beside its quantised versions, with sizes, times and a table."""
+"""What the demos share: a float32 model beside its quantized versions, with sizes, times and a table."""
 
 import platform
 import statistics
@@ -114,9 +114,9 @@ def print_agreement(results, what):
 
 
 def check(rows):
-    """End the program unless the quantised models are smaller than the first and about as accurate."""
+    """End the program unless the quantized models are smaller than the first and about as accurate."""
     for row in rows:
         if "int8" in row["name"] and row["bytes"] > rows[0]["bytes"] / 2:
-            sys.exit(f"{row['name']} is no smaller than float32: was it quantised?")
+            sys.exit(f"{row['name']} is no smaller than float32: was it quantized?")
         if row["accuracy"] < rows[0]["accuracy"] - 0.01:
             sys.exit(f"{row['name']} lost more than a percentage point of accuracy")

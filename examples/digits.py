@@ -1,10 +1,10 @@
-"""Quantise a digit classifier and compare it with its float32 original.
+"""Quantize a digit classifier and compare it with its float32 original.
 
     make demo          (or, where qrnn and scikit-learn are installed: python examples/digits.py)
 
 The classifier reads a handwritten digit row by row, 8 steps of 8 pixels, through an RNNCell and names it
 with a Linear. Its weights come from ``train_digits.py``. Where PyTorch is installed, its own float32 and
-dynamically quantised modules run on the same weights. Ends with an error if quantisation costs more than
+dynamically quantized modules run on the same weights. Ends with an error if quantization costs more than
 a percentage point of accuracy.
 """
 

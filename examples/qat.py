@@ -1,4 +1,4 @@
-"""Quantisation-aware training: get back what 8 bits took from a recurrent network.
+"""Quantization-aware training: get back what 8 bits took from a recurrent network.
 
     pip install torch scikit-learn
     python examples/qat.py
@@ -88,7 +88,7 @@ def compare(epochs: int) -> dict[str, tuple[float, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="quantisation-aware training of the relu RNN")
+    parser = argparse.ArgumentParser(description="quantization-aware training of the relu RNN")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     epochs = parser.parse_args().epochs
 

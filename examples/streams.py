@@ -1,4 +1,4 @@
-"""Serve a thousand streams with one quantised cell: state in the caller's hands.
+"""Serve a thousand streams with one quantized cell: state in the caller's hands.
 
     python examples/streams.py
 
@@ -60,7 +60,7 @@ def as_tuple(state):
 
 
 def text_cell(kind, engine):
-    """The quantised cell of a trained character model: a layer's weights, step by step."""
+    """The quantized cell of a trained character model: a layer's weights, step by step."""
     layer = trained.load(f"text_{kind}").rnn
     cell = {"gru": nn.GRUCell, "lstm": nn.LSTMCell}[kind](layer.input_size, layer.hidden_size)
     cell.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.state_dict().items()})

@@ -6,7 +6,7 @@
 A digit is a sequence of 8 rows of 8 pixels; a tanh RNNCell reads it, a Linear names it from the last
 hidden state. The seed, the split (``digits_data.load``) and the order of the batches are fixed. The
 settings below were chosen by threefold cross-validation inside the training set, but for HIDDEN_SIZE (64 is
-as accurate; 128 says more about quantisation) and EPOCHS, which was then raised. The file holds plain float32
+as accurate; 128 says more about quantization) and EPOCHS, which was then raised. The file holds plain float32
 arrays under PyTorch's parameter names.
 """
 

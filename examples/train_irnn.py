@@ -7,7 +7,7 @@ The network reads a handwritten digit pixel by pixel, 64 steps of one value, and
 hidden state: what the first pixels said has to survive 60 steps. W_hh begins as the identity and the biases as
 zero (Q. V. Le, N. Jaitly, G. E. Hinton, A simple way to initialize recurrent networks of rectified linear
 units, 2015); the file that is written stays near it, and the distance is printed. Errors of its weights add up
-over the steps, which makes it the hardest of the examples to quantise. The seed, the split (``digits_data.load``)
+over the steps, which makes it the hardest of the examples to quantize. The seed, the split (``digits_data.load``)
 and the order of the batches are fixed. The file holds plain float32 arrays under PyTorch's parameter names.
 """
 

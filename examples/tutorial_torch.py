@@ -3,8 +3,8 @@
     pip install torch scikit-learn
     python examples/tutorial_torch.py
 
-Only ``import qrnn.torch as qnn`` differs from the program that was written for PyTorch's own quantisation. The
-cell is quantised from the start; ``prepare`` makes it trainable, ``convert`` quantises what was learnt: the mean
+Only ``import qrnn.torch as qnn`` differs from the program that was written for PyTorch's own quantization. The
+cell is quantized from the start; ``prepare`` makes it trainable, ``convert`` quantizes what was learnt: the mean
 pixel of a digit's row from the ten pixels before it, predicted by the first unit of the cell.
 """
 

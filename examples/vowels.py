@@ -1,11 +1,11 @@
-"""Quantise classifiers of speech of variable length and compare them with their float32 originals.
+"""Quantize classifiers of speech of variable length and compare them with their float32 originals.
 
     make demo          (or, where qrnn is installed: pip install --no-deps aeon; python examples/vowels.py)
 
 An LSTM, and a GRU that reads in both directions, tell nine speakers apart by an utterance of 7 to 29 steps
 of 12 values; utterances of all lengths share one padded batch, with ``lengths=``. Their weights come from
-``train_vowels.py``. Where PyTorch is installed, its own float32 and dynamically quantised modules run on the
-same weights, the batch as a PackedSequence. Ends with an error if quantisation costs more than a percentage
+``train_vowels.py``. Where PyTorch is installed, its own float32 and dynamically quantized modules run on the
+same weights, the batch as a PackedSequence. Ends with an error if quantization costs more than a percentage
 point of accuracy, or if an utterance in the batch is answered otherwise than alone.
 """
 

@@ -1,19 +1,19 @@
-"""qrnn: dynamically quantised recurrent networks for CPUs.
+"""qrnn: dynamically quantized recurrent networks for CPUs.
 
 Write ``qrnn`` where PyTorch says ``torch.ao``, and ``qrnn.nn`` where it says ``torch.nn``:
 
 * ``qrnn.nn``: float32 modules over NumPy arrays;
-* ``qrnn.nn.quantized.dynamic``: the same with int8 weights and inputs quantised in each call;
+* ``qrnn.nn.quantized.dynamic``: the same with int8 weights and inputs quantized in each call;
 * ``qrnn.quantization``: `prepare`, `convert`, `quantize_dynamic`, QConfigs and observers;
 * ``qrnn.backends.quantized`` and ``with qrnn.engine(...)``: which arithmetic.
 
 ``qrnn.LSTM``, ``GRU``, ``RNN``, ``LSTMCell``, ``GRUCell``, ``RNNCell`` and ``Linear`` are short
-names of the *quantised* ones; the float ones are ``qrnn.nn.LSTM`` and so on. Cells compute one step
+names of the *quantized* ones; the float ones are ``qrnn.nn.LSTM`` and so on. Cells compute one step
 a call, the others whole sequences. PyTorch is not needed, and never imported.
 
 Examples
 --------
-A model with a quantised cell, prepared, and converted back:
+A model with a quantized cell, prepared, and converted back:
 
 >>> import numpy as np
 >>> import qrnn as qnn
@@ -41,7 +41,7 @@ MyModel(
 >>> bool((model(x) == before).all())  # unchanged weights have their codes back
 True
 
-A float model, quantised in one step:
+A float model, quantized in one step:
 
 >>> model = nn.Sequential(nn.RNNCell(10, 20, nonlinearity="relu"), nn.ReLU())
 >>> qnn.quantize_dynamic(model)

@@ -1,4 +1,4 @@
-"""QTensor: int8 codes with their scale, where PyTorch has a quantised tensor."""
+"""QTensor: int8 codes with their scale, where PyTorch has a quantized tensor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _arrays, _quantise, _types
+from . import _arrays, _quantize, _types
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,7 +15,7 @@ __all__ = ["QTensor"]
 
 
 class QTensor:
-    """A quantised matrix: ``value = code * scale``, one scale for all or one a row.
+    """A quantized matrix: ``value = code * scale``, one scale for all or one a row.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class QTensor:
 
     @classmethod
     def of(cls, obj: Any, name: str) -> QTensor:
-        """`obj`, a QTensor or a quantised tensor of PyTorch's, as a QTensor.
+        """`obj`, a QTensor or a quantized tensor of PyTorch's, as a QTensor.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class QTensor:
         TypeError
             If `obj` is something else.
         ValueError
-            If a tensor is quantised another way.
+            If a tensor is quantized another way.
         """
         if isinstance(obj, cls):
             return obj
@@ -101,36 +101,36 @@ class QTensor:
 
     def dequantize(self) -> NDArray[np.float32]:
         """``code * scale``: a new float32 array of shape (rows, columns)."""
-        return _quantise.dequantise(self._codes, self._scale)
+        return _quantize.dequantize(self._codes, self._scale)
 
     def q_scale(self) -> float:
-        """The scale of a matrix quantised per tensor; RuntimeError for one per channel."""
+        """The scale of a matrix quantized per tensor; RuntimeError for one per channel."""
         if self._scale.ndim:
-            raise RuntimeError("q_scale: quantised per channel: use q_per_channel_scales()")
+            raise RuntimeError("q_scale: quantized per channel: use q_per_channel_scales()")
         return float(self._scale)
 
     def q_zero_point(self) -> int:
-        """0; RuntimeError for a matrix quantised per channel."""
+        """0; RuntimeError for a matrix quantized per channel."""
         if self._scale.ndim:
-            raise RuntimeError("q_zero_point: quantised per channel: use q_per_channel_zero_points()")
+            raise RuntimeError("q_zero_point: quantized per channel: use q_per_channel_zero_points()")
         return 0
 
     def q_per_channel_scales(self) -> NDArray[np.float32]:
         """One scale a row: float32, shape (rows,), read-only; RuntimeError for one per tensor."""
         if not self._scale.ndim:
-            raise RuntimeError("q_per_channel_scales: quantised per tensor: use q_scale()")
+            raise RuntimeError("q_per_channel_scales: quantized per tensor: use q_scale()")
         return self._scale
 
     def q_per_channel_zero_points(self) -> NDArray[np.int64]:
-        """Zeros: int64, shape (rows,); RuntimeError for a matrix quantised per tensor."""
+        """Zeros: int64, shape (rows,); RuntimeError for a matrix quantized per tensor."""
         if not self._scale.ndim:
-            raise RuntimeError("q_per_channel_zero_points: quantised per tensor: use q_zero_point()")
+            raise RuntimeError("q_per_channel_zero_points: quantized per tensor: use q_zero_point()")
         return np.zeros(len(self._scale), np.int64)
 
     def q_per_channel_axis(self) -> int:
-        """0: scales belong to rows; RuntimeError for a matrix quantised per tensor."""
+        """0: scales belong to rows; RuntimeError for a matrix quantized per tensor."""
         if not self._scale.ndim:
-            raise RuntimeError("q_per_channel_axis: quantised per tensor")
+            raise RuntimeError("q_per_channel_axis: quantized per tensor")
         return 0
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Constants that stand where PyTorch has dtypes and quantisation schemes.
+"""Constants that stand where PyTorch has dtypes and quantization schemes.
 
 They carry no behaviour: a constant has a name, compares by identity and survives copy and pickle.
 PyTorch's own objects (``torch.qint8``, ``torch.per_tensor_symmetric``) are read by their name, so
@@ -71,7 +71,7 @@ class dtype(_Constant):
 
 
 class qscheme(_Constant):
-    """A quantisation scheme, as PyTorch's ``torch.qscheme``.
+    """A quantization scheme, as PyTorch's ``torch.qscheme``.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def as_qscheme(value: Any) -> qscheme | None:
 
 
 def expect_qint8(value: Any, name: str = "dtype") -> None:
-    """Raise ValueError unless `value` is qint8, the one type of quantised weights."""
+    """Raise ValueError unless `value` is qint8, the one type of quantized weights."""
     got = as_dtype(value)
     if got is qint8:
         return

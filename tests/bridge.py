@@ -33,7 +33,7 @@ KINDS = {
 }
 CELLS = [name for name in KINDS if "Cell" in name]
 LAYERS = [name for name in KINDS if "Cell" not in name and name != "Linear"]
-#: Those that torch.ao quantises too.
+#: Those that torch.ao quantizes too.
 SHARED = [name for name in KINDS if not name.startswith("RNN-") and name != "RNN"]
 
 each_kind = pytest.mark.parametrize("kind", KINDS)

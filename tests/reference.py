@@ -170,7 +170,7 @@ class Weight(NamedTuple):
     codes: np.ndarray
     scale: np.ndarray
 
-    def dequantise(self):
+    def dequantize(self):
         return self.codes.astype(f32) * np.reshape(self.scale, (-1, 1)).astype(f32)
 
     def row_scale(self):
@@ -209,7 +209,7 @@ def weight_torch(w, per_channel, quant_min=-128, quant_max=127, eps=2.0**-23):
 # Activations: float32 batch -> uint8 codes, scale and zero point, by each engine
 # ---------------------------------------------------------------------------------------------------
 class Activation(NamedTuple):
-    """Codes of a batch. `step` is what de-quantisation multiplies with: s, or for onednn a."""
+    """Codes of a batch. `step` is what de-quantization multiplies with: s, or for onednn a."""
 
     codes: np.ndarray
     scale: np.ndarray
@@ -295,7 +295,7 @@ def accumulate(act, codes):
     return acc.astype(np.int32)
 
 
-def dequantise(engine, acc, act, weight, bias):
+def dequantize(engine, acc, act, weight, bias):
     """y of the integer product acc, float32 [B, rows]; a bias of None adds nothing."""
     a = acc.astype(f32)  # exact below 2**24, to nearest even above
     step, sw = act.step[:, None], weight.row_scale()[None]
@@ -313,10 +313,10 @@ def dequantise(engine, acc, act, weight, bias):
 
 
 def linear(engine, v, weight, bias):
-    """Quantised linear layer: returns acc and y."""
+    """Quantized linear layer: returns acc and y."""
     act = activation(engine, v)
     acc = accumulate(act, weight.codes)
-    return acc, dequantise(engine, acc, act, weight, bias)
+    return acc, dequantize(engine, acc, act, weight, bias)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -485,7 +485,7 @@ class Unit(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A quantised Elman cell: the unit of kind rnn_tanh or rnn_relu."""
+    """A quantized Elman cell: the unit of kind rnn_tanh or rnn_relu."""
 
     engine: str
     nonlinearity: str

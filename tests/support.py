@@ -160,7 +160,7 @@ def pack(cell, isa=None):
 
 
 def pack_linear(engine, weight, bias, isa=None):
-    """The core's module of a quantised linear layer."""
+    """The core's module of a quantized linear layer."""
     from qrnn import _core
 
     module = _core.Module()

@@ -40,7 +40,7 @@ def _unit(module, engine, per_channel, suffix):
 
 
 def unit_of(cell, engine, per_channel=False):
-    """The reference unit of a float torch cell, quantised by the engine's rule."""
+    """The reference unit of a float torch cell, quantized by the engine's rule."""
     return _unit(cell, engine, per_channel, "")
 
 
@@ -52,7 +52,7 @@ def units_of(layer, engine, per_channel=False):
     ]
 
 
-def quantised(module, engine, per_channel=False):
+def quantized(module, engine, per_channel=False):
     """torch.ao's module of a float one, cell or sequence."""
     torch.backends.quantized.engine = engine
     module.qconfig = per_channel_dynamic_qconfig if per_channel else default_dynamic_qconfig
@@ -70,7 +70,7 @@ def packed_matrices(module):
 
 
 def torch_product(engine, packed, v):
-    """PyTorch's quantised linear, as its recurrent modules call it."""
+    """PyTorch's quantized linear, as its recurrent modules call it."""
     torch.backends.quantized.engine = engine
     return torch.ops.quantized.linear_dynamic(torch.from_numpy(v), packed, True).numpy()
 

@@ -521,7 +521,7 @@ def test_white_inputs_are_no_worse(hidden, samples):
 
 
 def test_weights_that_did_not_change_keep_their_codes():
-    """A quantised module that was prepared has no rounding error: data cannot better its codes."""
+    """A quantized module that was prepared has no rounding error: data cannot better its codes."""
     cell = qrnn.RNNCell(5, 4)
     prepared = qrnn.prepare(cell, qconfig={})
     states(prepared, np.random.default_rng(15).standard_normal((30, 8, 5)).astype(f32))

@@ -269,7 +269,7 @@ def test_sequences_may_overwrite_anything(kind, engine, shape):
 
 
 # ---------------------------------------------------------------------------------------------------
-# Values that an engine with one scale for the batch cannot quantise
+# Values that an engine with one scale for the batch cannot quantize
 # ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("engine", TORCH_ENGINES)
 @pytest.mark.parametrize("kind", ["rnn_tanh", "rnn_relu", "lstm", "gru"])
@@ -283,7 +283,7 @@ def test_ranges_of_cells(engine, kind, bad):
         with pytest.raises(ValueError, match=rf"^{name}: engine '{engine}'"):
             cell(*args, out=out)
         assert all((part == 77).all() for part in flat(out))
-    if kind == "lstm":  # c is not quantised: it follows float arithmetic
+    if kind == "lstm":  # c is not quantized: it follows float arithmetic
         assert np.isfinite(cell(x, (h, c_bad))[0][0]).all()
 
 

@@ -21,7 +21,7 @@ def zeros(*shape):
 
 
 def make_cell(engine):
-    """RNNCell(4, 3), float or quantised."""
+    """RNNCell(4, 3), float or quantized."""
     return nn.RNNCell(4, 3) if engine == "float32" else qd.RNNCell(4, 3, engine=engine)
 
 
@@ -259,7 +259,7 @@ CELL_ARGUMENTS = [
     ((4, 3), {"isa": 3}, TypeError, "isa"),
     ((4, 3), {"isa": ""}, ValueError, "isa"),
 ]
-QUANTISED_ARGUMENTS = [
+QUANTIZED_ARGUMENTS = [
     ((4, 3), {"engine": "fbgem"}, ValueError, "engine.*fbgem"),
     ((4, 3), {"engine": "float32"}, ValueError, "engine.*float32"),
     ((4, 3), {"engine": 3}, TypeError, "engine"),
@@ -280,8 +280,8 @@ def test_bad_arguments_of_float_cells(args, kwargs, kind, text):
         nn.RNNCell(*args, **kwargs)
 
 
-@pytest.mark.parametrize("args, kwargs, kind, text", CELL_ARGUMENTS + QUANTISED_ARGUMENTS, ids=str)
-def test_bad_arguments_of_quantised_cells(args, kwargs, kind, text):
+@pytest.mark.parametrize("args, kwargs, kind, text", CELL_ARGUMENTS + QUANTIZED_ARGUMENTS, ids=str)
+def test_bad_arguments_of_quantized_cells(args, kwargs, kind, text):
     with pytest.raises(kind, match=text):
         qd.RNNCell(*args, **kwargs)
 
@@ -330,7 +330,7 @@ def test_float16_of_torch_is_refused_clearly():
 @pytest.mark.parametrize("name", ["weight_ih", "weight_hh", "bias_ih", "bias_hh"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_not_finite(engine, name, bad):
-    """Refused by the name of the parameter where they would be quantised; float modules may hold them."""
+    """Refused by the name of the parameter where they would be quantized; float modules may hold them."""
     cell = nn.RNNCell(4, 3)
     value = np.array(getattr(cell, name))
     value.flat[1] = bad

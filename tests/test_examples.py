@@ -99,18 +99,18 @@ def theirs_inputs(name, arguments):
     return [tensors[0].argmax(-1)] if name.startswith("text") else tensors
 
 
-def test_a_quantised_model_keeps_its_bits(example, name):
-    """Quantised twice, and with its file loaded into another one: the same scores; and less than half the size."""
+def test_a_quantized_model_keeps_its_bits(example, name):
+    """Quantized twice, and with its file loaded into another one: the same scores; and less than half the size."""
     original = example("trained").load(name)
     arguments = inputs(example, name)
-    quantised, other = qrnn.quantize_dynamic(original), qrnn.quantize_dynamic(original)
-    want = first(quantised(*arguments))
+    quantized, other = qrnn.quantize_dynamic(original), qrnn.quantize_dynamic(original)
+    want = first(quantized(*arguments))
     assert not np.array_equal(want, first(original(*arguments)))
     assert_same_bits(first(other(*arguments)), want, name)
-    other.load_state_dict(quantised.state_dict())
+    other.load_state_dict(quantized.state_dict())
     assert_same_bits(first(other(*arguments)), want, name)
     size = example("comparison").size_in_bytes
-    assert size(quantised) < size(original) / 2
+    assert size(quantized) < size(original) / 2
 
 
 def test_irnn_is_near_the_identity(example):
@@ -124,8 +124,8 @@ def test_irnn_reads_digits_pixel_by_pixel(example):
     _, _, x, y = data.load()
     pixels = x.reshape(len(x), -1, 1)
     original = trained.load("irnn")
-    quantised = qrnn.quantize_dynamic(original)
-    right = [(model(pixels).argmax(1) == y).mean() for model in (original, quantised)]
+    quantized = qrnn.quantize_dynamic(original)
+    right = [(model(pixels).argmax(1) == y).mean() for model in (original, quantized)]
     assert right[0] > 0.94 and right[1] > right[0] - 0.02, right
 
 
@@ -165,7 +165,7 @@ def test_language_models_predict_the_next_character(example, kind, bound):
 # The programs
 # ---------------------------------------------------------------------------------------------------
 def test_digits(example, capsys):
-    example("digits").main()  # ends with an error if quantisation costs accuracy
+    example("digits").main()  # ends with an error if quantization costs accuracy
     assert "qrnn int8, engine fbgemm" in capsys.readouterr().out
 
 

@@ -311,7 +311,7 @@ def drift(name, batch, rng):
         layer = getattr(torch.nn, name)(inputs, hidden)
         x = rng.standard_normal((100, batch, inputs)).astype(f32)
         exact = reference_sequence.run(support_torch.units_of(layer, "float64"), x)[0]
-        theirs = support_torch.run(support_torch.quantised(layer, "x86"), x)[0]
+        theirs = support_torch.run(support_torch.quantized(layer, "x86"), x)[0]
         ours = pack_units(support_torch.units_of(layer, "qrnn"))(x)[0]
         sums += [((v - exact) ** 2).sum() for v in (theirs, ours)] + [(exact**2).sum()]
     return sums

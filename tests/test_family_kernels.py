@@ -34,7 +34,7 @@ pytestmark = pytest.mark.core
 f32 = np.float32
 ENGINES = ("qrnn", "fbgemm", "qnnpack", "onednn", "float32")
 
-# PyTorch has no GRU that resets before the product and no quantised projection.
+# PyTorch has no GRU that resets before the product and no quantized projection.
 CASES = [
     (kind, engine)
     for kind in (*ref.KINDS, "lstm with projection")
@@ -309,7 +309,7 @@ def test_what_stands_past_a_rows_end_is_not_read(isa, case):
 @pytest.mark.parametrize("engine", ["fbgemm", "qnnpack", "onednn"])
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn_relu"])
 def test_values_that_are_not_finite_are_refused(isa, engine, kind):
-    """By engines with one scale for all rows, in x anywhere and in h; c is not quantised."""
+    """By engines with one scale for all rows, in x anywhere and in h; c is not quantized."""
     rng = np.random.default_rng(82)
     units = random_units(rng, kind, engine, 5, 4, 2, 2)
     module, cell = pack_units(units, isa), pack_unit(units[0][0], isa)

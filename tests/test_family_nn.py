@@ -62,7 +62,7 @@ def make(name, options, sizes=(5, 4)):
 
 
 def inputs_of(module, steps=6, batch=3, seed=110):
-    """An input and a state for a cell or a sequence, float or quantised."""
+    """An input and a state for a cell or a sequence, float or quantized."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape):

@@ -1,4 +1,4 @@
-"""The quantised recurrent layers: PyTorch's interface; prepare, convert and quantize_dynamic of all kinds."""
+"""The quantized recurrent layers: PyTorch's interface; prepare, convert and quantize_dynamic of all kinds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def quiet():
 
 
 def only_ours(options):
-    """Whether PyTorch quantises nothing of the kind, so that its engines refuse it."""
+    """Whether PyTorch quantizes nothing of the kind, so that its engines refuse it."""
     return bool(options.get("proj_size")) or options.get("reset_after") is False
 
 
@@ -545,7 +545,7 @@ def named(model, *kinds):
     return {name for name, module in model.named_modules() if isinstance(module, kinds)}
 
 
-def quantised(model):
+def quantized(model):
     return named(model, *(getattr(qd, name) for name in (*NAMES, "Linear")))
 
 
@@ -553,7 +553,7 @@ def quantised(model):
 def test_quantize_dynamic(engine):
     model = Everything()
     new = qrnn.quantize_dynamic(model, engine=engine, isa="scalar")
-    assert quantised(new) == set(LEAVES) and quantised(model) == set() and not new.training
+    assert quantized(new) == set(LEAVES) and quantized(model) == set() and not new.training
     leaves_ = [module for name, module in new.named_modules() if name in LEAVES]
     assert {(module.engine, module.isa) for module in leaves_} == {(engine, "scalar")}
     assert repr(new) == (
@@ -587,7 +587,7 @@ def test_quantize_dynamic(engine):
     ids=str,
 )
 def test_spec(spec, expected):
-    assert quantised(qrnn.quantize_dynamic(Everything(), spec)) == expected
+    assert quantized(qrnn.quantize_dynamic(Everything(), spec)) == expected
 
 
 @needs_torch
@@ -595,7 +595,7 @@ def test_spec_by_torchs_types():
     import torch
 
     spec = {torch.nn.LSTM, torch.nn.GRUCell, torch.nn.RNN}
-    assert quantised(qrnn.quantize_dynamic(Everything(), spec)) == {"lstm", "cells.2", "rnn"}
+    assert quantized(qrnn.quantize_dynamic(Everything(), spec)) == {"lstm", "cells.2", "rnn"}
 
 
 def test_prepare_and_convert_in_place():
@@ -610,7 +610,7 @@ def test_prepare_and_convert_in_place():
     model.apply(qrnn.quantization.disable_observer)  # else convert rounds by X
     assert_same_bits(model(X), want, "a prepared model computes in float")
     plain = qrnn.quantize_dynamic(pickle.loads(pickle.dumps(model)))
-    assert qrnn.convert(model) is model and quantised(model) == set(LEAVES)
+    assert qrnn.convert(model) is model and quantized(model) == set(LEAVES)
     assert_same_bits(model(X), plain(X))
     assert model.lstm.dropout == 0.25
 
@@ -618,16 +618,16 @@ def test_prepare_and_convert_in_place():
 def test_prepare_copies():
     model = Everything()
     prepared = qrnn.prepare(model, qconfig={}, inplace=False)
-    assert prepared is not model and quantised(prepared) == set()
+    assert prepared is not model and quantized(prepared) == set()
     new = qrnn.convert(prepared)
-    assert new is not prepared and quantised(new) == set(LEAVES) and type(prepared.gru).__name__ == "PreparedGRU"
+    assert new is not prepared and quantized(new) == set(LEAVES) and type(prepared.gru).__name__ == "PreparedGRU"
     assert_same_bits(new(X), qrnn.quantize_dynamic(model)(X))
 
 
 @mixed
 @pytest.mark.parametrize("engine", ["qrnn", "fbgemm"])
-def test_quantised_modules_get_their_codes_back(name, options, engine):
-    """Those of weights that did not change; a changed one is quantised anew, and alone."""
+def test_quantized_modules_get_their_codes_back(name, options, engine):
+    """Those of weights that did not change; a changed one is quantized anew, and alone."""
     engine = engine_for(options, engine)
     model = nn.Sequential(make(name, options, engine=engine))
     before, weights = model.state_dict(), model[0].get_weight()
@@ -683,7 +683,7 @@ def test_shared_submodules_stay_one():
 
 
 def test_engines_mix():
-    """The engine is fixed at prepare; a quantised module keeps its own."""
+    """The engine is fixed at prepare; a quantized module keeps its own."""
     model = nn.Sequential(nn.LSTM(4, 3), qd.GRU(3, 3, engine="qnnpack"))
     with qrnn.engine("fbgemm"):
         qrnn.prepare(model, qconfig={})

@@ -159,19 +159,19 @@ def test_the_reset_before_the_product_by_hand():
 
 
 # ---------------------------------------------------------------------------------------------------
-# Quantised units
+# Quantized units
 # ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind, proj", KINDS_AND_PROJECTIONS)
-def test_engine_qrnn_computes_the_dequantised_cell(kind, proj):
+def test_engine_qrnn_computes_the_dequantized_cell(kind, proj):
     """With weights as they are after rounding, activations are what is left: a few of their steps."""
     rng = np.random.default_rng(64)
     for _ in range(20):
         unit = random_unit(rng, kind, "qrnn", 20, 9, proj=4 if proj else 0)
         x = random_rows(rng, 6, 20)
         state = tuple(v[0] for v in random_state(rng, [[unit]], 6))
-        plain = {n: w.dequantise() for n, w in (("ih", unit.ih), ("hh", unit.hh))}
+        plain = {n: w.dequantize() for n, w in (("ih", unit.ih), ("hh", unit.hh))}
         if proj:
-            plain["hr"] = unit.hr.dequantise()
+            plain["hr"] = unit.hr.dequantize()
         exact = unit._replace(engine="float64", **plain).step(x, state)
         got = unit.step(x, state)
         bound = 0.0
@@ -274,7 +274,7 @@ def assert_products(engine, float_units, packed, v, state_rows):
 @needs_torch
 @pytest.mark.parametrize("engine", ["fbgemm", "x86", "qnnpack", "onednn"])
 @pytest.mark.parametrize("name", ["LSTMCell", "GRUCell"])
-def test_quantised_cells_are_torch_aos(engine, name):
+def test_quantized_cells_are_torch_aos(engine, name):
     """The products bit for bit; a step within 1e-6, which the roundings of sigmoid and tanh take."""
     rng = np.random.default_rng(68)
     torch.manual_seed(68)
@@ -282,7 +282,7 @@ def test_quantised_cells_are_torch_aos(engine, name):
         inputs, hidden = (int(n) for n in rng.integers(1, 70, 2))
         cell = torch_layer(name, inputs, hidden)
         unit = support_torch.unit_of(cell, engine, number % 2 == 1)
-        theirs = support_torch.quantised(cell, engine, number % 2 == 1)
+        theirs = support_torch.quantized(cell, engine, number % 2 == 1)
         x = random_rows(rng, 6, inputs, 10.0 ** rng.uniform(-4, 1), number)
         state = tuple(v[0].clip(-1, 1) for v in random_state(rng, [[unit]], 6))
         assert_products(engine, [unit], support_torch.packed_matrices(theirs), x, state[0])
@@ -294,7 +294,7 @@ def test_quantised_cells_are_torch_aos(engine, name):
 @needs_torch
 @pytest.mark.parametrize("engine", ["fbgemm", "x86", "qnnpack", "onednn"])
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
-def test_quantised_sequences_are_torch_aos(engine, name):
+def test_quantized_sequences_are_torch_aos(engine, name):
     """Where no code flips: 1e-6. A code that sigmoid's last bits flip is at most a few steps of h."""
     rng = np.random.default_rng(69)
     torch.manual_seed(69)
@@ -303,7 +303,7 @@ def test_quantised_sequences_are_torch_aos(engine, name):
         _, layers, directions, _, lengths, initial, inputs, hidden = random_options(rng, number)
         layer = torch_layer(name, inputs, hidden, num_layers=layers, bidirectional=directions == 2)
         units = support_torch.units_of(layer, engine, number % 2 == 1)
-        theirs = support_torch.quantised(layer, engine, number % 2 == 1)
+        theirs = support_torch.quantized(layer, engine, number % 2 == 1)
         steps, batch = (int(n) for n in rng.integers(1, 7, 2))
         x = random_rows(rng, steps * batch, inputs).reshape(steps, batch, inputs)
         state = random_state(rng, units, batch) if initial else None

@@ -54,7 +54,7 @@ class Model:
         self.name, self.engine = name, engine
         per_channel = number % 2 == 1
         module = getattr(torch.nn, name)(inputs, hidden, **options)
-        self.theirs = support_torch.quantised(module, engine, per_channel)
+        self.theirs = support_torch.quantized(module, engine, per_channel)
         self.packed = support_torch.packed_matrices(self.theirs)
         self.isa = _core.isas()[number % len(_core.isas())]
         if name.endswith("Cell"):
@@ -91,13 +91,13 @@ def cell_sizes(rng, number):
 # Products and one step
 # ---------------------------------------------------------------------------------------------------
 def assert_gates(engine, unit, packed, isa, x, state, what):
-    """The core's integers and pre-activations of a unit against PyTorch's quantised linear."""
+    """The core's integers and pre-activations of a unit against PyTorch's quantized linear."""
     acc_ih, acc_hh, pre = _core._gates(pack_unit(unit, isa), x, as_hx(state))
     products = []
     for name, matrix, v, acc in zip(("ih", "hh"), packed, (x, state[0]), (acc_ih, acc_hh)):
         weight, bias = getattr(unit, name), getattr(unit, f"bias_{name}")
         act = ref.activation(engine, v)
-        y = ref.dequantise(engine, acc, act, weight, bias)
+        y = ref.dequantize(engine, acc, act, weight, bias)
         support_torch.assert_torch_product(engine, matrix, v, weight, bias, acc, y, f"{what} {name}")
         products.append(support_torch.torch_product(engine, matrix, v))
     if engine != "onednn" or support_torch.AVX512:

@@ -28,7 +28,7 @@ from qrnn import _core
 pytestmark = pytest.mark.core
 
 f32 = np.float32
-QUANTISED = ("qrnn", "fbgemm", "qnnpack", "onednn")
+QUANTIZED = ("qrnn", "fbgemm", "qnnpack", "onednn")
 
 # (batch, inputs, hidden): each size along each axis with odd partners, then all three together
 SHAPES = sorted(
@@ -60,7 +60,7 @@ def check_gates(cell, x, h, isa):
     assert_same_bits(out, cell.step(x, h), what)
 
 
-@pytest.mark.parametrize("engine", QUANTISED)
+@pytest.mark.parametrize("engine", QUANTIZED)
 def test_shapes(isa, engine):
     rng = np.random.default_rng(10)
     for number, (batch, inputs, hidden) in enumerate(SHAPES):
@@ -78,7 +78,7 @@ def test_shapes(isa, engine):
         check_gates(cell, x, random_rows(rng, batch, hidden, 1.0), isa)
 
 
-@pytest.mark.parametrize("engine", QUANTISED)
+@pytest.mark.parametrize("engine", QUANTIZED)
 @pytest.mark.parametrize("codes", ["-128", "-127", "127", "mixed", "alternating"])
 def test_extreme_codes(isa, engine, codes):
     """The largest products: codes 0 and 255 (128 with 7 bits), zero points 0 and 255, largest weights."""
@@ -169,8 +169,8 @@ def test_float32_cell(isa):
 # ---------------------------------------------------------------------------------------------------
 # Activation codes
 # ---------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("engine", QUANTISED)
-def test_quantise(isa, engine):
+@pytest.mark.parametrize("engine", QUANTIZED)
+def test_quantize(isa, engine):
     rng = np.random.default_rng(14)
     qmax = 255 if engine in ("qrnn", "qnnpack") else 127
     for number in range(400):
@@ -180,7 +180,7 @@ def test_quantise(isa, engine):
         else:
             v = random_rows(rng, 4, n, 10.0 ** rng.uniform(-38, 38), number // 2)
         want = ref.activation(engine, v)
-        codes, scale, zero_point = _core._quantise(engine, v, isa)
+        codes, scale, zero_point = _core._quantize(engine, v, isa)
         np.testing.assert_array_equal(codes, want.codes, f"batch {number}")
         np.testing.assert_array_equal(zero_point, want.zero_point, f"batch {number}")
         assert_same_bits(scale, want.step, f"batch {number}")
@@ -203,18 +203,18 @@ def test_smallest_scale_of_the_torch_engines(isa, engine):
             v = (rng.uniform(-share, 1 - share, (2, 11)) * size).astype(f32)
             v[0, 0], v[1, 3] = -share * size, (1 - share) * size
             want = ref.activation(engine, v)
-            codes, scale, zero_point = _core._quantise(engine, v, isa)
+            codes, scale, zero_point = _core._quantize(engine, v, isa)
             np.testing.assert_array_equal(codes, want.codes, f"size {size}, share {share}")
             np.testing.assert_array_equal(zero_point, want.zero_point)
             assert_same_bits(scale, want.step)
 
 
-def test_quantise_ties_of_engine_qrnn(isa):
+def test_quantize_ties_of_engine_qrnn(isa):
     """v * inv at k + 1/2: half to even before the zero point is added, not after."""
     for low, high in ((-100, 155), (-101, 154), (0, 255), (-255, 0), (-127.5, 127.5)):
         v = np.array([[low, high, *np.arange(-60.5, 60)]], f32).clip(low, high)
         want = ref.activation("qrnn", v)
-        np.testing.assert_array_equal(_core._quantise("qrnn", v, isa)[0], want.codes)
+        np.testing.assert_array_equal(_core._quantize("qrnn", v, isa)[0], want.codes)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_functions_keep_the_shape(isa):
 # ---------------------------------------------------------------------------------------------------
 # Memory
 # ---------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("engine", [*QUANTISED, "float32"])
+@pytest.mark.parametrize("engine", [*QUANTIZED, "float32"])
 def test_calls_write_only_their_output(isa, engine):
     rng = np.random.default_rng(16)
     for batch, inputs, hidden in ((1, 3, 1), (2, 16, 15), (3, 17, 17), (66, 5, 33), (5, 0, 7)):

@@ -57,7 +57,7 @@ HUGE = [2**31, 2**40, 2**61, 2**62, 2**63 - 1, 2**63, 2**64, 10**30]
 
 @pytest.mark.parametrize("size", HUGE[1:])
 @pytest.mark.parametrize("name", ["Linear", "RNNCell", "LSTMCell", "GRUCell", "RNN", "LSTM", "GRU"])
-@pytest.mark.parametrize("home", [nn, qd], ids=["float", "quantised"])
+@pytest.mark.parametrize("home", [nn, qd], ids=["float", "quantized"])
 def test_sizes_whose_products_overflow(home, name, size):
     """Nothing wraps round to a small size: memory that cannot be had, or a size that NumPy refuses."""
     for sizes in ((size, 3), (3, size), (size, size)):
@@ -81,7 +81,7 @@ def test_huge_batches_of_nothing():
         qd.Linear(0, 3)(as_strided(np.zeros(1, f32), (2**33, 2**33, 0), (0, 0, 0)))
 
 
-@pytest.mark.parametrize("home", [nn, qd], ids=["float", "quantised"])
+@pytest.mark.parametrize("home", [nn, qd], ids=["float", "quantized"])
 def test_empty_dimensions(home):
     assert home.Linear(4, 3)(np.zeros((0, 4), f32)).shape == (0, 3)
     assert home.Linear(4, 3)(np.zeros((2, 0, 4), f32)).shape == (2, 0, 3)

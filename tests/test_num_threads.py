@@ -160,7 +160,7 @@ def test_not_finite_rows():
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("engine", ["fbgemm", "qnnpack", "onednn"])
 def test_range_errors(engine, count):
-    """Every thread learns of the step that cannot be quantised, and the next call is as good as ever."""
+    """Every thread learns of the step that cannot be quantized, and the next call is as good as ever."""
     module = make("RNN", engine, nonlinearity="relu")
     x, h = inputs_of(module)
     want = module(x, h)

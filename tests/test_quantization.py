@@ -47,8 +47,8 @@ class Model(nn.Module):
 LEAVES = ("cell", "fc", "sub.0", "sub.2")
 
 
-def quantised(model):
-    """Names of the quantised submodules."""
+def quantized(model):
+    """Names of the quantized submodules."""
     return {n for n, m in model.named_modules() if isinstance(m, (qd.RNNCell, qd.Linear))}
 
 
@@ -71,7 +71,7 @@ def test_everything_by_default():
     model = Model()
     before = model.state_dict()
     new = qrnn.quantize_dynamic(model)
-    assert quantised(new) == set(LEAVES) and quantised(model) == set()
+    assert quantized(new) == set(LEAVES) and quantized(model) == set()
     assert new is not model and not new.training and model.training
     assert no_qconfig_is_left(new) and no_qconfig_is_left(model)
     assert list(model.state_dict()) == list(before)
@@ -100,7 +100,7 @@ def test_everything_by_default():
     ids=str,
 )
 def test_spec_by_type_name_set_and_none(spec, expected):
-    assert quantised(qrnn.quantize_dynamic(Model(), spec)) == expected
+    assert quantized(qrnn.quantize_dynamic(Model(), spec)) == expected
 
 
 def test_spec_chooses_the_scheme():
@@ -124,25 +124,25 @@ def test_an_attribute_stands_above_all():
 def test_nothing_chosen_warns():
     for spec in ({}, set(), {nn.RNNCell: None}):
         with pytest.warns(UserWarning, match="qconfig"):
-            assert quantised(qrnn.quantize_dynamic(Model(), spec)) == set()
+            assert quantized(qrnn.quantize_dynamic(Model(), spec)) == set()
     with pytest.warns(UserWarning):
         qrnn.quantize_dynamic(nn.Sequential(nn.ReLU()), {nn.Linear})
 
 
 def test_a_name_that_is_not_there_warns():
     with pytest.warns(UserWarning, match="nowhere"):
-        assert quantised(qrnn.quantize_dynamic(Model(), {"nowhere": TENSOR, "fc": TENSOR})) == {"fc"}
+        assert quantized(qrnn.quantize_dynamic(Model(), {"nowhere": TENSOR, "fc": TENSOR})) == {"fc"}
 
 
 def test_in_place():
     model = Model()
     fc = model.fc
     assert qrnn.quantize_dynamic(model, inplace=True) is model
-    assert quantised(model) == set(LEAVES) and model.fc is not fc
+    assert quantized(model) == set(LEAVES) and model.fc is not fc
 
 
 def test_the_root_itself():
-    """PyTorch returns it unchanged; here it is quantised, but not in place."""
+    """PyTorch returns it unchanged; here it is quantized, but not in place."""
     for make in (lambda: nn.RNNCell(4, 3), lambda: nn.Linear(4, 3)):
         module = make()
         new = qrnn.quantize_dynamic(module)
@@ -156,7 +156,7 @@ def test_bias_free_cells():
     """PyTorch refuses them: 'mod.bias must be True'."""
     model = nn.Sequential(nn.RNNCell(4, 3, bias=False), nn.Linear(3, 2, bias=False))
     new = qrnn.quantize_dynamic(model)
-    assert quantised(new) == {"0", "1"} and new[0].bias_ih is None
+    assert quantized(new) == {"0", "1"} and new[0].bias_ih is None
     assert np.abs(new(X) - model(X)).max() < 0.05
 
 
@@ -195,11 +195,11 @@ def test_bad_arguments():
     ):
         with pytest.raises(kind, match=text):
             call()
-        assert quantised(model) == set() and no_qconfig_is_left(model)
+        assert quantized(model) == set() and no_qconfig_is_left(model)
 
 
 def test_failure_changes_nothing():
-    """A weight that cannot be quantised, in place: the model stays as it was, in full."""
+    """A weight that cannot be quantized, in place: the model stays as it was, in full."""
     model = Model()
     model.sub[2].weight_hh = np.full((3, 3), np.nan)
     before = list(model.modules())
@@ -219,7 +219,7 @@ def test_subclasses():
     model = nn.Sequential(Plain(4, 4), Own(4, 4))
     with pytest.warns(UserWarning, match="forward"):
         new = qrnn.quantize_dynamic(model)
-    assert quantised(new) == {"0"} and type(new[1]) is Own
+    assert quantized(new) == {"0"} and type(new[1]) is Own
 
 
 def test_a_shared_module_stays_one():
@@ -261,7 +261,7 @@ def tied():
 )
 def test_every_name_of_a_shared_module_counts(spec, expected):
     new = qrnn.quantize_dynamic(tied(), spec)
-    assert quantised(new) == expected
+    assert quantized(new) == expected
     assert new.a is new.b and new.p[0] is new.q[0]
 
 
@@ -278,7 +278,7 @@ def test_names_of_a_shared_module_that_disagree(spec, names):
         qrnn.quantize_dynamic(model, spec, inplace=True)
     with pytest.raises(ValueError, match="^qconfig: expected one choice"):
         qrnn.prepare(model, qconfig=spec)
-    assert not quantised(model) and type(model.a) is nn.Linear
+    assert not quantized(model) and type(model.a) is nn.Linear
 
 
 @needs_torch
@@ -335,7 +335,7 @@ def test_prepare_copies_without_qconfig():
     assert prepared is not model and type(model.cell) is nn.RNNCell and type(prepared.cell) is not nn.RNNCell
     assert_same_bits(prepared(X), model(X))
     new = qrnn.convert(prepared)
-    assert new is not prepared and quantised(new) == set(LEAVES) and quantised(prepared) == set()
+    assert new is not prepared and quantized(new) == set(LEAVES) and quantized(prepared) == set()
     assert no_qconfig_is_left(new) and set(schemes(new).values()) == {"tensor"}
 
 
@@ -353,7 +353,7 @@ def test_prepare_with_qconfig_works_in_place():
     assert qrnn.prepare(model, qconfig={}) is model
     assert type(model.cell) is not nn.RNNCell and isinstance(model.cell, nn.RNNCell)
     assert qrnn.convert(model) is model
-    assert quantised(model) == set(LEAVES) and no_qconfig_is_left(model)
+    assert quantized(model) == set(LEAVES) and no_qconfig_is_left(model)
     q.propagate_qconfig_(again := Model(), {"": TENSOR})
     qrnn.prepare(again, inplace=True)
     assert qrnn.convert(again) is not again, "the mark was for one convert of one model only"
@@ -375,12 +375,12 @@ def test_inplace_means_what_it_says(given):
     assert (prepared is model) is given
     kept = copy.deepcopy(prepared)
     new = qrnn.convert(prepared)
-    assert new is not prepared and quantised(prepared) == set(), "prepare(inplace=...) leaves no mark"
+    assert new is not prepared and quantized(prepared) == set(), "prepare(inplace=...) leaves no mark"
     new = qrnn.convert(kept, inplace=given)
-    assert (new is kept) is given and quantised(new) == set(LEAVES)
+    assert (new is kept) is given and quantized(new) == set(LEAVES)
 
 
-def test_a_root_that_is_quantisable():
+def test_a_root_that_is_quantizable():
     for make in (lambda: nn.RNNCell(4, 3), lambda: qd.RNNCell(4, 3)):
         cell = make()
         with pytest.raises(ValueError, match="inplace"):
@@ -398,7 +398,7 @@ def test_convert_of_what_nobody_prepared():
         assert qrnn.convert(model) is model
     with pytest.warns(UserWarning, match="None of the submodule got qconfig applied"):
         qrnn.prepare(nn.Sequential(nn.Tanh()), qconfig={})
-    assert quantised(model) == set()
+    assert quantized(model) == set()
 
 
 def test_remove_qconfig():
@@ -409,7 +409,7 @@ def test_remove_qconfig():
 
 
 def test_training_between():
-    """Weights changed between prepare and convert are what is quantised."""
+    """Weights changed between prepare and convert are what is quantized."""
     model = Model()
     qrnn.prepare(model, qconfig={})
     new_weight = np.random.default_rng(101).standard_normal((4, 4)).astype(f32)
@@ -423,11 +423,11 @@ def test_training_between():
 
 
 @pytest.mark.parametrize("engine", ["qrnn", "fbgemm", "qnnpack"])
-def test_quantised_modules_are_prepared_too(engine):
-    """From their dequantised weights; unchanged ones get their codes and scales back, bit for bit."""
+def test_quantized_modules_are_prepared_too(engine):
+    """From their dequantized weights; unchanged ones get their codes and scales back, bit for bit."""
     rng = np.random.default_rng(102)
     cell = qd.RNNCell(4, 3, engine=engine)
-    codes = rng.integers(-100, 100, (3, 4)).astype(np.int8)  # the largest is not 127: requantising would move them
+    codes = rng.integers(-100, 100, (3, 4)).astype(np.int8)  # the largest is not 127: requantizing would move them
     weights = cell._weight_bias()
     weights["weight"]["weight_ih"] = qrnn.QTensor(codes, f32(0.0123))
     cell.set_weight_bias(weights)
@@ -463,7 +463,7 @@ def test_prepared_modules_are_float_modules():
     Model().load_state_dict(state)
     for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         new = qrnn.convert(again)
-        assert quantised(new) == set(LEAVES) and new.cell.engine == "fbgemm"
+        assert quantized(new) == set(LEAVES) and new.cell.engine == "fbgemm"
 
 
 def test_the_engine_is_fixed_at_prepare():
@@ -472,7 +472,7 @@ def test_the_engine_is_fixed_at_prepare():
         qrnn.prepare(model, qconfig={})
     with pytest.raises(ValueError, match="qnnpack"):
         qrnn.convert(model, engine="fbgemm")
-    assert quantised(model) == set()
+    assert quantized(model) == set()
     with qrnn.engine("fbgemm"):
         qrnn.convert(model)
     assert model.cell.engine == "qnnpack"
@@ -485,7 +485,7 @@ def test_prepare_twice():
     qrnn.prepare(model, qconfig={})
     assert model.cell is cell
     qrnn.convert(model)
-    assert quantised(model) == set(LEAVES)
+    assert quantized(model) == set(LEAVES)
 
 
 def test_names_and_types_in_prepare():
@@ -493,7 +493,7 @@ def test_names_and_types_in_prepare():
     qrnn.prepare(model, qconfig={nn.RNNCell: CHANNEL, "cell": None})
     assert type(model.cell) is nn.RNNCell and type(model.sub[2]) is not nn.RNNCell
     qrnn.convert(model)
-    assert quantised(model) == {"sub.2"}
+    assert quantized(model) == {"sub.2"}
 
 
 def test_prepare_one_qconfig_for_all():
@@ -731,7 +731,7 @@ def test_narrow_ranges_have_pytorchs_bits(quiet, per_channel):
 
 @needs_torch
 @pytest.mark.parametrize("backend", ["qnnpack", "fbgemm"])
-def test_fake_quantisers_are_accepted(quiet, backend):
+def test_fake_quantizers_are_accepted(quiet, backend):
     """PyTorch's have an axis of -1 where there is none."""
     import torch
     import torch.ao.quantization as tq

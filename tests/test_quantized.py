@@ -1,4 +1,4 @@
-"""qrnn.nn.quantized.dynamic: PyTorch's interface of the quantised modules, QTensor, saving and copying."""
+"""qrnn.nn.quantized.dynamic: PyTorch's interface of the quantized modules, QTensor, saving and copying."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 
 
 def reference_of(cell):
-    """The reference model of a quantised cell, read through its public getters."""
+    """The reference model of a quantized cell, read through its public getters."""
     weights, biases = cell.get_weight(), cell.get_bias()
 
     def weight(q):
@@ -285,7 +285,7 @@ def test_copies_of_qtensors_are_read_only_too(duplicate, scale):
 @needs_torch
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_qtensor_is_torchs(per_channel):
-    """The same methods with the same values as torch's quantised tensor, which is taken for one."""
+    """The same methods with the same values as torch's quantized tensor, which is taken for one."""
     import torch
 
     w = torch.randn(3, 4)
@@ -499,7 +499,7 @@ def test_from_float_with_torchs_qconfigs():
 
 @needs_torch
 def test_from_float_does_not_alias_torchs_parameters():
-    """PyTorch's onednn does: editing the float bias there changes the quantised module."""
+    """PyTorch's onednn does: editing the float bias there changes the quantized module."""
     import torch
 
     cell = torch.nn.RNNCell(4, 3)
@@ -529,7 +529,7 @@ def test_inputs_on_the_grid_are_lossless(engine, per_channel):
             grid.append(v)
         got = support.pack(cell)(*grid)
         want = ref.cell_float64(
-            nonlinearity, *grid, cell.ih.dequantise(), cell.hh.dequantise(), cell.bias_ih, cell.bias_hh
+            nonlinearity, *grid, cell.ih.dequantize(), cell.hh.dequantize(), cell.bias_ih, cell.bias_hh
         )
         np.testing.assert_allclose(got, want, atol=1e-4, rtol=1e-5)
 
@@ -538,7 +538,7 @@ def test_inputs_on_the_grid_are_lossless(engine, per_channel):
 def test_ranges_of_exactly_255(engine):
     """Weights and inputs between -155 and 100: nothing is rounded with 8 bits, and nearly nothing with 7.
 
-    Powers of two make scales exact, so the quantised cell must give the float cell's values.
+    Powers of two make scales exact, so the quantized cell must give the float cell's values.
     """
     cell = nn.RNNCell(2, 2, nonlinearity="relu")
     cell.weight_ih = np.array([[127, -64], [-32, 127]], f32) / 128

@@ -70,7 +70,7 @@ def test_programs_of_the_readme_run(in_a_copy, capsys):
     assert qrnn.get_num_threads() == 2 and names["same_as_pytorch"].rnn.engine == "fbgemm"
     with np.load("model.npz") as saved:
         assert saved["rnn.weight_hh_l0"].dtype == np.int8
-        names["quantised"].load_state_dict(saved)
+        names["quantized"].load_state_dict(saved)
     if skipped:
         pytest.skip(f"PYTORCH IS NOT INSTALLED: README.md:{skipped[0]} did not run, all else did")
 

@@ -183,7 +183,7 @@ def test_qrnn_activation_rule():
 @needs_torch
 @pytest.mark.filterwarnings("ignore")
 def test_live_torch_linear():
-    """Random layers through PyTorch's own quantised linear, as the reference computes them."""
+    """Random layers through PyTorch's own quantized linear, as the reference computes them."""
     import torch
     from golden.make_golden import torch_linear, torch_weight
 

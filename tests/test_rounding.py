@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference as ref
 
-from qrnn._quantise import own_rule
+from qrnn._quantize import own_rule
 from qrnn.quantization import rounding
 from qrnn.quantization.rounding import Codes, Inputs, damped, rounded, trust
 from qrnn.quantization.statistics import BLOCK, Moments, Statistics, as_seen

@@ -1,4 +1,4 @@
-"""The quantised modules of ``qrnn.torch``: calls, copies, state, and what torch.ao made."""
+"""The quantized modules of ``qrnn.torch``: calls, copies, state, and what torch.ao made."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from qrnn.torch.nn.quantized import dynamic
 f32 = np.float32
 
 
-def quantised(kind, engine="qrnn", **keywords):
+def quantized(kind, engine="qrnn", **keywords):
     return qt.quantize_dynamic(make(kind, **keywords), engine=engine)
 
 
@@ -52,7 +52,7 @@ def numpy_module(kind, engine="qrnn", **keywords):
 @each_engine
 @pytest.mark.parametrize("bias", [True, False])
 def test_it_computes_what_the_core_computes(kind, engine, bias):
-    module, numpy_side = quantised(kind, engine, bias=bias), numpy_module(kind, engine, bias=bias)
+    module, numpy_side = quantized(kind, engine, bias=bias), numpy_module(kind, engine, bias=bias)
     x, *state = inputs(kind)
     plain = [each.numpy() if torch.is_tensor(each) else tuple(t.numpy() for t in each) for each in state]
     want = numpy_side(x.numpy(), *plain)
@@ -68,7 +68,7 @@ def torch_of(result):
 
 @each_kind
 def test_gradients_are_off(kind):
-    module = quantised(kind)
+    module = quantized(kind)
     args = [
         each.requires_grad_() if torch.is_tensor(each) else tuple(t.requires_grad_() for t in each)
         for each in inputs(kind)
@@ -91,7 +91,7 @@ def test_tensors_go_in_without_copying():
 
 @pytest.mark.parametrize("convert", [torch.Tensor.double, torch.Tensor.half, torch.Tensor.bfloat16])
 def test_other_float_types(convert):
-    cell = quantised("RNNCell")
+    cell = quantized("RNNCell")
     x, h = inputs("RNNCell")
     got = cell(convert(x), convert(h))
     assert got.dtype == torch.float32
@@ -99,14 +99,14 @@ def test_other_float_types(convert):
 
 
 def test_strided_and_transposed_inputs():
-    cell = quantised("RNNCell")
+    cell = quantized("RNNCell")
     x, h = torch.randn(I, 6).T, torch.randn(6, 2 * H)[:, ::2]
     assert_equal_results(cell(x, h), cell(x.contiguous(), h.contiguous()))
 
 
 @each_cell
 def test_unbatched_and_empty(kind):
-    cell = quantised(kind)
+    cell = quantized(kind)
     x, state = inputs(kind, batch=1)
     one = tuple(each[0] for each in state) if isinstance(state, tuple) else state[0]
     for got, want in zip(flat(cell(x[0], one)), flat(cell(x, state)), strict=True):
@@ -164,7 +164,7 @@ def test_repr_is_torchs(cls, args):
 
 @each_layer
 def test_what_models_ask_of_a_layer(kind):
-    mod, module = make(kind), quantised(kind)
+    mod, module = make(kind), quantized(kind)
     assert module.mode == mod.mode
     assert module.dtype == numpy_module(kind).dtype == qrnn.qint8
     assert module.flatten_parameters() is None
@@ -250,7 +250,7 @@ def test_new_weights_come_from_torchs_generator():
 @pytest.mark.parametrize("ordered", [True, False])
 def test_packed_sequences(kind, engine, ordered):
     """A PackedSequence gives what lengths= gives, in the order of the sequences that were packed."""
-    layer, (x, state) = quantised(kind, engine), inputs(kind, batch=4, time=6)
+    layer, (x, state) = quantized(kind, engine), inputs(kind, batch=4, time=6)
     lengths = torch.tensor([6, 4, 3, 1] if ordered else [3, 6, 1, 4])
     first = layer.batch_first
     packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, first, enforce_sorted=ordered)
@@ -267,7 +267,7 @@ def test_packed_sequences(kind, engine, ordered):
 @each_layer
 def test_engine_qrnn_takes_each_row_by_itself(kind):
     """A row of a packed batch is that row alone."""
-    layer, (x, _) = quantised(kind), inputs(kind, batch=3, time=5)
+    layer, (x, _) = quantized(kind), inputs(kind, batch=3, time=5)
     output, _ = layer(x, lengths=[5, 2, 3])
     for row, steps in enumerate((5, 2, 3)):
         if layer.batch_first:
@@ -298,7 +298,7 @@ def test_projections():
 @each_kind
 @each_engine
 def test_copies_compute_the_same(kind, engine):
-    module, args = quantised(kind, engine), inputs(kind)
+    module, args = quantized(kind, engine), inputs(kind)
     want = module(*args)
     buffer = io.BytesIO()
     torch.save(module, buffer)
@@ -325,7 +325,7 @@ def test_copies_compute_the_same(kind, engine):
 @pytest.mark.parametrize("bias", [True, False])
 def test_state_dict_of_plain_tensors(kind, bias):
     """torch.load takes it by default, and another module computes the same from it."""
-    module, other, args = quantised(kind, bias=bias), quantised(kind, bias=bias, seed=5), inputs(kind)
+    module, other, args = quantized(kind, bias=bias), quantized(kind, bias=bias, seed=5), inputs(kind)
     assert not torch.equal(flat(module(*args))[0], flat(other(*args))[0])
     state = module.state_dict()
     assert set(map(type, state.values())) == {torch.Tensor}
@@ -342,19 +342,19 @@ def test_state_dict_of_plain_tensors(kind, bias):
 
 
 def test_state_dict_goes_to_the_numpy_side_and_back():
-    module, numpy_side = quantised("GRUCell"), numpy_module("GRUCell", seed=4)
+    module, numpy_side = quantized("GRUCell"), numpy_module("GRUCell", seed=4)
     x = torch.randn(2, I)
     numpy_side.load_state_dict(module.state_dict())
     assert_equal_results(torch.from_numpy(numpy_side(x.numpy())), module(x))
-    back = quantised("GRUCell", seed=6)
+    back = quantized("GRUCell", seed=6)
     back.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in numpy_side.state_dict().items()})
     assert_equal_results(back(x), module(x))
 
 
 def test_a_failed_load_changes_nothing_and_names_everything():
-    module, x = quantised("RNNCell"), torch.randn(2, I)
+    module, x = quantized("RNNCell"), torch.randn(2, I)
     want = module(x)
-    state = quantised("RNNCell", seed=2).state_dict()
+    state = quantized("RNNCell", seed=2).state_dict()
     state["weight_ih"] = state["weight_ih"][:, 1:]
     state["weight_hh_scale"] = -state["weight_hh_scale"]
     state["surplus"] = torch.zeros(1)
@@ -370,8 +370,8 @@ def test_a_failed_load_changes_nothing_and_names_everything():
 @pytest.mark.parametrize("name", ["weight_ih", "weight_ih_scale"])
 def test_codes_and_scales_load_together(name):
     """Without the other one, each would mean other weights."""
-    model, x = bridge.Holder(quantised("RNNCell")), torch.randn(2, I)
-    want, state = model.module(x), bridge.Holder(quantised("RNNCell", seed=2)).state_dict()
+    model, x = bridge.Holder(quantized("RNNCell")), torch.randn(2, I)
+    want, state = model.module(x), bridge.Holder(quantized("RNNCell", seed=2)).state_dict()
     other = {"weight_ih": "weight_ih_scale", "weight_ih_scale": "weight_ih"}[name]
     del state[f"module.{name}"]
     text = "module.weight_ih and module.weight_ih_scale: expected both or neither, got module.{} alone"
@@ -382,7 +382,7 @@ def test_codes_and_scales_load_together(name):
 
 
 def several():
-    """A float layer, and a quantised one in a module and one beside it."""
+    """A float layer, and a quantized one in a module and one beside it."""
     return torch.nn.Sequential(torch.nn.Linear(3, 3), bridge.Holder(dynamic.Linear(3, 2)), dynamic.RNNCell(2, 2))
 
 
@@ -442,7 +442,7 @@ def test_load_pre_hooks(kind):
             state[f"{prefix}{key.removeprefix(f'{prefix}w_')}"] = state.pop(key)
 
     for wrap, prefix in ((lambda module: module, ""), (bridge.Holder, "module.")):
-        a, b, args = quantised(kind), quantised(kind, seed=2), inputs(kind)
+        a, b, args = quantized(kind), quantized(kind, seed=2), inputs(kind)
         b.register_load_state_dict_pre_hook(rename)
         state = {f"{prefix}w_{key}": value for key, value in a.state_dict().items()}
         for _ in range(2):
@@ -454,7 +454,7 @@ def test_load_pre_hooks(kind):
 
 
 def test_load_pre_hooks_that_fail_or_find_errors():
-    a, b, x = quantised("RNNCell"), quantised("RNNCell", seed=2), torch.randn(2, I)
+    a, b, x = quantized("RNNCell"), quantized("RNNCell", seed=2), torch.randn(2, I)
     want, state = b(x), a.state_dict()
     handle = b.register_load_state_dict_pre_hook(lambda *args: args[-1].append("no checkpoint of ours"))
     with pytest.raises(RuntimeError, match="no checkpoint of ours"):
@@ -508,7 +508,7 @@ def test_what_a_subclass_adds_is_loaded_and_moved():
 
 
 def test_weights_that_were_taken_out_stay_what_they_are():
-    a, b, x = quantised("LSTM"), quantised("LSTM", seed=2), torch.randn(3, 2, I)
+    a, b, x = quantized("LSTM"), quantized("LSTM", seed=2), torch.randn(3, 2, I)
     want, before, state = a(x), a._weight_bias(), a.state_dict()
     a.set_weight_bias(b._weight_bias())
     assert_equal_results(a(x), b(x))
@@ -520,7 +520,7 @@ def test_weights_that_were_taken_out_stay_what_they_are():
 
 
 @each_layer
-@pytest.mark.parametrize("of", [quantised, lambda kind: qt.prepare(make(kind), qconfig={})])
+@pytest.mark.parametrize("of", [quantized, lambda kind: qt.prepare(make(kind), qconfig={})])
 def test_states_of_a_packed_sequence_may_be_in_lists(kind, of):
     module, (x, state) = of(kind), inputs(kind)
     packed = torch.nn.utils.rnn.pack_padded_sequence(x, [2, 4, 1], module.batch_first, enforce_sorted=False)
@@ -551,7 +551,7 @@ def test_hooks_of_a_module_made_beside_another_are_its_own(torch_engine):  # noq
 
 
 def test_per_tensor_state_loads_into_a_per_channel_module():
-    a, b, x = quantised("RNNCell", "fbgemm"), quantised("RNNCell", "fbgemm", seed=7), torch.randn(2, I)
+    a, b, x = quantized("RNNCell", "fbgemm"), quantized("RNNCell", "fbgemm", seed=7), torch.randn(2, I)
     b.load_state_dict(a.state_dict())
     assert_equal_results(b(x), a(x))
     c = qt.quantize_dynamic(make("RNNCell", 8), {"": qt.per_channel_dynamic_qconfig}, engine="fbgemm")
@@ -562,7 +562,7 @@ def test_per_tensor_state_loads_into_a_per_channel_module():
 
 def test_a_changed_buffer_counts():
     """In place, by assignment, and through functional_call."""
-    cell, x = quantised("RNNCell"), torch.randn(2, I)
+    cell, x = quantized("RNNCell"), torch.randn(2, I)
     first = cell(x)
     cell.bias_ih.add_(1)
     second = cell(x)
@@ -578,7 +578,7 @@ def test_a_changed_buffer_counts():
 
 def test_modules_made_in_inference_mode():
     with torch.inference_mode():
-        cell = quantised("RNNCell")
+        cell = quantized("RNNCell")
         x = torch.randn(2, I)
         inside = cell(x)
     assert_equal_results(cell(x.clone()), inside)
@@ -586,7 +586,7 @@ def test_modules_made_in_inference_mode():
 
 @each_kind
 def test_getters_and_setters(kind):
-    module, other, args = quantised(kind), quantised(kind, seed=9), inputs(kind)
+    module, other, args = quantized(kind), quantized(kind, seed=9), inputs(kind)
     if kind == "Linear":
         weight, bias = module._weight_bias()
         assert weight.shape == (H, I) and torch.equal(bias, module.bias())
@@ -605,18 +605,18 @@ def test_getters_and_setters(kind):
 
 
 def test_qtensors_hold_tensors():
-    cell = quantised("RNNCell", "fbgemm")
+    cell = quantized("RNNCell", "fbgemm")
     weight = cell.get_weight()["weight_hh"]
     assert weight.int_repr().dtype == torch.int8
     assert torch.equal(weight.dequantize(), weight.int_repr().float() * weight.q_scale())
-    per_row = quantised("RNNCell").get_weight()["weight_hh"]
+    per_row = quantized("RNNCell").get_weight()["weight_hh"]
     scales = per_row.q_per_channel_scales()
     assert torch.equal(per_row.dequantize(), per_row.int_repr().float() * scales[:, None])
     assert per_row.q_per_channel_zero_points().tolist() == [0] * H
 
 
 def test_any_number_of_threads():
-    cell, x = quantised("LSTMCell"), torch.randn(4, I)
+    cell, x = quantized("LSTMCell"), torch.randn(4, I)
     want, wrong = cell(x), []
 
     def run():
@@ -646,7 +646,7 @@ def test_a_load_while_another_thread_packs():
             if interrupted:
                 results.append(self(x))
 
-    cell, other, x = Interrupted(I, H), quantised("RNNCell"), torch.randn(2, I)
+    cell, other, x = Interrupted(I, H), quantized("RNNCell"), torch.randn(2, I)
     cell.bias_ih.add_(0)  # counts as a change
     armed.append(True)
     cell(x)
@@ -683,7 +683,7 @@ def test_taking_over_torch_ao(kind, per_channel, engine, torch_engine):  # noqa:
 
 @pytest.mark.parametrize("kind", SHARED)
 def test_biases_of_torch_ao_need_a_place(kind, torch_engine):  # noqa: F811
-    theirs, module = bridge.ao_dynamic(kind), quantised(kind, bias=False)
+    theirs, module = bridge.ao_dynamic(kind), quantized(kind, bias=False)
     state = theirs.state_dict()
     missing, unexpected = module.load_state_dict(state, strict=False)
     assert not missing and sorted(unexpected) == [key for key in sorted(make(kind).state_dict()) if "bias" in key]
@@ -697,11 +697,11 @@ def test_layers_of_torch_ao_need_a_place(torch_engine):  # noqa: F811
     deep = torch.nn.LSTM(I, H, 2)
     theirs = bridge.torch_ao(torch.ao.quantization.quantize_dynamic, bridge.Holder(deep)).module
     with pytest.raises(RuntimeError, match=r"Unexpected key.*_all_weight_values\.1\.param"):
-        quantised("LSTM").load_state_dict(theirs.state_dict())
+        quantized("LSTM").load_state_dict(theirs.state_dict())
 
 
 def test_what_torch_ao_saved_is_named_where_it_does_not_fit(torch_engine):  # noqa: F811
-    model = bridge.Holder(quantised("LSTMCell"))
+    model = bridge.Holder(quantized("LSTMCell"))
     want, state = copy.deepcopy(model.state_dict()), bridge.Holder(bridge.ao_dynamic("LSTMCell")).state_dict()
     del state["module._packed_weight_hh"]
     for strict in (True, False):
@@ -712,7 +712,7 @@ def test_what_torch_ao_saved_is_named_where_it_does_not_fit(torch_engine):  # no
         half = bridge.torch_ao(torch.ao.nn.quantized.dynamic.LSTM, I, H, dtype=torch.float16)
         text = r"\tmodule\._all_weight_values\.0\.param: expected weights of int8, got quantized_fp16"
         with pytest.raises(RuntimeError, match=text):
-            bridge.Holder(quantised("LSTM")).load_state_dict(bridge.Holder(half).state_dict(), strict=False)
+            bridge.Holder(quantized("LSTM")).load_state_dict(bridge.Holder(half).state_dict(), strict=False)
 
 
 def test_taking_over_refuses_the_rest(torch_engine):  # noqa: F811

@@ -1,4 +1,4 @@
-"""Models quantised by us with engine fbgemm, and by torch.ao: the same pre-activations, and whole models."""
+"""Models quantized by us with engine fbgemm, and by torch.ao: the same pre-activations, and whole models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TITLE = "models of engine fbgemm beside torch.ao's"
 
 
 def both(model, per_channel=False):
-    """The model as torch.ao quantises it, and as we do."""
+    """The model as torch.ao quantizes it, and as we do."""
     import torch.ao.quantization as tq
 
     torch.backends.quantized.engine = "fbgemm"
@@ -150,7 +150,7 @@ def test_packed_sequences_agree(kind, bidirectional, given, torch_engine):  # no
     assert flipped <= 2
 
 
-def test_sequences_quantise_x_once(torch_engine):  # noqa: F811
+def test_sequences_quantize_x_once(torch_engine):  # noqa: F811
     """A layer is no loop over a cell with the torch engines: x has one range over all steps; qrnn's is."""
     torch.manual_seed(0)
     layer = torch.nn.GRU(I, H)

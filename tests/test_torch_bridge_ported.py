@@ -1,4 +1,4 @@
-"""The ideas of PyTorch's own tests of dynamically quantised recurrent modules, on ``qrnn.torch``.
+"""The ideas of PyTorch's own tests of dynamically quantized recurrent modules, on ``qrnn.torch``.
 
 Each test is named after the one in PyTorch whose idea it takes; the code is ours.
 """
@@ -85,7 +85,7 @@ def lossless(engine, *shape):
     """Values that lie on the grid that the engine takes for them."""
     v = torch.rand(shape) * 2 - 1
     for _ in range(3):
-        codes, scale, zero_point = _core._quantise(engine, v.numpy())
+        codes, scale, zero_point = _core._quantize(engine, v.numpy())
         v = torch.from_numpy((codes.astype(np.int32) - zero_point[:, None]).astype(np.float32) * scale[:, None])
     return v
 
@@ -94,7 +94,7 @@ def lossless(engine, *shape):
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("kind", ["RNNCell", "RNNCell-relu", "LSTMCell", "GRUCell"])
 def test_qrnncell(kind, per_channel, engine):
-    """Inputs and weights on the grid: the quantised cell is the float cell to 1e-5."""
+    """Inputs and weights on the grid: the quantized cell is the float cell to 1e-5."""
     torch.manual_seed(0)
     for batch, inputs, hidden in ((1, 16, 4), (2, 23, 5), (3, 17, 8), (4, 32, 7)):
         float_cell = {
@@ -173,7 +173,7 @@ def test_quantized_rnn(cls, qconfig):
 
 
 @pytest.mark.parametrize(
-    ("spec", "quantised"),
+    ("spec", "quantized"),
     [
         ({"fc1"}, {"fc1"}),
         ({nn.Linear}, {"fc1", "fc2"}),
@@ -183,7 +183,7 @@ def test_quantized_rnn(cls, qconfig):
     ],
 )
 @pytest.mark.parametrize("inplace", [False, True])
-def test_single_layer_two_layers_and_type_match_rule(spec, quantised, inplace):
+def test_single_layer_two_layers_and_type_match_rule(spec, quantized, inplace):
     class Two(nn.Module):
         def __init__(self):
             super().__init__()
@@ -196,7 +196,7 @@ def test_single_layer_two_layers_and_type_match_rule(spec, quantised, inplace):
     keys = base.state_dict().keys()
     new = qt.quantize_dynamic(base, spec, inplace=inplace)
     assert (new is base) == inplace
-    assert {n for n, m in new.named_children() if type(m) is dynamic.Linear} == quantised
+    assert {n for n, m in new.named_children() if type(m) is dynamic.Linear} == quantized
     if not inplace:
         assert base.state_dict().keys() == keys
     assert new(torch.zeros(2, 5)).shape == (2, 5)
@@ -257,7 +257,7 @@ def test_rnn_cell_rank_errors(cls):
 @pytest.mark.parametrize("cls", ["RNNCell", "LSTMCell", "GRUCell"])
 @pytest.mark.parametrize("engine", ["qnnpack"])
 def test_rnn_cell_quantized(cls, engine):
-    """Codes given by hand, inputs of a range of exactly 255: integers come out, so quantised == float."""
+    """Codes given by hand, inputs of a range of exactly 255: integers come out, so quantized == float."""
     cell, gates = getattr(nn, cls)(2, 2), {"RNNCell": 1, "LSTMCell": 4, "GRUCell": 3}[cls]
     codes = torch.tensor([[100, -115], [-115, 100]] * gates, dtype=torch.int8)
     new = getattr(dynamic, cls)(2, 2, engine=engine)
@@ -277,7 +277,7 @@ def test_rnn_cell_quantized(cls, engine):
 
 
 def test_reference_quantized_rnn_cell():
-    """TestReferenceQuantizedModule: the float cell with quantised-dequantised weights, to the error of x and h."""
+    """TestReferenceQuantizedModule: the float cell with quantized-dequantized weights, to the error of x and h."""
     torch.manual_seed(2)
     cell = nn.GRUCell(6, 6)
     new = qt.quantize_dynamic(cell)

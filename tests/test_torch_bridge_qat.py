@@ -1,4 +1,4 @@
-"""Quantisation-aware training of ``qrnn.torch``: the prepared modules, and the models that hold them."""
+"""Quantization-aware training of ``qrnn.torch``: the prepared modules, and the models that hold them."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def float_twin(module, kind, engine):
 
 def on_grid(v, engine):
     """The values that the codes of a batch of rows stand for."""
-    codes, scale, zero_point = _core._quantise(engine, v.detach().numpy())
+    codes, scale, zero_point = _core._quantize(engine, v.detach().numpy())
     value = (codes.astype(np.int32) - zero_point[:, None]).astype(np.float32) * scale[:, None]
     return torch.from_numpy(value)
 
@@ -219,7 +219,7 @@ def on_grid(v, engine):
 @pytest.mark.parametrize("kind", CELLS)
 @each_engine
 def test_straight_through_gradients_of_a_step(kind, engine):
-    """They are those of the float cell with weights, x and h on the grid, where quantising loses nothing."""
+    """They are those of the float cell with weights, x and h on the grid, where quantizing loses nothing."""
     module = prepared(kind, engine).train()
     x, state = inputs(kind)
     pair = isinstance(state, tuple)
@@ -296,7 +296,7 @@ def test_it_is_the_float_module_still(kind):
 
 @each_kind
 @each_engine
-def test_quantised_modules_get_their_codes_back(kind, engine):
+def test_quantized_modules_get_their_codes_back(kind, engine):
     module, args = qt.quantize_dynamic(make(kind), engine=engine), inputs(kind)
     want, state = module(*args), {k: v.clone() for k, v in module.state_dict().items()}
     ready = qt.prepare(module, qconfig={})
@@ -360,10 +360,10 @@ def test_dropout_between_layers_trains():
     assert torch.equal(module(x)[0], module(x)[0])
 
 
-@pytest.mark.parametrize("quantised", [False, True])
-def test_torch_engines_have_no_projection_to_prepare(quantised):
+@pytest.mark.parametrize("quantized", [False, True])
+def test_torch_engines_have_no_projection_to_prepare(quantized):
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LSTM(4, 3, proj_size=2))
-    model = qt.quantize_dynamic(model) if quantised else model
+    model = qt.quantize_dynamic(model) if quantized else model
     before = list(model)
     with pytest.raises(ValueError, match="^1: proj_size: expected 0 with engine 'fbgemm'"):
         qt.prepare(model, qconfig={}, engine="fbgemm")
@@ -395,7 +395,7 @@ def test_projections_train():
 # Training helps
 # ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("engine", ["qrnn", "fbgemm"])
-def test_training_lowers_the_loss_of_the_quantised_model(engine):
+def test_training_lowers_the_loss_of_the_quantized_model(engine):
     """The task: the sum of a sequence. The loss is that of the converted model before and after."""
     torch.manual_seed(0)
 

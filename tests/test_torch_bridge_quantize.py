@@ -44,7 +44,7 @@ class Nested(nn.Module):
 
 
 def types(model):
-    """Which submodules are quantised or prepared, by name."""
+    """Which submodules are quantized or prepared, by name."""
     return {
         name: type(each).__name__
         for name, each in model.named_modules()

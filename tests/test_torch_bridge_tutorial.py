@@ -66,7 +66,7 @@ def test_it_leaves_an_untrained_model_as_it_was():
 
 
 def test_import_qrnn_does_as_well():
-    """``import qrnn as qnn``: its quantised cell is no torch module, but prepare and convert take torch models."""
+    """``import qrnn as qnn``: its quantized cell is no torch module, but prepare and convert take torch models."""
     support.run_python(
         PROGRAM.replace("import qrnn.torch as qnn", "import qrnn, qrnn.torch\nqnn = qrnn.torch")
         .replace("qnn.prepare", "qrnn.prepare")
@@ -102,7 +102,7 @@ def test_training_gets_accuracy_back(example):
     torch.manual_seed(0)
     results = example("qat").compare(epochs=1)
     losses = {name: loss for name, (_, loss) in results.items()}
-    support.report("quantisation-aware training, one epoch", f"held-back loss: {losses}")
+    support.report("quantization-aware training, one epoch", f"held-back loss: {losses}")
     assert losses["converted"] > 1.3 * losses["float32"], "8 bits hurt"
     assert losses["converted after aware training"] < losses["converted"]
     assert losses["converted after aware training"] < losses["converted after float training"]

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 
-def quantise_rows(weight, levels=127):
+def quantize_rows(weight, levels=127):
     """int8 codes of a matrix, symmetric, with one scale a row: what the int8 peers are given."""
     scale = np.abs(weight).max(axis=1) / levels
     return np.rint(weight / scale[:, None]).astype(np.int8), scale.astype(np.float32)

@@ -1,6 +1,6 @@
 """LiteRT: models of one operator, UNIDIRECTIONAL_SEQUENCE_RNN or _LSTM, written as flatbuffers.
 
-Float, and "hybrid": int8 weights with one scale a matrix, activations quantised at run time, symmetric or
+Float, and "hybrid": int8 weights with one scale a matrix, activations quantized at run time, symmetric or
 asymmetric. One bias, b_ih + b_hh. There is no GRU. PyTorch's gates i f g o are TFLite's i f c o.
 """
 

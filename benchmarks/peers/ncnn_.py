@@ -2,7 +2,7 @@
 
 Gates: LSTM i f o g with one bias; GRU r z n with the biases of r and z summed and both of n. The net borrows
 the memory of the arrays handed to it. The layers' int8 codes are weights only on some CPUs; here activations
-are quantised too.
+are quantized too.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from pathlib import Path
 import ncnn
 import numpy as np
 
-from .base import Peer, quantise_rows, reordered, state_names
+from .base import Peer, quantize_rows, reordered, state_names
 
 ORDER = {"rnn": (0,), "lstm": (0, 1, 3, 2), "gru": (0, 1, 2)}
 LAYERS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
@@ -39,7 +39,7 @@ def net(kind, weights, int8, threads, states):
     chunks, scales = [], []
     for name, tail in (("weight_ih", bias), ("weight_hh", None)):
         if int8:
-            codes, scale = quantise_rows(w[name])
+            codes, scale = quantize_rows(w[name])
             data = codes.tobytes()
             chunks += [INT8.tobytes(), data, bytes(-len(data) % 4)]
             scales.append((1 / scale).astype(np.float32).tobytes())

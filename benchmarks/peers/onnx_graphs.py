@@ -6,7 +6,7 @@ Gates: PyTorch has i f g o and r z n, ONNX i o f c and z r h. Every model has ba
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from .base import quantise_rows, reordered, state_names
+from .base import quantize_rows, reordered, state_names
 
 GATES = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
 INT8_GATES = {"rnn": (0,), "lstm": (0, 1, 3, 2), "gru": (0, 1, 2)}  # all sigmoids side by side
@@ -49,7 +49,7 @@ def int8_lstm(weights, steps, batch, states):
     b = np.concatenate([reordered("lstm", weights[n], GATES) for n in ("bias_ih", "bias_hh")])[None]
     constants = {"B": b}
     for name, key in (("W", "weight_ih"), ("R", "weight_hh")):
-        codes, scale = quantise_rows(reordered("lstm", weights[key], GATES))
+        codes, scale = quantize_rows(reordered("lstm", weights[key], GATES))
         constants |= {
             name: codes.T[None],
             f"{name}_scale": scale[None],
@@ -61,7 +61,7 @@ def int8_lstm(weights, steps, batch, states):
 def _layer(kind, operator, arguments, constants, shape, states):
     steps, batch, inputs, size = shape
     lstm, state = kind == "lstm", (1, batch, size)
-    quantised = operator.startswith("Dynamic")
+    quantized = operator.startswith("Dynamic")
     given, made = {"x": (steps, batch, inputs)}, {}
     if states:
         given |= {"h": state} | ({"c": state} if lstm else {})
@@ -71,19 +71,19 @@ def _layer(kind, operator, arguments, constants, shape, states):
     else:
         made = {"y": (steps, 1, batch, size)}
         results = ["y"]
-    if quantised:
+    if quantized:
         arguments = arguments + [""] * (8 - len(arguments))
         arguments += ["W_scale", "W_zero", "R_scale", "R_zero"]
     options = {"hidden_size": size}
     if kind == "gru":
         options["linear_before_reset"] = 1
-    domain = "com.microsoft" if quantised else ""
+    domain = "com.microsoft" if quantized else ""
     node = helper.make_node(operator, arguments, results, domain=domain, **options)
     return model([node], given, made, constants)
 
 
 class Int8Graph:
-    """A layer of dynamically quantised products, written as its equations.
+    """A layer of dynamically quantized products, written as its equations.
 
     Gates are put so that all sigmoids are one operator: i f o g and r z n. Products are either
     DynamicQuantizeLinear, MatMulInteger and a scaling, or ONNX Runtime's DynamicQuantizeMatMul.
@@ -103,7 +103,7 @@ class Int8Graph:
         else:
             self.biases = {"x": b_ih + b_hh, "h": None}
         for name, key in (("x", "weight_ih"), ("h", "weight_hh")):
-            codes, scale = quantise_rows(reordered(kind, weights[key], INT8_GATES))
+            codes, scale = quantize_rows(reordered(kind, weights[key], INT8_GATES))
             self.constants[f"{name}_codes"] = codes.T
             self.constants[f"{name}_scale"] = scale
             if self.biases[name] is not None:
@@ -116,7 +116,7 @@ class Int8Graph:
         self.nodes.append(helper.make_node(operator, inputs.split(), outputs.split(), **options))
 
     def product(self, name, given, result):
-        """result = given @ W.T (+ bias), quantised on the way."""
+        """result = given @ W.T (+ bias), quantized on the way."""
         bias = self.biases[name] is not None
         if self.fused:
             arguments = f"{given} {name}_codes {name}_scale"

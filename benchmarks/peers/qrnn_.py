@@ -1,4 +1,4 @@
-"""This project: the quantised modules of engine qrnn, and the float ones."""
+"""This project: the quantized modules of engine qrnn, and the float ones."""
 
 import itertools
 

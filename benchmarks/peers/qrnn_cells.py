@@ -14,12 +14,12 @@ def float_cell(weights):
     return cell
 
 
-def quantised_cell(weights, engine):
+def quantized_cell(weights, engine):
     return qrnn.nn.quantized.dynamic.RNNCell.from_float(float_cell(weights), engine=engine)
 
 
 def contenders(weights):
-    new, old, plain = quantised_cell(weights, "qrnn"), quantised_cell(weights, "fbgemm"), float_cell(weights)
+    new, old, plain = quantized_cell(weights, "qrnn"), quantized_cell(weights, "fbgemm"), float_cell(weights)
     return [
         Contender("qrnn", PRECISION["qrnn"], new, details=f"engine qrnn, {new.isa}"),
         Contender("qrnn out=", PRECISION["qrnn"], new, writes=True, details="the same, result in place"),

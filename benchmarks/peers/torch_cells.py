@@ -16,7 +16,7 @@ def float_cell(weights):
     return cell
 
 
-def quantised_cell(weights):
+def quantized_cell(weights):
     with warnings.catch_warnings():  # torch.ao announces its removal
         warnings.simplefilter("ignore")
         model = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(float_cell(weights)), {torch.nn.RNNCell})
@@ -39,7 +39,7 @@ def contenders(weights):
             Contender(
                 "torch.ao",
                 precision,
-                quantised_cell(weights),
+                quantized_cell(weights),
                 native,
                 details=f"torch.ao.nn.quantized.dynamic.RNNCell, engine {engine()}",
             )

@@ -14,7 +14,7 @@ static void lay_out_operand(const qrnn_module *m, struct qrnn_operand *o, size_t
 {
     o->whole = NULL;
     o->code_stride = qrnn_round_up(cols, QRNN_LINE);
-    if (m->engine->quantised) {
+    if (m->engine->quantized) {
         o->extent = qrnn_cut(next, rows * sizeof *o->extent);
         o->act = qrnn_cut(next, rows * sizeof *o->act);
         o->codes = qrnn_cut(next, rows * o->code_stride);
@@ -56,7 +56,7 @@ void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice,
     const struct qrnn_cell *cell = &qrnn_cells[m->kind];
     const int inner = cell->split || m->proj_size;
     const size_t later = m->layers > 1 ? m->directions * m->state_size : 0;
-    const int door = use == QRNN_BLOCK_DOOR && m->engine->quantised;
+    const int door = use == QRNN_BLOCK_DOOR && m->engine->quantized;
     size_t panel, panels;
     b->m = m;
     b->slice = slice;
@@ -245,7 +245,7 @@ int qrnn_encode(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_
                 const struct qrnn_extents *extents)
 {
     const struct qrnn_engine *const engine = m->engine;
-    if (!engine->quantised) {
+    if (!engine->quantized) {
         gather(o, rows, v, n);
         return 1;
     }
@@ -255,14 +255,14 @@ int qrnn_encode(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_
         return 1;
     }
     if (!choose_for_all(m, o, rows, extent)) return 0;
-    m->kernels.quantise(rows, n, v, o->act, engine->rounding, o->codes, o->code_stride);
+    m->kernels.quantize(rows, n, v, o->act, engine->rounding, o->codes, o->code_stride);
     return 1;
 }
 
 void qrnn_multiply(const qrnn_module *m, const struct qrnn_panels *w, const struct qrnn_operand *o, size_t first,
                    const struct qrnn_product *out)
 {
-    if (m->engine->quantised)
+    if (m->engine->quantized)
         m->kernels.product_u8s8(w, o->codes + first * o->code_stride, o->code_stride, o->act + first, out);
     else
         m->kernels.product_f32(w, o->floats + first * o->float_stride, o->float_stride, out);

@@ -58,7 +58,7 @@ struct qrnn_block {
     float **h_to, **c_to;     /* [rows] and after it */
     struct qrnn_extents before, after; /* extents of the rows of h */
     /* Shared by the slices: */
-    float *made;              /* [rows][hidden_size] what is quantised inside a step */
+    float *made;              /* [rows][hidden_size] what is quantized inside a step */
     float **made_rows;
     struct qrnn_extents made_extents;
     struct qrnn_team *team;   /* whom to wait for between writing and reading; NULL: nobody */

@@ -13,7 +13,7 @@ static void multiply_made(struct qrnn_block *b, const struct qrnn_panels *w, siz
 
 static struct qrnn_extent *own_extents(const struct qrnn_block *b, const struct qrnn_extents *extents)
 {
-    return b->m->engine->quantised ? extents->at + b->slice * extents->rows : NULL;
+    return b->m->engine->quantized ? extents->at + b->slice * extents->rows : NULL;
 }
 
 /* Where the states of a step lie. */
@@ -45,7 +45,7 @@ static void multiply_and_end(const struct qrnn_block *b, size_t rows, float *ih,
     const enum qrnn_end end = m->engine->exact ? exact : fast;
     const int keep = qrnn_cells[m->kind].keeps_hh;
     const struct qrnn_product out = {rows, keep ? b->hh_product : ih, keep ? NULL : ih, b->acc_hh, b->hh_stride};
-    if (rows == 1 && m->engine->quantised && m->kernels.row[end]) {
+    if (rows == 1 && m->engine->quantized && m->kernels.row[end]) {
         m->kernels.row[end](b->hh, b->h.codes, b->h.act, &out, e);
         return;
     }

@@ -1,5 +1,5 @@
 /* engines.c - the arithmetic of each engine, one row an engine: how the range of the activations
- * becomes scale and zero point, and which rounding and de-quantisation the kernels then use. The
+ * becomes scale and zero point, and which rounding and de-quantization the kernels then use. The
  * doubles of PyTorch's arithmetic live here alone. */
 #include "module.h"
 
@@ -76,7 +76,7 @@ static float factor_onednn(float scale)
     return through_reciprocal((double)scale);
 }
 
-/* "qrnn" first: the default. "float32" takes float weights and quantises nothing.
+/* "qrnn" first: the default. "float32" takes float weights and quantizes nothing.
  * no_bias: adding -0.0f changes no float; QNNPACK adds +0. */
 static const struct qrnn_engine engines[] = {
     {"qrnn", 1, 1, 255, QRNN_ROUND_PRODUCT, QRNN_DEQUANT_FUSED, 0, -0.0f, NULL, factor_same},

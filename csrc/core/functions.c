@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-qrnn_status qrnn_quantise(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v,
+qrnn_status qrnn_quantize(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v,
                           uint8_t *codes, float *scale, int32_t *zero_point)
 {
     qrnn_module m = {.engine = qrnn_engine_find(engine_name)};
-    if (!m.engine || !m.engine->quantised) return QRNN_ERR_ENGINE;
+    if (!m.engine || !m.engine->quantized) return QRNN_ERR_ENGINE;
     if (!qrnn_kernels_init(&m.kernels, isa)) return QRNN_ERR_ISA;
     struct qrnn_act whole, act;
     struct qrnn_extent extent;

@@ -10,7 +10,7 @@
 /* One engine: an arithmetic. Everything that tells engines apart is in this row (engines.c). */
 struct qrnn_engine {
     const char *name;
-    int quantised;
+    int quantized;
     /* A scale for each batch row, from that row alone; else one for the whole batch. */
     int per_row;
     int max_code;
@@ -26,10 +26,10 @@ struct qrnn_engine {
 
 const struct qrnn_engine *qrnn_engine_find(const char *name);
 
-/* Whether the engine takes one scale for everything that a call quantises at once. */
+/* Whether the engine takes one scale for everything that a call quantizes at once. */
 QRNN_INLINE int qrnn_engine_is_whole(const struct qrnn_engine *engine)
 {
-    return engine->quantised && !engine->per_row;
+    return engine->quantized && !engine->per_row;
 }
 
 /* A packed matrix with what unpacking needs. */

@@ -36,7 +36,7 @@ static struct layout lay_out(const struct qrnn_engine *engine, size_t padded, si
 {
     const size_t row_bytes = padded * sizeof(float);
     struct layout at = {0};
-    if (engine->quantised) {
+    if (engine->quantized) {
         at.sum = padded * qrnn_round_up(cols, QRNN_QUAD);
         at.scale = at.sum + row_bytes;
         at.bias = at.scale + row_bytes;
@@ -98,7 +98,7 @@ void qrnn_pack(const struct qrnn_engine *engine, size_t gates, size_t rows, size
     out->has_bias = weight->bias != NULL;
     for (size_t r = 0; r < rows; r++) bias[packed_row(w, r)] = weight->bias ? weight->bias[r] : engine->no_bias;
 
-    if (!engine->quantised) {
+    if (!engine->quantized) {
         w->values = (const float *)(const void *)memory;
         pack_values(weight, w, (float *)(void *)memory);
         return;

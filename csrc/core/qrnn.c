@@ -95,7 +95,7 @@ static qrnn_status check_part(const qrnn_spec *spec, const struct part *p, void 
     const qrnn_weight *w = &spec->weights[p->at];
     *packing->matrix = p->at;
     if (p->cols > SIZE_LIMIT / sizeof(float) / (p->all_rows + QRNN_PANEL * p->gates)) return QRNN_ERR_SIZE;
-    if (packing->engine->quantised) {
+    if (packing->engine->quantized) {
         if (p->cols > QRNN_MAX_DEPTH) return QRNN_ERR_DEPTH;
         if (w->n_scale != 1 && w->n_scale != p->all_rows) return QRNN_ERR_SIZE;
         for (size_t i = 0; i < w->n_scale; i++)

@@ -1,4 +1,4 @@
-/* qrnn.h - dynamically quantised recurrent networks: the public C interface.
+/* qrnn.h - dynamically quantized recurrent networks: the public C interface.
  *
  * The only header an embedder includes: C99 and C++ clean, no Python, no intrinsics.
  *
@@ -61,7 +61,7 @@ typedef enum qrnn_kind {
 /* Inputs of one product that an exact int32 sum allows: 255 * 128 * 65793 < 2^31. */
 #define QRNN_MAX_DEPTH 65793
 
-/* One weight matrix with its bias. Float modules set `values`, quantised ones `codes` and `scale`. */
+/* One weight matrix with its bias. Float modules set `values`, quantized ones `codes` and `scale`. */
 typedef struct qrnn_weight {
     const float *values;      /* [rows][cols], or NULL */
     const int8_t *codes;      /* [rows][cols], or NULL */
@@ -143,7 +143,7 @@ typedef struct qrnn_run {
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step);
 
 /* The test door: the same code path as a step, whose products are shown. acc_* are the exact integer
- * products sum (q - zp) * w (quantised modules only, else NULL); acc_hh is NULL for a linear. `pre` is
+ * products sum (q - zp) * w (quantized modules only, else NULL); acc_hh is NULL for a linear. `pre` is
  * what the last product left: the pre-activations of linear, rnn and lstm and of r and z of
  * gru_reset_before; W_hh h + b_hh of gru; W_hn (r * h) + b_hn of gru_reset_before's n. Each is
  * [batch][rows of ih]. */
@@ -152,7 +152,7 @@ qrnn_status qrnn_gates(const qrnn_module *m, size_t batch, const float *x, const
 
 /* Activation codes as `engine` makes them: codes [batch][n], scale and zero_point [batch].
  * QRNN_ERR_INPUT_RANGE as in a call; engine "qrnn" marks a row that is not finite by scale NaN. */
-qrnn_status qrnn_quantise(const char *engine, const char *isa, size_t batch, size_t n, const float *v, uint8_t *codes,
+qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, size_t n, const float *v, uint8_t *codes,
                           float *scale, int32_t *zero_point);
 
 typedef enum qrnn_function {

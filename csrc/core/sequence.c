@@ -198,7 +198,7 @@ static void save_states(const struct walk *w, size_t unit)
     }
 }
 
-/* One step of the first `active` rows; 0 if it cannot be quantised. */
+/* One step of the first `active` rows; 0 if it cannot be quantized. */
 static int step_once(struct walk *w, size_t step, size_t active, float *ih)
 {
     struct qrnn_block *b = w->b;

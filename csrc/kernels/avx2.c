@@ -9,7 +9,7 @@ QRNN_REGION("avx2,fma")
 
 #include "vec_avx2.h"
 #include "poly.h"
-#include "dequantise.h"
+#include "dequantize.h"
 #include "elementwise.h"
 #include "ends.h"
 #include "ymm.h"
@@ -78,7 +78,7 @@ static void product_narrow(const struct qrnn_panels *w, const uint8_t *q, size_t
     product_form(NARROW, w, q, q_stride, NULL, act, out);
 }
 
-/* Sum of max(128 - q, 0) over the codes of a row; a line holds the last of them. Read as quantise_by wrote them: a
+/* Sum of max(128 - q, 0) over the codes of a row; a line holds the last of them. Read as quantize_by wrote them: a
  * load across two stores waits for both to reach the cache. */
 static int32_t share_of(const uint8_t *q, size_t quads)
 {
@@ -137,7 +137,7 @@ QRNN_INLINE __m256i code_s32(enum qrnn_rounding rounding, __m256 v, __m256 inv, 
 }
 
 /* The two saturating packs clamp to 0..255: codes before them are within +-2^15 by far. */
-QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act,
+QRNN_INLINE void quantize_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act,
                              uint8_t *q)
 {
     const __m256 inv = _mm256_set1_ps(act->inv), zp = _mm256_set1_ps((float)act->zero_point);
@@ -172,7 +172,7 @@ QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t
 void qrnn_use_avx2(struct qrnn_kernels *k)
 {
     k->range = range;
-    k->quantise = quantise;
+    k->quantize = quantize;
     k->encode = encode;
     k->product_u8s8 = product_u8s8;
     k->product_f32 = product_f32;

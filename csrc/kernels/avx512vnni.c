@@ -10,7 +10,7 @@ QRNN_REGION("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 
 #include "vec_avx512.h"
 #include "poly.h"
-#include "dequantise.h"
+#include "dequantize.h"
 #include "elementwise.h"
 #include "ends.h"
 
@@ -147,7 +147,7 @@ QRNN_INLINE __m512i code_s32(enum qrnn_rounding rounding, __m512 v, __m512 inv, 
     }
 }
 
-QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act,
+QRNN_INLINE void quantize_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act,
                              uint8_t *q)
 {
     const __m512 inv = _mm512_set1_ps(act->inv), zp = _mm512_set1_ps((float)act->zero_point);
@@ -165,7 +165,7 @@ QRNN_INLINE void quantise_by(enum qrnn_rounding rounding, const float *v, size_t
 void qrnn_use_avx512vnni(struct qrnn_kernels *k)
 {
     k->range = range;
-    k->quantise = quantise;
+    k->quantize = quantize;
     k->encode = encode;
     k->product_u8s8 = product_u8s8;
     k->product_f32 = product_f32;

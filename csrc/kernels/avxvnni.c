@@ -8,7 +8,7 @@
 QRNN_REGION("avx2,fma,avxvnni")
 
 #include "vec_avx2.h"
-#include "dequantise.h"
+#include "dequantize.h"
 #include "ymm.h"
 
 #define DOT_BIAS(form) 0

@@ -1,4 +1,4 @@
-/* choose.h - scale and zero point of a row from its extent, in float32, and its codes. Everything that quantises
+/* choose.h - scale and zero point of a row from its extent, in float32, and its codes. Everything that quantizes
  * rows by themselves has it from here.
  *
  *   lo = min(0, lo), hi = max(0, hi) ;  s = hi*c - lo*c, c = 1/255 ;  inv = 1/s ;
@@ -9,7 +9,7 @@
  *
  * The including file gives the vocabulary of vec_*.h and
  *
- *   quantise_by(rounding, v, n, act, q)    codes of n values; those behind, to a line's end, meet weights 0 */
+ *   quantize_by(rounding, v, n, act, q)    codes of n values; those behind, to a line's end, meet weights 0 */
 #ifndef QRNN_CHOOSE_H
 #define QRNN_CHOOSE_H
 
@@ -29,22 +29,22 @@ QRNN_INLINE struct qrnn_act choose_row(float lo, float hi, int finite)
     return (struct qrnn_act){s, inv, nearest_s32(zp < 255.0f ? zp : 255.0f)};
 }
 
-QRNN_INLINE void quantise_row(const float *v, size_t n, const struct qrnn_act *act, uint8_t *q)
+QRNN_INLINE void quantize_row(const float *v, size_t n, const struct qrnn_act *act, uint8_t *q)
 {
     if (act->inv == 0.0f)
         memset(q, 0, qrnn_round_up(n, QRNN_LINE));
     else
-        quantise_by(QRNN_ROUND_PRODUCT, v, n, act, q);
+        quantize_by(QRNN_ROUND_PRODUCT, v, n, act, q);
 }
 
-static void quantise(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
+static void quantize(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
                      enum qrnn_rounding rounding, uint8_t *q, size_t q_stride)
 {
     for (size_t i = 0; i < rows; i++, q += q_stride) {
         if (rounding == QRNN_ROUND_FUSED) /* constants, so that what they choose between is chosen once */
-            quantise_by(QRNN_ROUND_FUSED, v[i], n, &act[i], q);
+            quantize_by(QRNN_ROUND_FUSED, v[i], n, &act[i], q);
         else
-            quantise_by(QRNN_ROUND_TWICE, v[i], n, &act[i], q);
+            quantize_by(QRNN_ROUND_TWICE, v[i], n, &act[i], q);
     }
 }
 
@@ -57,14 +57,14 @@ static void encode(size_t rows, size_t n, const float *const *v, const struct qr
         const struct qrnn_extent e = extent ? extent[0] : extent_of(v[0], n);
         const struct qrnn_act a = choose_row(e.lo, e.hi, e.finite);
         act[0] = a;
-        quantise_row(v[0], n, &a, q);
+        quantize_row(v[0], n, &a, q);
         return;
     }
     for (size_t i = 0; i < rows; i++) {
         const struct qrnn_extent e = extent ? extent[i] : extent_of(v[i], n);
         act[i] = choose_row(e.lo, e.hi, e.finite);
     }
-    for (size_t i = 0; i < rows; i++) quantise_row(v[i], n, &act[i], q + i * q_stride);
+    for (size_t i = 0; i < rows; i++) quantize_row(v[i], n, &act[i], q + i * q_stride);
 }
 
 #endif

@@ -44,7 +44,7 @@ enum qrnn_rounding { QRNN_ROUND_PRODUCT, QRNN_ROUND_FUSED, QRNN_ROUND_TWICE };
  *   THRICE   (acc * a) * s + b                                                                       */
 enum qrnn_dequant { QRNN_DEQUANT_FUSED, QRNN_DEQUANT_TWICE, QRNN_DEQUANT_THRICE };
 
-/* Quantisation of one row of activations: v ~ (code - zero_point) * scale. */
+/* Quantization of one row of activations: v ~ (code - zero_point) * scale. */
 struct qrnn_act {
     float scale;
     float inv;
@@ -106,7 +106,7 @@ struct qrnn_kernels {
 
     /* q[i][k] = code of v[i][k] by act[i], rounded by FUSED or TWICE; pads rows of q with any codes up to a
      * multiple of 64. */
-    void (*quantise)(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
+    void (*quantize)(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
                      enum qrnn_rounding rounding, uint8_t *q, size_t q_stride);
 
     /* Rows in ranges of their own (choose.h): extent, act and codes, rounded by PRODUCT, or 0 for all of a row

@@ -60,7 +60,7 @@ QRNN_INLINE void finish_sums(int has_add, int bias, int R, int V, s32v *acc, con
             const struct qrnn_act *const a = act + row + (size_t)r;
             const size_t to = (size_t)r * out->stride + i;
             const s32v sum = s_sub(acc[r * V + v], s_mul(s_set1(a->zero_point - bias), all));
-            v_store(y + to, dequantise(QRNN_DEQUANT_FUSED, v_from_s32(sum), v_set1(a->scale), scale, b,
+            v_store(y + to, dequantize(QRNN_DEQUANT_FUSED, v_from_s32(sum), v_set1(a->scale), scale, b,
                                        has_add ? add + to : NULL));
         }
     }
@@ -80,7 +80,7 @@ static __attribute__((noinline)) void finish_stored(int bias, size_t R, size_t P
             const size_t at = (row + r) * out->stride + first + i;
             const s32v sum = s_sub(s_load(sums + r * width + i), s_mul(s_set1(a->zero_point - bias), all));
             if (out->acc) s_store(out->acc + at, sum);
-            v_store(out->y + at, dequantise(w->dequant, v_from_s32(sum), v_set1(a->scale), scale, b,
+            v_store(out->y + at, dequantize(w->dequant, v_from_s32(sum), v_set1(a->scale), scale, b,
                                             out->add ? out->add + at : NULL));
         }
     }

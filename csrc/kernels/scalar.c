@@ -6,7 +6,7 @@
 
 #include "vec_scalar.h"
 #include "poly.h"
-#include "dequantise.h"
+#include "dequantize.h"
 #include "elementwise.h"
 #include "ends.h"
 
@@ -20,7 +20,7 @@ static float code_of(enum qrnn_rounding rounding, float v, const struct qrnn_act
     }
 }
 
-static void quantise_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act, uint8_t *q)
+static void quantize_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act, uint8_t *q)
 {
     for (size_t k = 0; k < n; k++) {
         const float code = code_of(rounding, v[k], act);
@@ -46,7 +46,7 @@ static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q
             const int32_t sum = (int32_t)acc;
             const size_t at = i * out->stride + r;
             if (out->acc) out->acc[at] = sum;
-            out->y[at] = dequantise(w->dequant, (float)sum, act[i].scale, w->scale[r], w->bias[r],
+            out->y[at] = dequantize(w->dequant, (float)sum, act[i].scale, w->scale[r], w->bias[r],
                                     out->add ? out->add + at : NULL);
         }
     }
@@ -68,7 +68,7 @@ static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_st
 void qrnn_use_scalar(struct qrnn_kernels *k)
 {
     k->range = range;
-    k->quantise = quantise;
+    k->quantize = quantize;
     k->encode = encode;
     k->product_u8s8 = product_u8s8;
     k->product_f32 = product_f32;

@@ -1,7 +1,7 @@
 /* binding.h - what the files of python/ share. With python/, the only place that knows Python.
  *
  *   module.c     the extension module: its state, its functions
- *   functions.c  isas, known_isas, engines, apply, threads, _gates, _quantise
+ *   functions.c  isas, known_isas, engines, apply, threads, _gates, _quantize
  *   call.c       Module.__call__ and forward: whom they reach; a linear
  *   cells.c      a cell: check, allocate, compute
  *   sequences.c  a whole sequence; Ctrl-C meanwhile
@@ -75,7 +75,7 @@ const char *arguments_text(PyObject *value, const char *name);
 /* Of one extension module. Its types and instances point to it: they keep the module alive. */
 struct state {
     PyTypeObject *module_type;
-    struct signature forward, forward_linear, forward_sequence, apply, gates, quantise;
+    struct signature forward, forward_linear, forward_sequence, apply, gates, quantize;
     atomic_size_t threads; /* that a sequence computes with */
     /* threading.main_thread().ident, as it was in the process main_of (0: never asked): a fork makes the
      * thread that forks the main one. */

@@ -23,7 +23,7 @@ static PyObject *names_tuple(const char *(*name)(size_t), int (*use)(size_t))
     return tuple;
 }
 
-static int engine_is_quantised(size_t i)
+static int engine_is_quantized(size_t i)
 {
     return strcmp(qrnn_engine_name(i), "float32") != 0;
 }
@@ -40,7 +40,7 @@ static PyObject *known_isas(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arg
 
 static PyObject *engines(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
 {
-    return names_tuple(qrnn_engine_name, engine_is_quantised);
+    return names_tuple(qrnn_engine_name, engine_is_quantized);
 }
 
 /* --- apply --- */
@@ -155,16 +155,16 @@ static PyObject *gates_plain(PyObject *self, const struct callee *callee, PyArra
     struct result_shape shape;
     PyObject *result = NULL;
     PyArrayObject *acc_ih = NULL, *acc_hh = NULL, *pre = NULL;
-    const int quantised = qrnn_module_n_scale(packed, 0) > 0, linear = callee->kind == QRNN_LINEAR;
+    const int quantized = qrnn_module_n_scale(packed, 0) > 0, linear = callee->kind == QRNN_LINEAR;
     if ((linear ? check_linear(self, callee, x, &shape) : check_cell(self, callee, x, h, c, &shape)) < 0) goto exit;
     shape.dims[shape.ndim - 1] = (npy_intp)qrnn_module_rows(packed, 0);
     pre = array_new(NPY_FLOAT32, shape.ndim, shape.dims);
     if (!pre) goto exit;
-    if (quantised) {
+    if (quantized) {
         acc_ih = array_new(NPY_INT32, shape.ndim, shape.dims);
         if (!acc_ih) goto exit;
     }
-    if (quantised && !linear) {
+    if (quantized && !linear) {
         acc_hh = array_new(NPY_INT32, shape.ndim, shape.dims);
         if (!acc_hh) goto exit;
     }
@@ -219,7 +219,7 @@ exit:
     return result;
 }
 
-static PyObject *quantise_plain(const char *engine, const char *isa, PyArrayObject *v)
+static PyObject *quantize_plain(const char *engine, const char *isa, PyArrayObject *v)
 {
     PyObject *result = NULL;
     PyArrayObject *scale = NULL, *zero_point = NULL, *codes = array_new(NPY_UINT8, 2, PyArray_DIMS(v));
@@ -229,7 +229,7 @@ static PyObject *quantise_plain(const char *engine, const char *isa, PyArrayObje
     zero_point = array_new(NPY_INT32, 1, PyArray_DIMS(v));
     if (!zero_point) goto exit;
     const qrnn_status status =
-        qrnn_quantise(engine, isa, (size_t)PyArray_DIM(v, 0), (size_t)PyArray_DIM(v, 1), PyArray_DATA(v),
+        qrnn_quantize(engine, isa, (size_t)PyArray_DIM(v, 0), (size_t)PyArray_DIM(v, 1), PyArray_DATA(v),
                       PyArray_DATA(codes), PyArray_DATA(scale), PyArray_DATA(zero_point));
     if (status == QRNN_OK)
         result = PyTuple_Pack(3, (PyObject *)codes, (PyObject *)scale, (PyObject *)zero_point);
@@ -243,12 +243,12 @@ exit:
     return result;
 }
 
-static PyObject *quantise(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *quantize(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     enum { ENGINE, V, ISA };
     PyObject *result = NULL, *values[MAX_PARAMETERS];
     struct state *const state = PyModule_GetState(module);
-    if (arguments_bind(&state->quantise, NULL, args, nargs, kwnames, values) < 0) return NULL;
+    if (arguments_bind(&state->quantize, NULL, args, nargs, kwnames, values) < 0) return NULL;
     const char *const engine = arguments_text(values[ENGINE], "engine");
     if (!engine) return NULL;
     const char *const isa = values[ISA] ? arguments_text(values[ISA], "isa") : NULL;
@@ -256,7 +256,7 @@ static PyObject *quantise(PyObject *module, PyObject *const *args, Py_ssize_t na
     PyArrayObject *v = array_from(state, values[V], "v");
     if (!v) return NULL;
     if (PyArray_NDIM(v) == 2)
-        result = quantise_plain(engine, isa, v);
+        result = quantize_plain(engine, isa, v);
     else
         PyErr_Format(PyExc_ValueError, "v: expected a 2D array, got %dD", PyArray_NDIM(v));
     Py_DECREF(v);
@@ -272,7 +272,7 @@ PyDoc_STRVAR(known_isas_doc, "known_isas($module, /)\n--\n\n"
                              "Names of all instruction sets that there is code for, in order.");
 
 PyDoc_STRVAR(engines_doc, "engines($module, /)\n--\n\n"
-                          "Names of the quantised engines; the first is the default.");
+                          "Names of the quantized engines; the first is the default.");
 
 PyDoc_STRVAR(apply_doc, "apply($module, /, name, x, isa=None, out=None)\n--\n\n"
                         "A function of each element, float32.\n\n"
@@ -300,8 +300,8 @@ PyDoc_STRVAR(gates_doc, "_gates($module, /, module, x, hx=None)\n--\n\n"
                         "product left: pre-activations, or, of a GRU, W_hh h + b_hh (where it resets before the\n"
                         "product, in the rows of n alone).");
 
-PyDoc_STRVAR(quantise_doc,
-             "_quantise($module, /, engine, v, isa=None)\n--\n\n"
+PyDoc_STRVAR(quantize_doc,
+             "_quantize($module, /, engine, v, isa=None)\n--\n\n"
              "(codes uint8, scale float32, zero_point int32) of the rows of `v`, as `engine` has them.\n\n"
              "With engine \"qrnn\" a row that is not finite has the scale NaN.");
 
@@ -313,6 +313,6 @@ PyMethodDef binding_functions[] = {
     {"set_num_threads", set_num_threads, METH_O, set_num_threads_doc},
     {"get_num_threads", get_num_threads, METH_NOARGS, get_num_threads_doc},
     {"_gates", FAST(gates), METH_FASTCALL | METH_KEYWORDS, gates_doc},
-    {"_quantise", FAST(quantise), METH_FASTCALL | METH_KEYWORDS, quantise_doc},
+    {"_quantize", FAST(quantize), METH_FASTCALL | METH_KEYWORDS, quantize_doc},
     {NULL, NULL, 0, NULL},
 };

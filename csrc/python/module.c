@@ -10,13 +10,13 @@ static int init_signatures(struct state *state)
     static const char *const forward_sequence[] = {"input", "hx", "lengths", "out", NULL};
     static const char *const apply[] = {"name", "x", "isa", "out", NULL};
     static const char *const gates[] = {"module", "x", "hx", NULL};
-    static const char *const quantise[] = {"engine", "v", "isa", NULL};
+    static const char *const quantize[] = {"engine", "v", "isa", NULL};
     if (signature_init(&state->forward, "forward", forward, 2, 1) < 0) return -1;
     if (signature_init(&state->forward_linear, "forward", forward_linear, 1, 1) < 0) return -1;
     if (signature_init(&state->forward_sequence, "forward", forward_sequence, 2, 1) < 0) return -1;
     if (signature_init(&state->apply, "apply", apply, 4, 2) < 0) return -1;
     if (signature_init(&state->gates, "_gates", gates, 3, 2) < 0) return -1;
-    return signature_init(&state->quantise, "_quantise", quantise, 3, 2);
+    return signature_init(&state->quantize, "_quantize", quantize, 3, 2);
 }
 
 static int exec(PyObject *module)
@@ -53,7 +53,7 @@ static int clear(PyObject *module)
     signature_clear(&state->forward_sequence);
     signature_clear(&state->apply);
     signature_clear(&state->gates);
-    signature_clear(&state->quantise);
+    signature_clear(&state->quantize);
     return 0;
 }
 

@@ -21,7 +21,7 @@ enum { IH, HH, HR };
 struct plan {
     qrnn_kind kind;
     const char *engine;
-    int quantised, flags;
+    int quantized, flags;
     size_t layers, directions, per_unit;
     PyObject *const *matrices;
     size_t count;
@@ -78,7 +78,7 @@ static int find_engine(PyObject *name, struct plan *plan)
 {
     plan->engine = arguments_text(name, "engine");
     if (!plan->engine) return -1;
-    plan->quantised = strcmp(plan->engine, "float32") != 0;
+    plan->quantized = strcmp(plan->engine, "float32") != 0;
     for (size_t i = 0; qrnn_engine_name(i); i++)
         if (strcmp(plan->engine, qrnn_engine_name(i)) == 0) return 0;
     error_from_status(QRNN_ERR_ENGINE, &(struct error_context){.engine = plan->engine});
@@ -177,7 +177,7 @@ static PyArrayObject *take_weight(const struct plan *plan, size_t index, const s
         return NULL;
     }
     PyArrayObject *const weight =
-        take_array(PyTuple_GET_ITEM(tuple, 0), names->weight, plan->quantised ? NPY_INT8 : NPY_FLOAT32);
+        take_array(PyTuple_GET_ITEM(tuple, 0), names->weight, plan->quantized ? NPY_INT8 : NPY_FLOAT32);
     if (weight && (PyArray_NDIM(weight) != 2 || PyArray_DIM(weight, 0) < 1)) {
         raise_shape(names->weight, "(rows, columns) with at least one row", weight);
         return NULL;
@@ -223,11 +223,11 @@ static int check_weight(const struct plan *plan, size_t index, PyArrayObject *we
     return raise_shape(names->weight, expected, weight);
 }
 
-static int take_scale(PyObject *object, const struct names *names, npy_intp rows, int quantised, PyArrayObject **scale)
+static int take_scale(PyObject *object, const struct names *names, npy_intp rows, int quantized, PyArrayObject **scale)
 {
     char expected[SHAPE_TEXT];
     *scale = NULL;
-    if (!quantised) {
+    if (!quantized) {
         if (object == Py_None) return 0;
         PyErr_Format(PyExc_ValueError, "%s: expected None for float32 weights, got %s", names->scale,
                      Py_TYPE(object)->tp_name);
@@ -266,12 +266,12 @@ static int take_matrix(const struct plan *plan, size_t index, qrnn_weight *out, 
     if (!weight || check_weight(plan, index, weight, &names) < 0) return -1;
     PyObject *const tuple = plan->matrices[index];
     const npy_intp rows = PyArray_DIM(weight, 0);
-    if (take_scale(PyTuple_GET_ITEM(tuple, 1), &names, rows, plan->quantised, &scale) < 0
+    if (take_scale(PyTuple_GET_ITEM(tuple, 1), &names, rows, plan->quantized, &scale) < 0
         || take_bias(PyTuple_GET_ITEM(tuple, 2), &names, rows, index % plan->per_unit == HR, &bias) < 0)
         return -1;
     *out = (qrnn_weight){
-        .values = plan->quantised ? NULL : PyArray_DATA(weight),
-        .codes = plan->quantised ? PyArray_DATA(weight) : NULL,
+        .values = plan->quantized ? NULL : PyArray_DATA(weight),
+        .codes = plan->quantized ? PyArray_DATA(weight) : NULL,
         .scale = array_data(scale),
         .n_scale = scale ? (size_t)PyArray_SIZE(scale) : 0,
         .bias = array_data(bias),
@@ -388,10 +388,10 @@ PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *ar
 static PyArrayObject *unpack_weight(const qrnn_module *packed, size_t matrix)
 {
     const npy_intp dims[2] = {(npy_intp)qrnn_module_rows(packed, matrix), (npy_intp)qrnn_module_cols(packed, matrix)};
-    const int quantised = qrnn_module_n_scale(packed, matrix) > 0;
-    PyArrayObject *array = array_new(quantised ? NPY_INT8 : NPY_FLOAT32, 2, dims);
+    const int quantized = qrnn_module_n_scale(packed, matrix) > 0;
+    PyArrayObject *array = array_new(quantized ? NPY_INT8 : NPY_FLOAT32, 2, dims);
     if (!array) return NULL;
-    qrnn_module_unpack(packed, matrix, quantised ? NULL : PyArray_DATA(array), quantised ? PyArray_DATA(array) : NULL,
+    qrnn_module_unpack(packed, matrix, quantized ? NULL : PyArray_DATA(array), quantized ? PyArray_DATA(array) : NULL,
                        NULL, NULL);
     return array;
 }

@@ -1,4 +1,4 @@
-"""``qrnn.quantization``: from a float model to a quantised one, as ``torch.ao.quantization``."""
+"""``qrnn.quantization``: from a float model to a quantized one, as ``torch.ao.quantization``."""
 
 from .calibration import (
     CalibrationReport,

@@ -1,4 +1,4 @@
-"""From the statistics of a prepared layer to the codes, scales and biases of the quantised one."""
+"""From the statistics of a prepared layer to the codes, scales and biases of the quantized one."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Calibrating:
         self.report: list[WeightReport] = []
 
     def rounded(self, index: int, name: str, matrix: Matrix, plain: Matrix, allowed: tuple[int, int]) -> Matrix:
-        """The quantised `matrix`: `plain`, which it is without data, or better.
+        """The quantized `matrix`: `plain`, which it is without data, or better.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class Calibrating:
             Its place in the core's order.
         name : str
         matrix, plain : Matrix
-            Float and quantised.
+            Float and quantized.
         allowed : tuple of int
             The least and the largest code.
         """

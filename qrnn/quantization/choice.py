@@ -1,4 +1,4 @@
-"""Which modules of a model are quantised, and how: what its user chose.
+"""Which modules of a model are quantized, and how: what its user chose.
 
 For models of ours and of PyTorch's alike: nothing here knows what a module is.
 """
@@ -30,7 +30,7 @@ class Chooser(Generic[R]):
     Parameters
     ----------
     table : sequence of rows
-        Each with ``float_type`` and ``quantised_type``.
+        Each with ``float_type`` and ``quantized_type``.
     find : callable
         From a module to its row and one of the row's types, or to None.
     children : callable
@@ -101,7 +101,7 @@ class Chooser(Generic[R]):
             warnings.warn(f"{argument}: no submodule is named {', '.join(unknown)}", UserWarning, stacklevel=3)
         return {id(module): said.by_module.get(id(module), ("", None))[1] for _, _, module in paths}
 
-    def quantisable(self, model: Any, chosen: Mapping[int, Any]) -> Iterator[tuple[str, Any, R, Any]]:
+    def quantizable(self, model: Any, chosen: Mapping[int, Any]) -> Iterator[tuple[str, Any, R, Any]]:
         """Name, module, row of the table and qconfig of each module that is chosen and has a row."""
         for name, module in model.named_modules():
             found = self._find(module)
@@ -121,7 +121,7 @@ class Chooser(Generic[R]):
     def _types_of(self, module: Any) -> tuple[type, ...]:
         """The types under which a choice may name `module`: its own, and those of its row."""
         row: Any = (self._find(module) or (None,))[0]
-        return (type(module),) if row is None else (type(module), row.float_type, row.quantised_type)
+        return (type(module),) if row is None else (type(module), row.float_type, row.quantized_type)
 
 
 class _Said:

@@ -1,4 +1,4 @@
-"""Which modules can be quantised, and what they become: the one table."""
+"""Which modules can be quantized, and what they become: the one table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..nn.modules.linear import Linear
 from ..nn.modules.module import Module
 from ..nn.modules.rnn import GRU, LSTM, RNN
 from ..nn.quantized import dynamic
-from ..nn.quantized.dynamic.modules.base import QuantisedLayer
+from ..nn.quantized.dynamic.modules.base import QuantizedLayer
 from .prepared import (
     PreparedGRU,
     PreparedGRUCell,
@@ -24,36 +24,36 @@ from .prepared import (
 
 __all__ = [
     "TABLE",
-    "Quantisable",
+    "Quantizable",
     "find",
     "get_default_dynamic_quant_module_mappings",
     "get_default_qconfig_propagation_list",
 ]
 
 
-class Quantisable(NamedTuple):
+class Quantizable(NamedTuple):
     """A row of the table."""
 
     float_type: type[FloatLayer]
-    quantised_type: type[QuantisedLayer]
+    quantized_type: type[QuantizedLayer]
     prepared_type: type[PreparedLayer]
 
 
-TABLE: tuple[Quantisable, ...] = (
-    Quantisable(Linear, dynamic.Linear, PreparedLinear),
-    Quantisable(RNNCell, dynamic.RNNCell, PreparedRNNCell),
-    Quantisable(LSTMCell, dynamic.LSTMCell, PreparedLSTMCell),
-    Quantisable(GRUCell, dynamic.GRUCell, PreparedGRUCell),
-    Quantisable(RNN, dynamic.RNN, PreparedRNN),
-    Quantisable(LSTM, dynamic.LSTM, PreparedLSTM),
-    Quantisable(GRU, dynamic.GRU, PreparedGRU),
+TABLE: tuple[Quantizable, ...] = (
+    Quantizable(Linear, dynamic.Linear, PreparedLinear),
+    Quantizable(RNNCell, dynamic.RNNCell, PreparedRNNCell),
+    Quantizable(LSTMCell, dynamic.LSTMCell, PreparedLSTMCell),
+    Quantizable(GRUCell, dynamic.GRUCell, PreparedGRUCell),
+    Quantizable(RNN, dynamic.RNN, PreparedRNN),
+    Quantizable(LSTM, dynamic.LSTM, PreparedLSTM),
+    Quantizable(GRU, dynamic.GRU, PreparedGRU),
 )
 
 
-def find(module: Module) -> tuple[Quantisable, type] | None:
-    """The row that `module`, float, prepared or quantised, belongs to, and which of its types it is."""
+def find(module: Module) -> tuple[Quantizable, type] | None:
+    """The row that `module`, float, prepared or quantized, belongs to, and which of its types it is."""
     for row in TABLE:
-        for each in (row.prepared_type, row.float_type, row.quantised_type):
+        for each in (row.prepared_type, row.float_type, row.quantized_type):
             if isinstance(module, each):
                 return row, each
     return None
@@ -75,9 +75,9 @@ def get_default_dynamic_quant_module_mappings() -> dict[type, Any]:
     >>> mapping[qrnn.nn.RNNCell] is qrnn.nn.quantized.dynamic.RNNCell
     True
     """
-    return {row.float_type: row.quantised_type for row in TABLE}
+    return {row.float_type: row.quantized_type for row in TABLE}
 
 
 def get_default_qconfig_propagation_list() -> set[type]:
-    """The float types that can be quantised."""
+    """The float types that can be quantized."""
     return {row.float_type for row in TABLE}

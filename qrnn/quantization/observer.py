@@ -1,7 +1,7 @@
 """Observers: what turns the range of a weight into a scale, as ``torch.ao.quantization.observer``.
 
-Only weight observers act in dynamic quantisation. The activation part of a QConfig says that
-inputs are quantised in each call; its observer is a placeholder.
+Only weight observers act in dynamic quantization. The activation part of a QConfig says that
+inputs are quantized in each call; its observer is a placeholder.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _arrays, _quantise, _types
+from .. import _arrays, _quantize, _types
 from ..nn.modules.module import Module
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ObserverBase(Module):
     Parameters
     ----------
     dtype : dtype
-        What the observed values are to be quantised to.
+        What the observed values are to be quantized to.
     is_dynamic : bool
         Whether the range is taken in each call.
     """
@@ -168,12 +168,12 @@ class _RangeObserver(ObserverBase):
             raise RuntimeError(f"{type(self).__name__}: nothing was observed: call it with an array first")
         scheme = _types.as_qscheme(self.qscheme)
         if scheme in (_types.per_tensor_symmetric, _types.per_channel_symmetric):
-            scale = _quantise.symmetric_scale(low, high, self.quant_max - self.quant_min, self.eps)
+            scale = _quantize.symmetric_scale(low, high, self.quant_max - self.quant_min, self.eps)
             middle = 0
             if _types.as_dtype(self.dtype) is _types.quint8:
                 middle = (self.quant_min + self.quant_max) // 2 if self._ranged else 128
             return scale, np.full(scale.shape, middle, np.int64)
-        return _quantise.affine_qparams(low, high, self.quant_min, self.quant_max, self.eps)
+        return _quantize.affine_qparams(low, high, self.quant_min, self.quant_max, self.eps)
 
     def extra_repr(self) -> str:
         return f"min_val={self.min_val}, max_val={self.max_val}"
@@ -220,7 +220,7 @@ class MinMaxObserver(_RangeObserver):
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
-        eps: float = float(_quantise.EPS),
+        eps: float = float(_quantize.EPS),
         is_dynamic: bool = False,
     ) -> None:
         if _types.as_qscheme(qscheme) not in (_types.per_tensor_affine, _types.per_tensor_symmetric):
@@ -275,7 +275,7 @@ class PerChannelMinMaxObserver(_RangeObserver):
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
-        eps: float = float(_quantise.EPS),
+        eps: float = float(_quantize.EPS),
         is_dynamic: bool = False,
     ) -> None:
         if _types.as_qscheme(qscheme) not in (_types.per_channel_affine, _types.per_channel_symmetric):
@@ -291,7 +291,7 @@ class PerChannelMinMaxObserver(_RangeObserver):
 
 
 class PlaceholderObserver(ObserverBase):
-    """Observes nothing: says that a value is quantised in each call.
+    """Observes nothing: says that a value is quantized in each call.
 
     Parameters
     ----------
@@ -325,7 +325,7 @@ class PlaceholderObserver(ObserverBase):
         super().__init__(dtype, is_dynamic)
         self.qscheme = _types.per_tensor_affine if qscheme is None else qscheme
         self.quant_min, self.quant_max = quant_min, quant_max
-        self.eps = float(_quantise.EPS) if eps is None else eps
+        self.eps = float(_quantize.EPS) if eps is None else eps
         self.custom_op = custom_op_name
         self.compute_dtype = compute_dtype
 

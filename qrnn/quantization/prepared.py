@@ -1,7 +1,7 @@
 """Prepared modules: float modules that know what they will become.
 
-``prepare`` puts one in the place of each module that is to be quantised. It computes in float32
-and its weights may be changed; ``convert`` quantises it, by the statistics of the inputs that it was
+``prepare`` puts one in the place of each module that is to be quantized. It computes in float32
+and its weights may be changed; ``convert`` quantizes it, by the statistics of the inputs that it was
 called with, where there were any.
 """
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _config, _core, _quantise
+from .. import _config, _core, _quantize
 from ..nn.modules.cells import GRUCell, LSTMCell, RNNCell
 from ..nn.modules.layer import FloatLayer, Matrix
 from ..nn.modules.linear import Linear
 from ..nn.modules.rnn import GRU, LSTM, RNN
-from ..nn.quantized.dynamic.modules.base import QuantisedLayer, check_engine_has
+from ..nn.quantized.dynamic.modules.base import QuantizedLayer, check_engine_has
 from .calibrating import Calibrating
 from .observing import observed_call
 from .statistics import Statistics
@@ -48,7 +48,7 @@ class Preparation:
     isa : str or None
         Its instruction set; None: the default.
     original : list of Matrix or None
-        The codes and scales that a quantised module had, to be given back for weights that
+        The codes and scales that a quantized module had, to be given back for weights that
         did not change.
 
     Attributes
@@ -72,14 +72,14 @@ class Preparation:
         return {**self.__dict__, "isa": None}  # pickles may travel to another CPU
 
     def convert(
-        self, mod: FloatLayer, cls: type[QuantisedLayer], qconfig: Any, engine: str | None, isa: str | None
+        self, mod: FloatLayer, cls: type[QuantizedLayer], qconfig: Any, engine: str | None, isa: str | None
     ) -> Any:
-        """The quantised module, of type `cls`, that the prepared `mod` becomes."""
+        """The quantized module, of type `cls`, that the prepared `mod` becomes."""
         if engine is not None and _config.check_engine(engine) != self.engine:
             raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
         calibrating = Calibrating(mod, self.statistics)
         matrices = [
-            self._quantised(index, name, matrix, qconfig, calibrating)
+            self._quantized(index, name, matrix, qconfig, calibrating)
             for index, (name, _, matrix) in enumerate(mod._named_matrices())
         ]
         new = cls.__new__(cls)
@@ -89,12 +89,12 @@ class Preparation:
         new._pack_matrices(mod._form(), self.engine, _config.resolve_isa(isa or self.isa), matrices)
         return new
 
-    def _quantised(self, index: int, name: str, matrix: Matrix, qconfig: Any, calibrating: Calibrating) -> Matrix:
+    def _quantized(self, index: int, name: str, matrix: Matrix, qconfig: Any, calibrating: Calibrating) -> Matrix:
         """The float `matrix`, the one of `index`, in codes and scale."""
         kept = self._kept(index, matrix.weight)
-        codes, scale = kept or _quantise.quantise_weight(matrix.weight, name, self.engine, qconfig)
+        codes, scale = kept or _quantize.quantize_weight(matrix.weight, name, self.engine, qconfig)
         plain = Matrix(codes, scale, matrix.bias)
-        return plain if kept else calibrating.rounded(index, name, matrix, plain, _quantise.code_range(qconfig))
+        return plain if kept else calibrating.rounded(index, name, matrix, plain, _quantize.code_range(qconfig))
 
     def _kept(self, index: int, weight: NDArray[np.float32]) -> tuple[Any, Any] | None:
         """The original codes and scale, if `weight` still equals what they stand for, bit for bit."""
@@ -102,12 +102,12 @@ class Preparation:
             return None
         codes, scale, _ = self.original[index]
         assert scale is not None
-        same = _quantise.dequantise(codes, scale).tobytes() == weight.tobytes()
+        same = _quantize.dequantize(codes, scale).tobytes() == weight.tobytes()
         return (codes, scale) if same else None
 
 
 class PreparedLayer(FloatLayer):
-    """A float module that ``prepare`` put in place and ``convert`` quantises."""
+    """A float module that ``prepare`` put in place and ``convert`` quantizes."""
 
     _prepared: Preparation
     qconfig: Any
@@ -121,12 +121,12 @@ class PreparedLayer(FloatLayer):
 
     @classmethod
     def _of(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
-        """Prepare `mod`, a float module, or a quantised one, which keeps its engine."""
+        """Prepare `mod`, a float module, or a quantized one, which keeps its engine."""
         new = cls.__new__(cls)
         new._adopt(mod)
-        if isinstance(mod, QuantisedLayer):
+        if isinstance(mod, QuantizedLayer):
             original = mod._matrices()
-            weights = [Matrix(_quantise.dequantise(m.weight, np.asarray(m.scale)), None, m.bias) for m in original]
+            weights = [Matrix(_quantize.dequantize(m.weight, np.asarray(m.scale)), None, m.bias) for m in original]
             new._pack_matrices(mod._form(), "float32", mod.isa, weights)
             engine = mod.engine if engine is None else engine
             new._prepared = Preparation(_config.resolve_engine(engine), isa or mod.isa, original)

@@ -24,7 +24,7 @@ class QConfig(_QConfig):
     Parameters
     ----------
     activation : callable
-        Not used by dynamic quantisation.
+        Not used by dynamic quantization.
     weight : callable or None
         Makes the observer that gives a weight its scale. None: the engine's own rule.
 

@@ -1,4 +1,4 @@
-"""prepare, convert and quantize_dynamic: from a float model to a quantised one."""
+"""prepare, convert and quantize_dynamic: from a float model to a quantized one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .. import _config
 from .._types import expect_qint8, qint8
 from ..nn.modules.layer import overrides
 from ..nn.modules.module import Module
-from ..nn.quantized.dynamic.modules.base import QuantisedLayer
+from ..nn.quantized.dynamic.modules.base import QuantizedLayer
 from .choice import Chooser
 from .mappings import TABLE, find, get_default_dynamic_quant_module_mappings, overridden
 from .prepared import PreparedLayer
@@ -53,8 +53,8 @@ def prepare(
 
     What the model is called with until then is observed, and `convert` rounds the weights by it.
 
-    Each module that can be quantised and has a qconfig is replaced by a float module that keeps
-    its engine and qconfig. A module that is quantised already is prepared from its dequantised
+    Each module that can be quantized and has a qconfig is replaced by a float module that keeps
+    its engine and qconfig. A module that is quantized already is prepared from its dequantized
     weights; one that still has them, bit for bit, when it is converted gets its codes and scales
     back. One that is prepared already is left as it is.
 
@@ -68,13 +68,13 @@ def prepare(
     allow_list : collection of types, optional
         Prepare only modules of these types.
     qconfig : QConfig, mapping or None, optional
-        A QConfig for every module that can be quantised; or a mapping of type or dotted name to
+        A QConfig for every module that can be quantized; or a mapping of type or dotted name to
         QConfig or None (leave out). None and ``{}``: every one, by its engine's own rule. PyTorch's
         QConfigs are taken too. Not given: the modules' own attributes ``qconfig`` and those of
         their parents count. An attribute stands above a name, a name above a type, and all above
         the parent's.
     engine : str, optional
-        What the modules will compute with; fixed from here. Default: for modules that are quantised
+        What the modules will compute with; fixed from here. Default: for modules that are quantized
         already their own, for others the current one, see ``qrnn.engine``.
     isa : str, optional
         Default: ``QRNN_ISA``, else the best.
@@ -122,7 +122,7 @@ def prepare(
     replacements: dict[int, Module] = {}
     left: list[tuple[Module, Any]] = []  # for convert to warn of
     prepared_before = False
-    for name, module, row, chosen in _CHOOSER.quantisable(model, _CHOOSER.choose(model, spec, "qconfig")):
+    for name, module, row, chosen in _CHOOSER.quantizable(model, _CHOOSER.choose(model, spec, "qconfig")):
         if allow_list is not None and type(module) not in allow_list and row.float_type not in allow_list:
             continue
         if isinstance(module, PreparedLayer):
@@ -140,7 +140,7 @@ def prepare(
         return model
     _check_root(model, replacements, inplace)
     for module, chosen in left:
-        if not isinstance(module, QuantisedLayer):
+        if not isinstance(module, QuantizedLayer):
             module.qconfig = chosen  # type: ignore[attr-defined]
     model = _swapped(model, replacements)
     if given and inplace is None:
@@ -157,7 +157,7 @@ def convert(
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
-    """Quantise the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
+    """Quantize the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
 
     Prepared modules that were called are rounded by the data they saw, see `calibration_report`; their
     biases change too. All others get their plain codes.
@@ -182,7 +182,7 @@ def convert(
     Returns
     -------
     Module
-        The quantised model; `module` unchanged if nobody prepared it.
+        The quantized model; `module` unchanged if nobody prepared it.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def convert(
     if not in_place:
         module = deepcopy(module)
     chosen = {id(each): getattr(each, "qconfig", None) for each in module.modules()}
-    replacements = _quantised(module, chosen, mapping, engine, isa, by_data=True)
+    replacements = _quantized(module, chosen, mapping, engine, isa, by_data=True)
     _check_root(module, replacements, inplace)
     module = _swapped(module, replacements)
     _clean(module, remove_qconfig)
@@ -238,14 +238,14 @@ def quantize_dynamic(
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
-    """Quantise a float model in one step, without data.
+    """Quantize a float model in one step, without data.
 
     Parameters
     ----------
     model : Module
-        The root itself is quantised too, where it can be. A torch.nn.Module goes to ``qrnn.torch``.
+        The root itself is quantized too, where it can be. A torch.nn.Module goes to ``qrnn.torch``.
     qconfig_spec : None, set or mapping, optional
-        None: every module that can be quantised, by its engine's own rule. A set of types and
+        None: every module that can be quantized, by its engine's own rule. A set of types and
         dotted names: those. A mapping of type or dotted name to QConfig or None (leave out).
     dtype : qint8
     mapping : mapping of type to type, optional
@@ -260,7 +260,7 @@ def quantize_dynamic(
     Returns
     -------
     Module
-        The quantised model, in eval mode.
+        The quantized model, in eval mode.
 
     Raises
     ------
@@ -300,7 +300,7 @@ def quantize_dynamic(
     chosen = _CHOOSER.choose(model, spec, "qconfig_spec")
     if all(qconfig is None for qconfig in chosen.values()):
         warnings.warn(_NOTHING, UserWarning, stacklevel=2)
-    replacements = _quantised(model, chosen, mapping, engine, isa, by_data=False)
+    replacements = _quantized(model, chosen, mapping, engine, isa, by_data=False)
     _check_root(model, replacements, inplace)
     model = _swapped(model, replacements)
     _clean(model, True)
@@ -371,7 +371,7 @@ def _expect_model(model: Any, name: str) -> None:
 def _known_as(named: type) -> type:
     """The type of ours that stands for PyTorch's type `named`; anything else as it is."""
     for row in TABLE:
-        if (named.__module__, named.__name__) == row.quantised_type._torch_type:
+        if (named.__module__, named.__name__) == row.quantized_type._torch_type:
             return row.float_type
     return named
 
@@ -389,7 +389,7 @@ def _copied(model: Any) -> Any:
     return model
 
 
-def _quantised(
+def _quantized(
     model: Module,
     chosen: Mapping[int, Any],
     mapping: Mapping[type, Any] | None,
@@ -397,7 +397,7 @@ def _quantised(
     isa: str | None,
     by_data: bool,
 ) -> dict[int, Module]:
-    """The quantised module for each float one that is chosen, by identity.
+    """The quantized module for each float one that is chosen, by identity.
 
     `by_data`: whether prepared modules are rounded by the statistics of their inputs.
     """
@@ -424,7 +424,7 @@ def _quantised(
                 stacklevel=3,
             )
         with _named(name):
-            if isinstance(target, type) and issubclass(target, QuantisedLayer):
+            if isinstance(target, type) and issubclass(target, QuantizedLayer):
                 source = module._unobserved() if isinstance(module, PreparedLayer) and not by_data else module
                 replacements[id(module)] = target._from_float(source, qconfig, engine, isa)
             else:

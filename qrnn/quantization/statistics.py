@@ -1,7 +1,7 @@
-"""Second moments and means of what the quantised products of a layer will see.
+"""Second moments and means of what the quantized products of a layer will see.
 
 For a product ``W v`` the rounding of ``W`` needs two running sums over the rows ``v`` that the engine
-will multiply, already quantised and de-quantised: ``sum v`` and ``sum v v^T``, in float64. They add up:
+will multiply, already quantized and de-quantized: ``sum v`` and ``sum v v^T``, in float64. They add up:
 over calls, over blocks of a call, over copies of a model that saw other data.
 """
 
@@ -29,7 +29,7 @@ _LOCK = threading.Lock()
 
 
 def as_seen(engine: str, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """`rows`, as `engine` multiplies them: quantised, de-quantised, in blocks.
+    """`rows`, as `engine` multiplies them: quantized, de-quantized, in blocks.
 
     Parameters
     ----------
@@ -42,10 +42,10 @@ def as_seen(engine: str, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float
     ------
     ndarray, float32, shape (at most BLOCK, columns)
     """
-    whole = None if engine == "qrnn" else _core._quantise(engine, rows)
+    whole = None if engine == "qrnn" else _core._quantize(engine, rows)
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
-        codes, scale, zero_point = _core._quantise(engine, rows[part]) if whole is None else whole
+        codes, scale, zero_point = _core._quantize(engine, rows[part]) if whole is None else whole
         if whole is not None:
             codes, scale, zero_point = codes[part], scale[part], zero_point[part]
         if engine == "onednn":  # which goes through the reciprocal
@@ -135,7 +135,7 @@ class Statistics:
     Parameters
     ----------
     engine : str
-        Whose quantisation the rows go through.
+        Whose quantization the rows go through.
     """
 
     def __init__(self, engine: str) -> None:

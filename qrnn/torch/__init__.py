@@ -1,11 +1,11 @@
-"""``qrnn.torch``: quantised recurrent networks in torch models.
+"""``qrnn.torch``: quantized recurrent networks in torch models.
 
 What ``torch.ao`` offers, on torch modules and tensors, computed by the same C core:
 
 * ``qrnn.torch.nn.quantized.dynamic``: RNNCell, LSTMCell, GRUCell, RNN, LSTM, GRU and Linear with int8 weights;
-* `prepare`, `convert`, `quantize_dynamic`: from a float model to a quantised one, in one step or by
-  quantisation-aware training in between;
-* `from_torch_ao`: from a model that ``torch.ao`` quantised.
+* `prepare`, `convert`, `quantize_dynamic`: from a float model to a quantized one, in one step or by
+  quantization-aware training in between;
+* `from_torch_ao`: from a model that ``torch.ao`` quantized.
 
 Importing it imports PyTorch and registers the operators ``torch.ops.qrnn.*``, which compiled and exported
 programs call.

@@ -13,7 +13,7 @@ __all__ = ["QTensor"]
 
 
 class QTensor(_QTensor):
-    """A quantised matrix, ``value = code * scale``, whose parts are torch tensors.
+    """A quantized matrix, ``value = code * scale``, whose parts are torch tensors.
 
     It stands where ``torch.ao`` has a tensor of dtype ``torch.qint8``, which PyTorch deprecates.
 
@@ -51,12 +51,12 @@ class QTensor(_QTensor):
         return torch.from_numpy(super().q_per_channel_scales().copy())
 
     def q_per_channel_zero_points(self) -> Any:
-        """Zeros: int64, shape (rows,); RuntimeError for a matrix quantised per tensor."""
+        """Zeros: int64, shape (rows,); RuntimeError for a matrix quantized per tensor."""
         return torch.from_numpy(super().q_per_channel_zero_points())
 
     @classmethod
     def of(cls, obj: Any, name: str) -> QTensor:
-        """`obj`, a QTensor or a quantised torch tensor, as a QTensor of this class."""
+        """`obj`, a QTensor or a quantized torch tensor, as a QTensor of this class."""
         tensor = _QTensor.of(obj, name)
         return tensor if isinstance(tensor, cls) else cls(tensor._codes, tensor._scale)
 

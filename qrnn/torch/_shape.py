@@ -1,6 +1,6 @@
 """What a layer is, and the names that PyTorch gives its weights.
 
-The same description serves float modules of ``torch.nn``, prepared ones, quantised ones and those of
+The same description serves float modules of ``torch.nn``, prepared ones, quantized ones and those of
 ``torch.ao``: all of them name their parameters alike.
 """
 

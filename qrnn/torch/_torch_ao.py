@@ -1,6 +1,6 @@
 """Reading what ``torch.ao.nn.quantized.dynamic`` made: its modules and its state dicts.
 
-Its weights live in packed objects of C++, whose states hold the quantised weight and the bias. Nothing of
+Its weights live in packed objects of C++, whose states hold the quantized weight and the bias. Nothing of
 ``torch.ao`` is imported: its classes are recognised by name, so that this works as long as there are any.
 """
 
@@ -29,7 +29,7 @@ _KINDS = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru"}
 
 
 def is_a(mod: Any, name: str | None = None) -> bool:
-    """Whether `mod` is a dynamically quantised module of ``torch.ao``, of the class called `name`."""
+    """Whether `mod` is a dynamically quantized module of ``torch.ao``, of the class called `name`."""
     return any(
         each.__module__.startswith(_PLACE) and (name is None or each.__name__ == name) for each in type(mod).__mro__
     )
@@ -44,7 +44,7 @@ def engine() -> str:
 
 
 def read(mod: Any) -> tuple[Shape, dict[str, Any], dict[str, Any]]:
-    """Shape, quantised weights by name and biases by name of a module of ``torch.ao``."""
+    """Shape, quantized weights by name and biases by name of a module of ``torch.ao``."""
     dtype = _dtype_of(mod)
     if dtype != torch.qint8:
         raise ValueError(f"mod: expected weights of torch.qint8, got {dtype}")
@@ -83,22 +83,22 @@ def make_plain(state: dict[str, Any], prefix: str, shape: Shape) -> None:
 
     Texts of errors lack the prefix, but for the key of a KeyError.
     """
-    quantised = _entries(state, prefix, shape)
-    if quantised is None:
+    quantized = _entries(state, prefix, shape)
+    if quantized is None:
         return
     entries: dict[str, Any] = {}
     for each in shape.matrices():
-        tensor = QTensor.of(quantised[each.weight], each.weight)
+        tensor = QTensor.of(quantized[each.weight], each.weight)
         entries[each.weight], entries[f"{each.weight}_scale"] = tensor.parts()
-        if each.bias is not None and quantised[each.bias] is not None:
-            entries[each.bias] = quantised[each.bias]
+        if each.bias is not None and quantized[each.bias] is not None:
+            entries[each.bias] = quantized[each.bias]
     for name in (*_KEYS, *(f"_all_weight_values.{i}.param" for i in range(len(shape.units())))):
         state.pop(prefix + name, None)
     state.update({prefix + name: value for name, value in entries.items()})
 
 
 def _entries(state: Any, prefix: str, shape: Shape) -> dict[str, Any] | None:
-    """Quantised weights and float biases by name; None if `state` is not of ``torch.ao``."""
+    """Quantized weights and float biases by name; None if `state` is not of ``torch.ao``."""
     units = shape.units()
     if f"{prefix}_packed_params._packed_params" in state:
         weight, bias = state[f"{prefix}_packed_params._packed_params"]

@@ -40,7 +40,7 @@ def export(
     Parameters
     ----------
     model : torch.nn.Module or torch.export.ExportedProgram
-        Its quantised modules must be of engine ``qrnn``.
+        Its quantized modules must be of engine ``qrnn``.
     args : tuple
         Example inputs.
     f : path, optional

@@ -335,7 +335,7 @@ void results_take(const struct testcase *t, taker *take_memory, struct results *
 {
     const qrnn_spec *const spec = &t->spec;
     const size_t units = spec->layers * spec->directions;
-    const int linear = spec->kind == QRNN_LINEAR, quantised = !case_is_float(t);
+    const int linear = spec->kind == QRNN_LINEAR, quantized = !case_is_float(t);
     memset(r, 0, sizeof *r);
     if (linear) r->n_out = t->batch * spec->hidden_size;
     if (t->sequence) r->n_out = t->steps * t->batch * spec->directions * case_state(t);
@@ -346,8 +346,8 @@ void results_take(const struct testcase *t, taker *take_memory, struct results *
     if (!linear) r->h = take_memory(r->n_h * sizeof *r->h);
     if (spec->kind == QRNN_LSTM) r->c = take_memory(r->n_c * sizeof *r->c);
     if (!t->sequence) r->pre = take_memory(r->n_gates * sizeof *r->pre);
-    if (!t->sequence && quantised) r->acc_ih = take_memory(r->n_gates * sizeof *r->acc_ih);
-    if (!t->sequence && quantised && !linear) r->acc_hh = take_memory(r->n_gates * sizeof *r->acc_hh);
+    if (!t->sequence && quantized) r->acc_ih = take_memory(r->n_gates * sizeof *r->acc_ih);
+    if (!t->sequence && quantized && !linear) r->acc_hh = take_memory(r->n_gates * sizeof *r->acc_hh);
     results_clear(r);
 }
 

@@ -124,7 +124,7 @@ static void fill_module(const char *engine, qrnn_spec *spec)
     const size_t extreme = below(4), gates = qrnn_gate_count(spec->kind), hidden = spec->hidden_size;
     const size_t matrices = qrnn_matrices(spec->kind, spec->proj_size);
     const size_t state = spec->proj_size ? spec->proj_size : hidden;
-    const int quantised = strcmp(engine, "float32") != 0, per_channel = below(2) == 0, biased = below(4) != 0;
+    const int quantized = strcmp(engine, "float32") != 0, per_channel = below(2) == 0, biased = below(4) != 0;
     size_t at = 0;
     for (size_t i = 0; i < CODES; i++) {
         codes[i] = (int8_t)(extreme == 0   ? -128
@@ -140,8 +140,8 @@ static void fill_module(const char *engine, qrnn_spec *spec)
         const size_t which = i % matrices, rows = which == 2 ? spec->proj_size : gates * hidden;
         const size_t inputs = i / matrices < spec->directions ? spec->input_size : spec->directions * state;
         const size_t cols = which == 0 ? inputs : which == 1 ? state : hidden;
-        weights[i] = (qrnn_weight){quantised ? NULL : values + at, quantised ? codes + at : NULL,
-                                   scale + i * GATES * MOST, quantised ? (per_channel ? rows : 1) : 0,
+        weights[i] = (qrnn_weight){quantized ? NULL : values + at, quantized ? codes + at : NULL,
+                                   scale + i * GATES * MOST, quantized ? (per_channel ? rows : 1) : 0,
                                    biased && which != 2 ? bias + i * GATES * MOST : NULL};
         at += rows * cols;
     }
@@ -290,7 +290,7 @@ static void check_codes(const char *engine)
     if (strcmp(engine, "float32") == 0) return;
     fill_rows(x, batch, n, 0);
     memset(&a, 0, sizeof a);
-    const qrnn_status status = qrnn_quantise(engine, "scalar", batch, n, x, a.q, a.scale, a.zero_point);
+    const qrnn_status status = qrnn_quantize(engine, "scalar", batch, n, x, a.q, a.scale, a.zero_point);
     digest_number(status);
     for (size_t i = 0; i < batch * n; i++) digest_number(a.q[i]);
     digest_words(a.scale, sizeof a.scale);
@@ -298,7 +298,7 @@ static void check_codes(const char *engine)
     for (size_t set = next_set(0); set; set = next_set(set)) {
         const char *const isa = qrnn_isa_name(set);
         memset(&b, 0, sizeof b);
-        expect(status == qrnn_quantise(engine, isa, batch, n, x, b.q, b.scale, b.zero_point), "status of codes", isa,
+        expect(status == qrnn_quantize(engine, isa, batch, n, x, b.q, b.scale, b.zero_point), "status of codes", isa,
                engine, batch, n, n);
         expect(memcmp(a.q, b.q, sizeof a.q) == 0, "codes", isa, engine, batch, n, n);
         expect(memcmp(a.scale, b.scale, sizeof a.scale) == 0, "scale", isa, engine, batch, n, n);

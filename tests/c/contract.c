@@ -371,10 +371,10 @@ static void check_functions(void)
     float scale = 77.0f, y[2] = {77.0f, 77.0f};
     uint8_t code[2] = {77, 77};
     int32_t zero = 77;
-    tally(qrnn_quantise("float32", NULL, 1, 2, v, code, &scale, &zero) == QRNN_ERR_ENGINE, "codes of floats", &t);
-    tally(qrnn_quantise("none", NULL, 1, 2, v, code, &scale, &zero) == QRNN_ERR_ENGINE, "codes of no engine", &t);
-    tally(qrnn_quantise("qrnn", "none", 1, 2, v, code, &scale, &zero) == QRNN_ERR_ISA, "codes by no set", &t);
-    tally(qrnn_quantise("qrnn", NULL, 1, SIZE_MAX / 4 * 3, v, code, &scale, &zero) == QRNN_ERR_MEMORY,
+    tally(qrnn_quantize("float32", NULL, 1, 2, v, code, &scale, &zero) == QRNN_ERR_ENGINE, "codes of floats", &t);
+    tally(qrnn_quantize("none", NULL, 1, 2, v, code, &scale, &zero) == QRNN_ERR_ENGINE, "codes of no engine", &t);
+    tally(qrnn_quantize("qrnn", "none", 1, 2, v, code, &scale, &zero) == QRNN_ERR_ISA, "codes by no set", &t);
+    tally(qrnn_quantize("qrnn", NULL, 1, SIZE_MAX / 4 * 3, v, code, &scale, &zero) == QRNN_ERR_MEMORY,
           "more codes than there is memory", &t);
     tally(code[0] == 77 && scale == 77.0f && zero == 77, "wrote codes", &t);
     tally(qrnn_apply(QRNN_TANH, "none", 2, v, y) == QRNN_ERR_ISA && all_are(y, 2, 77.0f), "tanh by no set", &t);

@@ -121,7 +121,7 @@ static void check_arrays(const char *isa)
             choose_rows(&s, v, 1, n, 0);
             for (int f = 0; f < QRNN_FUNCTIONS; f++) qrnn_apply((qrnn_function)f, isa, n, v, y);
             for (size_t e = 0; qrnn_engine_name(e); e++)
-                qrnn_quantise(qrnn_engine_name(e), isa, 1, n, v, codes, scale, zero);
+                qrnn_quantize(qrnn_engine_name(e), isa, 1, n, v, codes, scale, zero);
             fence_give_back();
             passed++;
         }

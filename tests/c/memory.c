@@ -123,7 +123,7 @@ struct trial {
     size_t threads;
     qrnn_status packed;
     uint8_t codes[64];        /* of a row of x: the third way to scratch memory */
-    qrnn_status quantised;
+    qrnn_status quantized;
     int clean;                /* a call that failed wrote nothing */
     int again;                /* after an error the same thread got the same call right */
 };
@@ -164,9 +164,9 @@ static void *run_trial(void *argument)
     }
     if (trial->packed != QRNN_OK && m) trial->packed = QRNN_OK; /* a module beside an error: counts as wrong */
     qrnn_module_unref(trial->packed == QRNN_OK ? m : NULL);
-    trial->quantised = qrnn_quantise("qrnn", NULL, 1, 40, row, trial->codes, &scale, &zero);
-    if (trial->quantised == QRNN_ERR_MEMORY)
-        trial->again &= qrnn_quantise("qrnn", NULL, 1, 40, row, trial->codes, &scale, &zero) == QRNN_OK;
+    trial->quantized = qrnn_quantize("qrnn", NULL, 1, 40, row, trial->codes, &scale, &zero);
+    if (trial->quantized == QRNN_ERR_MEMORY)
+        trial->again &= qrnn_quantize("qrnn", NULL, 1, 40, row, trial->codes, &scale, &zero) == QRNN_OK;
     return NULL;
 }
 
@@ -201,7 +201,7 @@ static void check_failing(struct trial *trial)
         const int came = run_in_thread(trial);
         atomic_store(&armed, 0);
         const int ok = trial->packed == QRNN_OK && trial->got.status == QRNN_OK;
-        tally(is_clean(trial->packed, QRNN_OK) && is_clean(trial->quantised, QRNN_OK)
+        tally(is_clean(trial->packed, QRNN_OK) && is_clean(trial->quantized, QRNN_OK)
                   && (trial->packed != QRNN_OK || is_clean(trial->got.status, trial->want.status)),
               "another error than that of memory", trial, at);
         tally(trial->clean, "a failed call wrote", trial, at);
@@ -222,7 +222,7 @@ static qrnn_status take_scratch(void)
     uint8_t codes[40];
     float scale;
     int32_t zero;
-    return qrnn_quantise("qrnn", NULL, 1, 40, row, codes, &scale, &zero);
+    return qrnn_quantize("qrnn", NULL, 1, 40, row, codes, &scale, &zero);
 }
 
 static void *take_scratch_in_thread(void *status)

@@ -4,7 +4,7 @@
 
 A small library, compiled here and preloaded, makes one malloc, calloc, realloc or aligned_alloc of the process
 fail; with PYTHONMALLOC=malloc that is every allocation of Python, NumPy, the binding and the core. What NumPy
-does by itself is left out (making, loading and quantising weights): its own functions do not survive this.
+does by itself is left out (making, loading and quantizing weights): its own functions do not survive this.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def calls():
         "batch of a torch engine": lambda: many(rows.repeat(50, 1)),
         "gates": lambda: _core._gates(cell, x, h),
         "apply": lambda: _core.apply("tanh", x),
-        "quantise": lambda: _core._quantise("qrnn", x)[0],
+        "quantize": lambda: _core._quantize("qrnn", x)[0],
         "pack": pack,
         "linear of lists": lambda: linear(x.tolist()),
         "unpack": lambda: [cell._unpack(0, what) for what in ("weight", "scale", "bias")],

@@ -197,7 +197,7 @@ static void check_codes(struct source *s)
         uint8_t *const q = take(batch * n);
         float *const scale = take(batch * 4);
         int32_t *const zero = take(batch * 4);
-        const qrnn_status got = qrnn_quantise(engine, qrnn_isa_name(i), batch, n, v, q, scale, zero);
+        const qrnn_status got = qrnn_quantize(engine, qrnn_isa_name(i), batch, n, v, q, scale, zero);
         if (i == 0) {
             want = q;
             want_scale = scale;

@@ -12,8 +12,8 @@ Members of the file, all cases one after another in flat arrays:
     x, h          float32
     w_ih, w_hh    int16; the float weight is w / 4096
     b_ih, b_hh    float32
-    y_ih, y_hh    {engine}_y_ih, {engine}_y_hh: float32 outputs of the two quantised linear layers
-    codes, scales {matrix}_codes int8, {matrix}_scale float32: weights as PyTorch's observers quantise them
+    y_ih, y_hh    {engine}_y_ih, {engine}_y_hh: float32 outputs of the two quantized linear layers
+    codes, scales {matrix}_codes int8, {matrix}_scale float32: weights as PyTorch's observers quantize them
     tie_*         inputs near rounding ties of the activation codes, and the codes (minus zero point)
 """
 
@@ -37,7 +37,7 @@ TIE_SHAPES = ((3, 8), (9, 61), (9, 157), (4, 300), (8, 13), (5, 97))
 
 
 def torch_weight(w, per_channel):
-    """The matrix as PyTorch's observers of dynamic qconfigs quantise it."""
+    """The matrix as PyTorch's observers of dynamic qconfigs quantize it."""
     qconfig = (
         torch.ao.quantization.per_channel_dynamic_qconfig
         if per_channel
@@ -50,7 +50,7 @@ def torch_weight(w, per_channel):
 
 
 def torch_linear(engine, q_weight, bias, v):
-    """Output of the quantised linear that PyTorch's cells call."""
+    """Output of the quantized linear that PyTorch's cells call."""
     torch.backends.quantized.engine = engine
     packed = torch.ops.quantized.linear_prepack(q_weight, torch.from_numpy(bias))
     return torch.ops.quantized.linear_dynamic(torch.from_numpy(v), packed, True).numpy()

@@ -5,7 +5,7 @@ them back; assignments, loads and setters pack a new one and swap it in, so that
 nothing and a call that runs keeps what it began with.
 
 To add a layer: a shape class (form, sizes, repr) over `Layer`, and from it a float class with
-`FloatLayer` and a quantised one with ``QuantisedLayer``; then a prepared class in
+`FloatLayer` and a quantized one with ``QuantizedLayer``; then a prepared class in
 ``quantization/prepared.py`` and a row in ``quantization/mappings.py``.
 """
 

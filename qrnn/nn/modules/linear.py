@@ -1,4 +1,4 @@
-"""Linear: float32, and the shape that the quantised one shares."""
+"""Linear: float32, and the shape that the quantized one shares."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Linear", "LinearLayer"]
 
 
 class LinearLayer(Layer):
-    """Names and sizes of a Linear, float or quantised."""
+    """Names and sizes of a Linear, float or quantized."""
 
     @staticmethod
     def _shape(in_features: Any, out_features: Any, bias: Any) -> LayerShape:

@@ -314,7 +314,7 @@ class Module:
     def state_dict(self, *, prefix: str = "") -> dict[str, NDArray[Any]]:
         """All weights by their dotted names: plain arrays, fresh copies.
 
-        Quantised modules give int8 codes and, under the name with ``_scale``, their float32 scales.
+        Quantized modules give int8 codes and, under the name with ``_scale``, their float32 scales.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
-"""Names, sizes and options of the recurrent layers, shared by float and quantised ones.
+"""Names, sizes and options of the recurrent layers, shared by float and quantized ones.
 
-A layer is a kind (Elman, LSTM, GRU) of a form (a cell, a sequence), and float or quantised:
+A layer is a kind (Elman, LSTM, GRU) of a form (a cell, a sequence), and float or quantized:
 ``class LSTM(LSTMLayer, SequenceLayer, FloatLayer)``.
 """
 

@@ -1,4 +1,4 @@
-"""Which modules of a torch model are quantised, and how: what its user chose."""
+"""Which modules of a torch model are quantized, and how: what its user chose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..nn.quantized.dynamic.modules.base import overrides_call
 from .mappings import TABLE, find
 from .prepared import PreparedLayer
 
-__all__ = ["check", "choose", "expect_model", "keeps_its_call", "normalised", "quantisable"]
+__all__ = ["check", "choose", "expect_model", "keeps_its_call", "normalised", "quantizable"]
 
 Module = torch.nn.Module
 
@@ -36,7 +36,7 @@ def _children(module: Module) -> Iterator[tuple[str, Module]]:
 
 
 _CHOOSER = Chooser(TABLE, find, _children)
-normalised, choose, quantisable = _CHOOSER.normalised, _CHOOSER.choose, _CHOOSER.quantisable
+normalised, choose, quantizable = _CHOOSER.normalised, _CHOOSER.choose, _CHOOSER.quantizable
 
 
 def keeps_its_call(module: Module, base: type | None = None) -> bool:

@@ -1,7 +1,7 @@
-"""Prepared modules: trainable float modules that compute what their quantised ones will.
+"""Prepared modules: trainable float modules that compute what their quantized ones will.
 
-In training mode a prepared module's forward quantises weights, inputs and states to the grid of its engine
-and has a gradient (`fake_quantise`). In eval mode the engine itself computes, as it will after ``convert``.
+In training mode a prepared module's forward quantizes weights, inputs and states to the grid of its engine
+and has a gradient (`fake_quantize`). In eval mode the engine itself computes, as it will after ``convert``.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ... import _config, _quantise
+from ... import _config, _quantize
 from ...nn.modules.layer import Form, Matrix
 from ...nn.quantized.dynamic.modules.base import check_engine_has
 from .._calls import call, call_linear, pack, raise_no_tensor
 from .._checks import check_cell, check_lengths, check_linear, check_packed, check_sequence
 from .._shape import Shape, shape_of
-from ..nn.quantized.dynamic.modules.base import HOOKS, QuantisedLayer, float_matrices
+from ..nn.quantized.dynamic.modules.base import HOOKS, QuantizedLayer, float_matrices
 from ..nn.quantized.dynamic.modules.rnn import joined, permuted, run_packed, run_sequence
-from . import fake_quantise
-from .fake_quantise import Unit
+from . import fake_quantize
+from .fake_quantize import Unit
 
 __all__ = [
     "Preparation",
@@ -46,7 +46,7 @@ class Preparation:
     isa : str or None
         Its instruction set; None: the default.
     original : list of Matrix or None
-        The codes and scales that a quantised module had, to be given back for weights that did not change.
+        The codes and scales that a quantized module had, to be given back for weights that did not change.
     """
 
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
@@ -65,7 +65,7 @@ class Preparation:
             "_coded": {},
         }  # pickles may travel to another CPU
 
-    def quantised(self, mod: PreparedLayer, qconfig: Any) -> list[Matrix]:
+    def quantized(self, mod: PreparedLayer, qconfig: Any) -> list[Matrix]:
         """Codes, scale and bias of each matrix of `mod` as it is now.
 
         Codes are kept for the next step of a cell, which has the same weights. Those are compared by value:
@@ -75,7 +75,7 @@ class Preparation:
         for index, (name, weight, bias) in enumerate(float_matrices(mod, shape_of(mod))):
             known = self._coded.get(name)
             if known is None or known[0] is not qconfig or not np.array_equal(known[1], weight):
-                coded = self._kept(index, weight) or _quantise.quantise_weight(weight, name, self.engine, qconfig)
+                coded = self._kept(index, weight) or _quantize.quantize_weight(weight, name, self.engine, qconfig)
                 known = self._coded[name] = (qconfig, weight.copy(), coded)
             codes, scale = known[2]
             matrices.append(Matrix(codes, scale, bias))
@@ -86,17 +86,17 @@ class Preparation:
         if self.original is None:
             return None
         codes, scale, _ = self.original[index]
-        same = _quantise.dequantise(codes, np.asarray(scale)).tobytes() == weight.tobytes()
+        same = _quantize.dequantize(codes, np.asarray(scale)).tobytes() == weight.tobytes()
         return (codes, scale) if same else None
 
     def convert(
-        self, mod: PreparedLayer, cls: type[QuantisedLayer], qconfig: Any, engine: str | None, isa: str | None
+        self, mod: PreparedLayer, cls: type[QuantizedLayer], qconfig: Any, engine: str | None, isa: str | None
     ) -> Any:
-        """The quantised module, of type `cls`, that the prepared `mod` becomes."""
+        """The quantized module, of type `cls`, that the prepared `mod` becomes."""
         if engine is not None and _config.check_engine(engine) != self.engine:
             raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
         isa = _config.resolve_isa(isa or self.isa)
-        return cls._of(shape_of(mod), self.engine, isa, self.quantised(mod, qconfig), mod)
+        return cls._of(shape_of(mod), self.engine, isa, self.quantized(mod, qconfig), mod)
 
     def module(self, mod: PreparedLayer) -> Any:
         """The core's module that `mod` would be converted to now."""
@@ -104,13 +104,13 @@ class Preparation:
         now = [array for _, *arrays in float_matrices(mod, shape) for array in arrays]
         known = self._packed
         if known is None or known[0] is not qconfig or not all(map(np.array_equal, known[1], now)):
-            packed = pack(shape.kind, self.engine, self.isa, self.quantised(mod, qconfig), shape.sequence)
+            packed = pack(shape.kind, self.engine, self.isa, self.quantized(mod, qconfig), shape.sequence)
             known = self._packed = (qconfig, [None if each is None else each.copy() for each in now], packed)
         return known[2]
 
 
 class PreparedLayer(torch.nn.Module):
-    """A float module that ``prepare`` put in place and ``convert`` quantises."""
+    """A float module that ``prepare`` put in place and ``convert`` quantizes."""
 
     _float_type: ClassVar[type[torch.nn.Module]]
     _prepared: Preparation
@@ -118,9 +118,9 @@ class PreparedLayer(torch.nn.Module):
 
     @classmethod
     def _of(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
-        """Prepare `mod`, a float module, whose parameters are kept, or a quantised one, with its engine."""
+        """Prepare `mod`, a float module, whose parameters are kept, or a quantized one, with its engine."""
         new = cls.__new__(cls)
-        if isinstance(mod, QuantisedLayer):
+        if isinstance(mod, QuantizedLayer):
             original = [Matrix(*(None if a is None else np.array(a) for a in m)) for m in mod._matrices()]
             new.__dict__.update(vars(_float_of(cls._float_type, mod._shape, original)))
             new.training = mod.training
@@ -147,14 +147,14 @@ class PreparedLayer(torch.nn.Module):
             )
 
     def _units(self) -> list[list[Any]]:
-        """Fake-quantised weight and bias of each matrix, unit by unit."""
-        found = iter(self._prepared.quantised(self, self.qconfig))
+        """Fake-quantized weight and bias of each matrix, unit by unit."""
+        found = iter(self._prepared.quantized(self, self.qconfig))
         units = []
         for unit in shape_of(self).units():
             values: list[Any] = []
             for each in unit:
                 codes, scale, bias = next(found)
-                values.append(fake_quantise.weight(getattr(self, each.weight), codes, np.asarray(scale)))
+                values.append(fake_quantize.weight(getattr(self, each.weight), codes, np.asarray(scale)))
                 values.append(None if bias is None else getattr(self, str(each.bias)))
             units.append(values)
         return units
@@ -164,7 +164,7 @@ class PreparedLayer(torch.nn.Module):
 
 
 def _float_of(float_type: Any, shape: Shape, matrices: list[Matrix]) -> torch.nn.Module:
-    """A float module whose weights are those that `matrices`, quantised, stand for."""
+    """A float module whose weights are those that `matrices`, quantized, stand for."""
     keywords: dict[str, Any] = {"bias": shape.bias, "device": "meta"}
     if shape.kind.startswith("rnn"):
         keywords["nonlinearity"] = shape.kind.removeprefix("rnn_")
@@ -176,7 +176,7 @@ def _float_of(float_type: Any, shape: Shape, matrices: list[Matrix]) -> torch.nn
             keywords["proj_size"] = shape.proj_size
     mod: torch.nn.Module = float_type(shape.input_size, shape.hidden_size, **keywords)
     for each, matrix in zip(shape.matrices(), matrices, strict=True):
-        values = {each.weight: _quantise.dequantise(matrix.weight, np.asarray(matrix.scale))}
+        values = {each.weight: _quantize.dequantize(matrix.weight, np.asarray(matrix.scale))}
         if each.bias is not None and matrix.bias is not None:
             values[each.bias] = matrix.bias.copy()
         for name, value in values.items():
@@ -196,7 +196,7 @@ class PreparedLinear(PreparedLayer, torch.nn.Linear):
             return call_linear(self._prepared.module(self), input)
         check_linear(self.in_features, input)
         ((w, bias),) = self._units()
-        return fake_quantise.run_linear(self._prepared.engine, w, bias, input)
+        return fake_quantize.run_linear(self._prepared.engine, w, bias, input)
 
 
 class _PreparedCell(PreparedLayer):
@@ -208,7 +208,7 @@ class _PreparedCell(PreparedLayer):
         shape = shape_of(self)
         state = check_cell(shape, input, hx)
         (unit,) = self._units()
-        return fake_quantise.run_cell(shape, self._prepared.engine, Unit(*unit), input, state)
+        return fake_quantize.run_cell(shape, self._prepared.engine, Unit(*unit), input, state)
 
 
 class PreparedRNNCell(_PreparedCell, torch.nn.RNNCell):
@@ -233,7 +233,7 @@ class _PreparedSequence(PreparedLayer):
     batch_first: bool
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
-        """As the float layer; `lengths` as the quantised one."""
+        """As the float layer; `lengths` as the quantized one."""
         self._expect_computing()
         shape = shape_of(self)
         if isinstance(input, PackedSequence):
@@ -284,7 +284,7 @@ class _PreparedSequence(PreparedLayer):
             if shape.kind == "lstm":
                 state += (data.new_zeros(count, batch, shape.hidden_size),)
         units = [Unit(*values[:5]) for values in self._units()]
-        return fake_quantise.run_layers(shape, self._prepared.engine, units, data, sizes, state)
+        return fake_quantize.run_layers(shape, self._prepared.engine, units, data, sizes, state)
 
 
 class PreparedRNN(_PreparedSequence, torch.nn.RNN):

@@ -12,8 +12,8 @@ import torch
 from ..._types import expect_qint8, qint8
 from ...quantization.quantize import _MARK, _NOTHING, _UNSET, _copied, _named, _Unset
 from .. import _torch_ao
-from ..nn.quantized.dynamic.modules.base import QuantisedLayer
-from .choice import check, choose, expect_model, keeps_its_call, normalised, quantisable
+from ..nn.quantized.dynamic.modules.base import QuantizedLayer
+from .choice import check, choose, expect_model, keeps_its_call, normalised, quantizable
 from .mappings import TABLE, find, get_default_dynamic_quant_module_mappings
 from .prepared import PreparedLayer
 
@@ -31,13 +31,13 @@ def prepare(
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
-    """Make a model ready for quantisation-aware training, and for `convert`.
+    """Make a model ready for quantization-aware training, and for `convert`.
 
-    Each module that can be quantised and has a qconfig is replaced by a trainable float module. In training
-    mode its forward quantises weights, inputs and states to the grid of its engine, and gradients pass
+    Each module that can be quantized and has a qconfig is replaced by a trainable float module. In training
+    mode its forward quantizes weights, inputs and states to the grid of its engine, and gradients pass
     straight through the rounding; in eval mode the engine itself computes, so that `convert` changes no bit
     of an output. Its parameters are those of the float module: optimisers that hold them go on. A module
-    that is quantised already is prepared from its dequantised weights; one that still has them, bit for bit,
+    that is quantized already is prepared from its dequantized weights; one that still has them, bit for bit,
     when it is converted gets its codes and scales back. One that is prepared already is left as it is.
 
     Parameters
@@ -49,12 +49,12 @@ def prepare(
     allow_list : collection of types, optional
         Prepare only modules of these types.
     qconfig : QConfig, mapping or None, optional
-        A QConfig for every module that can be quantised; or a mapping of type or dotted name to QConfig or
+        A QConfig for every module that can be quantized; or a mapping of type or dotted name to QConfig or
         None (leave out). None and ``{}``: every one, by its engine's own rule. PyTorch's QConfigs are taken
         too. Not given: the modules' own attributes ``qconfig`` and those of their parents count. An attribute
         stands above a name, a name above a type, and all above the parent's.
     engine : str, optional
-        What the modules will compute with; fixed from here. Default: for modules that are quantised already
+        What the modules will compute with; fixed from here. Default: for modules that are quantized already
         their own, for others the current one, see ``qrnn.engine``.
     isa : str, optional
         Default: ``QRNN_ISA``, else the best.
@@ -95,9 +95,9 @@ def prepare(
     if not in_place:
         model = _copied(model)
     replacements: dict[int, Module] = {}
-    left: list[tuple[Module, Any]] = []  # float now, for convert to quantise or to warn of
+    left: list[tuple[Module, Any]] = []  # float now, for convert to quantize or to warn of
     prepared_before = False
-    for name, module, row, chosen in quantisable(model, choose(model, spec, "qconfig")):
+    for name, module, row, chosen in quantizable(model, choose(model, spec, "qconfig")):
         if allow_list is not None and type(module) not in allow_list and row.float_type not in allow_list:
             continue
         if isinstance(module, PreparedLayer):
@@ -115,7 +115,7 @@ def prepare(
         return model
     _check_root(model, replacements, inplace)
     for module, chosen in left:
-        if not isinstance(module, QuantisedLayer):
+        if not isinstance(module, QuantizedLayer):
             module.qconfig = chosen
     model = _swapped(model, replacements)
     if given and inplace is None:
@@ -178,7 +178,7 @@ def convert(
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
-    """Quantise the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
+    """Quantize the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
 
     Hooks, and the mode, go over to the new modules.
 
@@ -202,7 +202,7 @@ def convert(
     Returns
     -------
     torch.nn.Module
-        The quantised model; `module` unchanged if nobody prepared it.
+        The quantized model; `module` unchanged if nobody prepared it.
 
     Raises
     ------
@@ -236,7 +236,7 @@ def convert(
     if not in_place:
         module = deepcopy(module)
     chosen = {id(each): getattr(each, "qconfig", None) for each in module.modules()}
-    replacements = _quantised(module, chosen, mapping, engine, isa)
+    replacements = _quantized(module, chosen, mapping, engine, isa)
     _check_root(module, replacements, inplace)
     module = _swapped(module, replacements)
     _clean(module, remove_qconfig)
@@ -253,14 +253,14 @@ def quantize_dynamic(
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
-    """Quantise a float model in one step.
+    """Quantize a float model in one step.
 
     Parameters
     ----------
     model : torch.nn.Module
-        The root itself is quantised too, where it can be.
+        The root itself is quantized too, where it can be.
     qconfig_spec : None, set or mapping, optional
-        None: every module that can be quantised, by its engine's own rule. A set of types and dotted names:
+        None: every module that can be quantized, by its engine's own rule. A set of types and dotted names:
         those. A mapping of type or dotted name to QConfig or None (leave out).
     dtype : qint8
     mapping : mapping of type to type, optional
@@ -275,7 +275,7 @@ def quantize_dynamic(
     Returns
     -------
     torch.nn.Module
-        The quantised model, in eval mode.
+        The quantized model, in eval mode.
 
     Raises
     ------
@@ -309,7 +309,7 @@ def quantize_dynamic(
     chosen = choose(model, spec, "qconfig_spec")
     if all(qconfig is None for qconfig in chosen.values()):
         warnings.warn(_NOTHING, UserWarning, stacklevel=2)
-    replacements = _quantised(model, chosen, mapping, engine, isa)
+    replacements = _quantized(model, chosen, mapping, engine, isa)
     _check_root(model, replacements, inplace)
     model = _swapped(model, replacements)
     _clean(model, True)
@@ -350,7 +350,7 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
 
 
 def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = None, isa: str | None = None) -> Any:
-    """Put our modules in the place of those that ``torch.ao`` quantised dynamically, with their codes.
+    """Put our modules in the place of those that ``torch.ao`` quantized dynamically, with their codes.
 
     Parameters
     ----------
@@ -389,7 +389,7 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
     replacements: dict[int, Module] = {}
     for name, module in model.named_modules():
         for row in TABLE:
-            cls = row.quantised_type
+            cls = row.quantized_type
             if cls._torch_ao_type is not None and _torch_ao.is_a(module, cls._torch_ao_type):
                 with _named(name):
                     replacements[id(module)] = cls._from_torch_ao(module, engine, isa)
@@ -400,14 +400,14 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
 # ---- what it becomes
 
 
-def _quantised(
+def _quantized(
     model: Module,
     chosen: Mapping[int, Any],
     mapping: Mapping[type, Any] | None,
     engine: str | None,
     isa: str | None,
 ) -> dict[int, Module]:
-    """The quantised module for each float one that is chosen, by identity."""
+    """The quantized module for each float one that is chosen, by identity."""
     table = get_default_dynamic_quant_module_mappings() if mapping is None else mapping
     replacements: dict[int, Module] = {}
     for name, module in model.named_modules():
@@ -425,7 +425,7 @@ def _quantised(
             continue
         target: Any = table[base]
         with _named(name):
-            if isinstance(target, type) and issubclass(target, QuantisedLayer):
+            if isinstance(target, type) and issubclass(target, QuantizedLayer):
                 replacements[id(module)] = target._from_float(module, qconfig, engine, isa)
             else:
                 read = copy(module)  # by a type that is not ours, which reads the attribute

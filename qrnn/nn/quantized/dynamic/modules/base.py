@@ -1,10 +1,10 @@
-"""What every dynamically quantised layer shares."""
+"""What every dynamically quantized layer shares."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from ..... import _arrays, _config, _quantise
+from ..... import _arrays, _config, _quantize
 from ....._qtensor import QTensor
 from ....._types import dtype as _dtype
 from ....._types import qint8
@@ -30,13 +30,13 @@ from ....modules.recurrent import RecurrentLayer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["QuantisedLayer", "QuantisedRecurrent", "check_engine_has"]
+__all__ = ["QuantizedLayer", "QuantizedRecurrent", "check_engine_has"]
 
-Q = TypeVar("Q", bound="QuantisedLayer")
+Q = TypeVar("Q", bound="QuantizedLayer")
 
 
 def check_engine_has(form: Form, engine: str) -> None:
-    """Raise ValueError where `engine` is one of PyTorch's, and `form` is what PyTorch has not quantised."""
+    """Raise ValueError where `engine` is one of PyTorch's, and `form` is what PyTorch has not quantized."""
     if engine == "qrnn":
         return
     lacks = f"with engine {engine!r}, which has PyTorch's arithmetic alone: use engine 'qrnn'"
@@ -46,8 +46,8 @@ def check_engine_has(form: Form, engine: str) -> None:
         raise ValueError(f"reset_after: expected True {lacks}")
 
 
-class QuantisedLayer(Layer):
-    """A layer with int8 weights whose inputs are quantised in each call.
+class QuantizedLayer(Layer):
+    """A layer with int8 weights whose inputs are quantized in each call.
 
     Subclasses say which float module they stand for: ours by `_float_type`, PyTorch's by the name
     of its class, so that PyTorch need not be imported.
@@ -64,13 +64,13 @@ class QuantisedLayer(Layer):
     def _pack_float(
         self, form: Form, engine: str, isa: str | None, matrices: list[Matrix], qconfig: Any = None
     ) -> None:
-        """Quantise float `matrices` as engine and qconfig say, and pack them."""
+        """Quantize float `matrices` as engine and qconfig say, and pack them."""
         check_engine_has(form, engine)
-        quantised = []
+        quantized = []
         for (name, _), matrix in zip(matrix_names(form), matrices, strict=True):
-            codes, scale = _quantise.quantise_weight(matrix.weight, name, engine, qconfig)
-            quantised.append(Matrix(codes, scale, matrix.bias))
-        self._pack_matrices(form, engine, isa, quantised)
+            codes, scale = _quantize.quantize_weight(matrix.weight, name, engine, qconfig)
+            quantized.append(Matrix(codes, scale, matrix.bias))
+        self._pack_matrices(form, engine, isa, quantized)
 
     def _fill(self, shape: LayerShape, engine: str | None, isa: str | None) -> None:
         """Pack new weights of `shape`."""
@@ -78,7 +78,7 @@ class QuantisedLayer(Layer):
 
     @classmethod
     def from_float(cls: type[Q], mod: Any, engine: str | None = None, isa: str | None = None) -> Q:
-        """Quantise a float module.
+        """Quantize a float module.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class QuantisedLayer(Layer):
             The float module of the same kind: of ``qrnn.nn``, or a single one of ``torch.nn``,
             which is read without importing PyTorch. A subclass that overrides neither ``forward``
             nor ``__call__`` counts as its base. Its weights are converted to float32 first. Its
-            attribute ``qconfig``, ours or PyTorch's, says how they are quantised; where it has
+            attribute ``qconfig``, ours or PyTorch's, says how they are quantized; where it has
             none or None, the engine's default is taken. A prepared module brings its engine along.
         engine : str, optional
             Default: the current one, see ``qrnn.engine``.
@@ -95,7 +95,7 @@ class QuantisedLayer(Layer):
 
         Returns
         -------
-        quantised module
+        quantized module
             Of this class.
 
         Raises
@@ -173,7 +173,7 @@ class QuantisedLayer(Layer):
         return qint8
 
     def _assign(self, name: str, found: Slot, value: Any) -> None:
-        raise AttributeError(f"{name}: a quantised module's weights and biases are set by set_weight_bias")
+        raise AttributeError(f"{name}: a quantized module's weights and biases are set by set_weight_bias")
 
     def _qtensors(self) -> dict[str, QTensor]:
         return {name: QTensor(m.weight, m.scale) for name, _, m in self._named_matrices()}
@@ -233,8 +233,8 @@ class QuantisedLayer(Layer):
         commit_load(self, before, matrices, prefix, plan)
 
 
-class QuantisedRecurrent(RecurrentLayer, QuantisedLayer):
-    """What quantised cells and sequences share: their real biases, which can be assigned."""
+class QuantizedRecurrent(RecurrentLayer, QuantizedLayer):
+    """What quantized cells and sequences share: their real biases, which can be assigned."""
 
     if not TYPE_CHECKING:
 

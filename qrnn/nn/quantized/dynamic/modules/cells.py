@@ -1,4 +1,4 @@
-"""The dynamically quantised recurrent cells: one time step a call."""
+"""The dynamically quantized recurrent cells: one time step a call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ....._types import expect_qint8, qint8
 from ....modules import cells as _float
 from ....modules import recurrent
-from .base import QuantisedRecurrent
+from .base import QuantizedRecurrent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
 
-class QuantisedCell(recurrent.CellLayer, QuantisedRecurrent):
-    """What quantised cells share."""
+class QuantizedCell(recurrent.CellLayer, QuantizedRecurrent):
+    """What quantized cells share."""
 
     bias_ih: NDArray[Any] | None
     bias_hh: NDArray[Any] | None
@@ -29,7 +29,7 @@ class QuantisedCell(recurrent.CellLayer, QuantisedRecurrent):
         ----------
         weight_bias_dict : dict
             ``{"weight": {name: QTensor}, "bias": {name: array_like or None}}``, as `_weight_bias`
-            gives. Quantised torch tensors are taken too.
+            gives. Quantized torch tensors are taken too.
 
         Raises
         ------
@@ -43,11 +43,11 @@ class QuantisedCell(recurrent.CellLayer, QuantisedRecurrent):
         self._replace_all(dict(weight_bias_dict["weight"]), dict(weight_bias_dict["bias"]))
 
 
-class RNNCell(recurrent.RNNCellLayer, QuantisedCell):
+class RNNCell(recurrent.RNNCellLayer, QuantizedCell):
     """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
 
     ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit
-    integers. Each call quantises x and h: with engine ``qrnn`` every row by its own range, with the
+    integers. Each call quantizes x and h: with engine ``qrnn`` every row by its own range, with the
     torch engines the whole batch by one, in PyTorch's arithmetic.
 
     Parameters
@@ -121,10 +121,10 @@ class RNNCell(recurrent.RNNCellLayer, QuantisedCell):
         self._fill(shape, engine, isa)
 
 
-class LSTMCell(recurrent.LSTMLayer, QuantisedCell):
+class LSTMCell(recurrent.LSTMLayer, QuantizedCell):
     """A long short-term memory cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
 
-    Both products are of 8-bit integers. Each call quantises x and h, but not c: with engine ``qrnn``
+    Both products are of 8-bit integers. Each call quantizes x and h, but not c: with engine ``qrnn``
     every row by its own range, with the torch engines the whole batch by one, in PyTorch's
     arithmetic.
 
@@ -196,10 +196,10 @@ class LSTMCell(recurrent.LSTMLayer, QuantisedCell):
         self._fill(self._cell_shape("lstm", input_size, hidden_size, bias), engine, isa)
 
 
-class GRUCell(recurrent.GRULayer, QuantisedCell):
+class GRUCell(recurrent.GRULayer, QuantizedCell):
     """A gated recurrent unit with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRUCell``.
 
-    Both products are of 8-bit integers. Each call quantises x and h: with engine ``qrnn`` every row by
+    Both products are of 8-bit integers. Each call quantizes x and h: with engine ``qrnn`` every row by
     its own range, with the torch engines the whole batch by one, in PyTorch's arithmetic.
 
     Parameters
@@ -213,7 +213,7 @@ class GRUCell(recurrent.GRULayer, QuantisedCell):
     dtype : qint8
     reset_after : bool
         Whether r is applied after the recurrent product or before it, where PyTorch has no option.
-        Only engine ``qrnn`` has the latter: it quantises r * h on its own.
+        Only engine ``qrnn`` has the latter: it quantizes r * h on its own.
     engine : str, optional
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional

@@ -1,4 +1,4 @@
-"""The dynamically quantised Linear."""
+"""The dynamically quantized Linear."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ....._qtensor import QTensor
 from ....._types import expect_qint8, qint8
 from ....modules import linear as _float
-from .base import QuantisedLayer
+from .base import QuantizedLayer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["Linear"]
 
 
-class Linear(_float.LinearLayer, QuantisedLayer):
+class Linear(_float.LinearLayer, QuantizedLayer):
     """``y = x W^T + b`` with int8 weights, as ``torch.ao.nn.quantized.dynamic.Linear``.
 
-    Each call quantises its input to 8 bits (the torch engines on x86 to 7): with engine ``qrnn``
+    Each call quantizes its input to 8 bits (the torch engines on x86 to 7): with engine ``qrnn``
     every row by its own range, with the others the whole input by one.
 
     Parameters
@@ -94,7 +94,7 @@ class Linear(_float.LinearLayer, QuantisedLayer):
 
         Parameters
         ----------
-        w : QTensor or quantised torch.Tensor, shape (out_features, in_features)
+        w : QTensor or quantized torch.Tensor, shape (out_features, in_features)
         b : array_like, shape (out_features,), or None
 
         Raises

@@ -1,4 +1,4 @@
-"""The dynamically quantised recurrent layers over whole sequences."""
+"""The dynamically quantized recurrent layers over whole sequences."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ....._types import dtype as _dtype
 from ....._types import expect_qint8, qint8
 from ....modules import recurrent
 from ....modules import rnn as _float
-from .base import QuantisedRecurrent
+from .base import QuantizedRecurrent
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
 
-class QuantisedSequence(recurrent.SequenceLayer, QuantisedRecurrent):
-    """What quantised sequences share."""
+class QuantizedSequence(recurrent.SequenceLayer, QuantizedRecurrent):
+    """What quantized sequences share."""
 
     @property
     def dtype(self) -> _dtype:
@@ -29,7 +29,7 @@ class QuantisedSequence(recurrent.SequenceLayer, QuantisedRecurrent):
         ----------
         weight_bias_dict : dict
             ``{name: QTensor or array_like or None}``: weights and biases in one dict, as PyTorch's
-            sequence modules take them, here ``{**rnn.get_weight(), **rnn.get_bias()}``. Quantised
+            sequence modules take them, here ``{**rnn.get_weight(), **rnn.get_bias()}``. Quantized
             torch tensors are taken too.
 
         Raises
@@ -43,7 +43,7 @@ class QuantisedSequence(recurrent.SequenceLayer, QuantisedRecurrent):
         self._replace_all(flat, flat)
 
 
-class RNN(recurrent.ElmanLayer, QuantisedSequence):
+class RNN(recurrent.ElmanLayer, QuantizedSequence):
     """Elman layers with int8 weights over whole sequences; PyTorch has none.
 
     One call computes all steps, layers and directions, as in ``qrnn.nn.RNN``, by products of 8-bit
@@ -101,7 +101,7 @@ class RNN(recurrent.ElmanLayer, QuantisedSequence):
     Notes
     -----
     Calls are those of ``qrnn.nn.RNN``, and with engine ``qrnn`` give the bits of the same steps by
-    an `RNNCell`. The torch engines quantise the whole input of each layer by one range, and the
+    an `RNNCell`. The torch engines quantize the whole input of each layer by one range, and the
     state at each step by that of the rows that `lengths` leaves; one that holds a NaN or an infinity
     raises ValueError.
 
@@ -144,7 +144,7 @@ class RNN(recurrent.ElmanLayer, QuantisedSequence):
         self._fill(shape, engine, isa)
 
 
-class LSTM(recurrent.LSTMLayer, QuantisedSequence):
+class LSTM(recurrent.LSTMLayer, QuantizedSequence):
     """Long short-term memory with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
 
     One call computes all steps, layers and directions, as in ``qrnn.nn.LSTM``, by products of 8-bit
@@ -170,7 +170,7 @@ class LSTM(recurrent.LSTMLayer, QuantisedSequence):
     dtype : qint8
     proj_size : int
         Size of a row of h, less than `hidden_size`; 0: no projection. Only engine ``qrnn`` has
-        projections, whose inputs it quantises row by row.
+        projections, whose inputs it quantizes row by row.
     engine : str, optional
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional
@@ -203,7 +203,7 @@ class LSTM(recurrent.LSTMLayer, QuantisedSequence):
     Notes
     -----
     Calls are those of ``qrnn.nn.LSTM``, and with engine ``qrnn`` give the bits of the same steps by
-    an `LSTMCell`. The torch engines quantise the whole input of each layer by one range, and the
+    an `LSTMCell`. The torch engines quantize the whole input of each layer by one range, and the
     state at each step by that of the rows that `lengths` leaves; one that holds a NaN or an infinity
     raises ValueError.
 
@@ -246,7 +246,7 @@ class LSTM(recurrent.LSTMLayer, QuantisedSequence):
         self._fill(shape, engine, isa)
 
 
-class GRU(recurrent.GRULayer, QuantisedSequence):
+class GRU(recurrent.GRULayer, QuantizedSequence):
     """Gated recurrent units with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRU``.
 
     One call computes all steps, layers and directions, as in ``qrnn.nn.GRU``, by products of 8-bit
@@ -272,7 +272,7 @@ class GRU(recurrent.GRULayer, QuantisedSequence):
     dtype : qint8
     reset_after : bool
         Whether r is applied after the recurrent product or before it, where PyTorch has no option.
-        Only engine ``qrnn`` has the latter: it quantises r * h on its own.
+        Only engine ``qrnn`` has the latter: it quantizes r * h on its own.
     proj_size : None
         Raises ValueError, as in PyTorch.
     engine : str, optional
@@ -307,7 +307,7 @@ class GRU(recurrent.GRULayer, QuantisedSequence):
     Notes
     -----
     Calls are those of ``qrnn.nn.GRU``, and with engine ``qrnn`` give the bits of the same steps by
-    a `GRUCell`. The torch engines quantise the whole input of each layer by one range, and the
+    a `GRUCell`. The torch engines quantize the whole input of each layer by one range, and the
     state at each step by that of the rows that `lengths` leaves; one that holds a NaN or an infinity
     raises ValueError.
 

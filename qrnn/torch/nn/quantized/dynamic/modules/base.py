@@ -1,4 +1,4 @@
-"""What every quantised layer shares: plain tensors as buffers, and the core's module packed from them."""
+"""What every quantized layer shares: plain tensors as buffers, and the core's module packed from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 import torch
 
-from ...... import _arrays, _config, _quantise
+from ...... import _arrays, _config, _quantize
 from ......_types import dtype as _dtype
 from ......_types import expect_qint8, qint8
 from ......nn.modules.layer import Matrix, overrides
@@ -18,7 +18,7 @@ from ....._calls import pack, version_of
 from ....._qtensor import QTensor
 from ....._shape import Shape, shape_of
 
-__all__ = ["HOOKS", "QuantisedLayer"]
+__all__ = ["HOOKS", "QuantizedLayer"]
 
 #: Attributes of a module that hold its hooks; a module that takes another's place takes them over.
 HOOKS = (
@@ -30,8 +30,8 @@ HOOKS = (
 )
 
 
-class QuantisedLayer(torch.nn.Module):
-    """A layer with int8 weights whose inputs are quantised in each call.
+class QuantizedLayer(torch.nn.Module):
+    """A layer with int8 weights whose inputs are quantized in each call.
 
     Codes, scales and biases are buffers under PyTorch's parameter names. The core's packed module is made
     from them when a call needs it, and again when one of them is another tensor or counts a change in place.
@@ -61,7 +61,7 @@ class QuantisedLayer(torch.nn.Module):
             bias = None
             if shape.bias and each.bias is not None:
                 bias = torch.empty(each.rows).uniform_(-bound, bound).numpy()
-            codes, scale = _quantise.quantise_weight(weight, each.weight, engine)
+            codes, scale = _quantize.quantize_weight(weight, each.weight, engine)
             matrices.append(Matrix(codes, scale, bias))
         self._install(shape, engine, isa, matrices)
 
@@ -187,14 +187,14 @@ class QuantisedLayer(torch.nn.Module):
         engine: str | None = None,
         isa: str | None = None,
     ) -> Any:
-        """Quantise a float module.
+        """Quantize a float module.
 
         Parameters
         ----------
         mod : torch.nn.Module
             The float module of the same kind, or a prepared one, which brings its engine along. A subclass
             that overrides neither ``forward`` nor ``__call__`` counts as its base. Its attribute
-            ``qconfig``, ours or PyTorch's, says how weights are quantised; where it has none or None, the
+            ``qconfig``, ours or PyTorch's, says how weights are quantized; where it has none or None, the
             engine's own rule is taken.
         use_precomputed_fake_quant : bool
             PyTorch's; not used.
@@ -205,7 +205,7 @@ class QuantisedLayer(torch.nn.Module):
 
         Returns
         -------
-        quantised module
+        quantized module
             Of this class, with a copy of the hooks of `mod`.
 
         Raises
@@ -238,7 +238,7 @@ class QuantisedLayer(torch.nn.Module):
         shape, engine = shape_of(mod), _config.resolve_engine(engine)
         matrices = []
         for name, weight, bias in float_matrices(mod, shape):
-            codes, scale = _quantise.quantise_weight(weight, name, engine, qconfig)
+            codes, scale = _quantize.quantize_weight(weight, name, engine, qconfig)
             matrices.append(Matrix(codes, scale, bias))
         return cls._of(shape, engine, _config.resolve_isa(isa), matrices, mod)
 
@@ -257,7 +257,7 @@ class QuantisedLayer(torch.nn.Module):
 
         Returns
         -------
-        quantised module
+        quantized module
             Of this class, with a copy of the hooks of `mod`.
 
         Raises

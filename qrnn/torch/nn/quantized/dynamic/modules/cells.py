@@ -1,4 +1,4 @@
-"""The dynamically quantised recurrent cells."""
+"""The dynamically quantized recurrent cells."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class GRUCell(_Cell):
 class LSTMCell(_Cell):
     """An LSTM cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
 
-    Its state is a pair ``(h, c)``; c is not quantised.
+    Its state is a pair ``(h, c)``; c is not quantized.
 
     Parameters
     ----------

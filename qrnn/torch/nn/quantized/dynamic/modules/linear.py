@@ -1,4 +1,4 @@
-"""The dynamically quantised Linear."""
+"""The dynamically quantized Linear."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..... import _ops
 from ....._calls import call_linear, traced
 from ....._qtensor import QTensor
 from ....._shape import Shape
-from .base import QuantisedLayer
+from .base import QuantizedLayer
 
 __all__ = ["Linear"]
 
 
-class Linear(QuantisedLayer):
+class Linear(QuantizedLayer):
     """``y = x W^T + b`` with int8 weights, as ``torch.ao.nn.quantized.dynamic.Linear``.
 
     Parameters
@@ -120,7 +120,7 @@ class Linear(QuantisedLayer):
 
         Parameters
         ----------
-        w : QTensor or quantised torch.Tensor, shape (out_features, in_features)
+        w : QTensor or quantized torch.Tensor, shape (out_features, in_features)
         b : torch.Tensor, shape (out_features,), or None
 
         Raises

@@ -1,4 +1,4 @@
-"""What quantised recurrent cells and layers share."""
+"""What quantized recurrent cells and layers share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ....._shape import Shape
-from .base import QuantisedLayer
+from .base import QuantizedLayer
 
 __all__ = ["Nonlinear", "Recurrent", "documented"]
 
@@ -44,7 +44,7 @@ def documented(cls: C) -> C:
     return cls
 
 
-class Recurrent(QuantisedLayer):
+class Recurrent(QuantizedLayer):
     """What cells and layers share."""
 
     def set_weight_bias(self, weight_bias_dict: Mapping[str, Mapping[str, Any]]) -> None:
@@ -54,7 +54,7 @@ class Recurrent(QuantisedLayer):
         ----------
         weight_bias_dict : dict
             ``{"weight": {name: QTensor}, "bias": {name: tensor or None}}``, as `_weight_bias` gives it, or
-            ``{name: QTensor or tensor}`` in one dict. Quantised torch tensors are taken too.
+            ``{name: QTensor or tensor}`` in one dict. Quantized torch tensors are taken too.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The dynamically quantised recurrent layers over whole sequences."""
+"""The dynamically quantized recurrent layers over whole sequences."""
 
 from __future__ import annotations
 

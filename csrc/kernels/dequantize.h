@@ -1,6 +1,6 @@
-/* dequantise.h - the last step of both products, written once over the vocabulary of vec_*.h. */
-#ifndef QRNN_DEQUANTISE_ONCE /* included once in each kernel file */
-#define QRNN_DEQUANTISE_ONCE
+/* dequantize.h - the last step of both products, written once over the vocabulary of vec_*.h. */
+#ifndef QRNN_DEQUANTIZE_ONCE /* included once in each kernel file */
+#define QRNN_DEQUANTIZE_ONCE
 
 /* sum + bias (+ add) */
 QRNN_INLINE f32v with_bias(f32v sum, f32v bias, const float *add)
@@ -10,7 +10,7 @@ QRNN_INLINE f32v with_bias(f32v sum, f32v bias, const float *add)
 }
 
 /* The rules of enum qrnn_dequant, then + add. */
-QRNN_INLINE f32v dequantise(enum qrnn_dequant rule, f32v acc, f32v a, f32v s, f32v b, const float *add)
+QRNN_INLINE f32v dequantize(enum qrnn_dequant rule, f32v acc, f32v a, f32v s, f32v b, const float *add)
 {
     f32v y;
     switch (rule) {

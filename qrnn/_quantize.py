@@ -23,9 +23,9 @@ __all__ = [
     "EPS",
     "affine_qparams",
     "codes_of",
-    "dequantise",
+    "dequantize",
     "own_rule",
-    "quantise_weight",
+    "quantize_weight",
     "symmetric_scale",
 ]
 
@@ -123,12 +123,12 @@ def code_range(qconfig: Any) -> tuple[int, int]:
     return -128 if least is None else max(-128, int(least)), 127 if most is None else min(127, int(most))
 
 
-def dequantise(codes: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+def dequantize(codes: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
     """``code * scale`` in float32; `scale` of shape () or (rows,)."""
     return codes.astype(np.float32) * (scale if scale.ndim == 0 else scale[:, None])
 
 
-def quantise_weight(
+def quantize_weight(
     weight: NDArray[np.float32], name: str, engine: str, qconfig: Any = None
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Codes and scale of one weight matrix, as its engine or its QConfig says.

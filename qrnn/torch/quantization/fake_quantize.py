@@ -1,6 +1,6 @@
 """Training forward: float arithmetic on values that an engine can represent.
 
-Weights, inputs and states are quantised by the engine's own code and made float again; the gradient passes
+Weights, inputs and states are quantized by the engine's own code and made float again; the gradient passes
 through the rounding as if it were not there (straight-through), and is zero for a weight that its range
 clips. Everything between, products and non-linearities, is PyTorch's and has PyTorch's gradients.
 """
@@ -26,7 +26,7 @@ class _Activation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, v: torch.Tensor, engine: str) -> torch.Tensor:
-        codes, scale, zero_point = (torch.from_numpy(a) for a in _core._quantise(engine, array_of(v, "v")))
+        codes, scale, zero_point = (torch.from_numpy(a) for a in _core._quantize(engine, array_of(v, "v")))
         value = (codes.float() - zero_point[:, None]) * scale[:, None]
         return value.to(v.dtype)
 
@@ -53,7 +53,7 @@ class _Weight(torch.autograd.Function):
 
 
 def activation(v: torch.Tensor, engine: str, name: str) -> torch.Tensor:
-    """`v`, of shape (rows, n), on the grid that `engine` quantises it to."""
+    """`v`, of shape (rows, n), on the grid that `engine` quantizes it to."""
     try:
         return _Activation.apply(v, engine)  # type: ignore[no-any-return, no-untyped-call]
     except ValueError as error:
