@@ -87,7 +87,17 @@ static const struct qrnn_engine engines[] = {
     {"float32", 0, 1, 0, QRNN_ROUND_PRODUCT, QRNN_DEQUANT_FUSED, 0, -0.0f, NULL, NULL},
 };
 
+static const qrnn_engine_info infos[] = {
+    {"qrnn", 1, 1, 1, 1, 1},    {"fbgemm", 1, 0, 0, 0, 0}, {"x86", 1, 0, 0, 0, 0},
+    {"qnnpack", 1, 0, 0, 0, 0}, {"onednn", 1, 0, 0, 0, 0}, {"float32", 0, 1, 1, 1, 1},
+};
+
 enum { ENGINE_COUNT = sizeof engines / sizeof engines[0] };
+
+const qrnn_engine_info *qrnn_engine_get(size_t i)
+{
+    return i < ENGINE_COUNT ? &infos[i] : NULL;
+}
 
 const char *qrnn_engine_name(size_t i)
 {

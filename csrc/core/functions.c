@@ -1,6 +1,7 @@
 /* functions.c - what a module's parts do, without a module: activation codes, element-wise functions. */
 #include "block.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 qrnn_status qrnn_quantize(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v,
@@ -29,6 +30,28 @@ qrnn_status qrnn_quantize(const char *engine_name, const char *isa, size_t batch
         zero_point[i] = act.zero_point;
     }
     qrnn_fp_leave(fp);
+    return status;
+}
+
+qrnn_status qrnn_seen(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v, float *seen)
+{
+    const struct qrnn_engine *const engine = qrnn_engine_find(engine_name);
+    if (batch == 0 || n == 0) return engine && engine->quantized ? QRNN_OK : QRNN_ERR_ENGINE;
+    if (batch > SIZE_MAX / n / 16) return QRNN_ERR_MEMORY;
+    uint8_t *const codes = malloc(batch * n);
+    float *const scale = malloc(batch * sizeof *scale);
+    int32_t *const zero_point = malloc(batch * sizeof *zero_point);
+    qrnn_status status = QRNN_ERR_MEMORY;
+    if (codes && scale && zero_point) status = qrnn_quantize(engine_name, isa, batch, n, v, codes, scale, zero_point);
+    const uint32_t fp = qrnn_fp_enter();
+    for (size_t i = 0; status == QRNN_OK && i < batch; i++) {
+        const float factor = engine->factor(scale[i]);
+        for (size_t k = 0; k < n; k++) seen[i * n + k] = (float)(codes[i * n + k] - zero_point[i]) * factor;
+    }
+    qrnn_fp_leave(fp);
+    free(codes);
+    free(scale);
+    free(zero_point);
     return status;
 }
 

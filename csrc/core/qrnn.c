@@ -16,14 +16,9 @@
 
 enum { IH, HH, HR };
 
-size_t qrnn_matrices(qrnn_kind kind, size_t proj_size)
+static size_t matrices_of(qrnn_kind kind, size_t proj_size)
 {
-    return kind == QRNN_LINEAR ? 1 : proj_size ? 3 : 2;
-}
-
-size_t qrnn_gate_count(qrnn_kind kind)
-{
-    return (unsigned)kind < QRNN_KINDS ? qrnn_cells[kind].gates : 0;
+    return qrnn_spec_matrices(&(const qrnn_spec){.kind = kind, .proj_size = proj_size, .layers = 1, .directions = 1});
 }
 
 /* A matrix of the specification, or the part of one that is packed as a matrix of its own: its gates from
@@ -43,7 +38,7 @@ static struct part part_of(const qrnn_spec *spec, size_t unit, size_t which, int
     const size_t inputs = unit < spec->directions ? spec->input_size : spec->directions * state;
     const int splits = which == HH && cell->split;
     struct part p = {.unit = unit, .which = which, .second = second};
-    p.at = unit * qrnn_matrices(spec->kind, spec->proj_size) + which;
+    p.at = unit * matrices_of(spec->kind, spec->proj_size) + which;
     p.all_rows = which == HR ? spec->proj_size : cell->gates * spec->hidden_size;
     p.gates = which == HR || second ? 1 : cell->gates - (size_t)splits;
     p.first_gate = second ? cell->gates - 1 : 0;
@@ -57,7 +52,7 @@ static qrnn_status for_parts(const qrnn_spec *spec, qrnn_status (*f)(const qrnn_
                              void *context)
 {
     for (size_t unit = 0; unit < spec->layers * spec->directions; unit++)
-        for (size_t which = 0; which < qrnn_matrices(spec->kind, spec->proj_size); which++)
+        for (size_t which = 0; which < matrices_of(spec->kind, spec->proj_size); which++)
             for (int second = 0; second <= (which == HH && qrnn_cells[spec->kind].split); second++) {
                 const struct part p = part_of(spec, unit, which, second);
                 const qrnn_status status = f(spec, &p, context);
@@ -111,7 +106,8 @@ static qrnn_status check_sizes(const qrnn_spec *spec, const struct qrnn_engine *
     if ((unsigned)spec->kind >= QRNN_KINDS || spec->hidden_size < 1) return QRNN_ERR_SIZE;
     const struct qrnn_cell *cell = &qrnn_cells[spec->kind];
     if (spec->hidden_size > SIZE_LIMIT / 16 || spec->input_size > SIZE_LIMIT / 16) return QRNN_ERR_SIZE;
-    if (spec->layers < 1 || spec->layers > 65536 || spec->directions < 1 || spec->directions > 2) return QRNN_ERR_SIZE;
+    if (spec->layers < 1 || spec->layers > QRNN_MAX_LAYERS || spec->directions < 1 || spec->directions > 2)
+        return QRNN_ERR_SIZE;
     if (!cell->recurrent && spec->layers * spec->directions != 1) return QRNN_ERR_SIZE;
     if (spec->proj_size && (!cell->cell_state || spec->proj_size >= spec->hidden_size)) return QRNN_ERR_SIZE;
     if ((cell->split || spec->proj_size) && qrnn_engine_is_whole(engine)) return QRNN_ERR_UNSUPPORTED;
@@ -264,7 +260,7 @@ size_t qrnn_module_bytes(const qrnn_module *m)
 /* The packed matrix of an index, or its first part; *second is the other, or NULL. */
 static const struct qrnn_matrix *matrix_of(const qrnn_module *m, size_t matrix, const struct qrnn_matrix **second)
 {
-    const size_t matrices = qrnn_matrices(m->kind, m->proj_size), which = matrix % matrices;
+    const size_t matrices = matrices_of(m->kind, m->proj_size), which = matrix % matrices;
     const struct qrnn_unit *unit = &m->units[matrix / matrices];
     *second = which == HH && qrnn_cells[m->kind].split ? &unit->hn : NULL;
     return which == IH ? &unit->ih : which == HH ? &unit->hh : &unit->hr;

@@ -36,30 +36,31 @@ typedef enum qrnn_status {
                                  threads, which are not there */
 } qrnn_status;
 
-/* What a module computes; x is the input, h the hidden state, c the cell state, * element by element.
- *   linear    y  = W x + b
- *   rnn_tanh  h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
- *   rnn_relu  h' = max(0, W_ih x + b_ih + W_hh h + b_hh)
- *   lstm      i, f, g, o = W_ih x + b_ih + W_hh h + b_hh
- *             c' = sigmoid(f) * c + sigmoid(i) * tanh(g) ; h' = sigmoid(o) * tanh(c')
- *             with a projection: h' = W_hr (sigmoid(o) * tanh(c'))
- *   gru       r = sigmoid(W_ir x + b_ir + W_hr h + b_hr) ; z likewise
- *             n = tanh(W_in x + b_in + r * (W_hn h + b_hn)) ; h' = n + z * (h - n)
- *   gru_reset_before
- *             n = tanh(W_in x + b_in + W_hn (r * h) + b_hn)
- * Gates are rows of the matrices in the order i f g o, and r z n.                              */
+/* What a module computes; kinds.def has the equations. */
 typedef enum qrnn_kind {
-    QRNN_LINEAR = 0,
-    QRNN_RNN_TANH,
-    QRNN_RNN_RELU,
-    QRNN_LSTM,
-    QRNN_GRU,
-    QRNN_GRU_RESET_BEFORE,
+#define QRNN_KIND(NAME, name, family, gates, states, projects, hh, inner, end, exact) QRNN_##NAME,
+#include "kinds.def"
+#undef QRNN_KIND
     QRNN_KINDS
 } qrnn_kind;
 
+/* A kind's row of that table, as far as it concerns a caller. */
+typedef struct qrnn_kind_info {
+    const char *name;         /* "lstm" */
+    const char *family;       /* "LSTM": the class of torch.nn */
+    size_t gates;             /* rows of ih and hh, in hidden sizes */
+    size_t states;            /* 0: none; 1: h; 2: h and c */
+    int projects;             /* may have an hr */
+    int resets_before;        /* a gate acts on h before the product: not every engine has that */
+} qrnn_kind_info;
+
+/* NULL of what is no kind. */
+const qrnn_kind_info *qrnn_kind_get(qrnn_kind kind);
+
 /* Inputs of one product that an exact int32 sum allows: 255 * 128 * 65793 < 2^31. */
 #define QRNN_MAX_DEPTH 65793
+/* Layers of a module. */
+#define QRNN_MAX_LAYERS 65536
 
 /* One weight matrix with its bias. Float modules set `values`, quantized ones `codes` and `scale`. */
 typedef struct qrnn_weight {
@@ -78,15 +79,25 @@ typedef struct qrnn_spec {
     size_t hidden_size;       /* rows of one gate; a linear's out_features */
     size_t proj_size;         /* rows of hr, less than hidden_size; 0: no projection. LSTM only */
     size_t layers, directions;/* 1 and 1 for a linear and for a single cell; directions 1 or 2 */
-    const qrnn_weight *weights; /* [layers][directions][qrnn_matrices]: ih, hh, hr */
+    int sequence;             /* parameters are named as those of layers: weight_ih_l0, not weight_ih */
+    const qrnn_weight *weights; /* [qrnn_spec_matrices]: of each layer, of each direction ih, hh, hr */
 } qrnn_spec;
 
-typedef struct qrnn_module qrnn_module;
+/* One matrix of a module. */
+typedef struct qrnn_matrix_info {
+    size_t layer, direction;
+    size_t rows, cols;
+    int takes_bias;
+    /* Names of its parameters, as PyTorch's state_dict has them; the longest has digits of a size_t. */
+    char weight[48], bias[48];
+} qrnn_matrix_info;
 
-/* Matrices of one layer in one direction: 1 (ih) of a linear, 3 (ih, hh, hr) with a projection, else 2. */
-size_t qrnn_matrices(qrnn_kind kind, size_t proj_size);
-/* Rows of ih and hh, in hidden sizes: 1, LSTM 4, GRU 3. */
-size_t qrnn_gate_count(qrnn_kind kind);
+/* Matrices of a module; 0 of a kind that there is not. Reads kind, proj_size, layers and directions. */
+size_t qrnn_spec_matrices(const qrnn_spec *spec);
+/* The `index`th of them. Reads no weights. */
+void qrnn_spec_matrix(const qrnn_spec *spec, size_t index, qrnn_matrix_info *info);
+
+typedef struct qrnn_module qrnn_module;
 
 /* Checks, packs, and returns a module with one reference in *out (NULL on failure). On failure
  * *matrix, unless `matrix` is NULL, is the index in spec->weights of the one at fault. */
@@ -131,6 +142,8 @@ typedef struct qrnn_run {
     const float *h, *c;       /* [layers * directions][batch][state_size], [..][hidden_size]; NULL: zeros */
     const size_t *lengths;    /* [batch], each in 1..steps; NULL: all of them are `steps` */
     float *out;               /* [steps][batch][directions * state_size]; zeros past a row's length */
+    float *below;             /* outputs of the layers below the last, first to last, each laid out as out is; NULL:
+                                 not wanted */
     float *h_out, *c_out;     /* final states; may be h and c themselves. Else nothing may overlap */
     size_t threads;           /* to compute with; 0 counts as 1. Changes no bit */
     int (*stop)(void *context); /* asked between steps, often; not 0: give up. NULL: never */
@@ -155,6 +168,9 @@ qrnn_status qrnn_gates(const qrnn_module *m, size_t batch, const float *x, const
 qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, size_t n, const float *v, uint8_t *codes,
                           float *scale, int32_t *zero_point);
 
+/* The values that those codes stand for, [batch][n]: what the products of `engine` see of v. */
+qrnn_status qrnn_seen(const char *engine, const char *isa, size_t batch, size_t n, const float *v, float *seen);
+
 typedef enum qrnn_function {
     QRNN_TANH = 0,            /* within 2 ulp */
     QRNN_TANH_EXACT,          /* correctly rounded */
@@ -166,7 +182,17 @@ typedef enum qrnn_function {
 /* y[i] = f(x[i]); y may be x. A NaN gives 0x7FC00000. */
 qrnn_status qrnn_apply(qrnn_function f, const char *isa, size_t n, const float *x, float *y);
 
-/* Tables, in order; NULL past the end. */
+/* An engine: the name of an arithmetic. */
+typedef struct qrnn_engine_info {
+    const char *name;
+    int quantized;            /* takes int8 weights; else float32 */
+    int per_row;              /* each batch row is quantized by itself; else all rows by one scale */
+    int scale_per_row;        /* weights have a scale an output row by default; else one in all */
+    int projects, resets_before; /* has kinds and options that do so */
+} qrnn_engine_info;
+
+/* Tables, in order; NULL past the end. The default engine is the first. */
+const qrnn_engine_info *qrnn_engine_get(size_t i);
 const char *qrnn_engine_name(size_t i);
 const char *qrnn_isa_name(size_t i);
 int qrnn_isa_supported(size_t i);                             /* by the CPU this runs on */

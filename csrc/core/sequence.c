@@ -262,14 +262,22 @@ static struct view callers_view(const qrnn_run *run, const float *at, size_t wid
     return v;
 }
 
+/* Where the output of a layer goes. */
+static struct view layer_view(const struct group *g, size_t layer)
+{
+    const qrnn_run *run = g->run;
+    const size_t width = g->m->directions * g->m->state_size, above = g->m->layers - 1 - layer;
+    if (above && run->below) return callers_view(run, run->below + layer * run->steps * run->batch * width, width);
+    if (above % 2 && g->between) return (struct view){g->between, g->rows * width, width, 0};
+    return callers_view(run, run->out, width);
+}
+
 /* A member's part of the group: all layers and directions. */
 static void walk_layers(void *context, size_t member, struct qrnn_team *team)
 {
     struct group *g = context;
     const qrnn_module *m = g->m;
     const size_t width = m->directions * m->state_size;
-    const struct view result = callers_view(g->run, g->run->out, width);
-    const struct view between = {g->between, g->rows * width, width, 0};
     struct walk w = {.g = g, .b = &g->slices[member].block, .x = callers_view(g->run, g->run->x, m->input_size)};
     qrnn_status status = QRNN_OK;
     size_t fault = 0;
@@ -277,7 +285,7 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
     w.inputs = m->input_size;
     const uint32_t fp = qrnn_fp_enter();
     for (size_t layer = 0; layer < m->layers && status == QRNN_OK; layer++) {
-        const struct view out = g->between && (m->layers - 1 - layer) % 2 ? between : result;
+        const struct view out = layer_view(g, layer);
         for (size_t d = 0; d < m->directions && status == QRNN_OK; d++) {
             w.reverse = d == 1;
             w.out = out;
@@ -294,10 +302,9 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
     }
 }
 
-static void clear_past_ends(const struct group *g)
+static void clear_past_ends(const struct group *g, struct view out)
 {
     const size_t width = g->m->directions * g->m->state_size;
-    const struct view out = callers_view(g->run, g->run->out, width);
     for (size_t i = 0; i < g->rows; i++)
         for (size_t t = g->lengths[i]; t < g->run->steps; t++) memset(view_at(g, &out, t, i), 0, width * sizeof(float));
 }
@@ -310,7 +317,7 @@ static void lay_out(struct group *g, size_t slices, uintptr_t *next)
     const size_t width = m->directions * m->state_size;
     g->slices = qrnn_cut(next, slices * sizeof *g->slices);
     if (qrnn_cells[m->kind].cell_state) g->c = qrnn_cut(next, g->rows * m->hidden_size * sizeof(float));
-    if (m->layers > 1 && m->directions > 1)
+    if (m->layers > 1 && m->directions > 1 && !g->run->below)
         g->between = qrnn_cut(next, g->run->steps * g->rows * width * sizeof(float));
 }
 
@@ -364,7 +371,8 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
         walk_layers(&g, 0, NULL);
     qrnn_scratch_give(arena);
     *step = g.step;
-    if (g.status == QRNN_OK) clear_past_ends(&g);
+    for (size_t layer = run->below ? 0 : m->layers - 1; g.status == QRNN_OK && layer < m->layers; layer++)
+        clear_past_ends(&g, layer_view(&g, layer));
     return g.status;
 }
 

@@ -1,6 +1,7 @@
 /* binding.h - what the files of python/ share. With python/, the only place that knows Python.
  *
  *   module.c     the extension module: its state, its functions
+ *   tables.c     kinds, engines, matrices: the core's tables for Python
  *   functions.c  isas, known_isas, engines, apply, threads, _gates, _quantize
  *   call.c       Module.__call__ and forward: whom they reach; a linear
  *   cells.c      a cell: check, allocate, compute
@@ -181,13 +182,20 @@ int states_from(struct state *state, const struct callee *callee, PyObject *hx, 
 
 /* `values` are input, hx, lengths, out. */
 PyObject *call_sequence(struct module_object *self, const struct callee *callee, PyObject *const *values);
+/* Module._forward_layers. */
+PyObject *module_forward_layers(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
 /* --- packing.c --- */
 
 PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames);
 PyObject *module_unpack(PyObject *self, PyObject *args);
-const char *packing_kind_name(qrnn_kind kind);
+/* The kind of that name; -1 with ValueError set. */
+int packing_find_kind(const char *name, qrnn_kind *kind);
+
+/* --- tables.c --- */
+
+extern PyMethodDef table_functions[];
 
 /* --- functions.c --- */
 

@@ -76,7 +76,7 @@ static int compute(const struct callee *callee, size_t batch, const struct step 
                    PyArrayObject *c_out)
 {
     qrnn_status status;
-    const double rows = (double)qrnn_gate_count(callee->kind) * (double)callee->hidden;
+    const double rows = (double)qrnn_kind_get(callee->kind)->gates * (double)callee->hidden;
     const double work = (double)batch * rows * (double)(callee->columns + callee->state);
     if (work < THREADS_THRESHOLD) {
         status = run(callee, batch, s, h_out, c_out);

@@ -243,7 +243,34 @@ exit:
     return result;
 }
 
+/* The values that the codes of `v` stand for. */
+static PyObject *seen_plain(const char *engine, const char *isa, PyArrayObject *v)
+{
+    PyArrayObject *values = array_new(NPY_FLOAT32, 2, PyArray_DIMS(v));
+    if (!values) return NULL;
+    const qrnn_status status = qrnn_seen(engine, isa, (size_t)PyArray_DIM(v, 0), (size_t)PyArray_DIM(v, 1),
+                                         PyArray_DATA(v), PyArray_DATA(values));
+    if (status == QRNN_OK) return (PyObject *)values;
+    error_from_status(status, &(struct error_context){.engine = engine, .isa = isa, .input = "v", .weight = "v"});
+    Py_DECREF(values);
+    return NULL;
+}
+
+static PyObject *quantize_by(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                             PyObject *(*plain)(const char *, const char *, PyArrayObject *));
+
+static PyObject *seen(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return quantize_by(module, args, nargs, kwnames, seen_plain);
+}
+
 static PyObject *quantize(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return quantize_by(module, args, nargs, kwnames, quantize_plain);
+}
+
+static PyObject *quantize_by(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                             PyObject *(*plain)(const char *, const char *, PyArrayObject *))
 {
     enum { ENGINE, V, ISA };
     PyObject *result = NULL, *values[MAX_PARAMETERS];
@@ -256,7 +283,7 @@ static PyObject *quantize(PyObject *module, PyObject *const *args, Py_ssize_t na
     PyArrayObject *v = array_from(state, values[V], "v");
     if (!v) return NULL;
     if (PyArray_NDIM(v) == 2)
-        result = quantize_plain(engine, isa, v);
+        result = plain(engine, isa, v);
     else
         PyErr_Format(PyExc_ValueError, "v: expected a 2D array, got %dD", PyArray_NDIM(v));
     Py_DECREF(v);
@@ -305,6 +332,10 @@ PyDoc_STRVAR(quantize_doc,
              "(codes uint8, scale float32, zero_point int32) of the rows of `v`, as `engine` has them.\n\n"
              "With engine \"qrnn\" a row that is not finite has the scale NaN.");
 
+PyDoc_STRVAR(seen_doc,
+             "_seen($module, /, engine, v, isa=None)\n--\n\n"
+             "The values float32 that the codes of the rows of `v` stand for: what a product of `engine` sees.");
+
 PyMethodDef binding_functions[] = {
     {"isas", isas, METH_NOARGS, isas_doc},
     {"known_isas", known_isas, METH_NOARGS, known_isas_doc},
@@ -314,5 +345,6 @@ PyMethodDef binding_functions[] = {
     {"get_num_threads", get_num_threads, METH_NOARGS, get_num_threads_doc},
     {"_gates", FAST(gates), METH_FASTCALL | METH_KEYWORDS, gates_doc},
     {"_quantize", FAST(quantize), METH_FASTCALL | METH_KEYWORDS, quantize_doc},
+    {"_seen", FAST(seen), METH_FASTCALL | METH_KEYWORDS, seen_doc},
     {NULL, NULL, 0, NULL},
 };

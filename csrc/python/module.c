@@ -29,6 +29,8 @@ static int exec(PyObject *module)
     atomic_init(&state->main_of, 0);
     state->module_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &module_type_spec, NULL);
     if (!state->module_type) return -1;
+    if (PyModule_AddFunctions(module, table_functions) < 0) return -1;
+    if (PyModule_AddIntConstant(module, "MAX_LAYERS", QRNN_MAX_LAYERS) < 0) return -1;
     return PyModule_AddType(module, state->module_type);
 }
 

@@ -4,15 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    qrnn_kind kind;
-} kinds[] = {
-    {"linear", QRNN_LINEAR}, {"rnn_tanh", QRNN_RNN_TANH}, {"rnn_relu", QRNN_RNN_RELU},
-    {"lstm", QRNN_LSTM},     {"gru", QRNN_GRU},           {"gru_reset_before", QRNN_GRU_RESET_BEFORE},
-};
-
-enum { KIND_COUNT = sizeof kinds / sizeof kinds[0], SHAPE_TEXT = 64 };
+enum { SHAPE_TEXT = 64 };
 
 /* The matrices of a unit, which is a layer in one direction, in order. */
 enum { IH, HH, HR };
@@ -34,13 +26,6 @@ struct names {
     char weight[48], scale[48], bias[48];
 };
 
-const char *packing_kind_name(qrnn_kind kind)
-{
-    for (size_t i = 0; i < KIND_COUNT; i++)
-        if (kinds[i].kind == kind) return kinds[i].name;
-    return "unknown";
-}
-
 static struct names names_of(const struct plan *plan, size_t index)
 {
     static const char *const stems[] = {[IH] = "_ih", [HH] = "_hh", [HR] = "_hr"};
@@ -59,19 +44,31 @@ static struct names names_of(const struct plan *plan, size_t index)
 
 /* --- the plan --- */
 
+int packing_find_kind(const char *name, qrnn_kind *kind)
+{
+    PyObject *names = PyUnicode_FromString("");
+    for (int i = 0; names && i < QRNN_KINDS; i++) {
+        const char *const known = qrnn_kind_get((qrnn_kind)i)->name;
+        if (strcmp(name, known) == 0) {
+            *kind = (qrnn_kind)i;
+            Py_DECREF(names);
+            return 0;
+        }
+        const char *const between = i == 0 ? "" : i == QRNN_KINDS - 1 ? " or " : ", ";
+        PyObject *const longer = PyUnicode_FromFormat("%U%s%s", names, between, known);
+        Py_SETREF(names, longer);
+    }
+    if (names) PyErr_Format(PyExc_ValueError, "kind: expected %U, got '%s'", names, name);
+    Py_XDECREF(names);
+    return -1;
+}
+
 static int find_kind(PyObject *name, struct plan *plan)
 {
     const char *const text = arguments_text(name, "kind");
-    if (!text) return -1;
-    for (int i = 0; i < KIND_COUNT; i++)
-        if (strcmp(text, kinds[i].name) == 0) {
-            plan->kind = kinds[i].kind;
-            plan->gates = (npy_intp)qrnn_gate_count(plan->kind);
-            return 0;
-        }
-    PyErr_Format(PyExc_ValueError, "kind: expected linear, rnn_tanh, rnn_relu, lstm, gru or gru_reset_before, got %R",
-                 name);
-    return -1;
+    if (!text || packing_find_kind(text, &plan->kind) < 0) return -1;
+    plan->gates = (npy_intp)qrnn_kind_get(plan->kind)->gates;
+    return 0;
 }
 
 static int find_engine(PyObject *name, struct plan *plan)
@@ -112,7 +109,7 @@ static int take_sequence(PyObject *sequence, struct plan *plan)
         PyErr_Format(PyExc_ValueError, "sequence: expected None for a linear, got %R", sequence);
         return -1;
     }
-    if (take_count(PyTuple_GET_ITEM(sequence, 0), "num_layers", 65536, &plan->layers) < 0
+    if (take_count(PyTuple_GET_ITEM(sequence, 0), "num_layers", QRNN_MAX_LAYERS, &plan->layers) < 0
         || take_count(PyTuple_GET_ITEM(sequence, 1), "num_directions", 2, &plan->directions) < 0)
         return -1;
     const int batch_first = PyObject_IsTrue(PyTuple_GET_ITEM(sequence, 2));
@@ -128,7 +125,7 @@ static int take_matrices(PyObject *const *matrices, Py_ssize_t count, struct pla
     while (count > 0 && matrices[count - 1] == Py_None) count--;
     plan->matrices = matrices;
     plan->count = (size_t)count;
-    plan->per_unit = qrnn_matrices(plan->kind, 0);
+    plan->per_unit = plan->kind == QRNN_LINEAR ? 1 : 2;
     if (plan->kind == QRNN_LSTM && plan->count == 3 * units) plan->per_unit = 3;
     if (plan->count == plan->per_unit * units) return 0;
     const char *const expected = plan->kind == QRNN_LINEAR ? "1 matrix"

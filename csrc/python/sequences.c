@@ -16,6 +16,8 @@ struct sequence {
     size_t *lengths;                 /* NULL: all rows are as long as the input */
     Py_ssize_t n_lengths;
     PyObject *output, *h_out, *c_out; /* where the caller wants results, or NULL */
+    int wants_below;                  /* outputs of the layers below the last too: */
+    PyArrayObject *below;
     /* Of x, once it is checked: */
     int batched;
     npy_intp steps, batch;
@@ -228,6 +230,14 @@ static int open_results(const struct sequence *s, struct results *r)
     return result_open(&r->c, s->c_out, 0, ndim, dims);
 }
 
+static int open_below(struct sequence *s)
+{
+    npy_intp dims[4] = {s->layers - 1};
+    if (!s->wants_below) return 0;
+    s->below = array_new(NPY_FLOAT32, 1 + output_dims(s, dims + 1), dims);
+    return s->below ? 0 : -1;
+}
+
 /* (output, h_n) or (output, (h_n, c_n)); takes over the references. */
 static PyObject *finish_results(const struct sequence *s, struct results *r)
 {
@@ -312,7 +322,7 @@ static int signalled(void *context)
 static double work_of(const struct sequence *s)
 {
     const struct callee *const callee = s->callee;
-    const double rows = (double)qrnn_gate_count(callee->kind) * (double)callee->hidden;
+    const double rows = (double)qrnn_kind_get(callee->kind)->gates * (double)callee->hidden;
     const double above = (double)(s->layers - 1) * (double)(s->directions * callee->state);
     const double state = (double)s->layers * (double)callee->state;
     return rows * (double)s->directions * ((double)callee->columns + above + state);
@@ -334,6 +344,7 @@ static int compute(struct state *state, const struct sequence *s, const struct r
         .out = PyArray_DATA(r->output.array),
         .h_out = PyArray_DATA(r->h.array),
         .c_out = array_data(r->c.array),
+        .below = array_data(s->below),
         .threads = atomic_load_explicit(&state->threads, memory_order_relaxed),
     };
     if (work_of(s) * (double)s->steps * (double)s->batch < THREADS_THRESHOLD) {
@@ -352,7 +363,7 @@ static PyObject *call_taken(struct module_object *self, struct sequence *s)
 {
     struct results r = {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}};
     if (check_sequence((PyObject *)self, s) < 0 || check_outs(s) < 0) return NULL;
-    if (open_results(s, &r) < 0 || compute(self->state, s, &r) < 0) {
+    if (open_results(s, &r) < 0 || open_below(s) < 0 || compute(self->state, s, &r) < 0) {
         Py_XDECREF(r.output.array);
         Py_XDECREF(r.h.array);
         Py_XDECREF(r.c.array);
@@ -387,11 +398,13 @@ static int take_out(struct sequence *s, PyObject *out)
     return status;
 }
 
-PyObject *call_sequence(struct module_object *self, const struct callee *callee, PyObject *const *values)
+static PyObject *call_any(struct module_object *self, const struct callee *callee, PyObject *const *values,
+                          int wants_below)
 {
     enum { INPUT, HX, LENGTHS, OUT };
     PyObject *result = NULL, *held[4];
     struct sequence s = {.callee = callee,
+                         .wants_below = wants_below,
                          .layers = (npy_intp)qrnn_module_layers(callee->packed),
                          .directions = (npy_intp)qrnn_module_directions(callee->packed)};
     for (int i = 0; i < 4; i++) held[i] = Py_XNewRef(values[i]);
@@ -402,6 +415,11 @@ PyObject *call_sequence(struct module_object *self, const struct callee *callee,
     if (held[OUT] && take_out(&s, held[OUT]) < 0) goto exit;
     result = call_taken(self, &s);
     if (result && !held[OUT] && !PyArray_CheckExact(held[INPUT])) result = array_like(self->state, result, held[INPUT]);
+    if (result && wants_below) {
+        PyObject *const below = (PyObject *)s.below;
+        s.below = NULL;
+        result = pair_of(result, below);
+    }
 
 exit:
     Py_XDECREF(s.x);
@@ -410,7 +428,27 @@ exit:
     Py_XDECREF(s.output);
     Py_XDECREF(s.h_out);
     Py_XDECREF(s.c_out);
+    Py_XDECREF(s.below);
     PyMem_Free(s.lengths);
     for (int i = 0; i < 4; i++) Py_XDECREF(held[i]);
+    return result;
+}
+
+PyObject *call_sequence(struct module_object *self, const struct callee *callee, PyObject *const *values)
+{
+    return call_any(self, callee, values, 0);
+}
+
+PyObject *module_forward_layers(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    struct callee callee;
+    PyObject *result = NULL, *values[MAX_PARAMETERS];
+    struct module_object *const module = (struct module_object *)self;
+    if (callee_hold(module, &callee) < 0) return NULL;
+    if (!(callee.flags & MODULE_SEQUENCE))
+        PyErr_SetString(PyExc_TypeError, "_forward_layers: expected a sequence");
+    else if (arguments_bind(&module->state->forward_sequence, self, args, nargs, kwnames, values) == 0)
+        result = call_any(module, &callee, values, 1);
+    qrnn_module_unref(callee.packed);
     return result;
 }

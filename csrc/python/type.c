@@ -125,7 +125,7 @@ static PyObject *sequence_of(const qrnn_module *packed, int flags)
 static PyObject *property_of(const qrnn_module *packed, int flags, enum property property)
 {
     switch (property) {
-    case KIND: return PyUnicode_FromString(packing_kind_name(qrnn_module_kind(packed)));
+    case KIND: return PyUnicode_FromString(qrnn_kind_get(qrnn_module_kind(packed))->name);
     case ENGINE: return PyUnicode_FromString(qrnn_module_engine(packed));
     case ISA: return PyUnicode_FromString(qrnn_module_isa(packed));
     case NBYTES: return PyLong_FromSize_t(qrnn_module_bytes(packed));
@@ -201,6 +201,11 @@ PyDoc_STRVAR(forward_doc,
              "RuntimeError, ValueError, TypeError\n"
              "    For sizes that do not match, other bad values, and what is no array of real numbers.");
 
+PyDoc_STRVAR(forward_layers_doc,
+             "_forward_layers($self, /, input, hx=None, *, lengths=None, out=None)\n--\n\n"
+             "Of a sequence: what `forward` gives, and the outputs of the layers below the last, one array with\n"
+             "the layers as its first dimension.");
+
 PyDoc_STRVAR(pack_doc,
              "_pack($self, kind, engine, isa, /, *matrices, sequence=None)\n--\n\n"
              "Pack weights and put them in place; on failure nothing changes.\n\n"
@@ -220,6 +225,7 @@ PyDoc_STRVAR(share_doc, "_share($self, other, /)\n--\n\n"
 
 static PyMethodDef module_methods[] = {
     {"forward", FAST(module_forward), METH_FASTCALL | METH_KEYWORDS, forward_doc},
+    {"_forward_layers", FAST(module_forward_layers), METH_FASTCALL | METH_KEYWORDS, forward_layers_doc},
     {"_pack", FAST(module_pack), METH_METHOD | METH_FASTCALL | METH_KEYWORDS, pack_doc},
     {"_unpack", module_unpack, METH_VARARGS, unpack_doc},
     {"_share", FAST(module_share), METH_METHOD | METH_FASTCALL | METH_KEYWORDS, share_doc},

@@ -134,7 +134,7 @@ int case_per_row(const struct testcase *t)
 
 size_t case_weights(const struct testcase *t)
 {
-    return t->spec.layers * t->spec.directions * qrnn_matrices(t->spec.kind, t->spec.proj_size);
+    return qrnn_spec_matrices(&t->spec);
 }
 
 /* Sizes at and around panels, quads and tiles. */
@@ -147,7 +147,7 @@ static size_t choose_size(struct source *s, size_t most)
 
 static size_t case_work(const struct testcase *t)
 {
-    const size_t rows = qrnn_gate_count(t->spec.kind) * t->spec.hidden_size;
+    const size_t rows = qrnn_kind_get(t->spec.kind)->gates * t->spec.hidden_size;
     const size_t columns = t->spec.input_size + t->spec.hidden_size * (t->spec.layers * 2 - 1);
     return rows * columns * t->batch * t->steps * t->spec.directions;
 }
@@ -225,8 +225,8 @@ static void fill_weight(struct source *s, taker *take_memory, int is_float, size
 static void fill_weights(struct source *s, taker *take_memory, struct testcase *t)
 {
     const qrnn_spec *const spec = &t->spec;
-    const size_t each = qrnn_matrices(spec->kind, spec->proj_size), state = case_state(t);
-    const size_t rows = qrnn_gate_count(spec->kind) * spec->hidden_size;
+    const size_t each = qrnn_spec_matrices(spec) / spec->layers / spec->directions, state = case_state(t);
+    const size_t rows = qrnn_kind_get(spec->kind)->gates * spec->hidden_size;
     const int is_float = case_is_float(t), with_bias = choose(s, 4) != 0;
     for (size_t i = 0; i < case_weights(t); i++) {
         const size_t layer = i / each / spec->directions;
@@ -341,7 +341,7 @@ void results_take(const struct testcase *t, taker *take_memory, struct results *
     if (t->sequence) r->n_out = t->steps * t->batch * spec->directions * case_state(t);
     if (!linear) r->n_h = units * t->batch * case_state(t);
     if (spec->kind == QRNN_LSTM) r->n_c = units * t->batch * spec->hidden_size;
-    if (!t->sequence) r->n_gates = t->batch * qrnn_gate_count(spec->kind) * spec->hidden_size;
+    if (!t->sequence) r->n_gates = t->batch * qrnn_kind_get(spec->kind)->gates * spec->hidden_size;
     if (linear || t->sequence) r->out = take_memory(r->n_out * sizeof *r->out);
     if (!linear) r->h = take_memory(r->n_h * sizeof *r->h);
     if (spec->kind == QRNN_LSTM) r->c = take_memory(r->n_c * sizeof *r->c);
@@ -408,7 +408,7 @@ static qrnn_status run_unit(const char *isa, size_t index, struct unit *u)
     const struct testcase *const t = u->t;
     struct testcase single = *t;
     qrnn_module *m;
-    const size_t each = qrnn_matrices(t->spec.kind, t->spec.proj_size), state = case_state(t);
+    const size_t each = qrnn_spec_matrices(&t->spec) / t->spec.layers / t->spec.directions, state = case_state(t);
     single.spec.layers = single.spec.directions = 1;
     single.spec.input_size = u->n;
     memcpy(single.weights, t->weights + index * each, each * sizeof *t->weights);

@@ -121,8 +121,8 @@ static int is_whole(const char *engine)
 /* Weights for all layers and directions of spec, whose sizes are set. */
 static void fill_module(const char *engine, qrnn_spec *spec)
 {
-    const size_t extreme = below(4), gates = qrnn_gate_count(spec->kind), hidden = spec->hidden_size;
-    const size_t matrices = qrnn_matrices(spec->kind, spec->proj_size);
+    const size_t extreme = below(4), gates = qrnn_kind_get(spec->kind)->gates, hidden = spec->hidden_size;
+    const size_t matrices = qrnn_spec_matrices(spec) / spec->layers / spec->directions;
     const size_t state = spec->proj_size ? spec->proj_size : hidden;
     const int quantized = strcmp(engine, "float32") != 0, per_channel = below(2) == 0, biased = below(4) != 0;
     size_t at = 0;

@@ -67,7 +67,7 @@ static double excess_of(const struct testcase *t, const qrnn_module *m, const st
 /* Weights of 1/100 and inputs of 0: states that stay small in every kind of module. */
 static void fill(struct testcase *t)
 {
-    const size_t gates = qrnn_gate_count(t->spec.kind) * t->spec.hidden_size;
+    const size_t gates = qrnn_kind_get(t->spec.kind)->gates * t->spec.hidden_size;
     const size_t columns[] = {t->spec.input_size, t->spec.hidden_size};
     float *const scale = take(sizeof *scale);
     *scale = 0.01f;

@@ -1,0 +1,115 @@
+/* tables.c - what the core knows of kinds, engines and matrices, for Python to read. */
+#include "binding.h"
+
+/* dict[key] = value, whose reference is taken over; -1 with an exception set, also for a NULL. */
+static int put(PyObject *dict, const char *key, PyObject *value)
+{
+    const int status = value ? PyDict_SetItemString(dict, key, value) : -1;
+    Py_XDECREF(value);
+    return status;
+}
+
+static PyObject *describe_kind(const qrnn_kind_info *kind)
+{
+    return Py_BuildValue("{s:s,s:n,s:n,s:O,s:O}", "family", kind->family, "gates", (Py_ssize_t)kind->gates, "states",
+                         (Py_ssize_t)kind->states, "projects", kind->projects ? Py_True : Py_False, "resets_before",
+                         kind->resets_before ? Py_True : Py_False);
+}
+
+static PyObject *kinds(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
+{
+    PyObject *table = PyDict_New();
+    for (int kind = 0; table && kind < QRNN_KINDS; kind++) {
+        const qrnn_kind_info *const info = qrnn_kind_get((qrnn_kind)kind);
+        if (put(table, info->name, describe_kind(info)) < 0) Py_CLEAR(table);
+    }
+    return table;
+}
+
+static PyObject *describe_engine(const qrnn_engine_info *engine)
+{
+    return Py_BuildValue("{s:O,s:O,s:O,s:O,s:O}", "quantized", engine->quantized ? Py_True : Py_False, "per_row",
+                         engine->per_row ? Py_True : Py_False, "scale_per_row",
+                         engine->scale_per_row ? Py_True : Py_False, "projects", engine->projects ? Py_True : Py_False,
+                         "resets_before", engine->resets_before ? Py_True : Py_False);
+}
+
+static PyObject *engine_table(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
+{
+    PyObject *table = PyDict_New();
+    for (size_t i = 0; table && qrnn_engine_get(i); i++) {
+        const qrnn_engine_info *const info = qrnn_engine_get(i);
+        if (put(table, info->name, describe_engine(info)) < 0) Py_CLEAR(table);
+    }
+    return table;
+}
+
+static PyObject *describe_matrix(const qrnn_matrix_info *matrix)
+{
+    return Py_BuildValue("sznn", matrix->weight, matrix->takes_bias ? matrix->bias : NULL, (Py_ssize_t)matrix->rows,
+                         (Py_ssize_t)matrix->cols);
+}
+
+/* A spec without weights: of the kind of that name and of sizes that were checked elsewhere. */
+static int take_spec(PyObject *args, qrnn_spec *spec)
+{
+    const char *name;
+    PyObject *sequence = Py_None;
+    Py_ssize_t input, hidden, proj = 0, layers = 1, directions = 1;
+    int batch_first = 0;
+    if (!PyArg_ParseTuple(args, "snn|nO:matrices", &name, &input, &hidden, &proj, &sequence)) return -1;
+    if (sequence != Py_None && !PyArg_ParseTuple(sequence, "nnp:matrices", &layers, &directions, &batch_first))
+        return -1;
+    if (packing_find_kind(name, &spec->kind) < 0) return -1;
+    if (input < 0 || hidden < 0 || proj < 0 || layers < 1 || layers > QRNN_MAX_LAYERS || directions < 1
+        || directions > 2) {
+        PyErr_SetString(PyExc_ValueError, "matrices: a size is out of range");
+        return -1;
+    }
+    spec->input_size = (size_t)input;
+    spec->hidden_size = (size_t)hidden;
+    spec->proj_size = (size_t)proj;
+    spec->layers = (size_t)layers;
+    spec->directions = (size_t)directions;
+    spec->sequence = sequence != Py_None;
+    return 0;
+}
+
+static PyObject *matrices(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    qrnn_spec spec = {0};
+    if (take_spec(args, &spec) < 0) return NULL;
+    const size_t count = qrnn_spec_matrices(&spec);
+    PyObject *tuple = PyTuple_New((Py_ssize_t)count);
+    for (size_t i = 0; tuple && i < count; i++) {
+        qrnn_matrix_info info;
+        qrnn_spec_matrix(&spec, i, &info);
+        PyObject *const item = describe_matrix(&info);
+        if (item)
+            PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, item);
+        else
+            Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
+PyDoc_STRVAR(kinds_doc,
+             "kinds($module, /)\n--\n\n"
+             "The table of kinds, by name: `family` (the class of torch.nn), `gates`, `states` (0, 1: h, 2: h and c),\n"
+             "`projects`, `resets_before`.");
+PyDoc_STRVAR(engine_table_doc,
+             "engine_table($module, /)\n--\n\n"
+             "The table of engines, by name, the default first: `quantized` (int8 weights, else float32), `per_row`\n"
+             "(each batch row is quantized by itself), `scale_per_row` (of weights, by default), `projects` and\n"
+             "`resets_before` (has kinds and options that do so).");
+PyDoc_STRVAR(matrices_doc,
+             "matrices($module, kind, input_size, hidden_size, proj_size=0, sequence=None, /)\n--\n\n"
+             "The matrices of a layer in order, each (weight, bias or None, rows, columns), by PyTorch's names.\n\n"
+             "`sequence` is (num_layers, num_directions, batch_first), None for a linear and a single cell.");
+
+PyMethodDef table_functions[] = {
+    {"kinds", kinds, METH_NOARGS, kinds_doc},
+    {"engine_table", engine_table, METH_NOARGS, engine_table_doc},
+    {"matrices", matrices, METH_VARARGS, matrices_doc},
+    {NULL, NULL, 0, NULL},
+};
