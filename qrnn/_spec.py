@@ -1,0 +1,253 @@
+"""What a layer is: its kind, sizes and options, and from the core's tables its matrices and their names.
+
+A `LayerSpec` describes float, prepared and quantized layers of both packages alike, and those of ``torch.nn``
+and ``torch.ao``: all of them name their parameters alike.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import numbers
+import operator
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from . import _core
+
+__all__ = [
+    "ENGINES",
+    "KINDS",
+    "Engine",
+    "Kind",
+    "LayerSpec",
+    "Matrix",
+    "MatrixSpec",
+    "Sequence",
+    "Slot",
+    "cell_spec",
+    "checked_size",
+    "linear_spec",
+    "sequence_spec",
+]
+
+
+class Kind(NamedTuple):
+    """A row of the core's table of kinds."""
+
+    family: str  # the class of torch.nn
+    gates: int  # rows of ih and hh, in hidden sizes
+    states: int  # 0: none; 1: h; 2: h and c
+    projects: bool  # may have an hr
+    resets_before: bool  # a gate acts on h before the product
+
+
+class Engine(NamedTuple):
+    """A row of the core's table of engines."""
+
+    quantized: bool  # int8 weights, else float32
+    per_row: bool  # each batch row is quantized by itself
+    scale_per_row: bool  # of weights, by default
+    projects: bool
+    resets_before: bool
+
+
+KINDS: Mapping[str, Kind] = {name: Kind(**row) for name, row in _core.kinds().items()}
+ENGINES: Mapping[str, Engine] = {name: Engine(**row) for name, row in _core.engine_table().items()}
+
+
+class Matrix(NamedTuple):
+    """One weight matrix as the core takes it."""
+
+    weight: Any  # ndarray, float32 or int8, (rows, columns)
+    scale: Any  # ndarray, float32, () or (rows,); None for float weights
+    bias: Any  # ndarray, float32, (rows,); None for none
+
+
+class MatrixSpec(NamedTuple):
+    """Names and shape of one weight matrix."""
+
+    weight: str
+    bias: str | None  # None where there can be none
+    rows: int
+    columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.rows, self.columns
+
+
+class Slot(NamedTuple):
+    """Where a parameter is packed."""
+
+    matrix: int  # its index in the core's order
+    what: str  # "weight" or "bias"
+
+
+class Sequence(NamedTuple):
+    """What tells a layer over sequences from a cell; the core takes it as a plain tuple."""
+
+    num_layers: int
+    num_directions: int
+    batch_first: bool
+
+
+class LayerSpec(NamedTuple):
+    """The core's kind, sizes and options of a layer.
+
+    Examples
+    --------
+    >>> spec = LayerSpec("lstm", 4, 3, proj_size=2, sequence=Sequence(1, 2, False))
+    >>> [matrix.weight for matrix in spec.matrices][:3]
+    ['weight_ih_l0', 'weight_hh_l0', 'weight_hr_l0']
+    >>> spec.matrices[1].shape, spec.state_size
+    ((12, 2), 2)
+    """
+
+    kind: str
+    input_size: int
+    hidden_size: int
+    proj_size: int = 0
+    sequence: Sequence | None = None
+    bias: bool = True
+    dropout: float = 0.0
+
+    @property
+    def row(self) -> Kind:
+        """The row of the core's table."""
+        return KINDS[self.kind]
+
+    @property
+    def state_size(self) -> int:
+        """Columns of h."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def bound(self) -> float:
+        """New weights are uniform in +-bound."""
+        n = self.hidden_size if self.row.states else self.input_size
+        return 1 / math.sqrt(n) if n else 0.0
+
+    @property
+    def matrices(self) -> tuple[MatrixSpec, ...]:
+        """The matrices in the core's order: of each layer and direction ih, hh and, with a projection, hr."""
+        return _matrices(self.kind, self.input_size, self.hidden_size, self.proj_size, self.sequence)
+
+    @property
+    def directions(self) -> tuple[tuple[MatrixSpec, ...], ...]:
+        """The matrices of each layer in each direction."""
+        count = self.sequence.num_layers * self.sequence.num_directions if self.sequence else 1
+        each = len(self.matrices) // count
+        return tuple(self.matrices[i * each : (i + 1) * each] for i in range(count))
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """Every parameter by its name, in the order of PyTorch's state_dict."""
+        return _slots(self.matrices, len(self.directions[0]))
+
+
+@functools.cache
+def _matrices(*key: Any) -> tuple[MatrixSpec, ...]:
+    return tuple(MatrixSpec(*matrix) for matrix in _core.matrices(*key))
+
+
+@functools.cache
+def _slots(matrices: tuple[MatrixSpec, ...], per_direction: int) -> Mapping[str, Slot]:
+    """A layer in one direction has its weights, its biases, and then the projection."""
+    found: dict[str, Slot] = {}
+    for first in range(0, len(matrices), per_direction):
+        own = list(enumerate(matrices[first : first + per_direction], first))
+        found.update({matrix.weight: Slot(index, "weight") for index, matrix in own[:2]})
+        found.update({matrix.bias: Slot(index, "bias") for index, matrix in own if matrix.bias is not None})
+        found.update({matrix.weight: Slot(index, "weight") for index, matrix in own[2:]})
+    return found
+
+
+# ---- the arguments of constructors
+
+
+def checked_size(value: Any, name: str, least: int) -> int:
+    """`value` as an int of at least `least`; TypeError or ValueError naming it otherwise."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
+    if number < least:
+        raise ValueError(f"{name}: expected at least {least}, got {number}")
+    return number
+
+
+def linear_spec(in_features: Any, out_features: Any, bias: Any) -> LayerSpec:
+    """The spec of a Linear, from its constructor's arguments."""
+    columns, rows = checked_size(in_features, "in_features", 0), checked_size(out_features, "out_features", 1)
+    return LayerSpec("linear", columns, rows, bias=bool(bias))
+
+
+def cell_spec(kind: str, input_size: Any, hidden_size: Any, bias: Any) -> LayerSpec:
+    """The spec of a cell, from its constructor's arguments."""
+    columns, hidden = checked_size(input_size, "input_size", 0), checked_size(hidden_size, "hidden_size", 1)
+    return LayerSpec(kind, columns, hidden, bias=bool(bias))
+
+
+def sequence_spec(
+    kind: str,
+    input_size: Any,
+    hidden_size: Any,
+    num_layers: Any,
+    bias: Any,
+    batch_first: Any,
+    dropout: Any,
+    bidirectional: Any,
+    proj_size: Any = 0,
+) -> LayerSpec:
+    """The spec of a layer over sequences, from its constructor's arguments, checked with PyTorch's texts.
+
+    Warns of dropout, four frames up: at the line that calls the constructor that calls this.
+    """
+    dropout = _checked_dropout(dropout, num_layers)
+    for name, value in (("bias", bias), ("batch_first", batch_first)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} should be of type bool, got: {type(value).__name__}")
+    columns, hidden = _positive(input_size, "input_size"), _positive(hidden_size, "hidden_size")
+    layers, projected = _positive(num_layers, "num_layers"), _integer(proj_size, "proj_size")
+    if layers > _core.MAX_LAYERS:  # refused before anything is made for each of them
+        raise ValueError(f"num_layers: expected at most {_core.MAX_LAYERS}, got {layers}")
+    if projected < 0:
+        raise ValueError("proj_size should be a positive integer or zero to disable projections")
+    if projected >= hidden:
+        raise ValueError("proj_size has to be smaller than hidden_size")
+    sequence = Sequence(layers, 2 if bidirectional else 1, batch_first)
+    return LayerSpec(kind, columns, hidden, projected, sequence, bias, dropout)
+
+
+def _integer(value: Any, name: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} should be of type int, got: {type(value).__name__}") from None
+
+
+def _positive(value: Any, name: str) -> int:
+    number = _integer(value, name)
+    if number <= 0:
+        raise ValueError(f"{name} must be greater than zero")
+    return number
+
+
+def _checked_dropout(dropout: Any, num_layers: Any) -> float:
+    """`dropout` as a float; it acts in training alone, which modules over NumPy do not do."""
+    number = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
+    if not number or not 0 <= float(dropout) <= 1:
+        raise ValueError(
+            "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
+        )
+    if float(dropout) > 0 and num_layers == 1:
+        warnings.warn(
+            "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
+            f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+            UserWarning,
+            stacklevel=4,
+        )
+    return float(dropout)
