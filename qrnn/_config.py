@@ -12,7 +12,7 @@ from typing import Any
 
 from . import _core
 
-__all__ = ["check_engine", "engine", "isas", "resolve_engine", "resolve_isa"]
+__all__ = ["check_engine", "check_engine_and_isa", "engine", "isas", "resolve_engine", "resolve_isa"]
 
 _default_engine: str = "qrnn"
 #: Those of the blocks that this thread or task is in, the innermost last.
@@ -61,6 +61,13 @@ def resolve_isa(name: Any = None) -> str | None:
 def _unusable(name: str) -> str:
     why = "this CPU lacks it" if name in _core.known_isas() else "there is no such instruction set"
     return f"expected one of {', '.join(_core.isas())}, got {name!r}: {why}"
+
+
+def check_engine_and_isa(engine: Any, isa: Any) -> None:
+    """Raise TypeError or ValueError if a function's argument `engine` or `isa`, where given, is no name of one."""
+    if engine is not None:
+        check_engine(engine)
+    resolve_isa(isa)
 
 
 def isas() -> tuple[str, ...]:

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from ..._framework import Row
 from ..nn.quantized import dynamic
-from ..nn.quantized.dynamic.modules.base import QuantizedLayer
 from . import prepared
-from .prepared import PreparedLayer
 
 __all__ = [
     "TABLE",
-    "Quantizable",
-    "find",
     "get_default_dynamic_quant_module_mappings",
     "get_default_qconfig_propagation_list",
 ]
 
 
-class Quantizable(NamedTuple):
-    """A row of the table."""
-
-    float_type: type[torch.nn.Module]
-    quantized_type: type[QuantizedLayer]
-    prepared_type: type[PreparedLayer]
-
-
-TABLE: tuple[Quantizable, ...] = (
-    Quantizable(torch.nn.Linear, dynamic.Linear, prepared.PreparedLinear),
-    Quantizable(torch.nn.RNNCell, dynamic.RNNCell, prepared.PreparedRNNCell),
-    Quantizable(torch.nn.LSTMCell, dynamic.LSTMCell, prepared.PreparedLSTMCell),
-    Quantizable(torch.nn.GRUCell, dynamic.GRUCell, prepared.PreparedGRUCell),
-    Quantizable(torch.nn.RNN, dynamic.RNN, prepared.PreparedRNN),
-    Quantizable(torch.nn.LSTM, dynamic.LSTM, prepared.PreparedLSTM),
-    Quantizable(torch.nn.GRU, dynamic.GRU, prepared.PreparedGRU),
+TABLE: tuple[Row, ...] = (
+    Row(torch.nn.Linear, dynamic.Linear, prepared.PreparedLinear),
+    Row(torch.nn.RNNCell, dynamic.RNNCell, prepared.PreparedRNNCell),
+    Row(torch.nn.LSTMCell, dynamic.LSTMCell, prepared.PreparedLSTMCell),
+    Row(torch.nn.GRUCell, dynamic.GRUCell, prepared.PreparedGRUCell),
+    Row(torch.nn.RNN, dynamic.RNN, prepared.PreparedRNN),
+    Row(torch.nn.LSTM, dynamic.LSTM, prepared.PreparedLSTM),
+    Row(torch.nn.GRU, dynamic.GRU, prepared.PreparedGRU),
 )
-
-
-def find(module: torch.nn.Module) -> tuple[Quantizable, type] | None:
-    """The row that `module`, float, prepared or quantized, belongs to, and which of its types it is.
-
-    The output projection of PyTorch's attention belongs to none: its weight is read, it is not called.
-    """
-    if isinstance(module, NonDynamicallyQuantizableLinear):
-        return None
-    for row in TABLE:
-        for each in (row.prepared_type, row.float_type, row.quantized_type):
-            if isinstance(module, each):
-                return row, each
-    return None
 
 
 def get_default_dynamic_quant_module_mappings() -> dict[type, Any]:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Mapping
-from copy import copy, deepcopy
 from typing import Any
 
 import torch
 
-from ..._types import expect_qint8, qint8
-from ...quantization.quantize import _MARK, _NOTHING, _UNSET, _copied, _named, _Unset
+from ... import _config, _convert
+from ..._types import qint8
 from .. import _torch_ao
-from ..nn.quantized.dynamic.modules.base import QuantizedLayer
-from .choice import check, choose, expect_model, keeps_its_call, normalised, quantizable
-from .mappings import TABLE, find, get_default_dynamic_quant_module_mappings
-from .prepared import PreparedLayer
+from .._framework import TORCH
 
 __all__ = ["convert", "from_torch_ao", "prepare", "prepare_qat", "propagate_qconfig_", "quantize_dynamic"]
 
@@ -27,7 +22,7 @@ def prepare(
     inplace: bool | None = None,
     allow_list: Collection[type] | None = None,
     *,
-    qconfig: Any = _UNSET,
+    qconfig: Any = _convert.NOT_GIVEN,
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
@@ -87,40 +82,7 @@ def prepare(
       (0): PreparedLinear(in_features=4, out_features=3, bias=True, engine=qrnn)
     )
     """
-    expect_model(model, "model")
-    given = not isinstance(qconfig, _Unset)
-    spec = normalised(qconfig, "qconfig", empty_is_all=True) if given else {}
-    check(engine, isa)
-    in_place = given if inplace is None else inplace
-    if not in_place:
-        model = _copied(model)
-    replacements: dict[int, Module] = {}
-    left: list[tuple[Module, Any]] = []  # float now, for convert to quantize or to warn of
-    prepared_before = False
-    for name, module, row, chosen in quantizable(model, choose(model, spec, "qconfig")):
-        if allow_list is not None and type(module) not in allow_list and row.float_type not in allow_list:
-            continue
-        if isinstance(module, PreparedLayer):
-            prepared_before = True
-            before = module._prepared.engine
-            if engine is not None and engine != before:
-                raise ValueError(f"engine: {name or 'the model'} was prepared for {before!r}, got {engine!r}")
-        elif keeps_its_call(module) or torch.nn.utils.parametrize.is_parametrized(module):
-            left.append((module, chosen))
-        else:
-            with _named(name):
-                replacements[id(module)] = row.prepared_type._of(module, chosen, engine, isa)
-    if not replacements and not left and not prepared_before:
-        warnings.warn(_NOTHING, UserWarning, stacklevel=2)
-        return model
-    _check_root(model, replacements, inplace)
-    for module, chosen in left:
-        if not isinstance(module, QuantizedLayer):
-            module.qconfig = chosen
-    model = _swapped(model, replacements)
-    if given and inplace is None:
-        setattr(model, _MARK, True)
-    return model
+    return _convert.prepare(TORCH, model, inplace, allow_list, qconfig, engine, isa)
 
 
 def prepare_qat(
@@ -128,7 +90,7 @@ def prepare_qat(
     mapping: None = None,
     inplace: bool | None = None,
     *,
-    qconfig: Any = _UNSET,
+    qconfig: Any = _convert.NOT_GIVEN,
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
@@ -161,7 +123,7 @@ def prepare_qat(
     >>> model[0](torch.ones(2, 4)).requires_grad
     True
     """
-    expect_model(model, "model")
+    TORCH.expect(model, "model")
     if not model.training:
         raise AssertionError("prepare_qat only works on models in training mode")
     if mapping is not None:
@@ -227,20 +189,7 @@ def convert(
       (0): DynamicQuantizedRNNCell(4, 3)
     )
     """
-    expect_model(module, "module")
-    check(engine, isa)
-    in_place = module.__dict__.get(_MARK, False) if inplace is None else inplace
-    if not any(getattr(each, "qconfig", None) is not None for each in module.modules()):
-        warnings.warn(_NOTHING, UserWarning, stacklevel=2)
-        return deepcopy(module) if inplace is False else module
-    if not in_place:
-        module = deepcopy(module)
-    chosen = {id(each): getattr(each, "qconfig", None) for each in module.modules()}
-    replacements = _quantized(module, chosen, mapping, engine, isa)
-    _check_root(module, replacements, inplace)
-    module = _swapped(module, replacements)
-    _clean(module, remove_qconfig)
-    return module
+    return _convert.convert(TORCH, module, mapping, inplace, remove_qconfig, engine, isa)
 
 
 def quantize_dynamic(
@@ -300,20 +249,7 @@ def quantize_dynamic(
       (1): Linear(in_features=3, out_features=2, bias=True)
     )
     """
-    expect_model(model, "model")
-    expect_qint8(dtype)
-    spec = normalised(qconfig_spec, "qconfig_spec", empty_is_all=False)
-    check(engine, isa)
-    if not inplace:
-        model = deepcopy(model)
-    chosen = choose(model, spec, "qconfig_spec")
-    if all(qconfig is None for qconfig in chosen.values()):
-        warnings.warn(_NOTHING, UserWarning, stacklevel=2)
-    replacements = _quantized(model, chosen, mapping, engine, isa)
-    _check_root(model, replacements, inplace)
-    model = _swapped(model, replacements)
-    _clean(model, True)
-    return model.eval()
+    return _convert.quantize_dynamic(TORCH, model, qconfig_spec, dtype, mapping, inplace, engine, isa)
 
 
 def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None) -> None:
@@ -342,11 +278,7 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
     >>> model[0].qconfig is per_channel_dynamic_qconfig
     True
     """
-    expect_model(module, "module")
-    spec = {} if qconfig_dict is None else normalised(qconfig_dict, "qconfig_dict", empty_is_all=False)
-    chosen = choose(module, spec, "qconfig_dict")
-    for each in module.modules():
-        each.qconfig = chosen[id(each)]
+    _convert.propagate_qconfig_(TORCH, module, qconfig_dict)
 
 
 def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = None, isa: str | None = None) -> Any:
@@ -382,78 +314,15 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
       (0): ReLU()
     )
     """
-    expect_model(model, "model")
-    check(engine, isa)
+    TORCH.expect(model, "model")
+    _config.check_engine_and_isa(engine, isa)
     if not inplace:
-        model = _copied(model)
+        model = _convert.copied(model)
     replacements: dict[int, Module] = {}
     for name, module in model.named_modules():
-        for row in TABLE:
+        for row in TORCH.rows:
             cls = row.quantized_type
             if cls._torch_ao_type is not None and _torch_ao.is_a(module, cls._torch_ao_type):
-                with _named(name):
+                with _convert.named_errors(name):
                     replacements[id(module)] = cls._from_torch_ao(module, engine, isa)
-    _check_root(model, replacements, inplace)
-    return _swapped(model, replacements)
-
-
-# ---- what it becomes
-
-
-def _quantized(
-    model: Module,
-    chosen: Mapping[int, Any],
-    mapping: Mapping[type, Any] | None,
-    engine: str | None,
-    isa: str | None,
-) -> dict[int, Module]:
-    """The quantized module for each float one that is chosen, by identity."""
-    table = get_default_dynamic_quant_module_mappings() if mapping is None else mapping
-    replacements: dict[int, Module] = {}
-    for name, module in model.named_modules():
-        qconfig = chosen[id(module)]
-        base = next((each for each in type(module).__mro__ if each in table), None)
-        if qconfig is None or base is None or (mapping is None and find(module) is None):
-            continue
-        if keeps_its_call(module, base):
-            cls = type(module)
-            warnings.warn(
-                f"{name or 'the model'}: {cls.__qualname__} overrides forward or __call__ and is left float",
-                UserWarning,
-                stacklevel=3,
-            )
-            continue
-        target: Any = table[base]
-        with _named(name):
-            if isinstance(target, type) and issubclass(target, QuantizedLayer):
-                replacements[id(module)] = target._from_float(module, qconfig, engine, isa)
-            else:
-                read = copy(module)  # by a type that is not ours, which reads the attribute
-                read.qconfig = qconfig
-                replacements[id(module)] = target.from_float(read)
-    return replacements
-
-
-def _check_root(model: Module, replacements: Mapping[int, Module], inplace: bool | None) -> None:
-    if inplace and id(model) in replacements:
-        raise ValueError(
-            f"inplace: {type(model).__name__} is itself replaced, which cannot be done in place: use "
-            "inplace=False and take what is returned"
-        )
-
-
-def _swapped(model: Module, replacements: Mapping[int, Module]) -> Module:
-    """Put `replacements` in place below `model`; returns it or its own replacement."""
-    for module in list(model.modules()):
-        for name, child in list(module._modules.items()):
-            if id(child) in replacements:
-                module._modules[name] = replacements[id(child)]
-    return replacements.get(id(model), model)
-
-
-def _clean(model: Module, remove_qconfig: bool) -> None:
-    """Remove what `prepare` and `propagate_qconfig_` left."""
-    model.__dict__.pop(_MARK, None)
-    if remove_qconfig:
-        for module in model.modules():
-            module.__dict__.pop("qconfig", None)
+    return _convert.put_in_place(TORCH, model, replacements, inplace)

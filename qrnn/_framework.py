@@ -1,0 +1,125 @@
+"""What the converter needs to know of the modules that it walks over: ours over NumPy, or PyTorch's.
+
+Each package describes its modules by a `Framework` and registers it; ``qrnn._convert`` does the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple
+
+__all__ = ["Framework", "Row", "framework_of", "register"]
+
+
+class Row(NamedTuple):
+    """A kind of layer: its float type, and the types that quantized and prepared ones have."""
+
+    float_type: Any
+    quantized_type: Any
+    prepared_type: Any
+
+
+class Framework(ABC):
+    """How the modules of one framework are found, copied, prepared, quantized and replaced.
+
+    Attributes
+    ----------
+    module_type : type
+        The base class of its modules.
+    module_name : str
+        The name of that class in error texts.
+    quantized_base : type
+        The base class of its quantized layers.
+    rows : sequence of Row
+        The layers that can be quantized.
+    """
+
+    module_type: ClassVar[type]
+    module_name: ClassVar[str]
+    quantized_base: ClassVar[type]
+    rows: tuple[Row, ...]
+
+    def expect(self, model: Any, argument: str) -> None:
+        """Raise TypeError naming `argument` unless `model` is a module of this framework."""
+        if not isinstance(model, self.module_type):
+            cls = type(model)
+            raise TypeError(f"{argument}: expected a {self.module_name}, got {cls.__module__}.{cls.__qualname__}")
+
+    def find(self, module: Any) -> tuple[Row, type] | None:
+        """The row that `module`, float, prepared or quantized, belongs to, and which of its types it is."""
+        for row in self.rows:
+            for each in (row.prepared_type, row.float_type, row.quantized_type):
+                if isinstance(module, each):
+                    return row, each
+        return None
+
+    def mappings(self) -> dict[type, Any]:
+        """What each float type becomes: a new dict."""
+        return {row.float_type: row.quantized_type for row in self.rows}
+
+    def known_as(self, named: type) -> type:
+        """The float type that a user means by the type `named`, if it is not `named` itself."""
+        return named
+
+    @abstractmethod
+    def children(self, module: Any) -> Iterable[tuple[str, Any]]:
+        """Name and module of every child, one referenced twice both times."""
+
+    @abstractmethod
+    def replace(self, parent: Any, name: str, child: Any) -> None:
+        """Put `child` in the place of the child `name` of `parent`."""
+
+    @abstractmethod
+    def overrides_call(self, module: Any, base: type) -> bool:
+        """Whether `module`, an instance of `base`, says itself what a call does."""
+
+    def left_for_convert(self, module: Any) -> bool:
+        """Whether `module` cannot be prepared, but can be converted."""
+        return False
+
+    def lost_in_conversion(self, module: Any) -> str | None:
+        """What of `module` its quantized module will not have, as the text of a warning."""
+        return None
+
+    @abstractmethod
+    def prepared_engine(self, module: Any) -> str | None:
+        """The engine that `module` was prepared for; None if it is not prepared."""
+
+    @abstractmethod
+    def prepared(self, row: Row, module: Any, qconfig: Any, engine: str | None, isa: str | None) -> Any:
+        """The prepared module for `module`, float or quantized."""
+
+    @abstractmethod
+    def quantized(
+        self, target: Any, module: Any, qconfig: Any, engine: str | None, isa: str | None, by_data: bool
+    ) -> Any:
+        """The quantized module, of type `target`, for `module`, float or prepared.
+
+        `by_data`: whether a prepared module is rounded by the inputs that it was called with.
+        """
+
+
+_registered: list[Framework] = []
+
+
+def register(framework: Framework) -> None:
+    """Have `framework_of` find `framework`."""
+    _registered.append(framework)
+
+
+def framework_of(model: Any, default: Framework) -> Framework:
+    """The framework that `model` is a module of; where there is none, `default`, which will refuse it.
+
+    PyTorch's is imported only for a model of PyTorch's.
+    """
+    found = next((each for each in _registered if isinstance(model, each.module_type)), None)
+    if found is not None:
+        return found
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(model, torch.nn.Module):
+        return default
+    importlib.import_module("qrnn.torch")  # which registers its framework
+    return next(each for each in _registered if isinstance(model, each.module_type))

@@ -1,0 +1,61 @@
+"""The description of our modules over NumPy for the converter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ._framework import Framework, Row, register
+from .nn.modules.layer import overrides
+from .nn.modules.module import Module
+from .nn.quantized.dynamic.modules.base import QuantizedLayer
+from .quantization.mappings import TABLE
+from .quantization.prepared import PreparedLayer
+
+__all__ = ["NUMPY"]
+
+
+class NumpyFramework(Framework):
+    """Modules of ``qrnn.nn``."""
+
+    module_type = Module
+    module_name = "qrnn.nn.Module"
+    quantized_base = QuantizedLayer
+    rows = TABLE
+
+    def known_as(self, named: type) -> type:
+        """The type of ours that stands for the type `named` of PyTorch's."""
+        for row in self.rows:
+            if (named.__module__, named.__name__) == row.quantized_type._torch_type:
+                return row.float_type  # type: ignore[no-any-return]
+        return named
+
+    def children(self, module: Any) -> Iterable[tuple[str, Any]]:
+        return module._children()  # type: ignore[no-any-return]
+
+    def replace(self, parent: Any, name: str, child: Any) -> None:
+        setattr(parent, name, child)
+
+    def overrides_call(self, module: Any, base: type) -> bool:
+        return overrides(type(module), base)
+
+    def lost_in_conversion(self, module: Any) -> str | None:
+        if any(module.__dict__.get(hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks")):
+            return "its hooks are not kept: what it becomes is called in C, which runs none"
+        return None
+
+    def prepared_engine(self, module: Any) -> str | None:
+        return module._prepared.engine if isinstance(module, PreparedLayer) else None
+
+    def prepared(self, row: Row, module: Any, qconfig: Any, engine: str | None, isa: str | None) -> Any:
+        return row.prepared_type._of(module, qconfig, engine, isa)
+
+    def quantized(
+        self, target: Any, module: Any, qconfig: Any, engine: str | None, isa: str | None, by_data: bool
+    ) -> Any:
+        source = module._unobserved() if isinstance(module, PreparedLayer) and not by_data else module
+        return target._from_float(source, qconfig, engine, isa)
+
+
+NUMPY = NumpyFramework()
+register(NUMPY)

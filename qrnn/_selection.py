@@ -1,0 +1,117 @@
+"""Which modules of a model are quantized, and how: what its user selected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ._framework import Framework
+from ._warn import warn
+from .quantization.qconfig import engine_qconfig
+
+__all__ = ["read_spec", "select"]
+
+_UNSAID = object()
+
+
+def read_spec(framework: Framework, spec: Any, argument: str, empty_is_all: bool) -> dict[Any, Any]:
+    """What a user may give to select modules, as a dict of type or name to QConfig or None."""
+    if spec is None or (empty_is_all and isinstance(spec, Mapping) and not spec):
+        spec = engine_qconfig
+    if _is_qconfig(framework, spec):
+        return {row.float_type: spec for row in framework.rows}
+    if isinstance(spec, (set, frozenset)):
+        spec = dict.fromkeys(spec, engine_qconfig)
+    if not isinstance(spec, Mapping):
+        raise TypeError(
+            f"{argument}: expected a mapping of type or name to QConfig, a set of types and names, "
+            f"a QConfig or None, got {type(spec).__name__}"
+        )
+    result: dict[Any, Any] = {}
+    for key, value in spec.items():
+        if not isinstance(key, (str, type)):
+            raise TypeError(f"{argument}: expected types and names as keys, got {key!r}")
+        if value is not None and not _is_qconfig(framework, value):
+            raise TypeError(f"{argument}: expected QConfig or None for {key!r}, got {type(value).__name__}")
+        result[framework.known_as(key) if isinstance(key, type) else key] = value
+    return result
+
+
+def select(framework: Framework, model: Any, spec: Mapping[Any, Any], argument: str) -> dict[int, Any]:
+    """The qconfig of every module, by identity: its attribute, else name, else type, else parent's.
+
+    A module with several names goes by what any of them says; ValueError where they disagree.
+    """
+    paths = list(_paths(framework, model))
+    by_name = _Said(argument)
+    for path in paths:
+        if path.name in spec:
+            by_name.note(path, spec[path.name])
+    selected = _Said(argument)
+    by_path: dict[str, Any] = {}
+    for path in paths:
+        inherited = _UNSAID if path.parent is None else by_path[path.parent]
+        qconfig = by_name.get(path.module, _by_type(framework, path.module, spec, inherited))
+        qconfig = getattr(path.module, "qconfig", qconfig)
+        if not (qconfig is None or qconfig is _UNSAID or _is_qconfig(framework, qconfig)):
+            where = f"{path.name}.qconfig" if path.name else "qconfig"
+            raise TypeError(f"{where}: expected a QConfig or None, got {type(qconfig).__name__}")
+        by_path[path.name] = qconfig
+        if qconfig is not _UNSAID:
+            selected.note(path, qconfig)
+    unknown = sorted(key for key in spec if isinstance(key, str) and key not in by_path)
+    if unknown:
+        warn(f"{argument}: no submodule is named {', '.join(unknown)}")
+    return {id(path.module): selected.get(path.module, None) for path in paths}
+
+
+def _is_qconfig(framework: Framework, value: Any) -> bool:
+    """Whether `value` is a QConfig, ours or PyTorch's."""
+    return hasattr(value, "weight") and hasattr(value, "activation") and not isinstance(value, framework.module_type)
+
+
+def _by_type(framework: Framework, module: Any, spec: Mapping[Any, Any], default: Any) -> Any:
+    """What `spec` says of the type of `module`, or of those of its row."""
+    found = framework.find(module)
+    types = [type(module)] if found is None else [type(module), found[0].float_type, found[0].quantized_type]
+    return next((spec[each] for each in types if each in spec), default)
+
+
+class _Path(NamedTuple):
+    """One of the ways that lead to a module."""
+
+    name: str
+    parent: str | None
+    module: Any
+
+
+def _paths(
+    framework: Framework, module: Any, name: str = "", parent: str | None = None, above: tuple[Any, ...] = ()
+) -> Iterator[_Path]:
+    """Every path that leads to a module, parents first."""
+    yield _Path(name, parent, module)
+    above = (*above, module)
+    for child_name, child in framework.children(module):
+        if not any(child is each for each in above):  # a cycle has no last name
+            yield from _paths(framework, child, f"{name}.{child_name}" if name else child_name, name, above)
+
+
+class _Said:
+    """What is said of each module, by its identity: under which name, and what."""
+
+    def __init__(self, argument: str) -> None:
+        self._argument = argument
+        self._by_module: dict[int, tuple[str, Any]] = {}
+
+    def note(self, path: _Path, qconfig: Any) -> None:
+        """Add what is said of a module under one name; ValueError if another name says something else."""
+        before, other = self._by_module.setdefault(id(path.module), (path.name, qconfig))
+        if other is not qconfig and other != qconfig:
+            raise ValueError(
+                f"{self._argument}: expected one choice for {before!r} and {path.name!r}, which are the same "
+                f"module, got {other} and {qconfig}"
+            )
+
+    def get(self, module: Any, default: Any) -> Any:
+        """What is said of `module`, or `default`."""
+        return self._by_module.get(id(module), ("", default))[1]

@@ -1,0 +1,60 @@
+"""The description of PyTorch's modules, and of ours for them, for the converter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+from .._framework import Framework, Row, register
+from .nn.quantized.dynamic.modules.base import QuantizedLayer, overrides_call
+from .quantization.mappings import TABLE
+from .quantization.prepared import PreparedLayer
+
+__all__ = ["TORCH"]
+
+
+class TorchFramework(Framework):
+    """Modules of ``torch.nn`` and of ``qrnn.torch``."""
+
+    module_type = torch.nn.Module
+    module_name = "torch.nn.Module"
+    quantized_base = QuantizedLayer
+    rows = TABLE
+
+    def find(self, module: Any) -> tuple[Row, type] | None:
+        """As for every framework; but the output projection of PyTorch's attention belongs to no row.
+
+        Its weight is read, it is not called.
+        """
+        return None if isinstance(module, NonDynamicallyQuantizableLinear) else super().find(module)
+
+    def children(self, module: Any) -> Iterable[tuple[str, Any]]:
+        return ((name, child) for name, child in module._modules.items() if child is not None)
+
+    def replace(self, parent: Any, name: str, child: Any) -> None:
+        parent._modules[name] = child
+
+    def overrides_call(self, module: Any, base: type) -> bool:
+        return overrides_call(module, base)
+
+    def left_for_convert(self, module: Any) -> bool:
+        """Parametrized modules, whose weights are computed from other parameters."""
+        return torch.nn.utils.parametrize.is_parametrized(module)
+
+    def prepared_engine(self, module: Any) -> str | None:
+        return module._prepared.engine if isinstance(module, PreparedLayer) else None
+
+    def prepared(self, row: Row, module: Any, qconfig: Any, engine: str | None, isa: str | None) -> Any:
+        return row.prepared_type._of(module, qconfig, engine, isa)
+
+    def quantized(
+        self, target: Any, module: Any, qconfig: Any, engine: str | None, isa: str | None, by_data: bool
+    ) -> Any:
+        return target._from_float(module, qconfig, engine, isa)
+
+
+TORCH = TorchFramework()
+register(TORCH)
