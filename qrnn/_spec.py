@@ -11,7 +11,7 @@ import math
 import numbers
 import operator
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from . import _core
@@ -27,8 +27,12 @@ __all__ = [
     "Sequence",
     "Slot",
     "cell_spec",
+    "check_engine_has",
     "checked_size",
+    "gru_kind",
     "linear_spec",
+    "module_spec",
+    "rnn_kind",
     "sequence_spec",
 ]
 
@@ -163,6 +167,58 @@ def _slots(matrices: tuple[MatrixSpec, ...], per_direction: int) -> Mapping[str,
         found.update({matrix.bias: Slot(index, "bias") for index, matrix in own if matrix.bias is not None})
         found.update({matrix.weight: Slot(index, "weight") for index, matrix in own[2:]})
     return found
+
+
+# ---- modules that are there
+
+
+def rnn_kind(nonlinearity: Any) -> str:
+    """The kind of an Elman layer, by its non-linearity."""
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"Unknown nonlinearity: {nonlinearity}: expected 'tanh' or 'relu'")
+    return f"rnn_{nonlinearity}"
+
+
+def gru_kind(reset_after: Any) -> str:
+    """The kind of a GRU: PyTorch's, whose reset gate acts on the recurrent product, or the one before it."""
+    return "gru" if reset_after else "gru_reset_before"
+
+
+_KIND_OF_FAMILY: Mapping[str, Callable[[Any], str]] = {
+    "Linear": lambda mod: "linear",
+    "RNN": lambda mod: rnn_kind(mod.nonlinearity),
+    "LSTM": lambda mod: "lstm",
+    "GRU": lambda mod: gru_kind(getattr(mod, "reset_after", True)),
+}
+
+
+def module_spec(name: str, mod: Any) -> LayerSpec:
+    """The spec of a module, by its attributes.
+
+    Parameters
+    ----------
+    name : str
+        What its class is called in ``torch.nn``: ``"LSTM"``, ``"LSTMCell"``, ...
+    mod : module
+        Ours or PyTorch's, float or quantized.
+    """
+    kind = _KIND_OF_FAMILY[name.removesuffix("Cell")](mod)
+    if not KINDS[kind].states:
+        return LayerSpec(kind, mod.in_features, mod.out_features, bias=mod.bias is not None)
+    if not hasattr(mod, "num_layers"):
+        return LayerSpec(kind, mod.input_size, mod.hidden_size, bias=mod.bias)
+    sequence = Sequence(int(mod.num_layers), 2 if mod.bidirectional else 1, bool(mod.batch_first))
+    proj_size = getattr(mod, "proj_size", 0)  # torch.ao has none
+    return LayerSpec(kind, mod.input_size, mod.hidden_size, proj_size, sequence, mod.bias, float(mod.dropout))
+
+
+def check_engine_has(spec: LayerSpec, engine: str) -> None:
+    """Raise ValueError where a layer does what `engine`, one of PyTorch's, lacks."""
+    lacks = f"with engine {engine!r}, which has PyTorch's arithmetic alone: use engine 'qrnn'"
+    if spec.proj_size and not ENGINES[engine].projects:
+        raise ValueError(f"proj_size: expected 0 {lacks}")
+    if spec.row.resets_before and not ENGINES[engine].resets_before:
+        raise ValueError(f"reset_after: expected True {lacks}")
 
 
 # ---- the arguments of constructors
