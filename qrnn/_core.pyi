@@ -1,6 +1,6 @@
 """The computing core, in C: see csrc/README.md."""
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +54,24 @@ class Module:
 
 MAX_LAYERS: int
 
-def kinds() -> dict[str, dict[str, Any]]: ...
-def engine_table() -> dict[str, dict[str, bool]]: ...
+@type_check_only
+class _Kind(TypedDict):
+    family: str
+    gates: int
+    states: int
+    projects: bool
+    resets_before: bool
+
+@type_check_only
+class _Engine(TypedDict):
+    quantized: bool
+    per_row: bool
+    scale_per_row: bool
+    projects: bool
+    resets_before: bool
+
+def kinds() -> dict[str, _Kind]: ...
+def engine_table() -> dict[str, _Engine]: ...
 def matrices(
     kind: str,
     input_size: int,
@@ -64,6 +80,21 @@ def matrices(
     sequence: tuple[int, int, bool] | None = None,
     /,
 ) -> tuple[tuple[str, str | None, int, int], ...]: ...
+def check_engine(kind: str, proj_size: int, engine: str, /) -> None: ...
+def check_engine_name(engine: Any, argument: str = "engine", /) -> str: ...
+def check_isa(isa: Any, argument: str = "isa", /) -> str: ...
+def check_call(
+    kind: str,
+    input_size: int,
+    hidden_size: int,
+    proj_size: int,
+    sequence: tuple[int, int, bool] | None,
+    input_shape: tuple[int, ...],
+    state_shapes: tuple[tuple[int, ...], ...] | None = None,
+    lengths: Any = None,
+    /,
+) -> list[int] | None: ...
+def split_state(kind: str, hx: Any, /) -> tuple[Any, ...]: ...
 def isas() -> tuple[str, ...]: ...
 def known_isas() -> tuple[str, ...]: ...
 def engines() -> tuple[str, ...]: ...

@@ -246,8 +246,12 @@ def test_what_pytorch_lacks(engine):
     for kind, proj in (("gru_reset_before", 0), ("lstm", 2)):
         for sequence in (None, (1, 1, False)):
             weights = matrices(kind, engine, 4, 3, sequence, proj=proj)
-            with pytest.raises(ValueError, match=f"^engine: .*'{engine}'"):
+            text = f"^{'proj_size: expected 0' if proj else 'reset_after: expected True'} with engine '{engine}'"
+            with pytest.raises(ValueError, match=text):
                 _core.Module()._pack(kind, engine, None, *weights, sequence=sequence)
+            with pytest.raises(ValueError, match=text):
+                _core.check_engine(kind, proj, engine)
+            _core.check_engine(kind, proj, "qrnn")
 
 
 # ---------------------------------------------------------------------------------------------------

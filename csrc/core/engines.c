@@ -99,6 +99,13 @@ const qrnn_engine_info *qrnn_engine_get(size_t i)
     return i < ENGINE_COUNT ? &infos[i] : NULL;
 }
 
+const qrnn_engine_info *qrnn_engine_by_name(const char *name)
+{
+    for (size_t i = 0; i < ENGINE_COUNT; i++)
+        if (name && strcmp(name, infos[i].name) == 0) return &infos[i];
+    return NULL;
+}
+
 const char *qrnn_engine_name(size_t i)
 {
     return i < ENGINE_COUNT ? engines[i].name : NULL;

@@ -9,10 +9,10 @@ enum { ADDED, APART };
 #define QRNN_END_NONE QRNN_ENDS
 
 static const struct qrnn_kind_row rows[QRNN_KINDS] = {
-#define QRNN_KIND(NAME, name, family, gates, states, projects, hh, inner, end, exact) \
-    {{#name, family, gates, states, projects, QRNN_END_##inner != QRNN_END_NONE},     \
-     hh == APART,                                                                     \
-     QRNN_END_##inner,                                                                \
+#define QRNN_KIND(NAME, name, family, gates, states, projects, hh, inner, end, exact)                                \
+    {{#name, family, (states) ? family "Cell" : family, gates, states, projects, QRNN_END_##inner != QRNN_END_NONE}, \
+     hh == APART,                                                                                                    \
+     QRNN_END_##inner,                                                                                               \
      {QRNN_END_##end, QRNN_END_##exact}},
 #include "kinds.def"
 #undef QRNN_KIND

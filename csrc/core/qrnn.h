@@ -48,6 +48,7 @@ typedef enum qrnn_kind {
 typedef struct qrnn_kind_info {
     const char *name;         /* "lstm" */
     const char *family;       /* "LSTM": the class of torch.nn */
+    const char *cell;         /* "LSTMCell": that of a single step; a linear has but one class */
     size_t gates;             /* rows of ih and hh, in hidden sizes */
     size_t states;            /* 0: none; 1: h; 2: h and c */
     int projects;             /* may have an hr */
@@ -193,6 +194,7 @@ typedef struct qrnn_engine_info {
 
 /* Tables, in order; NULL past the end. The default engine is the first. */
 const qrnn_engine_info *qrnn_engine_get(size_t i);
+const qrnn_engine_info *qrnn_engine_by_name(const char *name); /* NULL of no engine */
 const char *qrnn_engine_name(size_t i);
 const char *qrnn_isa_name(size_t i);
 int qrnn_isa_supported(size_t i);                             /* by the CPU this runs on */

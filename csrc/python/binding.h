@@ -1,12 +1,15 @@
 /* binding.h - what the files of python/ share. With python/, the only place that knows Python.
  *
  *   module.c     the extension module: its state, its functions
+ *   spec.c       the specification of a layer from Python's objects
  *   tables.c     kinds, engines, matrices: the core's tables for Python
  *   functions.c  isas, known_isas, engines, apply, threads, _gates, _quantize
  *   call.c       Module.__call__ and forward: whom they reach; a linear
  *   cells.c      a cell: check, allocate, compute
  *   sequences.c  a whole sequence; Ctrl-C meanwhile
  *   type.c       the Module type: life, properties, sharing
+ *   shapes.c, lengths.c  checks of a call's arguments, with PyTorch's texts
+ *   checks.c     the same without a call: check_engine, check_call
  *   packing.c    Module._pack and _unpack: arrays <-> packed weights
  *   arguments.c  parameters of a call
  *   arrays.c     NumPy arrays in and out
@@ -123,20 +126,7 @@ PyObject *module_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf
 PyObject *module_tp_call(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *module_forward(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
-/* What a call computes with: a packed module, by a reference of its own, and its sizes. */
-struct callee {
-    qrnn_module *packed;
-    qrnn_kind kind;
-    int flags;
-    npy_intp columns, hidden, state; /* of the input, of c and of the gates, of h */
-};
-
-/* The shape of a result, and the rows of the batch in it. */
-struct result_shape {
-    int ndim;
-    npy_intp dims[MAX_DIMS];
-    size_t batch;
-};
+struct callee;
 
 /* A result on its way: `array`, a reference, is computed; `out`, borrowed, is where the caller wants
  * it, NULL for anywhere. They differ where computing into `out` at once would go wrong. */
@@ -147,9 +137,6 @@ struct result {
 /* Fills *callee, whose reference the caller then drops; -1 with RuntimeError set before _pack. */
 int callee_hold(struct module_object *self, struct callee *callee);
 
-/* ValueError "<class>: Expected <what> to be <expected>, got <got>D instead"; returns -1. */
-int call_raise_rank(PyObject *self, const char *what, const char *expected, int got);
-int call_raise_input_size(npy_intp got, npy_intp expected);
 /* The exception of a status other than QRNN_OK; `step` is a sequence's, or NULL. Returns -1. */
 int call_raise_status(qrnn_status status, const struct callee *callee, const size_t *step);
 
@@ -162,18 +149,10 @@ PyObject *pair_of(PyObject *first, PyObject *second);
 /* Two new references to the items of a tuple or list of two; `what` are their names. */
 int pair_split(PyObject *pair, const char *name, const char *what, PyObject **first, PyObject **second);
 
-/* Checks a linear's input as call_check does. */
-int check_linear(PyObject *self, const struct callee *callee, PyArrayObject *x, struct result_shape *shape);
-
 /* --- cells.c --- */
 
 /* `values` are input, hx, out. */
-PyObject *call_cell(struct module_object *self, const struct callee *callee, PyObject *const *values);
-
-/* Checks a cell's arrays against the module in PyTorch's order, with its texts; h and c are NULL
- * where none were given. Returns 0 and the shape of the next h, or -1 with an exception set. */
-int check_cell(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h, PyArrayObject *c,
-               struct result_shape *shape);
+PyObject *call_cell(const struct callee *callee, PyObject *const *values);
 
 /* The arrays of `hx`, a pair for an LSTM, as new references. */
 int states_from(struct state *state, const struct callee *callee, PyObject *hx, PyArrayObject **h, PyArrayObject **c);
@@ -181,7 +160,7 @@ int states_from(struct state *state, const struct callee *callee, PyObject *hx, 
 /* --- sequences.c --- */
 
 /* `values` are input, hx, lengths, out. */
-PyObject *call_sequence(struct module_object *self, const struct callee *callee, PyObject *const *values);
+PyObject *call_sequence(const struct callee *callee, PyObject *const *values);
 /* Module._forward_layers. */
 PyObject *module_forward_layers(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
@@ -190,12 +169,14 @@ PyObject *module_forward_layers(PyObject *self, PyObject *const *args, Py_ssize_
 PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames);
 PyObject *module_unpack(PyObject *self, PyObject *args);
-/* The kind of that name; -1 with ValueError set. */
-int packing_find_kind(const char *name, qrnn_kind *kind);
 
 /* --- tables.c --- */
 
 extern PyMethodDef table_functions[];
+
+/* --- checks.c --- */
+
+extern PyMethodDef check_functions[];
 
 /* --- functions.c --- */
 
@@ -237,10 +218,15 @@ struct error_context {
     const char *weight, *scale, *bias; /* names of parameters, and what came: */
     size_t depth;
     float bad_scale, bad_bias;
+    int projects;                      /* the layer does, so that is what the engine lacks */
     const size_t *step;                /* of a sequence, or NULL */
 };
 
 /* The only place where a status of the core becomes an exception. Returns NULL. */
 PyObject *error_from_status(qrnn_status status, const struct error_context *context);
+/* 0 for the name of a set that this CPU has, or of a quantized engine; else -1 with TypeError or ValueError set,
+ * which name the argument. */
+int error_check_isa(PyObject *isa, const char *argument);
+int error_check_engine_name(PyObject *engine, const char *argument);
 
 #endif

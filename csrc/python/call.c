@@ -3,24 +3,11 @@
  * Arrays that are plain float32 already meet no Python code. Everything else is converted first
  * (qrnn._arrays), then takes the same way.
  */
-#include "binding.h"
+#include "shapes.h"
 
 #include <string.h>
 
 /* --- exceptions --- */
-
-int call_raise_rank(PyObject *self, const char *what, const char *expected, int got)
-{
-    PyErr_Format(PyExc_ValueError, "%s: Expected %s to be %s, got %dD instead", module_class_name(self), what, expected,
-                 got);
-    return -1;
-}
-
-int call_raise_input_size(npy_intp got, npy_intp expected)
-{
-    PyErr_Format(PyExc_RuntimeError, "input has inconsistent input_size: got %zd, expected %zd", got, expected);
-    return -1;
-}
 
 int call_raise_status(qrnn_status status, const struct callee *callee, const size_t *step)
 {
@@ -82,21 +69,6 @@ int pair_split(PyObject *pair, const char *name, const char *what, PyObject **fi
 
 /* --- a linear --- */
 
-int check_linear(PyObject *self, const struct callee *callee, PyArrayObject *x, struct result_shape *shape)
-{
-    const int last = PyArray_NDIM(x) - 1;
-    if (last < 0 || last >= MAX_DIMS) return call_raise_rank(self, "input", "at least 1D", last + 1);
-    if (PyArray_DIM(x, last) != callee->columns) return call_raise_input_size(PyArray_DIM(x, last), callee->columns);
-    shape->ndim = last + 1;
-    shape->batch = 1;
-    for (int i = 0; i < last; i++) {
-        shape->dims[i] = PyArray_DIM(x, i);
-        shape->batch *= (size_t)shape->dims[i];
-    }
-    shape->dims[last] = callee->hidden;
-    return 0;
-}
-
 static int compute_linear(const struct callee *callee, size_t batch, PyArrayObject *x, PyArrayObject *y)
 {
     qrnn_status status;
@@ -112,11 +84,11 @@ static int compute_linear(const struct callee *callee, size_t batch, PyArrayObje
     return status == QRNN_OK ? 0 : call_raise_status(status, callee, NULL);
 }
 
-static PyObject *linear_plain(PyObject *self, const struct callee *callee, PyArrayObject *x, PyObject *out)
+static PyObject *linear_plain(const struct callee *callee, PyArrayObject *x, PyObject *out)
 {
     struct result_shape shape;
     struct result y;
-    if (check_linear(self, callee, x, &shape) < 0) return NULL;
+    if (shapes_check_linear(callee, shape_of(x), &shape) < 0) return NULL;
     if (out && array_check_out(out, "out", shape.ndim, shape.dims) < 0) return NULL;
     const int direct = out && !array_overlap((PyArrayObject *)out, x);
     if (result_open(&y, out, direct, shape.ndim, shape.dims) < 0) return NULL;
@@ -129,16 +101,17 @@ static PyObject *linear_plain(PyObject *self, const struct callee *callee, PyArr
 
 /* `values` are input, out. Conversion may run Python code, which may do anything to the caller's
  * references: so they are held. */
-static PyObject *call_linear(struct module_object *self, const struct callee *callee, PyObject *const *values)
+static PyObject *call_linear(const struct callee *callee, PyObject *const *values)
 {
+    struct state *const state = callee->self->state;
     PyObject *const input = values[0], *const out = values[1];
-    if (array_is_plain(input, NPY_FLOAT32)) return linear_plain((PyObject *)self, callee, (PyArrayObject *)input, out);
+    if (array_is_plain(input, NPY_FLOAT32)) return linear_plain(callee, (PyArrayObject *)input, out);
     PyObject *result = NULL;
     Py_INCREF(input);
     Py_XINCREF(out);
-    PyArrayObject *x = array_from(self->state, input, "input");
-    if (x) result = linear_plain((PyObject *)self, callee, x, out);
-    if (result && !out) result = array_like(self->state, result, input);
+    PyArrayObject *x = array_from(state, input, "input");
+    if (x) result = linear_plain(callee, x, out);
+    if (result && !out) result = array_like(state, result, input);
     Py_XDECREF(x);
     Py_DECREF(input);
     Py_XDECREF(out);
@@ -151,35 +124,35 @@ int callee_hold(struct module_object *self, struct callee *callee)
 {
     qrnn_module *const packed = module_hold(self, &callee->flags, NULL);
     if (!packed) return -1;
+    callee->self = self;
     callee->packed = packed;
-    callee->kind = qrnn_module_kind(packed);
+    callee->kind = qrnn_kind_get(qrnn_module_kind(packed));
     callee->columns = (npy_intp)qrnn_module_input_size(packed);
     callee->hidden = (npy_intp)qrnn_module_hidden_size(packed);
     callee->state = (npy_intp)qrnn_module_state_size(packed);
     return 0;
 }
 
-static const struct signature *signature_of(const struct module_object *self, const struct callee *callee)
+static const struct signature *signature_of(const struct callee *callee)
 {
-    if (callee->flags & MODULE_SEQUENCE) return &self->state->forward_sequence;
-    return callee->kind == QRNN_LINEAR ? &self->state->forward_linear : &self->state->forward;
+    const struct state *const state = callee->self->state;
+    if (callee->flags & MODULE_SEQUENCE) return &state->forward_sequence;
+    return callee->kind->states ? &state->forward : &state->forward_linear;
 }
 
-static PyObject *call_bound(struct module_object *self, const struct callee *callee, PyObject *const *values)
+static PyObject *call_bound(const struct callee *callee, PyObject *const *values)
 {
-    if (callee->flags & MODULE_SEQUENCE) return call_sequence(self, callee, values);
-    if (callee->kind == QRNN_LINEAR) return call_linear(self, callee, values);
-    return call_cell(self, callee, values);
+    if (callee->flags & MODULE_SEQUENCE) return call_sequence(callee, values);
+    return callee->kind->states ? call_cell(callee, values) : call_linear(callee, values);
 }
 
 PyObject *module_forward(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     struct callee callee;
     PyObject *result = NULL, *values[MAX_PARAMETERS];
-    struct module_object *const module = (struct module_object *)self;
-    if (callee_hold(module, &callee) < 0) return NULL;
-    if (arguments_bind(signature_of(module, &callee), self, args, nargs, kwnames, values) == 0)
-        result = call_bound(module, &callee, values);
+    if (callee_hold((struct module_object *)self, &callee) < 0) return NULL;
+    if (arguments_bind(signature_of(&callee), self, args, nargs, kwnames, values) == 0)
+        result = call_bound(&callee, values);
     qrnn_module_unref(callee.packed);
     return result;
 }
@@ -199,10 +172,9 @@ PyObject *module_tp_call(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     struct callee callee;
     PyObject *result = NULL, *values[MAX_PARAMETERS];
-    struct module_object *const module = (struct module_object *)self;
-    if (callee_hold(module, &callee) < 0) return NULL;
-    if (arguments_bind_call(signature_of(module, &callee), self, args, kwargs, values) == 0)
-        result = call_bound(module, &callee, values);
+    if (callee_hold((struct module_object *)self, &callee) < 0) return NULL;
+    if (arguments_bind_call(signature_of(&callee), self, args, kwargs, values) == 0)
+        result = call_bound(&callee, values);
     qrnn_module_unref(callee.packed);
     return result;
 }

@@ -1,5 +1,5 @@
 /* cells.c - a call of a single cell: check, allocate, compute. */
-#include "binding.h"
+#include "shapes.h"
 
 /* What a step works on, borrowed. c and its like belong to an LSTM and are NULL without. */
 struct step {
@@ -7,61 +7,6 @@ struct step {
     PyObject *out;             /* as it came, or NULL */
     PyObject *h_out, *c_out;   /* its parts */
 };
-
-/* --- checks --- */
-
-/* How texts call a state: where its rank is wrong, and where its sizes are. */
-struct label {
-    const char *rank, *sizes;
-};
-
-static const struct label hidden_label = {"hidden", "hidden"};
-static const struct label lstm_labels[2] = {{"hx[0]", "hidden[0]"}, {"hx[1]", "hidden[1]"}};
-
-static int check_rank(PyObject *self, PyArrayObject *h, const struct label *label)
-{
-    const int ndim = h ? PyArray_NDIM(h) : 1;
-    return ndim < 1 || ndim > 2 ? call_raise_rank(self, label->rank, "1D or 2D", ndim) : 0;
-}
-
-/* A state of `size` columns against a checked x. PyTorch compares the batch first, whatever the rank
- * of h: a hidden state for one row with a batch of rows is told that it is of another batch. */
-static int check_state(PyObject *self, PyArrayObject *h, npy_intp size, const struct result_shape *shape,
-                       const struct label *label)
-{
-    const int ndim = PyArray_NDIM(h);
-    const npy_intp *const got = PyArray_DIMS(h), batch = shape->dims[0];
-    if (ndim > shape->ndim) return call_raise_rank(self, label->rank, "1D for an input that is 1D", ndim);
-    if (shape->ndim == 2 && got[0] != batch) {
-        PyErr_Format(PyExc_RuntimeError, "Input batch size %zd doesn't match %s batch size %zd", batch, label->sizes,
-                     got[0]);
-        return -1;
-    }
-    if (ndim < shape->ndim) return call_raise_rank(self, label->rank, "2D for an input that is 2D", ndim);
-    if (got[ndim - 1] != size) {
-        PyErr_Format(PyExc_RuntimeError, "%s has inconsistent hidden_size: got %zd, expected %zd", label->sizes,
-                     got[ndim - 1], size);
-        return -1;
-    }
-    return 0;
-}
-
-int check_cell(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h, PyArrayObject *c,
-               struct result_shape *shape)
-{
-    const int ndim = PyArray_NDIM(x);
-    const struct label *const label = callee->kind == QRNN_LSTM ? &lstm_labels[0] : &hidden_label;
-    if (ndim < 1 || ndim > 2) return call_raise_rank(self, "input", "1D or 2D", ndim);
-    if (check_rank(self, h, label) < 0 || check_rank(self, c, &lstm_labels[1]) < 0) return -1;
-    const npy_intp *const dims = PyArray_DIMS(x);
-    if (dims[ndim - 1] != callee->columns) return call_raise_input_size(dims[ndim - 1], callee->columns);
-    shape->ndim = ndim;
-    shape->dims[0] = dims[0];
-    shape->batch = ndim == 1 ? 1 : (size_t)dims[0];
-    shape->dims[ndim - 1] = callee->state;
-    if (h && check_state(self, h, callee->state, shape, label) < 0) return -1;
-    return c ? check_state(self, c, callee->hidden, shape, &lstm_labels[1]) : 0;
-}
 
 /* --- computing --- */
 
@@ -76,7 +21,7 @@ static int compute(const struct callee *callee, size_t batch, const struct step 
                    PyArrayObject *c_out)
 {
     qrnn_status status;
-    const double rows = (double)qrnn_kind_get(callee->kind)->gates * (double)callee->hidden;
+    const double rows = (double)callee->kind->gates * (double)callee->hidden;
     const double work = (double)batch * rows * (double)(callee->columns + callee->state);
     if (work < THREADS_THRESHOLD) {
         status = run(callee, batch, s, h_out, c_out);
@@ -109,21 +54,21 @@ static int check_out(const struct step *s, int ndim, const npy_intp *h_dims, con
 }
 
 /* The results for plain arrays: `out`, or new ones. */
-static PyObject *step_plain(PyObject *self, const struct callee *callee, const struct step *s)
+static PyObject *step_plain(const struct callee *callee, const struct step *s)
 {
     struct result_shape shape;
     struct result h = {NULL, NULL}, c = {NULL, NULL};
     PyObject *result = NULL;
-    const int lstm = callee->kind == QRNN_LSTM;
-    if (check_cell(self, callee, s->x, s->h, s->c, &shape) < 0) return NULL;
+    const int pair = callee->kind->states == 2;
+    if (shapes_check_cell(callee, shape_of(s->x), shape_of(s->h), shape_of(s->c), &shape) < 0) return NULL;
     npy_intp c_dims[2] = {shape.dims[0], callee->hidden};
     c_dims[shape.ndim - 1] = callee->hidden;
     if (s->out && check_out(s, shape.ndim, shape.dims, c_dims) < 0) return NULL;
     if (result_open(&h, s->h_out, out_is_clear(s->h_out, s->x, s->h, s->c), shape.ndim, shape.dims) < 0) goto exit;
-    if (lstm && result_open(&c, s->c_out, out_is_clear(s->c_out, s->x, s->c, s->h), shape.ndim, c_dims) < 0) goto exit;
+    if (pair && result_open(&c, s->c_out, out_is_clear(s->c_out, s->x, s->c, s->h), shape.ndim, c_dims) < 0) goto exit;
     if (compute(callee, shape.batch, s, h.array, c.array) < 0) goto exit;
     result_finish(&h);
-    if (!lstm) return (PyObject *)h.array;
+    if (!pair) return (PyObject *)h.array;
     result_finish(&c);
     if (!s->out || !PyTuple_Check(s->out)) return pair_of((PyObject *)h.array, (PyObject *)c.array);
     result = Py_NewRef(s->out);
@@ -139,7 +84,7 @@ exit:
 int states_from(struct state *state, const struct callee *callee, PyObject *hx, PyArrayObject **h, PyArrayObject **c)
 {
     PyObject *first, *second;
-    if (callee->kind != QRNN_LSTM) {
+    if (callee->kind->states != 2) {
         *h = array_from(state, hx, "hx");
         return *h ? 0 : -1;
     }
@@ -156,7 +101,7 @@ int states_from(struct state *state, const struct callee *callee, PyObject *hx, 
 static int take_plain(const struct callee *callee, PyObject *const *values, struct step *s)
 {
     PyObject *h = values[1], *c = NULL, *h_out = values[2], *c_out = NULL;
-    if (callee->kind == QRNN_LSTM) {
+    if (callee->kind->states == 2) {
         if (h) {
             if (!PyTuple_Check(h) || PyTuple_GET_SIZE(h) != 2) return 0;
             c = PyTuple_GET_ITEM(h, 1);
@@ -182,24 +127,25 @@ static int take_plain(const struct callee *callee, PyObject *const *values, stru
 /* The parts of `out`, as new references. */
 static int take_out(const struct callee *callee, PyObject *out, struct step *s)
 {
-    if (out && callee->kind == QRNN_LSTM) return pair_split(out, "out", "h, c", &s->h_out, &s->c_out);
+    if (out && callee->kind->states == 2) return pair_split(out, "out", "h, c", &s->h_out, &s->c_out);
     s->h_out = Py_XNewRef(out);
     return 0;
 }
 
 /* The same for arguments of any kind. Their conversion may run Python code, which may do anything
  * to the caller's references: so they are held. */
-static PyObject *step_converted(struct module_object *self, const struct callee *callee, PyObject *const *values)
+static PyObject *step_converted(const struct callee *callee, PyObject *const *values)
 {
+    struct state *const state = callee->self->state;
     PyObject *result = NULL;
     PyObject *const input = Py_NewRef(values[0]), *const hx = Py_XNewRef(values[1]);
     struct step s = {NULL, NULL, NULL, Py_XNewRef(values[2]), NULL, NULL};
-    s.x = array_from(self->state, input, "input");
+    s.x = array_from(state, input, "input");
     if (!s.x) goto exit;
-    if (hx && states_from(self->state, callee, hx, &s.h, &s.c) < 0) goto exit;
+    if (hx && states_from(state, callee, hx, &s.h, &s.c) < 0) goto exit;
     if (take_out(callee, s.out, &s) < 0) goto exit;
-    result = step_plain((PyObject *)self, callee, &s);
-    if (result && !s.out && !PyArray_CheckExact(input)) result = array_like(self->state, result, input);
+    result = step_plain(callee, &s);
+    if (result && !s.out && !PyArray_CheckExact(input)) result = array_like(state, result, input);
 
 exit:
     Py_DECREF(input);
@@ -213,9 +159,9 @@ exit:
     return result;
 }
 
-PyObject *call_cell(struct module_object *self, const struct callee *callee, PyObject *const *values)
+PyObject *call_cell(const struct callee *callee, PyObject *const *values)
 {
     struct step s;
-    if (take_plain(callee, values, &s)) return step_plain((PyObject *)self, callee, &s);
-    return step_converted(self, callee, values);
+    if (take_plain(callee, values, &s)) return step_plain(callee, &s);
+    return step_converted(callee, values);
 }

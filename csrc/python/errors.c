@@ -1,8 +1,6 @@
 /* errors.c - a status of the core becomes an exception. */
 #include "binding.h"
 
-#include <string.h>
-
 /* "scalar, avx2", those of the names whose `use` says 1; a new reference. */
 static PyObject *join_names(const char *(*name)(size_t), int (*use)(size_t))
 {
@@ -15,24 +13,65 @@ static PyObject *join_names(const char *(*name)(size_t), int (*use)(size_t))
     return joined;
 }
 
-/* The best set, which NULL stands for, is always there: `isa` is a name. */
-static void raise_isa(const char *isa)
+/* Whether a str is one of those names. */
+static int is_name(PyObject *text, const char *(*name)(size_t), int (*use)(size_t))
 {
-    PyObject *names = join_names(qrnn_isa_name, qrnn_isa_supported);
-    if (!names) return;
-    const char *why = "there is no such instruction set";
-    for (size_t i = 0; qrnn_isa_name(i); i++)
-        if (strcmp(isa, qrnn_isa_name(i)) == 0) why = "this CPU lacks it";
-    PyErr_Format(PyExc_ValueError, "isa: expected one of %U, got '%s': %s", names, isa, why);
-    Py_DECREF(names);
+    for (size_t i = 0; name(i); i++)
+        if ((!use || use(i)) && PyUnicode_CompareWithASCIIString(text, name(i)) == 0) return 1;
+    return 0;
 }
 
-static void raise_engine(const char *engine)
+static int engine_quantizes(size_t i)
 {
-    PyObject *names = join_names(qrnn_engine_name, NULL);
-    if (!names) return;
-    PyErr_Format(PyExc_ValueError, "engine: expected one of %U, got '%s'", names, engine);
-    Py_DECREF(names);
+    return qrnn_engine_get(i)->quantized;
+}
+
+static void raise_name(const char *argument, PyObject *got, PyObject *expected, const char *why)
+{
+    if (got && expected)
+        PyErr_Format(PyExc_ValueError, "%s: expected one of %U, got %R%s", argument, expected, got, why);
+    Py_XDECREF(got);
+    Py_XDECREF(expected);
+}
+
+/* Takes over the reference to `isa`. */
+static void raise_isa(const char *argument, PyObject *isa)
+{
+    const int known = isa && is_name(isa, qrnn_isa_name, NULL);
+    raise_name(argument, isa, join_names(qrnn_isa_name, qrnn_isa_supported),
+               known ? ": this CPU lacks it" : ": there is no such instruction set");
+}
+
+int error_check_isa(PyObject *isa, const char *argument)
+{
+    if (!PyUnicode_Check(isa))
+        PyErr_Format(PyExc_TypeError, "%s: expected an instruction set's name (str), got %s", argument,
+                     Py_TYPE(isa)->tp_name);
+    else if (is_name(isa, qrnn_isa_name, qrnn_isa_supported))
+        return 0;
+    else
+        raise_isa(argument, Py_NewRef(isa));
+    return -1;
+}
+
+int error_check_engine_name(PyObject *engine, const char *argument)
+{
+    if (!PyUnicode_Check(engine))
+        PyErr_Format(PyExc_TypeError, "%s: expected an engine's name (str), got %s", argument,
+                     Py_TYPE(engine)->tp_name);
+    else if (is_name(engine, qrnn_engine_name, engine_quantizes))
+        return 0;
+    else
+        raise_name(argument, Py_NewRef(engine), join_names(qrnn_engine_name, engine_quantizes), "");
+    return -1;
+}
+
+/* The default engine has all that there is. */
+static void raise_unsupported(const struct error_context *context)
+{
+    PyErr_Format(PyExc_ValueError, "%s with engine '%s', which has PyTorch's arithmetic alone: use engine '%s'",
+                 context->projects ? "proj_size: expected 0" : "reset_after: expected True", context->engine,
+                 qrnn_engine_name(0));
 }
 
 static void raise_float(const char *name, const char *expected, float value)
@@ -63,14 +102,11 @@ PyObject *error_from_status(qrnn_status status, const struct error_context *cont
         PyErr_Format(PyExc_ValueError, "%s: expected at most %d columns, as many as an int32 sum holds, got %zu",
                      context->weight, QRNN_MAX_DEPTH, context->depth);
         break;
-    case QRNN_ERR_ISA: raise_isa(context->isa); break;
-    case QRNN_ERR_ENGINE: raise_engine(context->engine); break;
-    case QRNN_ERR_UNSUPPORTED:
-        PyErr_Format(PyExc_ValueError,
-                     "engine: expected 'qrnn' for a projection or a GRU that resets before the "
-                     "product, got '%s', which has neither",
-                     context->engine);
+    case QRNN_ERR_ISA: raise_isa("isa", PyUnicode_FromString(context->isa)); break;
+    case QRNN_ERR_ENGINE:
+        raise_name("engine", PyUnicode_FromString(context->engine), join_names(qrnn_engine_name, NULL), "");
         break;
+    case QRNN_ERR_UNSUPPORTED: raise_unsupported(context); break;
     case QRNN_ERR_SCALE: raise_float(context->scale, "finite, positive scales", context->bad_scale); break;
     case QRNN_ERR_WEIGHT: raise_float(context->bias, "finite values", context->bad_bias); break;
     case QRNN_ERR_INPUT_RANGE: raise_range(context->input, context->engine, context->step); break;

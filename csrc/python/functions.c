@@ -1,5 +1,5 @@
 /* functions.c - what the extension offers besides Module. */
-#include "binding.h"
+#include "shapes.h"
 
 #include <string.h>
 
@@ -25,7 +25,7 @@ static PyObject *names_tuple(const char *(*name)(size_t), int (*use)(size_t))
 
 static int engine_is_quantized(size_t i)
 {
-    return strcmp(qrnn_engine_name(i), "float32") != 0;
+    return qrnn_engine_get(i)->quantized;
 }
 
 static PyObject *isas(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
@@ -148,15 +148,17 @@ static PyObject *or_none(PyArrayObject *array)
     return array ? (PyObject *)array : Py_None;
 }
 
-static PyObject *gates_plain(PyObject *self, const struct callee *callee, PyArrayObject *x, PyArrayObject *h,
-                             PyArrayObject *c)
+static PyObject *gates_plain(const struct callee *callee, PyArrayObject *x, PyArrayObject *h, PyArrayObject *c)
 {
     const qrnn_module *const packed = callee->packed;
     struct result_shape shape;
     PyObject *result = NULL;
     PyArrayObject *acc_ih = NULL, *acc_hh = NULL, *pre = NULL;
-    const int quantized = qrnn_module_n_scale(packed, 0) > 0, linear = callee->kind == QRNN_LINEAR;
-    if ((linear ? check_linear(self, callee, x, &shape) : check_cell(self, callee, x, h, c, &shape)) < 0) goto exit;
+    const int quantized = qrnn_module_n_scale(packed, 0) > 0, linear = callee->kind->states == 0;
+    if ((linear ? shapes_check_linear(callee, shape_of(x), &shape)
+                : shapes_check_cell(callee, shape_of(x), shape_of(h), shape_of(c), &shape))
+        < 0)
+        goto exit;
     shape.dims[shape.ndim - 1] = (npy_intp)qrnn_module_rows(packed, 0);
     pre = array_new(NPY_FLOAT32, shape.ndim, shape.dims);
     if (!pre) goto exit;
@@ -204,12 +206,12 @@ static PyObject *gates(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     }
     x = array_from(state, values[X], "x");
     if (!x) goto exit;
-    if (values[HX] && callee.kind == QRNN_LINEAR) {
+    if (values[HX] && callee.kind->states == 0) {
         PyErr_SetString(PyExc_TypeError, "hx: a linear takes none");
         goto exit;
     }
     if (values[HX] && states_from(state, &callee, values[HX], &h, &c) < 0) goto exit;
-    result = gates_plain(values[MODULE], &callee, x, h, c);
+    result = gates_plain(&callee, x, h, c);
 
 exit:
     Py_XDECREF(x);

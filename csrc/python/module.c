@@ -30,6 +30,7 @@ static int exec(PyObject *module)
     state->module_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &module_type_spec, NULL);
     if (!state->module_type) return -1;
     if (PyModule_AddFunctions(module, table_functions) < 0) return -1;
+    if (PyModule_AddFunctions(module, check_functions) < 0) return -1;
     if (PyModule_AddIntConstant(module, "MAX_LAYERS", QRNN_MAX_LAYERS) < 0) return -1;
     return PyModule_AddType(module, state->module_type);
 }

@@ -1,5 +1,5 @@
 /* packing.c - Module._pack and _unpack: arrays <-> packed weights. */
-#include "binding.h"
+#include "spec.h"
 
 #include <math.h>
 #include <string.h>
@@ -44,30 +44,20 @@ static struct names names_of(const struct plan *plan, size_t index)
 
 /* --- the plan --- */
 
-int packing_find_kind(const char *name, qrnn_kind *kind)
-{
-    PyObject *names = PyUnicode_FromString("");
-    for (int i = 0; names && i < QRNN_KINDS; i++) {
-        const char *const known = qrnn_kind_get((qrnn_kind)i)->name;
-        if (strcmp(name, known) == 0) {
-            *kind = (qrnn_kind)i;
-            Py_DECREF(names);
-            return 0;
-        }
-        const char *const between = i == 0 ? "" : i == QRNN_KINDS - 1 ? " or " : ", ";
-        PyObject *const longer = PyUnicode_FromFormat("%U%s%s", names, between, known);
-        Py_SETREF(names, longer);
-    }
-    if (names) PyErr_Format(PyExc_ValueError, "kind: expected %U, got '%s'", names, name);
-    Py_XDECREF(names);
-    return -1;
-}
-
 static int find_kind(PyObject *name, struct plan *plan)
 {
     const char *const text = arguments_text(name, "kind");
-    if (!text || packing_find_kind(text, &plan->kind) < 0) return -1;
+    if (!text || spec_find_kind(text, &plan->kind) < 0) return -1;
     plan->gates = (npy_intp)qrnn_kind_get(plan->kind)->gates;
+    return 0;
+}
+
+static int take_sequence(PyObject *sequence, struct plan *plan)
+{
+    qrnn_spec spec = {.kind = plan->kind};
+    if (spec_take_sequence(sequence, &spec, &plan->flags) < 0) return -1;
+    plan->layers = spec.layers;
+    plan->directions = spec.directions;
     return 0;
 }
 
@@ -80,42 +70,6 @@ static int find_engine(PyObject *name, struct plan *plan)
         if (strcmp(plan->engine, qrnn_engine_name(i)) == 0) return 0;
     error_from_status(QRNN_ERR_ENGINE, &(struct error_context){.engine = plan->engine});
     return -1;
-}
-
-static int take_count(PyObject *object, const char *name, Py_ssize_t most, size_t *count)
-{
-    const Py_ssize_t value = PyNumber_AsSsize_t(object, NULL);
-    if (value == -1 && PyErr_Occurred()) return -1;
-    if (value < 1 || value > most) {
-        PyErr_Format(PyExc_ValueError, "sequence: expected %s from 1 to %zd, got %R", name, most, object);
-        return -1;
-    }
-    *count = (size_t)value;
-    return 0;
-}
-
-/* (num_layers, num_directions, batch_first), or None for a linear or a single cell. */
-static int take_sequence(PyObject *sequence, struct plan *plan)
-{
-    plan->layers = plan->directions = 1;
-    plan->flags = 0;
-    if (sequence == Py_None) return 0;
-    if (!PyTuple_Check(sequence) || PyTuple_GET_SIZE(sequence) != 3) {
-        PyErr_Format(PyExc_TypeError, "sequence: expected a tuple (num_layers, num_directions, batch_first), got %R",
-                     sequence);
-        return -1;
-    }
-    if (plan->kind == QRNN_LINEAR) {
-        PyErr_Format(PyExc_ValueError, "sequence: expected None for a linear, got %R", sequence);
-        return -1;
-    }
-    if (take_count(PyTuple_GET_ITEM(sequence, 0), "num_layers", QRNN_MAX_LAYERS, &plan->layers) < 0
-        || take_count(PyTuple_GET_ITEM(sequence, 1), "num_directions", 2, &plan->directions) < 0)
-        return -1;
-    const int batch_first = PyObject_IsTrue(PyTuple_GET_ITEM(sequence, 2));
-    if (batch_first < 0) return -1;
-    plan->flags = MODULE_SEQUENCE | (batch_first ? MODULE_BATCH_FIRST : 0);
-    return 0;
 }
 
 /* How many matrices a unit has: an LSTM's third is its projection. None at the end count for nothing. */
@@ -301,6 +255,7 @@ static void raise_pack(qrnn_status status, const struct plan *plan, const qrnn_s
         .depth = (size_t)PyArray_DIM(array, 1),
         .bad_scale = first_bad(weight->scale, weight->n_scale, 1),
         .bad_bias = first_bad(weight->bias, (size_t)PyArray_DIM(array, 0), 0),
+        .projects = spec->proj_size > 0,
     };
     error_from_status(status, &context);
 }

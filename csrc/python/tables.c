@@ -1,5 +1,5 @@
 /* tables.c - what the core knows of kinds, engines and matrices, for Python to read. */
-#include "binding.h"
+#include "spec.h"
 
 /* dict[key] = value, whose reference is taken over; -1 with an exception set, also for a NULL. */
 static int put(PyObject *dict, const char *key, PyObject *value)
@@ -50,35 +50,16 @@ static PyObject *describe_matrix(const qrnn_matrix_info *matrix)
                          (Py_ssize_t)matrix->cols);
 }
 
-/* A spec without weights: of the kind of that name and of sizes that were checked elsewhere. */
-static int take_spec(PyObject *args, qrnn_spec *spec)
-{
-    const char *name;
-    PyObject *sequence = Py_None;
-    Py_ssize_t input, hidden, proj = 0, layers = 1, directions = 1;
-    int batch_first = 0;
-    if (!PyArg_ParseTuple(args, "snn|nO:matrices", &name, &input, &hidden, &proj, &sequence)) return -1;
-    if (sequence != Py_None && !PyArg_ParseTuple(sequence, "nnp:matrices", &layers, &directions, &batch_first))
-        return -1;
-    if (packing_find_kind(name, &spec->kind) < 0) return -1;
-    if (input < 0 || hidden < 0 || proj < 0 || layers < 1 || layers > QRNN_MAX_LAYERS || directions < 1
-        || directions > 2) {
-        PyErr_SetString(PyExc_ValueError, "matrices: a size is out of range");
-        return -1;
-    }
-    spec->input_size = (size_t)input;
-    spec->hidden_size = (size_t)hidden;
-    spec->proj_size = (size_t)proj;
-    spec->layers = (size_t)layers;
-    spec->directions = (size_t)directions;
-    spec->sequence = sequence != Py_None;
-    return 0;
-}
-
 static PyObject *matrices(PyObject *Py_UNUSED(module), PyObject *args)
 {
     qrnn_spec spec = {0};
-    if (take_spec(args, &spec) < 0) return NULL;
+    const char *kind;
+    PyObject *sequence = Py_None;
+    Py_ssize_t input_size, hidden_size, proj_size = 0;
+    int flags;
+    if (!PyArg_ParseTuple(args, "snn|nO:matrices", &kind, &input_size, &hidden_size, &proj_size, &sequence))
+        return NULL;
+    if (spec_take(kind, input_size, hidden_size, proj_size, sequence, &spec, &flags) < 0) return NULL;
     const size_t count = qrnn_spec_matrices(&spec);
     PyObject *tuple = PyTuple_New((Py_ssize_t)count);
     for (size_t i = 0; tuple && i < count; i++) {

@@ -1,0 +1,178 @@
+/* checks.c - what a call or a new module would raise, asked without computing or packing anything. */
+#include "shapes.h"
+#include "spec.h"
+
+/* --- engines and instruction sets --- */
+
+static PyObject *check_engine(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *name, *engine;
+    Py_ssize_t proj_size;
+    qrnn_kind kind;
+    if (!PyArg_ParseTuple(args, "sns:check_engine", &name, &proj_size, &engine)) return NULL;
+    if (spec_find_kind(name, &kind) < 0) return NULL;
+    const struct error_context context = {.engine = engine, .projects = proj_size > 0};
+    const qrnn_engine_info *const has = qrnn_engine_by_name(engine);
+    if (!has) return error_from_status(QRNN_ERR_ENGINE, &context);
+    if ((proj_size > 0 && !has->projects) || (qrnn_kind_get(kind)->resets_before && !has->resets_before))
+        return error_from_status(QRNN_ERR_UNSUPPORTED, &context);
+    Py_RETURN_NONE;
+}
+
+static PyObject *check_name(PyObject *args, const char *format, int (*check)(PyObject *, const char *),
+                            const char *argument)
+{
+    PyObject *name;
+    if (!PyArg_ParseTuple(args, format, &name, &argument) || check(name, argument) < 0) return NULL;
+    return Py_NewRef(name);
+}
+
+static PyObject *check_engine_name(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    return check_name(args, "O|s:check_engine_name", error_check_engine_name, "engine");
+}
+
+static PyObject *check_isa(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    return check_name(args, "O|s:check_isa", error_check_isa, "isa");
+}
+
+/* --- calls --- */
+
+/* The sizes that a tuple holds; `dims` has room for MAX_DIMS. */
+static int take_shape(PyObject *object, const char *name, npy_intp *dims, struct shape *shape)
+{
+    if (!PyTuple_Check(object) || PyTuple_GET_SIZE(object) > MAX_DIMS) {
+        PyErr_Format(PyExc_TypeError, "%s: expected a tuple of at most %d sizes, got %R", name, MAX_DIMS, object);
+        return -1;
+    }
+    *shape = (struct shape){(int)PyTuple_GET_SIZE(object), dims};
+    for (int i = 0; i < shape->ndim; i++) {
+        dims[i] = PyNumber_AsSsize_t(PyTuple_GET_ITEM(object, i), PyExc_OverflowError);
+        if (dims[i] == -1 && PyErr_Occurred()) return -1;
+    }
+    return 0;
+}
+
+/* What was given to a call that is checked. */
+struct given {
+    npy_intp dims[3][MAX_DIMS];
+    struct shape x, h, c;
+    struct lengths lengths;
+};
+
+static int take_shapes(const struct callee *callee, PyObject *input, PyObject *states, struct given *given)
+{
+    const Py_ssize_t expected = (Py_ssize_t)callee->kind->states;
+    given->h.ndim = given->c.ndim = NOT_GIVEN;
+    if (take_shape(input, "input_shape", given->dims[0], &given->x) < 0) return -1;
+    if (states == Py_None) return 0;
+    if (expected == 0 || !PyTuple_Check(states) || PyTuple_GET_SIZE(states) != expected) {
+        PyErr_Format(PyExc_TypeError,
+                     "state_shapes: expected None or a tuple of as many shapes as there are states, "
+                     "%zd, got %R",
+                     expected, states);
+        return -1;
+    }
+    if (take_shape(PyTuple_GET_ITEM(states, 0), "state_shapes[0]", given->dims[1], &given->h) < 0) return -1;
+    return expected < 2 ? 0 : take_shape(PyTuple_GET_ITEM(states, 1), "state_shapes[1]", given->dims[2], &given->c);
+}
+
+static PyObject *lengths_list(const struct lengths *lengths)
+{
+    PyObject *list = PyList_New(lengths->count);
+    for (Py_ssize_t i = 0; list && i < lengths->count; i++) {
+        PyObject *const item = PyLong_FromSize_t(lengths->values[i]);
+        if (item)
+            PyList_SET_ITEM(list, i, item);
+        else
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* None, or a sequence's lengths. */
+static PyObject *check_given(const struct callee *callee, struct extent *extent, const struct given *given)
+{
+    struct result_shape shape;
+    if (callee->flags & MODULE_SEQUENCE) {
+        if (shapes_check_sequence(callee, given->x, given->h, given->c, extent) < 0) return NULL;
+        if (!given->lengths.values) Py_RETURN_NONE;
+        return lengths_check(&given->lengths, extent) < 0 ? NULL : lengths_list(&given->lengths);
+    }
+    if (callee->kind->states) {
+        if (shapes_check_cell(callee, given->x, given->h, given->c, &shape) < 0) return NULL;
+    } else if (shapes_check_linear(callee, given->x, &shape) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *check_call(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *kind;
+    PyObject *sequence, *input, *states = Py_None, *lengths = Py_None, *result = NULL;
+    Py_ssize_t input_size, hidden_size, proj_size;
+    qrnn_spec spec = {0};
+    struct callee callee = {0};
+    struct given given = {.lengths = {NULL, 0}};
+    if (!PyArg_ParseTuple(args, "snnnOO|OO:check_call", &kind, &input_size, &hidden_size, &proj_size, &sequence, &input,
+                          &states, &lengths)
+        || spec_take(kind, input_size, hidden_size, proj_size, sequence, &spec, &callee.flags) < 0)
+        return NULL;
+    callee.kind = qrnn_kind_get(spec.kind);
+    callee.columns = input_size;
+    callee.hidden = hidden_size;
+    callee.state = proj_size ? proj_size : hidden_size;
+    struct extent extent = {.layers = (npy_intp)spec.layers, .directions = (npy_intp)spec.directions};
+    if (take_shapes(&callee, input, states, &given) == 0
+        && (lengths == Py_None || lengths_take(lengths, &given.lengths) == 0))
+        result = check_given(&callee, &extent, &given);
+    PyMem_Free(given.lengths.values);
+    return result;
+}
+
+static PyObject *split_state(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *name;
+    PyObject *hx, *h, *c;
+    qrnn_kind kind;
+    if (!PyArg_ParseTuple(args, "sO:split_state", &name, &hx) || spec_find_kind(name, &kind) < 0) return NULL;
+    if (qrnn_kind_get(kind)->states < 2) return PyTuple_Pack(1, hx);
+    return pair_split(hx, "hx", "h, c", &h, &c) < 0 ? NULL : pair_of(h, c);
+}
+
+/* --- the table --- */
+
+PyDoc_STRVAR(check_engine_doc, "check_engine($module, kind, proj_size, engine, /)\n--\n\n"
+                               "Raise ValueError where `engine` has no such layer, as a packing of it would.");
+
+PyDoc_STRVAR(check_engine_name_doc,
+             "check_engine_name($module, engine, argument='engine', /)\n--\n\n"
+             "`engine` if it is the name of a quantized engine; TypeError or ValueError naming `argument` otherwise.");
+
+PyDoc_STRVAR(check_isa_doc,
+             "check_isa($module, isa, argument='isa', /)\n--\n\n"
+             "`isa` if it is the name of an instruction set that this CPU has; TypeError or ValueError naming\n"
+             "`argument` otherwise.");
+
+PyDoc_STRVAR(check_call_doc,
+             "check_call($module, kind, input_size, hidden_size, proj_size, sequence, input_shape,\n"
+             "           state_shapes=None, lengths=None, /)\n--\n\n"
+             "Raise what a call of that layer raises for arguments of these shapes.\n\n"
+             "Shapes are tuples; `state_shapes` has one for each state: (h,), or (h, c) of an LSTM. `lengths` is\n"
+             "what a call takes. Returns the lengths as a list of int, None without.");
+
+PyDoc_STRVAR(split_state_doc,
+             "split_state($module, kind, hx, /)\n--\n\n"
+             "The states that `hx` holds, as a tuple: (hx,), or the pair (h, c) of an LSTM. Raises what a call\n"
+             "raises of what is no pair.");
+
+PyMethodDef check_functions[] = {
+    {"check_engine", check_engine, METH_VARARGS, check_engine_doc},
+    {"check_engine_name", check_engine_name, METH_VARARGS, check_engine_name_doc},
+    {"check_isa", check_isa, METH_VARARGS, check_isa_doc},
+    {"check_call", check_call, METH_VARARGS, check_call_doc},
+    {"split_state", split_state, METH_VARARGS, split_state_doc},
+    {NULL, NULL, 0, NULL},
+};
