@@ -18,20 +18,86 @@ WRAP_TEAM=-Wl,--wrap=sched_yield,--wrap=pthread_cond_wait,--wrap=pthread_create,
 say() { printf '%s: %s\n' "$NAME" "$*"; }
 fail() { printf '%s: FAILED: %s\n' "$NAME" "$*" >&2; exit 1; }
 
-# need COMMAND PACKAGES ...: installs Debian packages whose commands are missing, as root. Where that cannot be, the
-# check ends here, with status 77: INCOMPLETE, but nothing was found.
 incomplete() { printf '%s: INCOMPLETE: %s\n' "$NAME" "$*" >&2; exit 77; }
-need() {
-    local missing=() packages
-    while [ $# -gt 0 ]; do
-        command -v "$1" >/dev/null || { read -ra packages <<<"$2"; missing+=("${packages[@]}"); }
-        shift 2
+
+# need TEST [ARG ...] -- PACKAGE ...: the check goes on if the command TEST succeeds. If it fails, these Debian packages
+# are installed, and it runs again. If it still fails, the check ends with status 77: INCOMPLETE, but nothing was found.
+# A TEST gives a tool the very work that the check has for it, because a name proves little: a compiler can lack the
+# library of a sanitizer, and valgrind the symbols of the C library. It leaves in `what` what it tried.
+# can TEST [ARG ...] -- PACKAGE ...: the same, but returns whether TEST succeeded; `reason` says why it did not.
+need() { can "$@" || incomplete "$reason"; }
+can() {
+    local command=() log=$WORK/tool.log
+    while [ "$1" != -- ]; do
+        command+=("$1")
+        shift
     done
-    [ ${#missing[@]} -eq 0 ] && return
-    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || incomplete "needs the packages ${missing[*]}"
-    apt-get update -qq -o Acquire::http::Timeout=20 || true
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null ||
-        incomplete "the packages ${missing[*]} cannot be installed"
+    shift
+    ! "${command[@]}" >"$log" 2>&1 || return 0
+    reason="$what: $(grep -m 1 . "$log" || echo 'failed')"
+    install_packages "$@" || return 1
+    ! "${command[@]}" >"$log" 2>&1 || return 0
+    reason="$what, after the installation of $*: $(grep -m 1 . "$log" || echo 'failed')"
+    return 1
+}
+
+# install_packages PACKAGE ...: nothing that they only recommend, so what a TEST needs of that has to be named too.
+install_packages() {
+    if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+        reason+=" (only root can install $*, with apt-get)"
+        return 1
+    fi
+    local apt=(apt-get -qq -o Acquire::http::Timeout=20 -o DPkg::Lock::Timeout=120)
+    "${apt[@]}" update >/dev/null || true
+    if ! DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null; then
+        reason+=" (and apt-get cannot install $*)"
+        return 1
+    fi
+}
+
+# Tests of tools. compiles COMPILER FLAG ...: the compiler and its linker make the program TOOL with these flags.
+TOOL=$WORK/tool
+compiles() {
+    what="making a program with $*"
+    rm -f "$TOOL"
+    printf '#include <%s>\n' math.h pthread.h stdio.h >"$TOOL.c"
+    printf 'int main(void) { return puts("it runs") < 0; }\n' >>"$TOOL.c"
+    "$1" "$TOOL.c" "${@:2}" -lm -lpthread -o "$TOOL"
+}
+
+# runs COMPILER FLAG ...: and the program runs; runs_under COMMAND ...: under this command, one word.
+runs() { runs_under '' "$@"; }
+runs_under() {
+    local under
+    read -ra under <<<"$1"
+    compiles "${@:2}" || return
+    what="running a program${under[*]:+ under ${under[*]}} that was made with ${*:2}"
+    "${under[@]}" "$TOOL" >"$TOOL.out" && grep -qx 'it runs' "$TOOL.out"
+}
+
+# need_cc FLAG ...: the C compiler makes programs with these flags, and they run.
+need_cc() { need runs "${CC:-cc}" "$@" -- gcc libc6-dev; }
+
+# What build_package needs: PYTHON with its headers, and its modules, which come from pip.
+need_python() {
+    local include
+    "$PYTHON" -c 'import hypothesis, numpy, pytest, setuptools' || fail "PYTHON=$PYTHON: it needs these modules"
+    include=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    need runs "${CC:-cc}" -I"$include" -include Python.h -- gcc libc6-dev python3-dev
+}
+
+# need_preloaded LIBRARY ...: PYTHON runs with these libraries of the compiler; PRELOADED is their paths.
+need_preloaded() {
+    local library
+    PRELOADED=
+    for library; do PRELOADED+=" $("${CC:-cc}" -print-file-name="$library")"; done
+    need preloads "$@" -- gcc
+}
+preloads() {
+    what="loading$PRELOADED before $PYTHON"
+    LD_PRELOAD=$PRELOADED "$PYTHON" -c 'import sys, numpy
+maps = open("/proc/self/maps").read()
+sys.exit(" ".join(name for name in sys.argv[1:] if name not in maps) or None)' "$@"
 }
 
 # Instruction sets of this CPU, and the best of them.
@@ -46,6 +112,7 @@ PYTHON
 # build_package FOLDER: the package with its extension under FOLDER, whose path is printed. The environment
 # chooses the kind of build (setup.py).
 build_package() {
+    need_python
     (cd "$ROOT" && "$PYTHON" setup.py -q build --build-base "$1") >"$1.log" 2>&1 ||
         { tail -n 50 "$1.log" >&2; fail 'the extension did not build'; }
     echo "$1"/lib*
