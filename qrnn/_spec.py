@@ -32,6 +32,7 @@ __all__ = [
     "gru_kind",
     "linear_spec",
     "module_spec",
+    "packed_spec",
     "rnn_kind",
     "sequence_spec",
 ]
@@ -210,6 +211,12 @@ def module_spec(name: str, mod: Any) -> LayerSpec:
     sequence = Sequence(int(mod.num_layers), 2 if mod.bidirectional else 1, bool(mod.batch_first))
     proj_size = getattr(mod, "proj_size", 0)  # torch.ao has none
     return LayerSpec(kind, mod.input_size, mod.hidden_size, proj_size, sequence, mod.bias, float(mod.dropout))
+
+
+def packed_spec(module: _core.Module) -> LayerSpec:
+    """The spec of what is packed in `module`; bias and dropout, which are not, have their defaults."""
+    sequence = None if module.sequence is None else Sequence(*module.sequence)
+    return LayerSpec(module.kind, module.input_size, module.hidden_size, module.proj_size, sequence)
 
 
 def check_engine_has(spec: LayerSpec, engine: str) -> None:

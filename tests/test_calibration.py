@@ -16,7 +16,7 @@ from support import ROOT, assert_same_bits, needs_torch
 from test_rounding import correlated
 
 import qrnn
-from qrnn import nn
+from qrnn import _core, nn
 from qrnn.quantization import (
     calibration_report,
     default_dynamic_qconfig,
@@ -25,7 +25,6 @@ from qrnn.quantization import (
     merge_statistics,
     per_channel_dynamic_qconfig,
 )
-from qrnn.quantization.statistics import as_seen
 
 f32 = np.float32
 
@@ -51,7 +50,7 @@ def states(cell, xs, h=None):
 # ---------------------------------------------------------------------------------------------------
 def observed(module):
     """{(matrix, product): (count, second moment)} of a prepared module."""
-    found = module._prepared.statistics._moments
+    found = module._prepared.statistics.by_product()
     return {key: (m.count, m.second_moment()) for key, m in found.items()}
 
 
@@ -76,7 +75,7 @@ def test_a_prepared_call_is_the_float_call(engine):
     assert_same_bits(prepared(x[0], h[0]), cell(x[0], h[0]))
     if engine == "qrnn":
         seen = np.concatenate([h] * 5 + [np.zeros((3, 4), f32), h[:1]])
-        seen = np.concatenate(list(as_seen(engine, seen))).astype(np.float64)
+        seen = _core._seen(engine, seen).astype(np.float64)
         count, second = observed(prepared)[1, 0]
         assert count == len(seen)
         np.testing.assert_allclose(second, seen.T @ seen / len(seen), rtol=1e-12)
@@ -149,7 +148,7 @@ def test_many_threads_observe_one_module():
         thread.start()
     for thread in threads:
         thread.join()
-    seen = np.concatenate(list(as_seen("qrnn", rows))).astype(np.float64)
+    seen = _core._seen("qrnn", rows).astype(np.float64)
     count, second = observed(layer)[0, 0]
     assert count == 40 * 9 * 4
     np.testing.assert_allclose(second, seen.T @ seen / len(seen), rtol=1e-11)
@@ -270,7 +269,7 @@ def assert_observed(prepared, expected, engine):
     seen = observed(prepared)
     assert seen.keys() == expected.keys()
     for key, batches in expected.items():
-        blocks = [b for rows in batches for b in as_seen(engine, rows.astype(f32))]
+        blocks = [_core._seen(engine, rows.astype(f32)) for rows in batches]
         rows = np.concatenate(blocks).astype(np.float64)
         count, second = seen[key]
         assert count == len(rows), key
@@ -614,7 +613,7 @@ def test_progress_of_long_work(monkeypatch):
     layer(np.random.default_rng(19).standard_normal((50, 9)))
     qrnn.convert(layer)
     assert not bars, "short work shows none"
-    monkeypatch.setattr("qrnn.quantization.calibrating.LONG", 0)
+    monkeypatch.setattr("qrnn._layer_rounding.LONG", 0)
     new = qrnn.convert(layer)
     assert len(bars) == 1 and bars[0].done == bars[0].total
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)

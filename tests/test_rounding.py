@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import reference as ref
 
+from qrnn import _core, _rounding
 from qrnn._quantize import own_rule
-from qrnn.quantization import rounding
-from qrnn.quantization.rounding import Codes, Inputs, damped, rounded, trust
-from qrnn.quantization.statistics import BLOCK, Moments, Statistics, as_seen
+from qrnn._rounding import Codes, Inputs, damped, rounded, trust
+from qrnn._statistics import BLOCK, Moments, Statistics
 
 f32 = np.float32
 
@@ -66,7 +66,7 @@ def test_feedback_is_gptq(columns):
     plain = plain_codes(weight)
     matrix = damped(inputs_of(correlated(rng, 500, columns)), 1.0)
     scale = plain.scale.astype(np.float64)
-    codes = rounding._Feedback(matrix).codes(weight.astype(np.float64), plain.scale, (-127, 127))
+    codes = _rounding._Feedback(matrix).codes(weight.astype(np.float64), plain.scale, (-127, 127))
     assert np.array_equal(codes, gptq(weight, matrix, scale, -127))
 
 
@@ -190,7 +190,7 @@ def test_inputs_are_what_the_engine_sees(engine):
     rows[7] = 0
     act = ref.activation(engine, rows)
     expected = (act.codes.astype(np.int32) - act.zero_point[:, None]).astype(f32) * act.step[:, None]
-    np.testing.assert_allclose(np.concatenate(list(as_seen(engine, rows))), expected, rtol=3e-7)
+    np.testing.assert_allclose(_core._seen(engine, rows), expected, rtol=3e-7)
 
 
 @pytest.mark.parametrize("engine", ("qrnn", "fbgemm"))
@@ -198,8 +198,8 @@ def test_rows_that_are_not_finite_are_left_out(engine):
     rows = np.ones((4, 3), f32)
     rows[1, 2], rows[3, 0] = np.nan, np.inf
     statistics = Statistics(engine)
-    statistics.record(0, rows)
-    statistics.record(0, rows[1:2])
+    statistics.record(rows, (0, 0))
+    statistics.record(rows[1:2], (0, 0))
     assert statistics.of(0).count == 2 and np.isfinite(statistics.of(0).second_moment()).all()
 
 

@@ -1,13 +1,7 @@
 """``qrnn.quantization``: from a float model to a quantized one, as ``torch.ao.quantization``."""
 
-from .calibration import (
-    CalibrationReport,
-    WeightReport,
-    calibration_report,
-    disable_observer,
-    enable_observer,
-    merge_statistics,
-)
+from .._calibration import disable_observer, enable_observer, merge_statistics
+from .._calibration_report import CalibrationReport, WeightReport, calibration_report
 from .mappings import get_default_dynamic_quant_module_mappings, get_default_qconfig_propagation_list
 from .observer import (
     MinMaxObserver,

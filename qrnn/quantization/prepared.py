@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _config, _core, _quantize
+from .._layer_rounding import LayerRounding
+from .._recording import recorded_call
+from .._statistics import Statistics
 from ..nn.modules.cells import GRUCell, LSTMCell, RNNCell
 from ..nn.modules.layer import FloatLayer, Matrix
 from ..nn.modules.linear import Linear
 from ..nn.modules.rnn import GRU, LSTM, RNN
 from ..nn.quantized.dynamic.modules.base import QuantizedLayer, check_engine_has
-from .calibrating import Calibrating
-from .observing import observed_call
-from .statistics import Statistics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,24 +77,24 @@ class Preparation:
         """The quantized module, of type `cls`, that the prepared `mod` becomes."""
         if engine is not None and _config.check_engine(engine) != self.engine:
             raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
-        calibrating = Calibrating(mod, self.statistics)
+        by_data = LayerRounding(mod, self.statistics)
         matrices = [
-            self._quantized(index, name, matrix, qconfig, calibrating)
+            self._quantized(index, name, matrix, qconfig, by_data)
             for index, (name, _, matrix) in enumerate(mod._named_matrices())
         ]
         new = cls.__new__(cls)
         new._adopt(mod)
-        if calibrating.report:
-            new._calibration = tuple(calibrating.report)
+        if by_data.report:
+            new._calibration = tuple(by_data.report)
         new._pack_matrices(mod._form(), self.engine, _config.resolve_isa(isa or self.isa), matrices)
         return new
 
-    def _quantized(self, index: int, name: str, matrix: Matrix, qconfig: Any, calibrating: Calibrating) -> Matrix:
+    def _quantized(self, index: int, name: str, matrix: Matrix, qconfig: Any, by_data: LayerRounding) -> Matrix:
         """The float `matrix`, the one of `index`, in codes and scale."""
         kept = self._kept(index, matrix.weight)
         codes, scale = kept or _quantize.quantize_weight(matrix.weight, name, self.engine, qconfig)
         plain = Matrix(codes, scale, matrix.bias)
-        return plain if kept else calibrating.rounded(index, name, matrix, plain, _quantize.code_range(qconfig))
+        return plain if kept else by_data.rounded(index, name, matrix, plain, _quantize.code_range(qconfig))
 
     def _kept(self, index: int, weight: NDArray[np.float32]) -> tuple[Any, Any] | None:
         """The original codes and scale, if `weight` still equals what they stand for, bit for bit."""
@@ -117,7 +117,7 @@ class PreparedLayer(FloatLayer):
         statistics = self._prepared.statistics
         if not statistics.enabled:
             return _core.Module.__call__(self, *args, **kwargs)
-        return observed_call(self, statistics, args, kwargs)
+        return recorded_call(self, statistics, args, kwargs)
 
     @classmethod
     def _of(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:

@@ -1,0 +1,114 @@
+"""Calibration: rounding weights by the data that a prepared model was called with.
+
+Between `prepare` and `convert`, calls of the model are observed; `convert` rounds by what they
+showed. See docs/calibration.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .nn.modules.module import Module
+from .quantization.prepared import PreparedLayer
+
+__all__ = ["disable_observer", "enable_observer", "merge_statistics"]
+
+
+def enable_observer(mod: Module) -> None:
+    """Have a prepared module observe its inputs again: ``model.apply(enable_observer)``.
+
+    Parameters
+    ----------
+    mod : Module
+        One that is not prepared is left alone.
+    """
+    _observe(mod, True)
+
+
+def disable_observer(mod: Module) -> None:
+    """Have a prepared module observe nothing, but keep what it saw: ``model.apply(disable_observer)``.
+
+    For training between `prepare` and `convert`, and for data that calibration is not to see.
+
+    Parameters
+    ----------
+    mod : Module
+        One that is not prepared is left alone.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> model = qrnn.prepare(qrnn.nn.Sequential(qrnn.nn.Linear(3, 2)), qconfig={})
+    >>> model = model.apply(qrnn.quantization.disable_observer)
+    """
+    _observe(mod, False)
+
+
+def _observe(mod: Module, enabled: bool) -> None:
+    if isinstance(mod, PreparedLayer):
+        mod._prepared.statistics.enabled = enabled
+
+
+def merge_statistics(model: Module, *others: Module) -> Module:
+    """Add to a prepared model what copies of it observed, each on data of its own.
+
+    Parameters
+    ----------
+    model : Module
+        Prepared; its statistics are changed.
+    *others : Module
+        Copies of it (``copy.deepcopy``, or pickled from another process), made before they were called:
+        what a model had observed when it was copied would count twice.
+
+    Returns
+    -------
+    Module
+        `model`.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no Module.
+    ValueError
+        If one has not the same prepared modules under the same names. Nothing has changed then.
+
+    Examples
+    --------
+    >>> import copy, numpy as np, qrnn
+    >>> model = qrnn.prepare(qrnn.nn.Linear(3, 2), qconfig={})
+    >>> other = copy.deepcopy(model)
+    >>> x = np.random.default_rng(0).standard_normal((10, 3), dtype=np.float32)
+    >>> y, z = model(x[:5]), other(x[5:])
+    >>> new = qrnn.convert(qrnn.quantization.merge_statistics(model, other))
+    >>> qrnn.quantization.calibration_report(new)[0].samples
+    10
+    """
+    own = _prepared(model, "model")
+    pairs = []
+    for place, other in enumerate(others):
+        theirs = _prepared(other, f"others[{place}]")
+        for name in own.keys() | theirs.keys():
+            if name not in own or name not in theirs or _summable(own[name]) != _summable(theirs[name]):
+                raise ValueError(
+                    f"others[{place}]: expected the same prepared modules as in model, but "
+                    f"{name or 'the model'} differs"
+                )
+            pairs.append((own[name], theirs[name]))
+    for mine, its in pairs:
+        mine._prepared.statistics.merge(its._prepared.statistics)
+    return model
+
+
+def _prepared(model: Any, argument: str) -> dict[str, PreparedLayer]:
+    if not isinstance(model, Module):
+        raise TypeError(f"{argument}: expected a qrnn.nn.Module, got {type(model).__name__}")
+    found = {name: each for name, each in model.named_modules() if isinstance(each, PreparedLayer)}
+    if not found:
+        raise ValueError(f"{argument}: expected a prepared model, got one without prepared modules")
+    return found
+
+
+def _summable(layer: PreparedLayer) -> tuple[Any, ...]:
+    """What has to agree for statistics to add up."""
+    shapes = tuple(matrix.weight.shape for matrix in layer._matrices())
+    return layer._form(), layer._prepared.engine, shapes

@@ -1,0 +1,215 @@
+"""Second moments and means of the rows that the quantized products of a layer will multiply.
+
+To round the weights of a product ``W v`` by data takes two running sums over the rows ``v`` as the engine sees them,
+quantized and de-quantized: ``sum v`` and ``sum v v^T``, in float64. They add up over calls, over blocks of a call, and
+over copies of a model that saw other data.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._spec import ENGINES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["BLOCK", "Moments", "Product", "Statistics"]
+
+#: Rows that are summed at once: long enough for a matrix product, short enough for the cache.
+BLOCK = 512
+
+#: A product of a layer: the place of its matrix in the core's order, and which of the matrix's products it is.
+Product = tuple[int, int]
+
+# One for all, as a lock can be neither copied nor pickled. It is held for sums only.
+_LOCK = threading.Lock()
+
+
+def _finite(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Those of the rows that are finite."""
+    finite = np.isfinite(rows)
+    return rows if finite.all() else rows[finite.all(axis=1)]
+
+
+class Moments:
+    """Running sums over rows: how many, their sum, the sum of their outer products.
+
+    Parameters
+    ----------
+    engine : str, optional
+        An engine that quantizes each row by itself: rows are summed as it sees them, and those that are not finite
+        are left out. Default: rows are summed as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qrnn._statistics import Moments
+    >>> moments = Moments()
+    >>> moments.add(np.float32([[1, 2], [3, 4]]))
+    >>> moments.count, moments.mean().tolist(), moments.second_moment().tolist()
+    (2, [2.0, 3.0], [[5.0, 7.0], [7.0, 10.0]])
+    """
+
+    __module__ = "qrnn.quantization.statistics"  # the path in pickles
+
+    def __init__(self, engine: str | None = None) -> None:
+        self._engine = engine
+        self._count = 0
+        self._sum: Any = 0.0
+        self._outer: Any = 0.0
+        # A few rows are kept until they fill a block: one matrix product takes less time than many small ones.
+        self._kept: list[NDArray[np.float32]] = []
+        self._rows_kept = 0
+
+    def add(self, rows: NDArray[np.float32]) -> None:
+        """Take in `rows`, of shape (any, columns)."""
+        with _LOCK:
+            if len(rows) >= BLOCK:
+                self._add_blocks(rows)
+                return
+            self._kept.append(rows.copy())
+            self._rows_kept += len(rows)
+            if self._rows_kept >= BLOCK:
+                self._add_kept()
+
+    def _add_kept(self) -> None:
+        kept, self._kept, self._rows_kept = self._kept, [], 0
+        if kept:
+            self._add_blocks(np.concatenate(kept))
+
+    def _add_blocks(self, rows: NDArray[np.float32]) -> None:
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            if self._engine is not None:
+                block = _core._seen(self._engine, _finite(block))
+            wide = block.astype(np.float64)
+            self._count += len(wide)
+            self._sum = self._sum + wide.sum(axis=0)
+            outer = wide.T @ wide
+            outer += self._outer
+            self._outer = outer
+
+    @property
+    def count(self) -> int:
+        """How many rows were summed."""
+        with _LOCK:
+            self._add_kept()
+            return self._count
+
+    def merge(self, other: Moments) -> None:
+        """Add the sums of `other`, which stays as it is."""
+        other = other.copy()
+        with _LOCK:
+            self._add_kept()
+            self._count += other._count
+            self._sum = self._sum + other._sum
+            self._outer = self._outer + other._outer
+
+    def copy(self) -> Moments:
+        """The same sums, apart from these."""
+        new = Moments(self._engine)
+        with _LOCK:
+            self._add_kept()
+            new._count, new._sum, new._outer = self._count, self._sum, self._outer
+        return new  # the arrays are never written to: sums replace them
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Moments:
+        return self.copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        new = self.copy()
+        return {"count": new._count, "_sum": new._sum, "_outer": new._outer, "_kept": [], "_rows_kept": 0}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self._count, self._sum, self._outer = state["count"], state["_sum"], state["_outer"]
+
+    def mean(self) -> NDArray[np.float64]:
+        """Mean of the rows, shape (columns,)."""
+        with _LOCK:
+            self._add_kept()
+            return np.asarray(self._sum / self._count)
+
+    def second_moment(self) -> NDArray[np.float64]:
+        """Mean of the outer products of the rows, shape (columns, columns)."""
+        with _LOCK:
+            self._add_kept()
+            return np.asarray(self._outer / self._count)
+
+
+class Statistics:
+    """The moments of the products of one layer.
+
+    A matrix has one product, or two where its rows multiply different things: ``weight_hh`` of a GRU
+    that resets before the product multiplies h for r and z, and r*h for n.
+
+    Parameters
+    ----------
+    engine : str
+        Whose quantization the rows go through.
+    """
+
+    __module__ = "qrnn.quantization.statistics"  # the path in pickles
+
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self.enabled = True
+        # Rows that several products multiply are summed once.
+        self._moments: dict[tuple[Product, ...], Moments] = {}
+
+    @property
+    def per_row(self) -> bool:
+        """Whether each row is quantized by itself."""
+        return ENGINES[self.engine].per_row
+
+    def record(self, rows: NDArray[np.float32], *products: Product) -> None:
+        """Take in `rows` that each of the `products` multiplies at once; those that are not finite are left out.
+
+        Parameters
+        ----------
+        rows : ndarray, float32, shape (any, columns)
+            With an engine that has one scale for all rows, all that are multiplied at once.
+        *products : Product
+        """
+        if not self.per_row:
+            rows = _finite(rows)
+            rows = _core._seen(self.engine, rows) if rows.size else rows
+        if rows.size:
+            self._of_all(products).add(rows)
+
+    def _of_all(self, products: tuple[Product, ...]) -> Moments:
+        """The moments of the rows that exactly these products share."""
+        return self._moments.setdefault(products, Moments(self.engine if self.per_row else None))
+
+    def of(self, matrix: int, product: int = 0) -> Moments | None:
+        """The moments of a product; None if it saw nothing."""
+        total = Moments()
+        for products, moments in list(self._moments.items()):
+            if (matrix, product) in products:
+                total.merge(moments)
+        return total if total.count else None
+
+    def by_product(self) -> dict[Product, Moments]:
+        """The moments of every product that saw something."""
+        products = sorted({product for shared in list(self._moments) for product in shared})
+        found = {product: self.of(*product) for product in products}
+        return {product: moments for product, moments in found.items() if moments is not None}
+
+    def merge(self, other: Statistics) -> None:
+        """Add what `other`, of the same engine and of a layer of the same shape, saw."""
+        for products, moments in list(other._moments.items()):
+            self._of_all(products).merge(moments)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"engine": self.engine, "enabled": self.enabled, "_moments": self.by_product()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["engine"])  # type: ignore[misc]
+        self.enabled = state["enabled"]
+        for product, moments in state["_moments"].items():
+            self._of_all((product,)).merge(moments)
