@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from pathlib import Path
 
 import hypothesis
@@ -78,6 +79,24 @@ def pytest_collection_modifyitems(config, items):
         named = [item for item in items if "isa" in item.fixturenames]
         config.hook.pytest_deselected(items=named)
         items[:] = [item for item in items if "isa" not in item.fixturenames]
+
+
+@pytest.fixture
+def quiet():
+    """PyTorch's own deprecation warnings are no failure."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@pytest.fixture
+def torch_engine():
+    """PyTorch's engine is put back after the test."""
+    import torch
+
+    before = torch.backends.quantized.engine
+    yield
+    torch.backends.quantized.engine = before
 
 
 def pytest_generate_tests(metafunc):

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import reference as ref
 import support
+from support import reference as ref
 
 HERE = Path(__file__).resolve().parent
 ENGINES = ("fbgemm", "qnnpack", "onednn")

@@ -1,0 +1,141 @@
+"""The pages: their programs run, their links and file names are there, every file of the core has its row."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from support import HAVE_TORCH, ROOT
+
+import qrnn
+
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "benchmarks/README.md",
+    "csrc/README.md",
+    "examples/README.md",
+    "tests/check/README.md",
+    "tests/emulate/README.md",
+    *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md")),
+)
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "examples").exists(), reason="NO examples/: the programs of the README did not run"
+)
+
+
+def text_of(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def programs(page):
+    """Its blocks of Python: (first line, code)."""
+    text = text_of(page)
+    return [
+        (text[: found.start(1)].count("\n") + 1, found.group(1))
+        for found in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+@pytest.fixture
+def in_a_copy(tmp_path, monkeypatch):
+    """A working directory in which the examples' models are, and programs may write."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    yield
+    qrnn.set_num_threads(1)
+
+
+def shapes(code):
+    """The shapes that comments name: (50, 8, 256)."""
+    comments = " ".join(re.findall(r"#.*", code))
+    return [tuple(map(int, found.split(","))) for found in re.findall(r"\((\d+(?:, \d+)+)\)", comments)]
+
+
+def test_programs_of_the_readme_run(in_a_copy, capsys):
+    """In order, in one namespace, and the shapes in their comments are those of what they made."""
+    found = programs("README.md")
+    assert len(found) >= 6 and sum(len(shapes(code)) for _, code in found) >= 3
+    names, skipped = {}, []
+    for line, code in found:
+        if "import torch" in code and not HAVE_TORCH:
+            skipped.append(line)
+            continue
+        exec(compile("\n" * (line - 1) + code, "README.md", "exec"), names)
+        made = {v.shape for v in names.values() if isinstance(v, np.ndarray)}
+        assert set(shapes(code)) <= made, f"README.md:{line}"
+    assert "rnn.weight_hh_l0" in capsys.readouterr().out  # the report of the calibration
+    assert qrnn.get_num_threads() == 2 and names["same_as_pytorch"].rnn.engine == "fbgemm"
+    with np.load("model.npz") as saved:
+        assert saved["rnn.weight_hh_l0"].dtype == np.int8
+        names["quantized"].load_state_dict(saved)
+    if skipped:
+        pytest.skip(f"PYTORCH IS NOT INSTALLED: README.md:{skipped[0]} did not run, all else did")
+
+
+def named_paths(text):
+    """Files and folders of the repository in code, alone or before arguments, with an extension or without."""
+    folders = "tests|docs|benchmarks|examples|qrnn|csrc|tools"
+    return re.findall(rf"(?:`|^    )((?:{folders})/[\w./-]+)(?=[ `\n])", text, re.MULTILINE)
+
+
+def test_paths_without_an_extension_are_looked_for():
+    assert "tests/check/isas" in named_paths(text_of("README.md"))
+    assert "tests/emulate/run" in named_paths(text_of("tests/emulate/README.md"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_files_are_there(page):
+    text = text_of(page)
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", re.sub(r"`[^`]*`", "", text)):
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
+    for path in named_paths(text):
+        assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_there(page):
+    known = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"(?:^    |`)make ([a-z-]+)", text_of(page), re.MULTILINE))
+    assert named <= known, f"{page}: {named - known}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_lines_are_short(page):
+    long = [line for line in text_of(page).splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert not long
+
+
+def test_tables_that_are_replaced_are_marked():
+    marks = re.findall(r"<!-- (table|end)", text_of("README.md"))
+    assert len(marks) >= 8 and marks == ["table", "end"] * (len(marks) // 2)
+
+
+def test_every_file_of_the_core_has_its_row():
+    """csrc/README.md names all files of csrc/, and none that is not there."""
+    rows = [line for line in text_of("csrc/README.md").splitlines() if line.startswith("| `")]
+    named = set()
+    for row in rows:
+        folder = ""
+        for name in re.findall(r"`([\w./]+\.(?:[ch]|def))`", row.split("|")[1]):
+            head, slash, tail = name.rpartition("/")
+            folder = head if slash else folder
+            named.add(f"{folder}/{tail}")
+    there = {str(p.relative_to(ROOT / "csrc")) for e in ("c", "h", "def") for p in ROOT.glob(f"csrc/*/*.{e}")}
+    assert named == there
+
+
+def test_the_map_of_tests_is_complete():
+    """CONTRIBUTING.md names every test file, by itself, by a pattern or by its folder, and none that is not there."""
+    rows = [line.split("|")[2] for line in text_of("CONTRIBUTING.md").splitlines() if line.startswith("| `")]
+    tests, named = ROOT / "tests", set()
+    for pattern in re.findall(r"`([^`]+)`", " ".join(rows)):
+        found = list(tests.glob(f"{pattern}*.py" if pattern.endswith("/") else pattern))
+        assert found, pattern
+        named |= set(found)
+    lost = {str(path.relative_to(tests)) for path in tests.glob("*/test_*.py")} - {
+        str(path.relative_to(tests)) for path in named
+    }
+    assert not lost

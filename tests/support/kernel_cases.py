@@ -1,0 +1,100 @@
+"""Calls of cells and sequences of every kind and engine, and comparing what they return."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from support import (
+    as_tuple,
+    assert_same_bits,
+    random_rows,
+    random_state,
+    random_unit,
+    random_units,
+)
+from support import reference as ref
+
+ENGINES = ("qrnn", "fbgemm", "qnnpack", "onednn", "float32")
+
+
+# PyTorch has no GRU that resets before the product and no quantized projection.
+CASES = [
+    (kind, engine)
+    for kind in (*ref.KINDS, "lstm with projection")
+    for engine in ENGINES
+    if engine in ("qrnn", "float32") or kind not in ("gru_reset_before", "lstm with projection")
+]
+SIZES = (1, 3, 15, 16, 17, 31, 33, 64, 65, 2, 7, 13, 61, 97)
+
+
+def split(case):
+    """The core's kind, and the size of the projection of so many hidden units."""
+    kind, engine = case
+    projected = kind.endswith("projection")
+    return kind.split()[0], engine, (lambda hidden: hidden // 2 if projected and hidden > 1 else 0)
+
+
+def cell_case(rng, case, number, batch, inputs, hidden, scale=1.0):
+    kind, engine, proj = split(case)
+    unit = random_unit(
+        rng,
+        kind,
+        engine,
+        inputs,
+        hidden,
+        proj=proj(hidden),
+        per_channel=number % 3 > 0,
+        bias=number % 4 > 0,
+        low=(-128, -127)[number // 2 % 2],
+    )
+    x = random_rows(rng, batch, inputs, scale)
+    return unit, x, tuple(v[0] for v in random_state(rng, [[unit]], batch))
+
+
+def assert_same_gates(got, want, what=""):
+    for a, b, name in zip(got[:2], want[:2], ("acc of x", "acc of h")):
+        assert (a is None) == (b is None), f"{what} {name}"
+        if a is not None:
+            np.testing.assert_array_equal(a, b, f"{what} {name}")
+    assert_same_bits(got[2], want[2], f"{what} pre")
+
+
+def assert_same_states(got, want, what=""):
+    for a, b, name in zip(as_tuple(got), as_tuple(want), "hc", strict=False):
+        assert_same_bits(a, b, f"{what} {name}")
+    assert len(as_tuple(got)) == len(as_tuple(want)), what
+
+
+def assert_same_run(got, want, what=""):
+    """Output and final states of a sequence."""
+    assert_same_bits(got[0], want[0], f"{what} output")
+    assert_same_states(got[1], want[1], what)
+
+
+def sequence_case(rng, case, number, sizes=None, most=9):
+    """Units and a call: every combination of layers, directions, bias, lengths and state in 48 numbers."""
+    kind, engine, proj = split(case)
+    layers, directions = number % 3 + 1, number // 3 % 2 + 1
+    bias, lengths, initial = (number // n % 2 == 0 for n in (6, 12, 24))
+    steps, batch, inputs, hidden = sizes or (
+        *(int(n) for n in rng.integers(1, most, 2)),
+        int(rng.choice(SIZES[:11])),
+        int(rng.choice(SIZES[:11])),
+    )
+    units = random_units(
+        rng,
+        kind,
+        engine,
+        inputs,
+        hidden,
+        layers,
+        directions,
+        proj=proj(hidden),
+        bias=bias,
+        per_channel=number % 5 > 0,
+        low=(-128, -127)[number // 2 % 2],
+    )
+    x = random_rows(rng, steps * batch, inputs).reshape(steps, batch, inputs)
+    state = random_state(rng, units, batch) if initial else None
+    rows = rng.integers(1, steps + 1, batch).tolist() if lengths else None
+    return units, x, state, rows
