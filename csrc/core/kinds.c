@@ -51,8 +51,7 @@ static void name_matrix(const qrnn_spec *spec, enum qrnn_role role, qrnn_matrix_
     char suffix[32] = "";
     if (spec->sequence) snprintf(suffix, sizeof suffix, "_l%zu%s", info->layer, info->direction ? "_reverse" : "");
     snprintf(info->weight, sizeof info->weight, "weight%s%s", stem, suffix);
-    info->bias[0] = 0;
-    if (info->takes_bias) snprintf(info->bias, sizeof info->bias, "bias%s%s", stem, suffix);
+    snprintf(info->bias, sizeof info->bias, "bias%s%s", stem, suffix);
 }
 
 void qrnn_spec_matrix(const qrnn_spec *spec, size_t index, qrnn_matrix_info *info)

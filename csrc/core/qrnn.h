@@ -89,7 +89,8 @@ typedef struct qrnn_matrix_info {
     size_t layer, direction;
     size_t rows, cols;
     int takes_bias;
-    /* Names of its parameters, as PyTorch's state_dict has them; the longest has digits of a size_t. */
+    /* Names of its parameters, as PyTorch's state_dict has them, whether it takes a bias or not; the longest has digits of a
+     * size_t. */
     char weight[48], bias[48];
 } qrnn_matrix_info;
 

@@ -1,58 +1,37 @@
-/* arguments.c - parameters of a call, bound as Python binds them, with its texts. */
-#include "binding.h"
-
-#include <string.h>
-
-int signature_init(struct signature *signature, const char *function, const char *const *names, Py_ssize_t positional,
-                   Py_ssize_t required)
-{
-    signature->function = function;
-    signature->positional = positional;
-    signature->required = required;
-    for (signature->count = 0; names[signature->count]; signature->count++) {
-        PyObject *name = PyUnicode_InternFromString(names[signature->count]);
-        if (!name) return -1;
-        signature->names[signature->count] = name;
-    }
-    return 0;
-}
-
-void signature_clear(struct signature *signature)
-{
-    for (int i = 0; i < MAX_PARAMETERS; i++) Py_CLEAR(signature->names[i]);
-}
+/* arguments.c - arguments bound to parameters as Python binds them, with its texts. */
+#include "arguments.h"
 
 /* "RNNCell.forward" or "apply", a new reference. */
-static PyObject *qualified(const struct signature *signature, PyObject *owner)
+static PyObject *qualified(const struct signature *signature, struct module_object *self)
 {
-    if (!owner) return PyUnicode_FromString(signature->function);
-    return PyUnicode_FromFormat("%s.%s", module_class_name(owner), signature->function);
+    if (!self) return PyUnicode_FromString(signature->function);
+    return PyUnicode_FromFormat("%s.%s", module_class_name(self), signature->function);
 }
 
 /* Every function here takes two arguments or more, a method with its object. */
-static void raise_too_many(const struct signature *signature, PyObject *owner, Py_ssize_t given)
+static void raise_too_many(const struct signature *signature, struct module_object *self, Py_ssize_t given)
 {
-    const Py_ssize_t self = owner ? 1 : 0;
-    const Py_ssize_t most = signature->positional + self, least = signature->required + self;
-    PyObject *function = qualified(signature, owner);
+    const Py_ssize_t implied = self ? 1 : 0;
+    const Py_ssize_t most = signature->positional + implied, least = signature->required + implied;
+    PyObject *function = qualified(signature, self);
     if (!function) return;
     if (least < most)
         PyErr_Format(PyExc_TypeError, "%U() takes from %zd to %zd positional arguments but %zd were given", function,
-                     least, most, given + self);
+                     least, most, given + implied);
     else
         PyErr_Format(PyExc_TypeError, "%U() takes %zd positional arguments but %zd were given", function, most,
-                     given + self);
+                     given + implied);
     Py_DECREF(function);
 }
 
 /* Every function here requires one argument or two. */
-static void raise_missing(const struct signature *signature, PyObject *owner, PyObject *const *values)
+static void raise_missing(const struct signature *signature, struct module_object *self, PyObject *const *values)
 {
     PyObject *missing[2] = {NULL, NULL};
     int count = 0;
     for (Py_ssize_t i = 0; i < signature->required; i++)
         if (!values[i]) missing[count++] = signature->names[i];
-    PyObject *function = qualified(signature, owner);
+    PyObject *function = qualified(signature, self);
     if (!function) return;
     if (count == 1)
         PyErr_Format(PyExc_TypeError, "%U() missing 1 required positional argument: '%U'", function, missing[0]);
@@ -62,9 +41,10 @@ static void raise_missing(const struct signature *signature, PyObject *owner, Py
     Py_DECREF(function);
 }
 
-static void raise_keyword(const struct signature *signature, PyObject *owner, PyObject *key, const char *format)
+static void raise_keyword(const struct signature *signature, struct module_object *self, PyObject *key,
+                          const char *format)
 {
-    PyObject *function = qualified(signature, owner);
+    PyObject *function = qualified(signature, self);
     if (!function) return;
     PyErr_Format(PyExc_TypeError, format, function, key);
     Py_DECREF(function);
@@ -81,19 +61,19 @@ static Py_ssize_t find_name(const struct signature *signature, PyObject *key)
     return -1;
 }
 
-static int bind_keyword(const struct signature *signature, PyObject *owner, PyObject *key, PyObject *value,
+static int bind_keyword(const struct signature *signature, struct module_object *self, PyObject *key, PyObject *value,
                         PyObject **values)
 {
-    const Py_ssize_t at = find_name(signature, key);
-    if (at < 0) {
-        raise_keyword(signature, owner, key, "%U() got an unexpected keyword argument '%S'");
+    const Py_ssize_t index = find_name(signature, key);
+    if (index < 0) {
+        raise_keyword(signature, self, key, "%U() got an unexpected keyword argument '%S'");
         return -1;
     }
-    if (values[at]) {
-        raise_keyword(signature, owner, key, "%U() got multiple values for argument '%S'");
+    if (values[index]) {
+        raise_keyword(signature, self, key, "%U() got multiple values for argument '%S'");
         return -1;
     }
-    values[at] = value;
+    values[index] = value;
     return 0;
 }
 
@@ -105,15 +85,16 @@ static void bind_positional(const struct signature *signature, PyObject *const *
 }
 
 /* The last checks, in Python's order; then None counts as nothing where nothing is required. */
-static int bind_finish(const struct signature *signature, PyObject *owner, Py_ssize_t nargs, PyObject **values)
+static int bind_finish(const struct signature *signature, struct module_object *self, Py_ssize_t nargs,
+                       PyObject **values)
 {
     if (nargs > signature->positional) {
-        raise_too_many(signature, owner, nargs);
+        raise_too_many(signature, self, nargs);
         return -1;
     }
     for (Py_ssize_t i = 0; i < signature->required; i++)
         if (!values[i]) {
-            raise_missing(signature, owner, values);
+            raise_missing(signature, self, values);
             return -1;
         }
     for (Py_ssize_t i = signature->required; i < signature->count; i++)
@@ -131,25 +112,25 @@ static int bind_plainly(const struct signature *signature, PyObject *const *args
     return 0;
 }
 
-static int bind_keywords(const struct signature *signature, PyObject *owner, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames, PyObject **values)
+static int bind_keywords(const struct signature *signature, struct module_object *self, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
 {
     bind_positional(signature, args, nargs, values);
     const Py_ssize_t keywords = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
     for (Py_ssize_t i = 0; i < keywords; i++)
-        if (bind_keyword(signature, owner, PyTuple_GET_ITEM(kwnames, i), args[nargs + i], values) < 0) return -1;
-    return bind_finish(signature, owner, nargs, values);
+        if (bind_keyword(signature, self, PyTuple_GET_ITEM(kwnames, i), args[nargs + i], values) < 0) return -1;
+    return bind_finish(signature, self, nargs, values);
 }
 
-int arguments_bind(const struct signature *signature, PyObject *owner, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *kwnames, PyObject **values)
+int arguments_bind(const struct signature *signature, struct module_object *self, PyObject *const *args,
+                   Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
 {
     if (!kwnames && nargs >= signature->required && nargs <= signature->positional)
         return bind_plainly(signature, args, nargs, values);
-    return bind_keywords(signature, owner, args, nargs, kwnames, values);
+    return bind_keywords(signature, self, args, nargs, kwnames, values);
 }
 
-int arguments_bind_call(const struct signature *signature, PyObject *owner, PyObject *args, PyObject *kwargs,
+int arguments_bind_call(const struct signature *signature, struct module_object *self, PyObject *args, PyObject *kwargs,
                         PyObject **values)
 {
     PyObject *key, *value;
@@ -157,8 +138,8 @@ int arguments_bind_call(const struct signature *signature, PyObject *owner, PyOb
     const Py_ssize_t nargs = PyTuple_GET_SIZE(args);
     bind_positional(signature, &PyTuple_GET_ITEM(args, 0), nargs, values);
     while (kwargs && PyDict_Next(kwargs, &position, &key, &value))
-        if (bind_keyword(signature, owner, key, value, values) < 0) return -1;
-    return bind_finish(signature, owner, nargs, values);
+        if (bind_keyword(signature, self, key, value, values) < 0) return -1;
+    return bind_finish(signature, self, nargs, values);
 }
 
 const char *arguments_text(PyObject *value, const char *name)

@@ -1,5 +1,5 @@
 /* arrays.c - NumPy arrays in and out. */
-#include "binding.h"
+#include "arrays.h"
 
 /* A function of qrnn._arrays, imported at its first use; borrowed. Of threads that race for that
  * one import wins, and the reference stays in the module's state. */
@@ -17,7 +17,7 @@ static PyObject *helper(_Atomic(PyObject *) *cache, const char *name)
     return found;
 }
 
-PyArrayObject *array_from(struct state *state, PyObject *object, const char *name)
+PyArrayObject *array_from(struct module_state *state, PyObject *object, const char *name)
 {
     if (array_is_plain(object, NPY_FLOAT32)) return (PyArrayObject *)Py_NewRef(object);
     PyObject *to_float32 = helper(&state->to_float32, "to_float32");
@@ -29,7 +29,7 @@ PyArrayObject *array_from(struct state *state, PyObject *object, const char *nam
     return NULL;
 }
 
-PyObject *array_like(struct state *state, PyObject *result, PyObject *object)
+PyObject *array_like(struct module_state *state, PyObject *result, PyObject *object)
 {
     PyObject *converted = NULL;
     PyObject *like = helper(&state->like, "like");

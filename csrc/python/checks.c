@@ -1,6 +1,10 @@
 /* checks.c - what a call or a new module would raise, asked without computing or packing anything. */
+#include "functions.h"
+#include "errors.h"
+#include "lengths.h"
 #include "shapes.h"
 #include "spec.h"
+#include "states.h"
 
 /* --- engines and instruction sets --- */
 
@@ -138,8 +142,11 @@ static PyObject *split_state(PyObject *Py_UNUSED(module), PyObject *args)
     PyObject *hx, *h, *c;
     qrnn_kind kind;
     if (!PyArg_ParseTuple(args, "sO:split_state", &name, &hx) || spec_find_kind(name, &kind) < 0) return NULL;
-    if (qrnn_kind_get(kind)->states < 2) return PyTuple_Pack(1, hx);
-    return pair_split(hx, "hx", "h, c", &h, &c) < 0 ? NULL : pair_of(h, c);
+    if (states_split(qrnn_kind_get(kind), hx, &h, &c) < 0) return NULL;
+    if (c) return pair_of(h, c);
+    PyObject *const single = PyTuple_Pack(1, h);
+    Py_DECREF(h);
+    return single;
 }
 
 /* --- the table --- */

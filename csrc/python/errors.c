@@ -1,12 +1,12 @@
-/* errors.c - a status of the core becomes an exception. */
-#include "binding.h"
+/* errors.c - exceptions: every status of the core becomes one here and nowhere else. */
+#include "errors.h"
 
-/* "scalar, avx2", those of the names whose `use` says 1; a new reference. */
-static PyObject *join_names(const char *(*name)(size_t), int (*use)(size_t))
+/* "scalar, avx2": the names in a table's order, without those that `wanted` refuses; a new reference. */
+static PyObject *join_names(const char *(*name)(size_t), int (*wanted)(size_t))
 {
     PyObject *joined = PyUnicode_FromString("");
     for (size_t i = 0; joined && name(i); i++) {
-        if (use && !use(i)) continue;
+        if (wanted && !wanted(i)) continue;
         PyObject *longer = PyUnicode_FromFormat("%U%s%s", joined, PyUnicode_GET_LENGTH(joined) ? ", " : "", name(i));
         Py_SETREF(joined, longer);
     }
@@ -14,10 +14,10 @@ static PyObject *join_names(const char *(*name)(size_t), int (*use)(size_t))
 }
 
 /* Whether a str is one of those names. */
-static int is_name(PyObject *text, const char *(*name)(size_t), int (*use)(size_t))
+static int is_name(PyObject *text, const char *(*name)(size_t), int (*wanted)(size_t))
 {
     for (size_t i = 0; name(i); i++)
-        if ((!use || use(i)) && PyUnicode_CompareWithASCIIString(text, name(i)) == 0) return 1;
+        if ((!wanted || wanted(i)) && PyUnicode_CompareWithASCIIString(text, name(i)) == 0) return 1;
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* lengths.c - the lengths of a batch's rows: copied from the caller's object, then checked. */
-#include "shapes.h"
+#include "lengths.h"
+#include "arrays.h"
 
 /* The elements of an array of intp, or NULL if `object` is none. */
 static const npy_intp *plain_lengths(PyObject *object, Py_ssize_t *count)

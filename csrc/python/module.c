@@ -1,9 +1,10 @@
 /* module.c - the extension module qrnn._core: its state and its making. */
 #define QRNN_IMPORTS_NUMPY
-#include "binding.h"
+#include "functions.h"
+#include "type.h"
 
 /* The parameters of everything that takes keywords. */
-static int init_signatures(struct state *state)
+static int init_signatures(struct module_state *state)
 {
     static const char *const forward[] = {"input", "hx", "out", NULL};
     static const char *const forward_linear[] = {"input", "out", NULL};
@@ -21,16 +22,16 @@ static int init_signatures(struct state *state)
 
 static int exec(PyObject *module)
 {
-    struct state *const state = PyModule_GetState(module);
+    struct module_state *const state = PyModule_GetState(module);
     if (PyArray_ImportNumPyAPI() < 0) return -1;
     if (init_signatures(state) < 0) return -1;
     atomic_init(&state->threads, 1);
     atomic_init(&state->main_thread, 0);
     atomic_init(&state->main_of, 0);
-    state->module_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &module_type_spec, NULL);
-    if (!state->module_type) return -1;
-    if (PyModule_AddFunctions(module, table_functions) < 0) return -1;
-    if (PyModule_AddFunctions(module, check_functions) < 0) return -1;
+    if (type_init(module, state) < 0) return -1;
+    PyMethodDef *const functions[] = {table_functions, check_functions, probe_functions, extra_functions};
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
+        if (PyModule_AddFunctions(module, functions[i]) < 0) return -1;
     if (PyModule_AddIntConstant(module, "MAX_LAYERS", QRNN_MAX_LAYERS) < 0) return -1;
     return PyModule_AddType(module, state->module_type);
 }
@@ -38,7 +39,7 @@ static int exec(PyObject *module)
 /* Python calls none of the three before there is a state. */
 static int traverse(PyObject *module, visitproc visit, void *arg)
 {
-    struct state *const state = PyModule_GetState(module);
+    struct module_state *const state = PyModule_GetState(module);
     Py_VISIT(state->module_type);
     Py_VISIT(atomic_load(&state->to_float32));
     Py_VISIT(atomic_load(&state->like));
@@ -47,7 +48,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
 
 static int clear(PyObject *module)
 {
-    struct state *const state = PyModule_GetState(module);
+    struct module_state *const state = PyModule_GetState(module);
     Py_CLEAR(state->module_type);
     Py_XDECREF(atomic_exchange(&state->to_float32, NULL));
     Py_XDECREF(atomic_exchange(&state->like, NULL));
@@ -79,15 +80,8 @@ static PyModuleDef_Slot slots[] = {
 PyDoc_STRVAR(doc, "The computing core of qrnn: packed modules, which are called, and what tests need.");
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "qrnn._core",
-    .m_doc = doc,
-    .m_size = sizeof(struct state),
-    .m_methods = binding_functions,
-    .m_slots = slots,
-    .m_traverse = traverse,
-    .m_clear = clear,
-    .m_free = release,
+    PyModuleDef_HEAD_INIT, .m_name = "qrnn._core", .m_doc = doc,     .m_size = sizeof(struct module_state),
+    .m_slots = slots,      .m_traverse = traverse, .m_clear = clear, .m_free = release,
 };
 
 PyMODINIT_FUNC PyInit__core(void)

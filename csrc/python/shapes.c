@@ -3,7 +3,7 @@
 
 static const char *class_name(const struct callee *callee)
 {
-    if (callee->self) return module_class_name((PyObject *)callee->self);
+    if (callee->self) return module_class_name(callee->self);
     return callee->flags & MODULE_SEQUENCE ? callee->kind->family : callee->kind->cell;
 }
 

@@ -2,17 +2,7 @@
 #ifndef QRNN_SHAPES_H
 #define QRNN_SHAPES_H
 
-#include "binding.h"
-
-/* What a call computes with: a packed module, by a reference of its own, and what its arguments are checked
- * against. */
-struct callee {
-    struct module_object *self; /* texts name its class; NULL: that of PyTorch */
-    qrnn_module *packed;
-    const qrnn_kind_info *kind;
-    int flags;
-    npy_intp columns, hidden, state; /* of the input, of c and of the gates, of h */
-};
+#include "module_object.h"
 
 /* The shape of an argument; `ndim` is NOT_GIVEN of one that was left out. */
 enum { NOT_GIVEN = -1 };
@@ -51,16 +41,5 @@ int shapes_check_sequence(const struct callee *callee, struct shape x, struct sh
                           struct extent *extent);
 /* The shape of a state of `size` columns; returns its rank. */
 int shapes_of_state(const struct extent *extent, npy_intp size, npy_intp *dims);
-
-/* The lengths of a batch's rows. */
-struct lengths {
-    size_t *values; /* NULL: all rows are as long as the input */
-    Py_ssize_t count;
-};
-
-/* Copies the lengths from an array, a list, anything that can be iterated; may run Python code. The caller frees
- * `values` by PyMem_Free, also after a failure. */
-int lengths_take(PyObject *object, struct lengths *lengths);
-int lengths_check(const struct lengths *lengths, const struct extent *extent);
 
 #endif

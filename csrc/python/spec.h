@@ -2,7 +2,7 @@
 #ifndef QRNN_SPEC_H
 #define QRNN_SPEC_H
 
-#include "binding.h"
+#include "module_object.h"
 
 /* The kind of that name; -1 with ValueError set. */
 int spec_find_kind(const char *name, qrnn_kind *kind);

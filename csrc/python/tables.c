@@ -1,4 +1,5 @@
-/* tables.c - what the core knows of kinds, engines and matrices, for Python to read. */
+/* tables.c - what the core has: kinds, engines, matrices, instruction sets. */
+#include "functions.h"
 #include "spec.h"
 
 /* dict[key] = value, whose reference is taken over; -1 with an exception set, also for a NULL. */
@@ -74,6 +75,41 @@ static PyObject *matrices(PyObject *Py_UNUSED(module), PyObject *args)
     return tuple;
 }
 
+/* A tuple of the names whose `use` says 1; NULL uses all. */
+static PyObject *names_tuple(const char *(*name)(size_t), int (*use)(size_t))
+{
+    PyObject *tuple = NULL, *list = PyList_New(0);
+    for (size_t i = 0; list && name(i); i++) {
+        if (use && !use(i)) continue;
+        PyObject *item = PyUnicode_FromString(name(i));
+        if (!item || PyList_Append(list, item) < 0) Py_CLEAR(list);
+        Py_XDECREF(item);
+    }
+    if (list) tuple = PyList_AsTuple(list);
+    Py_XDECREF(list);
+    return tuple;
+}
+
+static int engine_is_quantized(size_t i)
+{
+    return qrnn_engine_get(i)->quantized;
+}
+
+static PyObject *isas(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
+{
+    return names_tuple(qrnn_isa_name, qrnn_isa_supported);
+}
+
+static PyObject *known_isas(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
+{
+    return names_tuple(qrnn_isa_name, NULL);
+}
+
+static PyObject *engines(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
+{
+    return names_tuple(qrnn_engine_name, engine_is_quantized);
+}
+
 PyDoc_STRVAR(kinds_doc,
              "kinds($module, /)\n--\n\n"
              "The table of kinds, by name: `family` (the class of torch.nn), `gates`, `states` (0, 1: h, 2: h and c),\n"
@@ -88,9 +124,21 @@ PyDoc_STRVAR(matrices_doc,
              "The matrices of a layer in order, each (weight, bias or None, rows, columns), by PyTorch's names.\n\n"
              "`sequence` is (num_layers, num_directions, batch_first), None for a linear and a single cell.");
 
+PyDoc_STRVAR(isas_doc, "isas($module, /)\n--\n\n"
+                       "Names of the instruction sets that this CPU has: \"scalar\" first, the best last.");
+
+PyDoc_STRVAR(known_isas_doc, "known_isas($module, /)\n--\n\n"
+                             "Names of all instruction sets that there is code for, in order.");
+
+PyDoc_STRVAR(engines_doc, "engines($module, /)\n--\n\n"
+                          "Names of the quantized engines; the first is the default.");
+
 PyMethodDef table_functions[] = {
     {"kinds", kinds, METH_NOARGS, kinds_doc},
     {"engine_table", engine_table, METH_NOARGS, engine_table_doc},
     {"matrices", matrices, METH_VARARGS, matrices_doc},
+    {"engines", engines, METH_NOARGS, engines_doc},
+    {"isas", isas, METH_NOARGS, isas_doc},
+    {"known_isas", known_isas, METH_NOARGS, known_isas_doc},
     {NULL, NULL, 0, NULL},
 };

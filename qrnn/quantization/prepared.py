@@ -131,7 +131,7 @@ class PreparedLayer(FloatLayer):
             engine = mod.engine if engine is None else engine
             new._prepared = Preparation(_config.resolve_engine(engine), isa or mod.isa, original)
         else:
-            new._share(mod)
+            new._take_packed(mod)
             new._prepared = Preparation(_config.resolve_engine(engine), isa, None)
         check_engine_has(new._form(), new._prepared.engine)
         new.qconfig = qconfig

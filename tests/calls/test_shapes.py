@@ -198,7 +198,7 @@ def test_conversion_that_replaces_the_module():
 
     class Sly:
         def __array__(self, dtype=None, copy=None):
-            rnn._share(other)
+            rnn._take_packed(other)
             return x
 
     assert_same_results(rnn(Sly()), want)

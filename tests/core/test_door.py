@@ -106,7 +106,7 @@ def test_modules_without_weights():
         lambda: empty.kind,
         lambda: empty._unpack(0, "weight"),
         lambda: _core._gates(empty, X),
-        lambda: _core.Module()._share(empty),
+        lambda: _core.Module()._take_packed(empty),
     ):
         with pytest.raises(RuntimeError, match="Module is not initialised"):
             call()
@@ -132,7 +132,7 @@ def test_texts_name_what_is_computed(kind, gates, cell, layer):
         pass
 
     mine = Mine()
-    mine._share(module)
+    mine._take_packed(module)
     with pytest.raises(ValueError, match="^Mine: Expected input to be"):
         mine(np.zeros(4, F32))
 
@@ -140,11 +140,11 @@ def test_texts_name_what_is_computed(kind, gates, cell, layer):
 def test_wrong_sharing():
     linear = pack("linear", "qrnn", None, IH)
     with pytest.raises(TypeError, match="exactly one positional argument"):
-        _core.Module()._share(linear, linear)
+        _core.Module()._take_packed(linear, linear)
     with pytest.raises(TypeError, match="exactly one positional argument"):
-        _core.Module()._share(linear, other=linear)
+        _core.Module()._take_packed(linear, other=linear)
     with pytest.raises(TypeError, match="exactly one positional argument"):
-        _core.Module()._share(other=linear)
+        _core.Module()._take_packed(other=linear)
 
 
 def test_wrong_functions():

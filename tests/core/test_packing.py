@@ -1,4 +1,4 @@
-"""_pack, _unpack, _share and the test door of every kind."""
+"""_pack, _unpack, _take_packed and the test door of every kind."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_packed_weights_come_back(kind, engine, sequence):
     module._pack(kind, engine, None, *weights, sequence=sequence)
     for target in (module, _core.Module()):
         if target is not module:
-            target._share(module)
+            target._take_packed(module)
         assert target.sequence == sequence
         assert (target.num_layers, target.num_directions, target.batch_first) == (sequence or (1, 1, False))
         assert target.kind == kind and target.engine == engine

@@ -161,7 +161,7 @@ GOOD |= {
     "sequence in place": lambda: SEQUENCE["lstm"](S, S_OUTS[1], out=S_OUTS),
     "torch sequence with out": lambda: TORCH_LSTM(S, out=zeros(5, 2, 3)),
     "pack a sequence": lambda: packed("gru", 3, sequence=(2, 2, True)),
-    "pack again": lambda: GRU._share(packed("gru", 3)),
+    "pack again": lambda: GRU._take_packed(packed("gru", 3)),
     "sequence properties": lambda: (SEQUENCE["gru"].sequence, SEQUENCE["gru"].batch_first, GRU.proj_size),
     "unpack": lambda: [SEQUENCE["gru"]._unpack(5, what) for what in ("weight", "scale", "bias")],
     "threads": lambda: _core.set_num_threads(_core.get_num_threads()),
@@ -199,7 +199,7 @@ BAD = {
     "apply out": fails(lambda: _core.apply("tanh", X, out=zeros(1)), ValueError),
     "quantize nan": fails(lambda: _core._quantize("fbgemm", NAN_X), ValueError),
     "gates shape": fails(lambda: _core._gates(CELL, zeros(2, 5)), RuntimeError),
-    "share": fails(lambda: CELL._share(3), TypeError),
+    "share": fails(lambda: CELL._take_packed(3), TypeError),
     "lstm state": fails(lambda: LSTM(X, H), TypeError),
     "lstm three states": fails(lambda: LSTM(X, [H, C, C]), ValueError),
     "lstm cell state": fails(lambda: LSTM(X, (H, zeros(2, 5))), RuntimeError),
@@ -290,9 +290,9 @@ def test_packed_weights_are_freed():
         module = _core.Module()
         module._pack("linear", "float32", None, (weight, None, None))
         other = _core.Module()
-        other._share(module)
+        other._take_packed(module)
         other._pack("linear", "float32", None, (weight, None, None))
-        module._share(other)
+        module._take_packed(other)
         fails(lambda: module._pack("linear", "float32", "no", (weight, None, None)), ValueError)()
         assert module.nbytes >= 4_000_000
 

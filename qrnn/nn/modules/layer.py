@@ -196,7 +196,7 @@ class Layer(_core.Module, Module):
 
     def _swap_in(self, packed: _core.Module) -> None:
         """Hold `packed` from here on, and forget what is known of the old weights; cannot fail."""
-        self._share(packed)
+        self._take_packed(packed)
         self.__dict__.pop("_calibration", None)
 
     def _find(self, name: str) -> Slot | None:
@@ -224,7 +224,7 @@ class Layer(_core.Module, Module):
     def _copied(self: T, attributes: dict[str, Any]) -> T:
         new = type(self).__new__(type(self))
         new.__dict__.update(attributes)
-        new._share(self)
+        new._take_packed(self)
         return new
 
     def __copy__(self: T) -> T:

@@ -1,5 +1,9 @@
-/* cells.c - a call of a single cell: check, allocate, compute. */
+/* call_cell.c - a call of a single cell. */
+#include "calls.h"
+#include "arrays.h"
+#include "results.h"
 #include "shapes.h"
+#include "states.h"
 
 /* What a step works on, borrowed. c and its like belong to an LSTM and are NULL without. */
 struct step {
@@ -30,7 +34,7 @@ static int compute(const struct callee *callee, size_t batch, const struct step 
         status = run(callee, batch, s, h_out, c_out);
         Py_END_ALLOW_THREADS
     }
-    return status == QRNN_OK ? 0 : call_raise_status(status, callee, NULL);
+    return status == QRNN_OK ? 0 : call_raise(callee, status, NULL);
 }
 
 /* Whether the core may write to `out` directly. A state may be its own successor; `other` is the
@@ -81,21 +85,6 @@ exit:
 
 /* --- arguments --- */
 
-int states_from(struct state *state, const struct callee *callee, PyObject *hx, PyArrayObject **h, PyArrayObject **c)
-{
-    PyObject *first, *second;
-    if (callee->kind->states != 2) {
-        *h = array_from(state, hx, "hx");
-        return *h ? 0 : -1;
-    }
-    if (pair_split(hx, "hx", "h, c", &first, &second) < 0) return -1;
-    *h = array_from(state, first, "hx[0]");
-    if (*h) *c = array_from(state, second, "hx[1]");
-    Py_DECREF(first);
-    Py_DECREF(second);
-    return *h && *c ? 0 : -1;
-}
-
 /* Takes apart what needs neither conversion nor references of its own: plain arrays, in tuples where
  * there are two. Returns whether that was all. */
 static int take_plain(const struct callee *callee, PyObject *const *values, struct step *s)
@@ -136,13 +125,13 @@ static int take_out(const struct callee *callee, PyObject *out, struct step *s)
  * to the caller's references: so they are held. */
 static PyObject *step_converted(const struct callee *callee, PyObject *const *values)
 {
-    struct state *const state = callee->self->state;
+    struct module_state *const state = callee->self->state;
     PyObject *result = NULL;
     PyObject *const input = Py_NewRef(values[0]), *const hx = Py_XNewRef(values[1]);
     struct step s = {NULL, NULL, NULL, Py_XNewRef(values[2]), NULL, NULL};
     s.x = array_from(state, input, "input");
     if (!s.x) goto exit;
-    if (hx && states_from(state, callee, hx, &s.h, &s.c) < 0) goto exit;
+    if (hx && states_take(state, callee->kind, hx, &s.h, &s.c) < 0) goto exit;
     if (take_out(callee, s.out, &s) < 0) goto exit;
     result = step_plain(callee, &s);
     if (result && !s.out && !PyArray_CheckExact(input)) result = array_like(state, result, input);

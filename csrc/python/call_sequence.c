@@ -1,11 +1,11 @@
-/* sequences.c - a call of a module for whole sequences: check, allocate, compute; Ctrl-C meanwhile.
- *
- * Shapes are PyTorch's: an input of two dimensions is one sequence without a batch.
- */
-#include "shapes.h"
-
-#include <time.h>
-#include <unistd.h>
+/* call_sequence.c - a call of a module for whole sequences. An input of two dimensions is one sequence without a
+ * batch, as in PyTorch. */
+#include "calls.h"
+#include "arrays.h"
+#include "lengths.h"
+#include "results.h"
+#include "signals.h"
+#include "states.h"
 
 /* A call's arguments, as references of its own. */
 struct sequence {
@@ -102,73 +102,6 @@ static PyObject *finish_results(const struct sequence *s, struct results *r)
     return pair_of((PyObject *)r->output.array, states);
 }
 
-/* --- Ctrl-C --- */
-
-/* A computation without the GIL that now and then takes it and runs the handlers of signals. */
-struct watch {
-    struct state *state;
-    PyThreadState *thread;
-    int64_t next; /* nanoseconds of the monotonic clock */
-};
-
-enum { ASK_EVERY = 10 * 1000 * 1000, ASK_AT_LEAST = 250 * 1000 * 1000 };
-
-static int64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static int ask_main_thread(unsigned long *ident)
-{
-    PyObject *found = NULL, *threading = PyImport_ImportModule("threading");
-    PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
-    if (thread) found = PyObject_GetAttrString(thread, "ident");
-    if (found) *ident = PyLong_AsUnsignedLong(found);
-    Py_XDECREF(found);
-    Py_XDECREF(thread);
-    Py_XDECREF(threading);
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-/* Whether this is the thread that runs the handlers of signals: no other need wait for the GIL. It is
- * taken once a process to find out; where that fails, every thread asks. */
-static int handles_signals(struct watch *watch)
-{
-    struct state *const state = watch->state;
-    const long process = (long)getpid();
-    if (atomic_load(&state->main_of) != process) {
-        unsigned long ident = 0;
-        PyEval_RestoreThread(watch->thread);
-        if (ask_main_thread(&ident) < 0) PyErr_Clear();
-        watch->thread = PyEval_SaveThread();
-        atomic_store(&state->main_thread, ident);
-        atomic_store(&state->main_of, process);
-    }
-    const unsigned long main_thread = atomic_load(&state->main_thread);
-    return main_thread == 0 || main_thread == PyThread_get_thread_ident();
-}
-
-/* qrnn_run.stop. Among threads that run Python, to get the GIL may take their switch interval: the
- * next question waits long enough that this costs no more than a twentieth of the time. */
-static int signalled(void *context)
-{
-    struct watch *const watch = context;
-    const int64_t before = now();
-    if (before < watch->next) return 0;
-    if (!handles_signals(watch)) {
-        watch->next = INT64_MAX;
-        return 0;
-    }
-    PyEval_RestoreThread(watch->thread);
-    const int64_t pause = 20 * (now() - before);
-    const int failed = PyErr_CheckSignals() < 0;
-    watch->thread = PyEval_SaveThread();
-    watch->next = now() + (pause < ASK_EVERY ? ASK_EVERY : pause > ASK_AT_LEAST ? ASK_AT_LEAST : pause);
-    return failed;
-}
-
 /* --- computing --- */
 
 /* Multiply-adds of a step and row, all layers and directions. */
@@ -183,10 +116,10 @@ static double work_of(const struct sequence *s)
 
 static int compute(const struct sequence *s, const struct results *r)
 {
-    struct state *const state = s->callee->self->state;
+    struct module_state *const state = s->callee->self->state;
     qrnn_status status;
     size_t step = 0;
-    struct watch watch = {state, NULL, now() + ASK_EVERY};
+    struct watch watch;
     qrnn_run run = {
         .steps = (size_t)s->extent.steps,
         .batch = (size_t)s->extent.batch,
@@ -204,13 +137,13 @@ static int compute(const struct sequence *s, const struct results *r)
     if (work_of(s) * (double)s->extent.steps * (double)s->extent.batch < THREADS_THRESHOLD) {
         status = qrnn_sequence(s->callee->packed, &run, &step);
     } else {
-        run.stop = signalled;
+        run.stop = signals_ask;
         run.context = &watch;
-        watch.thread = PyEval_SaveThread();
+        signals_watch(&watch, state);
         status = qrnn_sequence(s->callee->packed, &run, &step);
         PyEval_RestoreThread(watch.thread);
     }
-    return status == QRNN_OK ? 0 : call_raise_status(status, s->callee, &step);
+    return status == QRNN_OK ? 0 : call_raise(s->callee, status, &step);
 }
 
 static int check(struct sequence *s)
@@ -220,7 +153,7 @@ static int check(struct sequence *s)
     return check_outs(s);
 }
 
-static PyObject *call_taken(struct sequence *s)
+static PyObject *call_converted(struct sequence *s)
 {
     struct results r = {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}};
     if (check(s) < 0) return NULL;
@@ -259,10 +192,10 @@ static int take_out(struct sequence *s, PyObject *out)
     return status;
 }
 
-static PyObject *call_any(const struct callee *callee, PyObject *const *values, int wants_below)
+static PyObject *convert_and_call(const struct callee *callee, PyObject *const *values, int wants_below)
 {
     enum { INPUT, HX, LENGTHS, OUT };
-    struct state *const state = callee->self->state;
+    struct module_state *const state = callee->self->state;
     PyObject *result = NULL, *held[4];
     struct sequence s = {.callee = callee,
                          .wants_below = wants_below,
@@ -271,10 +204,10 @@ static PyObject *call_any(const struct callee *callee, PyObject *const *values, 
     for (int i = 0; i < 4; i++) held[i] = Py_XNewRef(values[i]);
     s.x = array_from(state, held[INPUT], "input");
     if (!s.x) goto exit;
-    if (held[HX] && states_from(state, callee, held[HX], &s.h, &s.c) < 0) goto exit;
+    if (held[HX] && states_take(state, callee->kind, held[HX], &s.h, &s.c) < 0) goto exit;
     if (held[LENGTHS] && lengths_take(held[LENGTHS], &s.lengths) < 0) goto exit;
     if (held[OUT] && take_out(&s, held[OUT]) < 0) goto exit;
-    result = call_taken(&s);
+    result = call_converted(&s);
     if (result && !held[OUT] && !PyArray_CheckExact(held[INPUT])) result = array_like(state, result, held[INPUT]);
     if (result && wants_below) {
         PyObject *const below = (PyObject *)s.below;
@@ -297,18 +230,10 @@ exit:
 
 PyObject *call_sequence(const struct callee *callee, PyObject *const *values)
 {
-    return call_any(callee, values, 0);
+    return convert_and_call(callee, values, 0);
 }
 
-PyObject *module_forward_layers(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+PyObject *call_sequence_layers(const struct callee *callee, PyObject *const *values)
 {
-    struct callee callee;
-    PyObject *result = NULL, *values[MAX_PARAMETERS];
-    if (callee_hold((struct module_object *)self, &callee) < 0) return NULL;
-    if (!(callee.flags & MODULE_SEQUENCE))
-        PyErr_SetString(PyExc_TypeError, "_forward_layers: expected a sequence");
-    else if (arguments_bind(&callee.self->state->forward_sequence, self, args, nargs, kwnames, values) == 0)
-        result = call_any(&callee, values, 1);
-    qrnn_module_unref(callee.packed);
-    return result;
+    return convert_and_call(callee, values, 1);
 }

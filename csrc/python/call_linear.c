@@ -1,0 +1,54 @@
+/* call_linear.c - a call of a linear. */
+#include "calls.h"
+#include "arrays.h"
+#include "results.h"
+#include "shapes.h"
+
+static int compute(const struct callee *callee, size_t batch, PyArrayObject *x, PyArrayObject *y)
+{
+    qrnn_status status;
+    const float *const x_data = PyArray_DATA(x);
+    float *const y_data = PyArray_DATA(y);
+    if ((double)batch * (double)callee->hidden * (double)callee->columns < THREADS_THRESHOLD) {
+        status = qrnn_linear(callee->packed, batch, x_data, y_data);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        status = qrnn_linear(callee->packed, batch, x_data, y_data);
+        Py_END_ALLOW_THREADS
+    }
+    return status == QRNN_OK ? 0 : call_raise(callee, status, NULL);
+}
+
+static PyObject *linear_plain(const struct callee *callee, PyArrayObject *x, PyObject *out)
+{
+    struct result_shape shape;
+    struct result y;
+    if (shapes_check_linear(callee, shape_of(x), &shape) < 0) return NULL;
+    if (out && array_check_out(out, "out", shape.ndim, shape.dims) < 0) return NULL;
+    const int direct = out && !array_overlap((PyArrayObject *)out, x);
+    if (result_open(&y, out, direct, shape.ndim, shape.dims) < 0) return NULL;
+    if (compute(callee, shape.batch, x, y.array) == 0)
+        result_finish(&y);
+    else
+        Py_CLEAR(y.array);
+    return (PyObject *)y.array;
+}
+
+/* Conversion may run Python code, which may do anything to the caller's
+ * references: so they are held. */
+PyObject *call_linear(const struct callee *callee, PyObject *const *values)
+{
+    struct module_state *const state = callee->self->state;
+    PyObject *const input = values[0], *const out = values[1];
+    if (array_is_plain(input, NPY_FLOAT32)) return linear_plain(callee, (PyArrayObject *)input, out);
+    PyObject *result = NULL;
+    Py_INCREF(input);
+    Py_XINCREF(out);
+    PyArrayObject *x = array_from(state, input, "input");
+    if (x) result = linear_plain(callee, x, out);
+    if (result && !out) result = array_like(state, result, input);
+    Py_XDECREF(x);
+    Py_DECREF(input);
+    Py_XDECREF(out);
+    return result;
+}

@@ -1,0 +1,32 @@
+/* numpy_api.h - Python, NumPy and the core, included by every file of this folder in one way. */
+#ifndef QRNN_NUMPY_API_H
+#define QRNN_NUMPY_API_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* Headers of NumPy >= 2, set to the oldest NumPy that is supported at run time. */
+#define NPY_NO_DEPRECATED_API NPY_1_25_API_VERSION
+#define NPY_TARGET_VERSION NPY_1_25_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL qrnn_numpy_api
+#ifndef QRNN_IMPORTS_NUMPY
+#define NO_IMPORT_ARRAY
+#endif
+#include <numpy/arrayobject.h>
+#if NPY_ABI_VERSION < 0x02000000
+#error "building needs the headers of NumPy 2 or later"
+#endif
+
+#include "qrnn.h"
+
+#if PY_VERSION_HEX < 0x030D0000
+#define Py_BEGIN_CRITICAL_SECTION(object) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
+/* A function of another signature than PyCFunction's, for a table of methods. */
+#define FAST(function) (PyCFunction)(void (*)(void))(function)
+
+enum { MAX_DIMS = 64 /* of an array in any NumPy; NPY_MAXDIMS says 32 of one before 2 */ };
+
+#endif

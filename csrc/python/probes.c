@@ -1,0 +1,180 @@
+/* probes.c - what a call computes on its way, for tests and for calibration: products, codes and what they stand for. */
+#include "functions.h"
+#include "arguments.h"
+#include "arrays.h"
+#include "errors.h"
+#include "shapes.h"
+#include "states.h"
+
+static PyObject *or_none(PyArrayObject *array)
+{
+    return array ? (PyObject *)array : Py_None;
+}
+
+static PyObject *gates_plain(const struct callee *callee, PyArrayObject *x, PyArrayObject *h, PyArrayObject *c)
+{
+    const qrnn_module *const packed = callee->packed;
+    struct result_shape shape;
+    PyObject *result = NULL;
+    PyArrayObject *acc_ih = NULL, *acc_hh = NULL, *pre = NULL;
+    const int quantized = qrnn_module_n_scale(packed, 0) > 0, linear = callee->kind->states == 0;
+    if ((linear ? shapes_check_linear(callee, shape_of(x), &shape)
+                : shapes_check_cell(callee, shape_of(x), shape_of(h), shape_of(c), &shape))
+        < 0)
+        goto exit;
+    shape.dims[shape.ndim - 1] = (npy_intp)qrnn_module_rows(packed, 0);
+    pre = array_new(NPY_FLOAT32, shape.ndim, shape.dims);
+    if (!pre) goto exit;
+    if (quantized) {
+        acc_ih = array_new(NPY_INT32, shape.ndim, shape.dims);
+        if (!acc_ih) goto exit;
+    }
+    if (quantized && !linear) {
+        acc_hh = array_new(NPY_INT32, shape.ndim, shape.dims);
+        if (!acc_hh) goto exit;
+    }
+    const qrnn_status status = qrnn_gates(packed, shape.batch, PyArray_DATA(x), array_data(h), array_data(c),
+                                          array_data(acc_ih), array_data(acc_hh), PyArray_DATA(pre));
+    if (status != QRNN_OK) {
+        const struct error_context context = {
+            .engine = qrnn_module_engine(packed), .input = "x", .hidden = "hx", .weight = "x"};
+        error_from_status(status, &context);
+        goto exit;
+    }
+    result = PyTuple_Pack(3, or_none(acc_ih), or_none(acc_hh), (PyObject *)pre);
+
+exit:
+    Py_XDECREF(acc_ih);
+    Py_XDECREF(acc_hh);
+    Py_XDECREF(pre);
+    return result;
+}
+
+static PyObject *gates(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    enum { MODULE, X, HX };
+    PyObject *result = NULL, *values[MAX_PARAMETERS];
+    PyArrayObject *x = NULL, *h = NULL, *c = NULL;
+    struct callee callee;
+    struct module_state *const state = PyModule_GetState(module);
+    if (arguments_bind(&state->gates, NULL, args, nargs, kwnames, values) < 0) return NULL;
+    if (!PyObject_TypeCheck(values[MODULE], state->module_type)) {
+        PyErr_Format(PyExc_TypeError, "module: expected a Module, got %s", Py_TYPE(values[MODULE])->tp_name);
+        return NULL;
+    }
+    if (callee_hold((struct module_object *)values[MODULE], &callee) < 0) return NULL;
+    if (callee.flags & MODULE_SEQUENCE) {
+        PyErr_SetString(PyExc_ValueError, "module: expected a linear or a cell, got a sequence");
+        goto exit;
+    }
+    x = array_from(state, values[X], "x");
+    if (!x) goto exit;
+    if (values[HX] && callee.kind->states == 0) {
+        PyErr_SetString(PyExc_TypeError, "hx: a linear takes none");
+        goto exit;
+    }
+    if (values[HX] && states_take(state, callee.kind, values[HX], &h, &c) < 0) goto exit;
+    result = gates_plain(&callee, x, h, c);
+
+exit:
+    Py_XDECREF(x);
+    Py_XDECREF(h);
+    Py_XDECREF(c);
+    callee_release(&callee);
+    return result;
+}
+
+static PyObject *quantize_plain(const char *engine, const char *isa, PyArrayObject *v)
+{
+    PyObject *result = NULL;
+    PyArrayObject *scale = NULL, *zero_point = NULL, *codes = array_new(NPY_UINT8, 2, PyArray_DIMS(v));
+    if (!codes) goto exit;
+    scale = array_new(NPY_FLOAT32, 1, PyArray_DIMS(v));
+    if (!scale) goto exit;
+    zero_point = array_new(NPY_INT32, 1, PyArray_DIMS(v));
+    if (!zero_point) goto exit;
+    const qrnn_status status =
+        qrnn_quantize(engine, isa, (size_t)PyArray_DIM(v, 0), (size_t)PyArray_DIM(v, 1), PyArray_DATA(v),
+                      PyArray_DATA(codes), PyArray_DATA(scale), PyArray_DATA(zero_point));
+    if (status == QRNN_OK)
+        result = PyTuple_Pack(3, (PyObject *)codes, (PyObject *)scale, (PyObject *)zero_point);
+    else
+        error_from_status(status, &(struct error_context){.engine = engine, .isa = isa, .input = "v", .weight = "v"});
+
+exit:
+    Py_XDECREF(codes);
+    Py_XDECREF(scale);
+    Py_XDECREF(zero_point);
+    return result;
+}
+
+/* The values that the codes of `v` stand for. */
+static PyObject *seen_plain(const char *engine, const char *isa, PyArrayObject *v)
+{
+    PyArrayObject *values = array_new(NPY_FLOAT32, 2, PyArray_DIMS(v));
+    if (!values) return NULL;
+    const qrnn_status status = qrnn_seen(engine, isa, (size_t)PyArray_DIM(v, 0), (size_t)PyArray_DIM(v, 1),
+                                         PyArray_DATA(v), PyArray_DATA(values));
+    if (status == QRNN_OK) return (PyObject *)values;
+    error_from_status(status, &(struct error_context){.engine = engine, .isa = isa, .input = "v", .weight = "v"});
+    Py_DECREF(values);
+    return NULL;
+}
+
+static PyObject *quantize_by(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                             PyObject *(*plain)(const char *, const char *, PyArrayObject *));
+
+static PyObject *seen(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return quantize_by(module, args, nargs, kwnames, seen_plain);
+}
+
+static PyObject *quantize(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return quantize_by(module, args, nargs, kwnames, quantize_plain);
+}
+
+static PyObject *quantize_by(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                             PyObject *(*plain)(const char *, const char *, PyArrayObject *))
+{
+    enum { ENGINE, V, ISA };
+    PyObject *result = NULL, *values[MAX_PARAMETERS];
+    struct module_state *const state = PyModule_GetState(module);
+    if (arguments_bind(&state->quantize, NULL, args, nargs, kwnames, values) < 0) return NULL;
+    const char *const engine = arguments_text(values[ENGINE], "engine");
+    if (!engine) return NULL;
+    const char *const isa = values[ISA] ? arguments_text(values[ISA], "isa") : NULL;
+    if (values[ISA] && !isa) return NULL;
+    PyArrayObject *v = array_from(state, values[V], "v");
+    if (!v) return NULL;
+    if (PyArray_NDIM(v) == 2)
+        result = plain(engine, isa, v);
+    else
+        PyErr_Format(PyExc_ValueError, "v: expected a 2D array, got %dD", PyArray_NDIM(v));
+    Py_DECREF(v);
+    return result;
+}
+
+/* --- the table --- */
+
+PyDoc_STRVAR(gates_doc, "_gates($module, /, module, x, hx=None)\n--\n\n"
+                        "(acc_ih, acc_hh, pre): the products of a call to a linear or a cell.\n\n"
+                        "The exact int32 products of codes, None where there are none, and in float32 what the last\n"
+                        "product left: pre-activations, or, of a GRU, W_hh h + b_hh (where it resets before the\n"
+                        "product, in the rows of n alone).");
+
+PyDoc_STRVAR(quantize_doc,
+             "_quantize($module, /, engine, v, isa=None)\n--\n\n"
+             "(codes uint8, scale float32, zero_point int32) of the rows of `v`, as `engine` has them.\n\n"
+             "With engine \"qrnn\" a row that is not finite has the scale NaN.");
+
+PyDoc_STRVAR(seen_doc,
+             "_seen($module, /, engine, v, isa=None)\n--\n\n"
+             "The values float32 that the codes of the rows of `v` stand for: what a product of `engine` sees.");
+
+PyMethodDef probe_functions[] = {
+    {"_gates", FAST(gates), METH_FASTCALL | METH_KEYWORDS, gates_doc},
+    {"_quantize", FAST(quantize), METH_FASTCALL | METH_KEYWORDS, quantize_doc},
+    {"_seen", FAST(seen), METH_FASTCALL | METH_KEYWORDS, seen_doc},
+    {NULL, NULL, 0, NULL},
+};

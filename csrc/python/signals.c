@@ -1,0 +1,70 @@
+/* signals.c - Ctrl-C: a computation without the GIL that now and then takes it and runs the handlers of signals. */
+#include "signals.h"
+
+#include <time.h>
+#include <unistd.h>
+
+enum { ASK_EVERY = 10 * 1000 * 1000, ASK_AT_LEAST = 250 * 1000 * 1000 };
+
+static int64_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int ask_main_thread(unsigned long *ident)
+{
+    PyObject *found = NULL, *threading = PyImport_ImportModule("threading");
+    PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
+    if (thread) found = PyObject_GetAttrString(thread, "ident");
+    if (found) *ident = PyLong_AsUnsignedLong(found);
+    Py_XDECREF(found);
+    Py_XDECREF(thread);
+    Py_XDECREF(threading);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Whether this is the thread that runs the handlers of signals: no other need wait for the GIL. It is
+ * taken once a process to find out; where that fails, every thread asks. */
+static int handles_signals(struct watch *watch)
+{
+    struct module_state *const state = watch->state;
+    const long process = (long)getpid();
+    if (atomic_load(&state->main_of) != process) {
+        unsigned long ident = 0;
+        PyEval_RestoreThread(watch->thread);
+        if (ask_main_thread(&ident) < 0) PyErr_Clear();
+        watch->thread = PyEval_SaveThread();
+        atomic_store(&state->main_thread, ident);
+        atomic_store(&state->main_of, process);
+    }
+    const unsigned long main_thread = atomic_load(&state->main_thread);
+    return main_thread == 0 || main_thread == PyThread_get_thread_ident();
+}
+
+void signals_watch(struct watch *watch, struct module_state *state)
+{
+    watch->state = state;
+    watch->next = now() + ASK_EVERY;
+    watch->thread = PyEval_SaveThread();
+}
+
+/* Among threads that run Python, to get the GIL may take their switch interval: the
+ * next question waits long enough that this costs no more than a twentieth of the time. */
+int signals_ask(void *context)
+{
+    struct watch *const watch = context;
+    const int64_t before = now();
+    if (before < watch->next) return 0;
+    if (!handles_signals(watch)) {
+        watch->next = INT64_MAX;
+        return 0;
+    }
+    PyEval_RestoreThread(watch->thread);
+    const int64_t pause = 20 * (now() - before);
+    const int failed = PyErr_CheckSignals() < 0;
+    watch->thread = PyEval_SaveThread();
+    watch->next = now() + (pause < ASK_EVERY ? ASK_EVERY : pause > ASK_AT_LEAST ? ASK_AT_LEAST : pause);
+    return failed;
+}
