@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import support
 
 import qrnn
 
+VECTORCALL = 1 << 11  # Py_TPFLAGS_HAVE_VECTORCALL
 needs_mypy = pytest.mark.skipif(
     importlib.util.find_spec("mypy") is None, reason="MYPY IS NOT INSTALLED: stubs and types were not checked"
 )
@@ -126,3 +128,19 @@ def test_all_lists_exist():
         module = importlib.import_module(module_name)
         missing = [name for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
         assert not missing, f"{module_name}: {missing}"
+
+
+@pytest.mark.parametrize("cls", [qrnn.nn.GRU, qrnn.LSTMCell, qrnn.Linear], ids=lambda cls: cls.__qualname__)
+def test_calls_have_a_text(cls):
+    """help() of a call shows its parameters, and calls still take the short way."""
+    text = inspect.getdoc(cls.__call__)
+    assert text.startswith("Compute. Shapes are those of PyTorch's modules.") and "Parameters\n-----" in text
+    assert str(inspect.signature(cls.__call__)) == "(self, /, input, hx=None, *, lengths=None, out=None)"
+    assert text.split("\n")[1:] == inspect.getdoc(cls.forward).split("\n")[1:]
+    assert type(cls.__call__) is type(object.__init__), "a method in its place would send calls through a slower slot"
+
+    class Mine(cls):
+        pass
+
+    Mine(4, 3)
+    assert Mine.__flags__ & VECTORCALL
