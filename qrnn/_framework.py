@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 __all__ = ["Framework", "Row", "framework_of", "register"]
@@ -40,7 +40,7 @@ class Framework(ABC):
     module_type: ClassVar[type]
     module_name: ClassVar[str]
     quantized_base: ClassVar[type]
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
 
     def expect(self, model: Any, argument: str) -> None:
         """Raise TypeError naming `argument` unless `model` is a module of this framework."""

@@ -83,6 +83,11 @@ class MatrixSpec(NamedTuple):
         """(rows, columns)."""
         return self.rows, self.columns
 
+    @property
+    def scale(self) -> str:
+        """The name of the scale in the state dict of a quantized layer."""
+        return f"{self.weight}_scale"
+
 
 class Slot(NamedTuple):
     """Where a parameter is packed."""
@@ -125,6 +130,11 @@ class LayerSpec(NamedTuple):
         return KINDS[self.kind]
 
     @property
+    def options(self) -> Mapping[str, Any]:
+        """Arguments of the constructor that choose the kind, for classes that have several."""
+        return _OPTIONS.get(self.kind, {})
+
+    @property
     def state_size(self) -> int:
         """Columns of h."""
         return self.proj_size or self.hidden_size
@@ -151,6 +161,13 @@ class LayerSpec(NamedTuple):
     def slots(self) -> Mapping[str, Slot]:
         """Every parameter by its name, in the order of PyTorch's state_dict."""
         return _slots(self.matrices, len(self.directions[0]))
+
+
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "rnn_tanh": {"nonlinearity": "tanh"},
+    "rnn_relu": {"nonlinearity": "relu"},
+    "gru_reset_before": {"reset_after": False},
+}
 
 
 @functools.cache

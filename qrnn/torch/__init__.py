@@ -33,7 +33,7 @@ from .._types import (
     qint8,
     quint8,
 )
-from . import nn, quantization, quantized
+from . import _ops, nn, quantization, quantized
 from ._qtensor import QTensor
 from .nn.quantized.dynamic import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 from .quantization import (
@@ -79,3 +79,5 @@ __all__ = [
     "quantized",
     "quint8",
 ]
+
+_ops.register()

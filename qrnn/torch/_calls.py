@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
-from .. import _arrays, _config, _core
-from ..nn.modules.layer import Matrix
+from .. import _arrays
 
-__all__ = ["array_of", "call", "call_linear", "pack", "to_tensors", "traced", "version_of"]
+__all__ = ["array_of", "call", "call_linear", "call_sequence", "expect_tensor", "traced"]
 
 _from_numpy = torch.from_numpy
 _is_compiling = torch.compiler.is_compiling
@@ -36,14 +35,15 @@ def array_of(value: Any, name: str) -> Any:
 
 
 def _converted(value: Any, name: str) -> Any:
-    if not isinstance(value, _Tensor):
-        raise_no_tensor(value, name)
+    expect_tensor(value, name)
     return _arrays.to_float32(value, name)
 
 
-def raise_no_tensor(value: Any, name: str) -> NoReturn:
-    got = "None" if value is None else type(value).__name__
-    raise TypeError(f"{name}: expected a torch.Tensor, got {got}")
+def expect_tensor(value: Any, name: str) -> None:
+    """Raise TypeError naming `name` unless `value` is a tensor."""
+    if not isinstance(value, _Tensor):
+        got = "None" if value is None else type(value).__name__
+        raise TypeError(f"{name}: expected a torch.Tensor, got {got}")
 
 
 def to_tensors(result: Any) -> Any:
@@ -72,16 +72,9 @@ def call_linear(packed: Any, input: Any) -> Any:
     return _from_numpy(packed(array_of(input, "input")))
 
 
-def version_of(tensor: torch.Tensor) -> int | None:
-    """The count of changes in place; None for inference tensors, which keep none."""
-    return None if tensor.is_inference() else tensor._version
-
-
-def pack(
-    kind: str, engine: str, isa: str | None, matrices: list[Matrix], sequence: tuple[int, int, bool] | None
-) -> _core.Module:
-    """A new packed module of the core."""
-    module = _core.Module()
-    keywords: dict[str, Any] = {} if sequence is None else {"sequence": sequence}
-    module._pack(kind, engine, isa or _config.resolve_isa(), *matrices, **keywords)
-    return module
+def call_sequence(packed: Any, input: Any, hx: Any, lengths: Any) -> Any:
+    """A layer of the core over sequences, of tensors; `lengths` may be a list too."""
+    if lengths is None:
+        return to_tensors(packed(array_of(input, "input"), state_of(hx)))
+    lengths = array_of(lengths, "lengths") if isinstance(lengths, _Tensor) else lengths
+    return to_tensors(packed(array_of(input, "input"), state_of(hx), lengths=lengths))

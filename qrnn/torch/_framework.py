@@ -9,9 +9,10 @@ import torch
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from .._framework import Framework, Row, register
-from .nn.quantized.dynamic.modules.base import QuantizedLayer, overrides_call
-from .quantization.mappings import TABLE
-from .quantization.prepared import PreparedLayer
+from ._modules import overrides_call
+from ._prepared import PreparedLayer
+from ._quantized_layer import QuantizedLayer
+from ._rows import ROWS
 
 __all__ = ["TORCH"]
 
@@ -22,7 +23,7 @@ class TorchFramework(Framework):
     module_type = torch.nn.Module
     module_name = "torch.nn.Module"
     quantized_base = QuantizedLayer
-    rows = TABLE
+    rows = ROWS
 
     def find(self, module: Any) -> tuple[Row, type] | None:
         """As for every framework; but the output projection of PyTorch's attention belongs to no row.
@@ -48,7 +49,7 @@ class TorchFramework(Framework):
         return module._prepared.engine if isinstance(module, PreparedLayer) else None
 
     def prepared(self, row: Row, module: Any, qconfig: Any, engine: str | None, isa: str | None) -> Any:
-        return row.prepared_type._of(module, qconfig, engine, isa)
+        return row.prepared_type._prepare(module, qconfig, engine, isa)
 
     def quantized(
         self, target: Any, module: Any, qconfig: Any, engine: str | None, isa: str | None, by_data: bool

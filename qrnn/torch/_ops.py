@@ -6,16 +6,17 @@ exported program holds nothing but tensors. They have no gradient. Eager calls o
 
 from __future__ import annotations
 
-import weakref
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from ..nn.modules.layer import Matrix
-from ._calls import array_of, call, call_linear, pack, state_of, to_tensors, version_of
-from ._shape import Shape
+from .. import _core
+from .._spec import KINDS, LayerSpec, Matrix
+from ._calls import array_of, call, call_linear, call_sequence
+from ._packed import OperatorCache, pack
 
-__all__ = ["call_cell", "call_sequence", "register"]
+__all__ = ["call_cell_operator", "call_linear_operator", "call_sequence_operator", "register"]
 
 _CELL_WEIGHTS = (
     "Tensor weight_ih, Tensor weight_ih_scale, Tensor weight_hh, Tensor weight_hh_scale, "
@@ -36,93 +37,67 @@ _SCHEMAS = (
 
 # ---- the core's module of a list of tensors, made once
 
-
-class _Packed(NamedTuple):
-    """A packed module and what it was made of."""
-
-    what: tuple[Any, ...]
-    tensors: list[tuple[Any, int | None]]  # a weak reference and the version of each
-    module: Any
+_known: OperatorCache[_core.Module] = OperatorCache()
 
 
-_known: dict[int, _Packed] = {}  # by the identity of the first tensor
-
-
-def _is_of(entry: _Packed, what: tuple[Any, ...], tensors: list[Any]) -> bool:
-    """Whether `entry` was made of these very tensors, unchanged since."""
-    if entry.what != what or len(entry.tensors) != len(tensors):
-        return False
-    for (reference, version), tensor in zip(entry.tensors, tensors):
-        if reference() is not tensor or (version is not None and tensor._version != version):
-            return False
-    return True
-
-
-def _module_of(
+def _packed(
     kind: str,
     engine: str,
-    weights: list[Any],
-    scales: list[Any],
-    biases: list[Any],
+    weights: Sequence[Any],
+    scales: Sequence[Any],
+    biases: Sequence[Any],
     sequence: tuple[int, int, bool] | None = None,
-) -> Any:
+) -> _core.Module:
     """The packed module of these tensors, kept as long as the first of them lives."""
+
+    def make() -> _core.Module:
+        arrays = [[None if t is None else array_of(t, "weight") for t in each] for each in (weights, scales, biases)]
+        return pack(kind, engine, None, [Matrix(*each) for each in zip(*arrays, strict=True)], sequence)
+
     tensors = [tensor for tensor in (*weights, *scales, *biases) if tensor is not None]
-    what = (kind, engine, sequence, [bias is None for bias in biases])
-    place = id(weights[0])
-    entry = _known.get(place)
-    if entry is not None and _is_of(entry, what, tensors):
-        return entry.module
-    versions = [version_of(tensor) for tensor in tensors]
-    arrays = [[None if t is None else array_of(t, "weight") for t in each] for each in (weights, scales, biases)]
-    module = pack(kind, engine, None, [Matrix(*each) for each in zip(*arrays, strict=True)], sequence)
-    references = [weakref.ref(tensors[0], lambda _: _known.pop(place, None))]
-    references += [weakref.ref(tensor) for tensor in tensors[1:]]
-    _known[place] = _Packed(what, list(zip(references, versions, strict=True)), module)
-    return module
+    key = (id(weights[0]), kind, engine, sequence, *(bias is None for bias in biases))
+    return _known.get(key, tensors, make)
 
 
 # ---- what they compute
 
 
 def _linear(input: Any, weight: Any, weight_scale: Any, bias: Any, engine: str) -> Any:
-    module = _module_of("linear", engine, [weight], [weight_scale], [bias])
-    return call_linear(module, input)
+    return call_linear(_packed("linear", engine, [weight], [weight_scale], [bias]), input)
 
 
-def _cell_module(kind: str, engine: str, weights: tuple[Any, ...]) -> Any:
+def _packed_cell(kind: str, engine: str, weights: tuple[Any, ...]) -> _core.Module:
     weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh = weights
-    return _module_of(kind, engine, [weight_ih, weight_hh], [scale_ih, scale_hh], [bias_ih, bias_hh])
+    return _packed(kind, engine, [weight_ih, weight_hh], [scale_ih, scale_hh], [bias_ih, bias_hh])
 
 
 def _cell(input: Any, hx: Any, *rest: Any) -> Any:
     *weights, kind, engine = rest
-    return call(_cell_module(kind, engine, tuple(weights)), input, hx)
+    return call(_packed_cell(kind, engine, tuple(weights)), input, hx)
 
 
 def _lstm_cell(input: Any, h: Any, c: Any, *rest: Any) -> Any:
     *weights, engine = rest
-    return call(_cell_module("lstm", engine, tuple(weights)), input, None if h is None else (h, c))
+    return call(_packed_cell("lstm", engine, tuple(weights)), input, None if h is None else (h, c))
 
 
 def _layers(kind: str, input: Any, hx: Any, options: tuple[Any, ...]) -> Any:
     lengths, weights, scales, biases, engine, layers, directions, batch_first = options
-    given, per_unit = iter(biases), len(weights) // (layers * directions)
+    given, per_direction = iter(biases), len(weights) // (layers * directions)
     # The list leaves out what is not there: all biases, or those of projections.
-    biases = [next(given, None) if index % per_unit < 2 else None for index in range(len(weights))]
-    module = _module_of(kind, engine, weights, scales, biases, (layers, directions, batch_first))
-    keywords = {} if lengths is None else {"lengths": array_of(lengths, "lengths")}
-    return module(array_of(input, "input"), state_of(hx), **keywords)
+    biases = [next(given, None) if index % per_direction < 2 else None for index in range(len(weights))]
+    module = _packed(kind, engine, weights, scales, biases, (layers, directions, batch_first))
+    return call_sequence(module, input, hx, lengths)
 
 
 def _sequence(input: Any, hx: Any, *rest: Any) -> Any:
     *options, kind = rest
-    return to_tensors(_layers(kind, input, hx, tuple(options)))
+    return _layers(kind, input, hx, tuple(options))
 
 
 def _lstm(input: Any, h: Any, c: Any, *rest: Any) -> Any:
     output, state = _layers("lstm", input, None if h is None else (h, c), rest)
-    return to_tensors((output, *state))
+    return (output, *state)
 
 
 # ---- the shapes of their results
@@ -150,10 +125,10 @@ def _fake_lstm_cell(input: Any, h: Any, c: Any, weight_ih: Any, scale: Any, weig
     return state, _new(input, *state.shape)
 
 
-def _fake_layers(input: Any, options: tuple[Any, ...], gates: int) -> tuple[Any, Any, Any]:
+def _fake_layers(kind: str, input: Any, options: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     _, weights, _, _, _, layers, directions, batch_first = options
     _fake_linear(input, weights[0])
-    hidden, state = weights[0].shape[0] // gates, weights[1].shape[1]
+    hidden, state = weights[0].shape[0] // KINDS[kind].gates, weights[1].shape[1]
     batch = () if input.dim() == 2 else (input.shape[0 if batch_first else 1],)
     output = _new(input, *input.shape[:-1], directions * state)
     h_n = _new(input, layers * directions, *batch, state)
@@ -162,40 +137,48 @@ def _fake_layers(input: Any, options: tuple[Any, ...], gates: int) -> tuple[Any,
 
 def _fake_sequence(input: Any, hx: Any, *rest: Any) -> Any:
     *options, kind = rest
-    return _fake_layers(input, tuple(options), 3 if kind == "gru" else 1)[:2]
+    return _fake_layers(kind, input, tuple(options))[:2]
 
 
 def _fake_lstm(input: Any, h: Any, c: Any, *rest: Any) -> Any:
-    return _fake_layers(input, rest, 4)
+    return _fake_layers("lstm", input, rest)
 
 
 # ---- calling them
 
 
-def call_cell(kind: str, engine: str, tensors: tuple[list[Any], ...], input: Any, hx: Any) -> Any:
+def call_linear_operator(spec: LayerSpec, engine: str, tensors: tuple[list[Any], ...], input: Any) -> Any:
+    """A linear layer by its operator."""
+    (weight,), (scale,), (bias,) = tensors
+    return torch.ops.qrnn.linear(input, weight, scale, bias, engine)
+
+
+def call_cell_operator(spec: LayerSpec, engine: str, tensors: tuple[list[Any], ...], input: Any, hx: Any) -> Any:
     """A cell by its operator."""
     (weight_ih, weight_hh), (scale_ih, scale_hh), (bias_ih, bias_hh) = tensors
     rest = (weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh)
-    if kind == "lstm":
+    if spec.row.states == 2:
         h, c = (None, None) if hx is None else hx
         return torch.ops.qrnn.lstm_cell(input, h, c, *rest, engine)
-    return torch.ops.qrnn.cell(input, hx, *rest, kind, engine)
+    return torch.ops.qrnn.cell(input, hx, *rest, spec.kind, engine)
 
 
-def call_sequence(shape: Shape, engine: str, tensors: tuple[list[Any], ...], input: Any, hx: Any, lengths: Any) -> Any:
+def call_sequence_operator(
+    spec: LayerSpec, engine: str, tensors: tuple[list[Any], ...], input: Any, hx: Any, lengths: Any
+) -> Any:
     """A layer over a sequence by its operator."""
     weights, scales, biases = tensors
     if lengths is not None and not isinstance(lengths, torch.Tensor):
         lengths = torch.tensor(lengths)
     given = [bias for bias in biases if bias is not None]
-    assert shape.sequence is not None
-    layers, directions, batch_first = shape.sequence
+    assert spec.sequence is not None
+    layers, directions, batch_first = spec.sequence
     rest = (lengths, weights, scales, given, engine, layers, directions, batch_first)
-    if shape.kind == "lstm":
+    if spec.row.states == 2:
         h, c = (None, None) if hx is None else hx
         output, h_n, c_n = torch.ops.qrnn.lstm(input, h, c, *rest)
         return output, (h_n, c_n)
-    return torch.ops.qrnn.sequence(input, hx, *rest, shape.kind)
+    return torch.ops.qrnn.sequence(input, hx, *rest, spec.kind)
 
 
 _library: Any = None

@@ -53,7 +53,7 @@ def operator_of(kind, engine="qrnn"):
     weights, scales, biases = module._tensors()
     if kind == "Linear":
         return torch.ops.qrnn.linear.default, (x, weights[0], scales[0], biases[0], engine)
-    shape = module._shape
+    shape = module._spec
     pair = state[0] if shape.kind == "lstm" else state
     if kind in CELLS:
         rest = (weights[0], scales[0], weights[1], scales[1], biases[0], biases[1])

@@ -56,7 +56,7 @@ def test_cell_api(make, engine):
     if isinstance(pair, tuple):
         raw = torch.ops.qrnn.lstm_cell(x, *pair, *plain, engine)
     else:
-        raw = torch.ops.qrnn.cell(x, pair, *plain, cell._shape.kind, engine)
+        raw = torch.ops.qrnn.cell(x, pair, *plain, cell._spec.kind, engine)
     assert_equal_results(cell(x, pair), raw)
     saved_and_loaded(cell, make(engine=engine), (x, pair))
     assert cell.get_weight().keys() == {"weight_ih", "weight_hh"}

@@ -225,9 +225,9 @@ def test_what_a_subclass_adds_is_loaded_and_moved():
     torch.manual_seed(0)
     module, other, x = WithMore(), WithMore(), torch.randn(2, I)
     torch.nn.init.normal_(module.gain)
-    packed = module._module()
+    packed = module._packed_module()
     want = module(x)
-    assert module._module() is packed, "its own buffer is no weight"
+    assert module._packed_module() is packed, "its own buffer is no weight"
     state = module.state_dict()
     assert {"gain", "steps", "out.weight", "out.bias"} < set(state)
     other.load_state_dict(state)
@@ -373,17 +373,18 @@ def test_a_load_while_another_thread_packs():
     """A module made of the old weights is not taken for one of the new ones, at no moment."""
     armed, results = [], []
 
-    class Interrupted(dynamic.RNNCell):
-        def __setattr__(self, name, value):
+    class Interrupted(dict):
+        def __setitem__(self, key, value):
             interrupted = armed and armed.pop()
             if interrupted:
-                self.load_state_dict(other.state_dict())
-                results.append(self(x))
-            super().__setattr__(name, value)
+                cell.load_state_dict(other.state_dict())
+                results.append(cell(x))
+            super().__setitem__(key, value)
             if interrupted:
-                results.append(self(x))
+                results.append(cell(x))
 
-    cell, other, x = Interrupted(I, H), quantized("RNNCell"), torch.randn(2, I)
+    cell, other, x = dynamic.RNNCell(I, H), quantized("RNNCell"), torch.randn(2, I)
+    cell._packed._entries = Interrupted(cell._packed._entries)
     cell.bias_ih.add_(0)  # counts as a change
     armed.append(True)
     cell(x)

@@ -13,8 +13,8 @@ from ...quantization import (
     per_channel_weight_observer_range_neg_127_to_127,
     weight_observer_range_neg_127_to_127,
 )
-from .mappings import get_default_dynamic_quant_module_mappings, get_default_qconfig_propagation_list
-from .quantize import convert, from_torch_ao, prepare, prepare_qat, propagate_qconfig_, quantize_dynamic
+from .._quantization import convert, from_torch_ao, prepare, prepare_qat, propagate_qconfig_, quantize_dynamic
+from .._rows import get_default_dynamic_quant_module_mappings, get_default_qconfig_propagation_list
 
 __all__ = [
     "MinMaxObserver",

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ... import _core
-from .._calls import array_of
-from .._shape import Shape
+from .. import _core
+from .._spec import LayerSpec
+from ._calls import array_of
 
-__all__ = ["Unit", "activation", "run_cell", "run_layers", "run_linear", "weight"]
+__all__ = ["Direction", "activation", "run_cell", "run_layers", "run_linear", "weight"]
 
 _linear = torch.nn.functional.linear
 
@@ -65,8 +65,8 @@ def weight(w: torch.Tensor, codes: Any, scale: Any) -> torch.Tensor:
     return _Weight.apply(w, torch.from_numpy(codes), torch.from_numpy(scale))  # type: ignore[no-any-return, no-untyped-call]
 
 
-class Unit(NamedTuple):
-    """The float weights of a cell, or of a layer in one direction, that the codes stand for."""
+class Direction(NamedTuple):
+    """The float weights that the codes of a cell, or of a layer in one direction, stand for."""
 
     ih: torch.Tensor
     bias_ih: torch.Tensor | None
@@ -107,12 +107,12 @@ _CELLS: dict[str, Callable[[Any, Any, Any], Any]] = {
 }
 
 
-def _step(kind: str, engine: str, unit: Unit, y_ih: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
+def _step(kind: str, engine: str, weights: Direction, y_ih: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
     """The next state of the rows of `state`."""
-    y_hh = _linear(activation(state[0], engine, "hx"), unit.hh, unit.bias_hh)
+    y_hh = _linear(activation(state[0], engine, "hx"), weights.hh, weights.bias_hh)
     h, *rest = _CELLS[kind](y_ih, y_hh, state)
-    if unit.hr is not None:
-        h = _linear(activation(h, engine, "hx"), unit.hr)
+    if weights.hr is not None:
+        h = _linear(activation(h, engine, "hx"), weights.hr)
     return (h, *rest)
 
 
@@ -125,58 +125,59 @@ def run_linear(engine: str, w: torch.Tensor, bias: torch.Tensor | None, x: torch
     return _linear(rows, w, bias).reshape(*x.shape[:-1], len(w))
 
 
-def run_cell(shape: Shape, engine: str, unit: Unit, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None) -> Any:
+def run_cell(
+    spec: LayerSpec, engine: str, weights: Direction, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None
+) -> Any:
     """One step of a cell, batched or not."""
     batched = x if x.dim() == 2 else x.unsqueeze(0)
     if state is None:
-        zeros = batched.new_zeros(len(batched), shape.hidden_size)
+        zeros = batched.new_zeros(len(batched), spec.hidden_size)
         state = (zeros, zeros)
     elif x.dim() == 1:
         state = tuple(each.unsqueeze(0) for each in state)
-    y_ih = _linear(activation(batched, engine, "input"), unit.ih, unit.bias_ih)
-    new = _step(shape.kind, engine, unit, y_ih, state)
+    y_ih = _linear(activation(batched, engine, "input"), weights.ih, weights.bias_ih)
+    new = _step(spec.kind, engine, weights, y_ih, state)
     new = new if x.dim() == 2 else tuple(each.squeeze(0) for each in new)
-    return new if shape.kind == "lstm" else new[0]
+    return new if spec.row.states == 2 else new[0]
 
 
 def _run_direction(
-    shape: Shape, engine: str, unit: Unit, data: Any, sizes: list[int], state: tuple[Any, ...], reverse: bool
+    spec: LayerSpec, engine: str, weights: Direction, data: Any, sizes: list[int], state: tuple[Any, ...], reverse: bool
 ) -> tuple[Any, tuple[Any, ...]]:
     """A layer in one direction over packed rows: step t has `sizes[t]` of them, a batch's first ones.
 
     Rows that have ended keep their state; those that have not begun, backwards, keep the first.
     """
-    y_ih = _linear(activation(data, engine, "input"), unit.ih, unit.bias_ih).split(sizes)
-    outputs = [None] * len(sizes)
+    y_ih = _linear(activation(data, engine, "input"), weights.ih, weights.bias_ih).split(sizes)
+    outputs: list[Any] = [None] * len(sizes)
     for t in reversed(range(len(sizes))) if reverse else range(len(sizes)):
         n = sizes[t]
-        new = _step(shape.kind, engine, unit, y_ih[t], tuple(each[:n] for each in state))
+        new = _step(spec.kind, engine, weights, y_ih[t], tuple(each[:n] for each in state))
         outputs[t] = new[0]
         state = tuple(a if n == len(b) else torch.cat((a, b[n:])) for a, b in zip(new, state, strict=True))
-    return torch.cat(outputs), state  # type: ignore[arg-type]
+    return torch.cat(outputs), state
 
 
 def run_layers(
-    shape: Shape,
+    spec: LayerSpec,
     engine: str,
-    units: list[Unit],
+    directions: list[Direction],
     data: torch.Tensor,
     sizes: list[int],
     state: tuple[torch.Tensor, ...],
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """All layers over packed rows; `state` and what is returned of it are (units, batch, hidden) each."""
-    assert shape.sequence is not None
-    layers, directions, _ = shape.sequence
+    """All layers over packed rows; `state` and what is returned of it are (layers * directions, batch, hidden) each."""
+    assert spec.sequence is not None
     last: list[tuple[Any, ...]] = []
-    for layer in range(layers):
+    for layer in range(spec.sequence.num_layers):
         outputs = []
-        for direction in range(directions):
-            index = layer * directions + direction
+        for reverse in (False, True)[: spec.sequence.num_directions]:
+            index = len(last)
             first = tuple(each[index] for each in state)
-            output, end = _run_direction(shape, engine, units[index], data, sizes, first, direction == 1)
+            output, end = _run_direction(spec, engine, directions[index], data, sizes, first, reverse)
             outputs.append(output)
             last.append(end)
         data = torch.cat(outputs, -1)
-        if shape.dropout and layer < layers - 1:
-            data = torch.nn.functional.dropout(data, shape.dropout)
+        if spec.dropout and layer < spec.sequence.num_layers - 1:
+            data = torch.nn.functional.dropout(data, spec.dropout)
     return data, tuple(torch.stack(each) for each in zip(*last, strict=True))

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 import torch
 
-from ...... import _arrays, _config, _quantize
-from ......_types import dtype as _dtype
-from ......_types import expect_qint8, qint8
-from ......nn.modules.layer import Matrix, overrides
-from ..... import _torch_ao
-from ....._calls import pack, version_of
-from ....._qtensor import QTensor
-from ....._shape import Shape, shape_of
+from .. import _arrays, _config, _core, _quantize
+from .._spec import LayerSpec, Matrix, Sequence, module_spec
+from .._types import dtype as _dtype
+from .._types import expect_qint8, qint8
+from . import _torch_ao
+from ._loading import LayerEntries
+from ._modules import copy_hooks, float_matrices, overrides_call, take_hooks
+from ._packed import BufferCache, pack
+from ._qtensor import QTensor
 
-__all__ = ["HOOKS", "QuantizedLayer"]
+__all__ = ["QuantizedLayer"]
 
-#: Attributes of a module that hold its hooks; a module that takes another's place takes them over.
-HOOKS = (
-    "_forward_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-    "_forward_pre_hooks",
-    "_forward_pre_hooks_with_kwargs",
-)
+Q = TypeVar("Q", bound="QuantizedLayer")
 
 
 class QuantizedLayer(torch.nn.Module):
@@ -38,66 +32,62 @@ class QuantizedLayer(torch.nn.Module):
     Changes that PyTorch does not count, of ``buffer.data`` or of memory shared with an array, go unseen.
     """
 
-    #: Attributes of the float module that say what a call does; see `from_float`.
+    #: The class of ``torch.nn``, which the decorator ``quantizes`` sets; the one of ``torch.ao`` has its name.
     _float_type: ClassVar[type[torch.nn.Module]]
-    _torch_ao_type: ClassVar[str | None]
 
-    _shape: Shape
+    _spec: LayerSpec
     _engine: str
     _isa: str | None
-    _names: tuple[tuple[str, str | None], ...]
-    _packed: tuple[list[tuple[str, Any, int | None]], Any] | None
+    _names: tuple[tuple[str, str, str | None], ...]  # of weight, scale and bias of each matrix
+    _packed: BufferCache[_core.Module]
 
     # ---- making one
 
-    def _fill(self, shape: Shape, dtype: Any, engine: Any, isa: Any) -> None:
-        """The constructor: new weights of `shape`, uniform, from PyTorch's generator."""
+    def _initialize(self, spec: LayerSpec, dtype: Any, engine: Any, isa: Any) -> None:
+        """The constructor: new weights, uniform, from PyTorch's generator."""
         super().__init__()
         expect_qint8(dtype)
         engine, isa = _config.resolve_engine(engine), _config.resolve_isa(isa)
-        bound, matrices = shape.bound, []
-        for each in shape.matrices():
+        bound, matrices = spec.bound, []
+        for each in spec.matrices:
             weight = torch.empty(each.rows, each.columns).uniform_(-bound, bound).numpy()
             bias = None
-            if shape.bias and each.bias is not None:
+            if spec.bias and each.bias is not None:
                 bias = torch.empty(each.rows).uniform_(-bound, bound).numpy()
             codes, scale = _quantize.quantize_weight(weight, each.weight, engine)
             matrices.append(Matrix(codes, scale, bias))
-        self._install(shape, engine, isa, matrices)
+        self._hold(spec, engine, isa, matrices)
 
     @classmethod
-    def _of(cls, shape: Shape, engine: str, isa: str | None, matrices: list[Matrix], mod: Any) -> Any:
-        """A module of given weights in the place of `mod`, whose hooks and mode it takes over.
-
-        The hooks are not copied: what registering one returned still removes it.
-        """
+    def _replacing(
+        cls: type[Q], mod: torch.nn.Module, spec: LayerSpec, engine: str, isa: str | None, matrices: list[Matrix]
+    ) -> Q:
+        """A module of given weights to be put in the place of `mod`, whose hooks and mode it takes over."""
         new = cls.__new__(cls)
         torch.nn.Module.__init__(new)
-        new._install(shape, engine, isa, matrices)
+        new._hold(spec, engine, isa, matrices)
         new.training = bool(mod.training)
-        for name in HOOKS:
-            new.__dict__[name] = mod.__dict__[name]
+        take_hooks(new, mod)
         return new
 
-    def _beside(self) -> Any:
-        """This module with hooks of its own, for a module that stays in use beside the one it was made of."""
-        for name in HOOKS:
-            self.__dict__[name] = self.__dict__[name].copy()
-        return self
-
-    def _install(self, shape: Shape, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
-        self._shape, self._engine, self._isa = shape, engine, isa
-        self._names = tuple((each.weight, each.bias) for each in shape.matrices())
-        self._packed = None
+    def _hold(self, spec: LayerSpec, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
+        """Hold `matrices`, checked by packing them."""
+        self._engine, self._isa = engine, isa
+        self._describe(spec)
         self._set_buffers(matrices)
-        self._module()
+        self._packed_module()
+
+    def _describe(self, spec: LayerSpec) -> None:
+        self._spec = spec
+        self._names = tuple((each.weight, each.scale, each.bias) for each in spec.matrices)
+        self._packed = BufferCache(self._weight_names())
 
     def _set_buffers(self, matrices: list[Matrix]) -> None:
         """Put `matrices` into new buffers, weights before biases; tensors that were taken out stay as they are."""
         values: dict[str, Any] = {}
-        for (name, _), matrix in zip(self._names, matrices, strict=True):
-            values[name], values[f"{name}_scale"] = matrix.weight, matrix.scale
-        for (_, bias), matrix in zip(self._names, matrices, strict=True):
+        for (weight, scale, _), matrix in zip(self._names, matrices, strict=True):
+            values[weight], values[scale] = matrix.weight, matrix.scale
+        for (_, _, bias), matrix in zip(self._names, matrices, strict=True):
             if bias is not None:
                 values[bias] = matrix.bias
         for name, value in values.items():
@@ -110,54 +100,37 @@ class QuantizedLayer(torch.nn.Module):
     def _matrices(self) -> list[Matrix]:
         """The buffers as arrays over their memory; checked."""
         matrices = []
-        for each in self._shape.matrices():
-            weight, scale = self._buffers[each.weight], self._buffers[f"{each.weight}_scale"]
-            bias = None if each.bias is None else self._buffers[each.bias]
-            codes = _arrays.to_codes(weight, each.weight, (each.rows, each.columns))
-            matrices.append(
-                Matrix(
-                    codes,
-                    _arrays.to_scale(scale, f"{each.weight}_scale", each.rows),
-                    None if bias is None else _arrays.to_weight(bias, str(each.bias), (each.rows,)),
-                )
-            )
+        for each in self._spec.matrices:
+            codes = _arrays.to_codes(self._buffers[each.weight], each.weight, each.shape)
+            scale = _arrays.to_scale(self._buffers[each.scale], each.scale, each.rows)
+            bias: Any = None if each.bias is None else self._buffers[each.bias]
+            bias = None if bias is None else _arrays.to_weight(bias, str(each.bias), (each.rows,))
+            matrices.append(Matrix(codes, scale, bias))
         return matrices
 
-    def _module(self) -> Any:
-        """The core's module of the present buffers.
+    def _packed_module(self) -> _core.Module:
+        """The core's module of the present buffers."""
+        return self._packed.get(None, self._buffers, self._pack)
 
-        What it was made of is kept with it, in one attribute: another thread could come between two.
-        """
-        buffers: Any = self._buffers
-        if self._packed is not None:
-            watch, packed = self._packed
-            for name, tensor, version in watch:
-                if buffers[name] is not tensor or (version is not None and tensor._version != version):
-                    break
-            else:
-                return packed
-        held = [(name, buffers[name]) for name in self._own() if buffers[name] is not None]
-        watch = [(name, tensor, version_of(tensor)) for name, tensor in held]
-        packed = pack(self._shape.kind, self._engine, self._isa, self._matrices(), self._shape.sequence)
-        self._packed = watch, packed
-        return packed
+    def _pack(self) -> _core.Module:
+        return pack(self._spec.kind, self._engine, self._isa, self._matrices(), self._spec.sequence)
 
-    def _own(self) -> list[str]:
+    def _weight_names(self) -> list[str]:
         """Names of the buffers that the core's module is made of; a subclass may have others."""
-        return [each for name, bias in self._names for each in (name, f"{name}_scale", bias) if each]
+        return [name for names in self._names for name in names if name]
 
     def _tensors(self) -> tuple[list[Any], list[Any], list[Any]]:
         """Weights, scales and biases (or None) in the core's order."""
         buffers = self._buffers
-        weights = [buffers[name] for name, _ in self._names]
-        scales = [buffers[name + "_scale"] for name, _ in self._names]
-        biases = [None if name is None else buffers[name] for _, name in self._names]
+        weights = [buffers[weight] for weight, _, _ in self._names]
+        scales = [buffers[scale] for _, scale, _ in self._names]
+        biases = [None if bias is None else buffers[bias] for _, _, bias in self._names]
         return weights, scales, biases
 
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Any:
         """Weights and scales stay what they are, on the CPU: ``.half()``, ``.double()``, ``.to()``."""
         buffers: Any = self._buffers
-        before = [(name, buffers[name]) for name in self._own() if buffers[name] is not None]
+        before = [(name, buffers[name]) for name in self._weight_names() if buffers[name] is not None]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, old in before:
             if buffers[name].dtype != old.dtype or buffers[name].device != old.device:
@@ -166,15 +139,25 @@ class QuantizedLayer(torch.nn.Module):
 
     # ---- copies
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+    def __deepcopy__(self: Q, memo: dict[int, Any]) -> Q:
         new = type(self).__new__(type(self))
         memo[id(self)] = new
-        new.__dict__.update(deepcopy({**self.__dict__, "_packed": None}, memo))
+        new.__dict__.update(deepcopy(self.__dict__, memo))
         return new
 
     def __getstate__(self) -> dict[str, Any]:
-        """What pickle keeps: all but the packed module and, as pickles travel, the instruction set."""
-        return {**self.__dict__, "_packed": None, "_isa": None}
+        """What pickle keeps: not what is made of it, nor, as pickles travel, the instruction set."""
+        state = {**self.__dict__, "_shape": _plain(self._spec), "_isa": None}
+        for name in ("_spec", "_names", "_packed"):
+            del state[name]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what `__getstate__` gave, here or in version 0.1.0."""
+        state = {**state}
+        spec = _from_plain(state.pop("_shape"))
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._describe(spec)
 
     # ---- from a float module
 
@@ -223,7 +206,7 @@ class QuantizedLayer(torch.nn.Module):
         >>> RNNCell.from_float(torch.nn.RNNCell(4, 3))
         DynamicQuantizedRNNCell(4, 3)
         """
-        return cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa)._beside()
+        return copy_hooks(cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa))
 
     @classmethod
     def _from_float(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Any:
@@ -235,12 +218,12 @@ class QuantizedLayer(torch.nn.Module):
             return prepared.convert(mod, cls, qconfig, engine, isa)
         if overrides_call(mod, cls._float_type):
             cls._refuse(mod, "which overrides forward or __call__")
-        shape, engine = shape_of(mod), _config.resolve_engine(engine)
+        spec, engine = module_spec(cls._float_type.__name__, mod), _config.resolve_engine(engine)
         matrices = []
-        for name, weight, bias in float_matrices(mod, shape):
+        for name, weight, bias in float_matrices(mod, spec):
             codes, scale = _quantize.quantize_weight(weight, name, engine, qconfig)
             matrices.append(Matrix(codes, scale, bias))
-        return cls._of(shape, engine, _config.resolve_isa(isa), matrices, mod)
+        return cls._replacing(mod, spec, engine, _config.resolve_isa(isa), matrices)
 
     @classmethod
     def from_torch_ao(cls, mod: torch.nn.Module, *, engine: str | None = None, isa: str | None = None) -> Any:
@@ -268,27 +251,27 @@ class QuantizedLayer(torch.nn.Module):
             If its weights are of another type, it computes without PyTorch's reduced range, or `engine` or
             `isa` is unknown.
         """
-        return cls._from_torch_ao(mod, engine, isa)._beside()
+        return copy_hooks(cls._from_torch_ao(mod, engine, isa))
 
     @classmethod
     def _from_torch_ao(cls, mod: Any, engine: str | None, isa: str | None) -> Any:
         """`from_torch_ao`, in the place of `mod`."""
-        if cls._torch_ao_type is None or not _torch_ao.is_a(mod, cls._torch_ao_type):
-            name = cls._torch_ao_type
+        name = cls._float_type.__name__
+        if not _torch_ao.is_a(mod, name):
             raise TypeError(
                 f"mod: expected a torch.ao.nn.quantized.dynamic.{name}, got "
                 f"{type(mod).__module__}.{type(mod).__qualname__}"
             )
         engine = _config.check_engine(_torch_ao.engine() if engine is None else engine)
-        shape, qtensors, biases = _torch_ao.read(mod)
+        spec, qtensors, biases = _torch_ao.read(mod)
         matrices = []
-        for each in shape.matrices():
+        for each in spec.matrices:
             tensor = QTensor.of(qtensors[each.weight], each.weight)
             bias = None if each.bias is None else biases[each.bias]
             matrices.append(
                 Matrix(tensor._codes, tensor._scale, None if bias is None else _arrays.to_float32(bias, "bias"))
             )
-        return cls._of(shape, engine, _config.resolve_isa(isa), matrices, mod)
+        return cls._replacing(mod, spec, engine, _config.resolve_isa(isa), matrices)
 
     @classmethod
     def _refuse(cls, mod: Any, why: str = "") -> NoReturn:
@@ -302,11 +285,11 @@ class QuantizedLayer(torch.nn.Module):
 
     def get_weight(self) -> dict[str, QTensor]:
         """The weights by name, each a `QTensor`."""
-        return {name: self._qtensor(name) for name, _ in self._names}
+        return {weight: self._qtensor(weight) for weight, _, _ in self._names}
 
     def get_bias(self) -> dict[str, torch.Tensor | None]:
         """The biases by name: float32 tensors, or None where there are none."""
-        return {name: self._buffers[name] for _, name in self._names if name is not None}
+        return {bias: self._buffers[bias] for _, _, bias in self._names if bias is not None}
 
     def _qtensor(self, name: str) -> QTensor:
         return QTensor(self._buffers[name], self._buffers[f"{name}_scale"])
@@ -314,18 +297,18 @@ class QuantizedLayer(torch.nn.Module):
     def _replace_all(self, weights: Mapping[str, Any], biases: Mapping[str, Any]) -> None:
         """Take other weights and biases of the same shapes; nothing changes if one does not fit."""
         matrices = []
-        for each in self._shape.matrices():
+        for each in self._spec.matrices:
             tensor = QTensor.of(weights[each.weight], each.weight)
-            if tensor.shape != (each.rows, each.columns):
-                raise ValueError(f"{each.weight}: expected shape {(each.rows, each.columns)}, got {tensor.shape}")
+            if tensor.shape != each.shape:
+                raise ValueError(f"{each.weight}: expected shape {each.shape}, got {tensor.shape}")
             bias = None if each.bias is None else biases[each.bias]
             if bias is not None:
                 bias = _arrays.to_weight(bias, str(each.bias), (each.rows,))
             matrices.append(Matrix(tensor._codes, tensor._scale, bias))
-        given = {m.bias is not None for m, each in zip(matrices, self._shape.matrices()) if each.bias}
+        given = {m.bias is not None for m, each in zip(matrices, self._spec.matrices) if each.bias}
         if len(given) > 1:
             raise ValueError("biases: expected all given or all None")
-        self._shape = self._shape._replace(bias=given.pop())
+        self._spec = self._spec._replace(bias=given.pop())
         self._set_buffers(matrices)
 
     # ---- state
@@ -347,55 +330,21 @@ class QuantizedLayer(torch.nn.Module):
         stay as they are then. What a subclass adds is loaded as PyTorch does.
         """
         before = len(error_msgs)
-        taken: dict[str, Any] = {}
-
-        def take(*_: Any) -> None:
-            """Take our own entries out of `state_dict`: what is left there is PyTorch's to load."""
-            try:
-                _torch_ao.make_plain(state_dict, prefix, self._shape)
-            except KeyError as error:
-                error_msgs.append(f"{error.args[0]}: expected beside what torch.ao saved here, got no such key")
-            except (TypeError, ValueError) as error:
-                error_msgs.append(f"{prefix}{error}")
-            for name in self._own():
-                if self._buffers[name] is not None and prefix + name in state_dict:
-                    taken[name] = state_dict.pop(prefix + name)
-
-        hook = self._register_load_state_dict_pre_hook(take)  # type: ignore[no-untyped-call] # the last one: others may rename keys
+        names = [name for name in self._weight_names() if self._buffers[name] is not None]
+        entries = LayerEntries(self._spec, names, prefix, error_msgs)
+        # The last of the hooks, as others may rename keys.
+        hook = self._register_load_state_dict_pre_hook(lambda state, *_: entries.take(state))  # type: ignore[no-untyped-call]
         try:
             super()._load_from_state_dict(
                 state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
             )
         finally:
             hook.remove()
-        found = {prefix + name for name in taken}
-        missing_keys[:] = [key for key in missing_keys if key not in found]
-        checked = self._checked(taken, prefix, error_msgs)
+        taken = entries.keys()
+        missing_keys[:] = [key for key in missing_keys if key not in taken]
+        tensors = entries.tensors()
         if len(error_msgs) <= before:  # those of other modules are no reason to leave this one as it is
-            self._buffers.update(checked)
-
-    def _checked(self, entries: dict[str, Any], prefix: str, errors: list[str]) -> dict[str, torch.Tensor]:
-        """`entries` as new tensors of the right type and shape; what is wrong goes to `errors`."""
-        checked: dict[str, torch.Tensor] = {}
-        readers: dict[str, tuple[Callable[..., Any], Any]] = {}
-        for each in self._shape.matrices():
-            readers[each.weight] = (_arrays.to_codes, (each.rows, each.columns))
-            readers[f"{each.weight}_scale"] = (_arrays.to_scale, each.rows)
-            if each.bias is not None:
-                readers[each.bias] = (_arrays.to_weight, (each.rows,))
-        for name, value in entries.items():
-            read, expected = readers[name]
-            try:
-                checked[name] = torch.from_numpy(np.array(read(value, prefix + name, expected)))
-            except (TypeError, ValueError) as error:
-                errors.append(str(error))
-        for each in self._shape.matrices():
-            pair = (each.weight, f"{each.weight}_scale")
-            given = [name for name in pair if name in entries]
-            if len(given) == 1:
-                both = " and ".join(prefix + name for name in pair)
-                errors.append(f"{both}: expected both or neither, got {prefix}{given[0]} alone")
-        return checked
+            self._buffers.update(tensors)
 
     # ---- what it is
 
@@ -410,12 +359,12 @@ class QuantizedLayer(torch.nn.Module):
     @property
     def isa(self) -> str:
         """The instruction set that computes."""
-        return str(self._module().isa)
+        return str(self._packed_module().isa)
 
     @property
     def nbytes(self) -> int:
         """Memory of the packed weights."""
-        return int(self._module().nbytes)
+        return int(self._packed_module().nbytes)
 
     @property
     def weight_dtype(self) -> _dtype:
@@ -423,21 +372,12 @@ class QuantizedLayer(torch.nn.Module):
         return qint8
 
 
-def overrides_call(mod: torch.nn.Module, base: type) -> bool:
-    """Whether `mod`, an instance of `base`, says itself what a call does."""
-    return overrides(type(mod), base) or "forward" in vars(mod)
+def _plain(spec: LayerSpec) -> tuple[Any, ...]:
+    """`spec` as pickles have it, of nothing but tuples, texts and numbers."""
+    sequence = spec.sequence and tuple(spec.sequence)
+    return spec.kind, spec.input_size, spec.hidden_size, spec.bias, sequence, spec.proj_size, spec.dropout
 
 
-def float_matrices(mod: torch.nn.Module, shape: Shape) -> list[tuple[str, Any, Any]]:
-    """Name, float32 weight and float32 bias (or None) of each matrix of a float torch module."""
-    found = []
-    for each in shape.matrices():
-        bias = getattr(mod, each.bias) if each.bias is not None and shape.bias else None
-        found.append(
-            (
-                each.weight,
-                _arrays.to_float32(getattr(mod, each.weight), each.weight),
-                None if bias is None else _arrays.to_float32(bias, str(each.bias)),
-            )
-        )
-    return found
+def _from_plain(fields: tuple[Any, ...]) -> LayerSpec:
+    kind, input_size, hidden_size, bias, sequence, proj_size, dropout = fields
+    return LayerSpec(kind, input_size, hidden_size, proj_size, sequence and Sequence(*sequence), bias, dropout)

@@ -1,0 +1,111 @@
+"""The quantized Elman cell and layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .._spec import cell_spec, rnn_kind, sequence_spec
+from .._types import qint8
+from ._prepared import PreparedCell, PreparedSequence
+from ._recurrent import Cell, Nonlinear, SequenceLayer, documented, no_projection
+from ._rows import quantizes
+
+__all__ = ["RNN", "RNNCell"]
+
+
+@quantizes(torch.nn.RNNCell, PreparedCell)
+@documented
+class RNNCell(Nonlinear, Cell):
+    """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
+
+    ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit integers.
+
+    Parameters
+    ----------
+    input_size : int
+        Size of an input row, not negative.
+    hidden_size : int
+        Size of a hidden row, at least 1.
+    bias : bool
+        Whether there are biases.
+    nonlinearity : {"tanh", "relu"}
+    {parameters}
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> cell = qrnn.torch.nn.quantized.dynamic.RNNCell(4, 3)
+    >>> h = cell(torch.ones(2, 4))
+    >>> cell(torch.ones(2, 4), h).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        dtype: Any = qint8,
+        *,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        self._initialize(cell_spec(rnn_kind(nonlinearity), input_size, hidden_size, bias), dtype, engine, isa)
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
+
+
+@quantizes(torch.nn.RNN, PreparedSequence)
+@documented
+class RNN(Nonlinear, SequenceLayer):
+    """Elman layers with int8 weights over whole sequences; ``torch.ao`` has no such module.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Sizes of an input and a hidden row, at least 1.
+    num_layers : int
+        Layers above one another.
+    nonlinearity : {"tanh", "relu"}
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether inputs and outputs are (batch, time, ...).
+    dropout : float
+        Kept as an attribute.
+    bidirectional : bool
+        Whether there is a reverse direction.
+    proj_size : None
+        Raises ValueError, as in PyTorch.
+    {parameters}
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> layer = qrnn.torch.nn.quantized.dynamic.RNN(4, 3)
+    >>> output, h_n = layer(torch.ones(5, 2, 4))
+    >>> output.shape, h_n.shape
+    (torch.Size([5, 2, 3]), torch.Size([1, 2, 3]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = qint8,
+        *,
+        proj_size: None = None,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        no_projection(proj_size)
+        kind, options = rnn_kind(nonlinearity), (bias, batch_first, dropout, bidirectional)
+        self._initialize(sequence_spec(kind, input_size, hidden_size, num_layers, *options), dtype, engine, isa)

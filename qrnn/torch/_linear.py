@@ -1,0 +1,138 @@
+"""The dynamically quantized Linear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .._spec import linear_spec
+from .._types import qint8
+from . import _ops
+from ._calls import call_linear, traced
+from ._prepared import PreparedLinearLayer
+from ._qtensor import QTensor
+from ._quantized_layer import QuantizedLayer
+from ._rows import quantizes
+
+__all__ = ["Linear"]
+
+
+@quantizes(torch.nn.Linear, PreparedLinearLayer)
+class Linear(QuantizedLayer):
+    """``y = x W^T + b`` with int8 weights, as ``torch.ao.nn.quantized.dynamic.Linear``.
+
+    Parameters
+    ----------
+    in_features : int
+        Size of an input row, not negative.
+    out_features : int
+        Size of an output row, at least 1.
+    bias_ : bool
+        Whether to add a bias (PyTorch's name of the argument).
+    dtype : qint8
+        `qrnn.qint8` or `torch.qint8`.
+    engine : str, optional
+        The arithmetic. Default: the current one, see ``qrnn.engine``.
+    isa : str, optional
+        An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+
+    Attributes
+    ----------
+    in_features, out_features : int
+    engine, isa : str
+    nbytes : int
+        Memory of the packed weights.
+
+    Raises
+    ------
+    TypeError
+        If a size is no integer.
+    ValueError
+        If a size, `dtype`, `engine` or `isa` is out of range.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> layer = qrnn.torch.nn.quantized.dynamic.Linear(4, 3)
+    >>> layer(torch.ones(2, 4)).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias_: bool = True,
+        dtype: Any = qint8,
+        *,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        self._initialize(linear_spec(in_features, out_features, bias_), dtype, engine, isa)
+
+    def forward(self, x: Any) -> Any:
+        """``x W^T + b``.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (..., in_features)
+
+        Returns
+        -------
+        torch.Tensor, float32, shape (..., out_features)
+            Without a gradient.
+
+        Raises
+        ------
+        TypeError
+            If `x` is no tensor of real numbers on the CPU.
+        RuntimeError
+            If its last size differs from in_features.
+        """
+        if traced(x):
+            return _ops.call_linear_operator(self._spec, self._engine, self._tensors(), x)
+        return call_linear(self._packed_module(), x)
+
+    @property
+    def in_features(self) -> int:
+        """Size of an input row."""
+        return self._spec.input_size
+
+    @property
+    def out_features(self) -> int:
+        """Size of an output row."""
+        return self._spec.hidden_size
+
+    def weight(self) -> QTensor:
+        """The weight, of shape (out_features, in_features)."""
+        return self._qtensor("weight")
+
+    def bias(self) -> torch.Tensor | None:
+        """The bias: float32, shape (out_features,), or None."""
+        return self._buffers["bias"]
+
+    def set_weight_bias(self, w: Any, b: Any) -> None:
+        """Replace weight and bias.
+
+        Parameters
+        ----------
+        w : QTensor or quantized torch.Tensor, shape (out_features, in_features)
+        b : torch.Tensor, shape (out_features,), or None
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one does not fit; nothing has changed then.
+        """
+        self._replace_all({"weight": w}, {"bias": b})
+
+    def _weight_bias(self) -> tuple[QTensor, torch.Tensor | None]:
+        """Weight and bias, as PyTorch's."""
+        return self.weight(), self.bias()
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"dtype={self.weight_dtype}, qscheme={self.weight().qscheme()}"
+        )

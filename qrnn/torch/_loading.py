@@ -1,0 +1,82 @@
+"""Loading the state dict of a quantized layer: its own entries, or those of a module of ``torch.ao``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import _arrays
+from .._spec import LayerSpec
+from . import _torch_ao
+
+__all__ = ["LayerEntries"]
+
+
+class LayerEntries:
+    """What a state dict holds for one layer.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+        The layer's.
+    names : collection of str
+        The buffers that are to be loaded.
+    prefix : str
+        What the layer's keys begin with.
+    errors : list of str
+        Where everything that is wrong is noted.
+    """
+
+    def __init__(self, spec: LayerSpec, names: Collection[str], prefix: str, errors: list[str]) -> None:
+        self._spec, self._names, self._prefix, self._errors = spec, names, prefix, errors
+        self._taken: dict[str, Any] = {}
+
+    def take(self, state_dict: dict[str, Any]) -> None:
+        """Take the layer's entries out of `state_dict`; what is left there is PyTorch's to load."""
+        try:
+            _torch_ao.make_plain(state_dict, self._prefix, self._spec)
+        except KeyError as error:
+            self._errors.append(f"{error.args[0]}: expected beside what torch.ao saved here, got no such key")
+        except (TypeError, ValueError) as error:
+            self._errors.append(f"{self._prefix}{error}")
+        for name in self._names:
+            if self._prefix + name in state_dict:
+                self._taken[name] = state_dict.pop(self._prefix + name)
+
+    def keys(self) -> set[str]:
+        """The keys that were taken."""
+        return {self._prefix + name for name in self._taken}
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What was taken and fits, as new tensors by the names of buffers."""
+        readers, tensors = self._readers(), {}
+        for name, value in self._taken.items():
+            read, expected = readers[name]
+            try:
+                tensors[name] = torch.from_numpy(np.array(read(value, self._prefix + name, expected)))
+            except (TypeError, ValueError) as error:
+                self._errors.append(str(error))
+        self._expect_pairs()
+        return tensors
+
+    def _readers(self) -> dict[str, tuple[Callable[..., Any], Any]]:
+        """What reads each buffer, and what that is told to expect."""
+        readers: dict[str, tuple[Callable[..., Any], Any]] = {}
+        for each in self._spec.matrices:
+            readers[each.weight] = (_arrays.to_codes, each.shape)
+            readers[each.scale] = (_arrays.to_scale, each.rows)
+            if each.bias is not None:
+                readers[each.bias] = (_arrays.to_weight, (each.rows,))
+        return readers
+
+    def _expect_pairs(self) -> None:
+        """Note weight codes without scales, and scales without codes."""
+        for each in self._spec.matrices:
+            pair = (each.weight, each.scale)
+            given = [name for name in pair if name in self._taken]
+            if len(given) == 1:
+                both = " and ".join(self._prefix + name for name in pair)
+                self._errors.append(f"{both}: expected both or neither, got {self._prefix}{given[0]} alone")

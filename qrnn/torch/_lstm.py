@@ -1,0 +1,103 @@
+"""The quantized LSTM cell and layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .._spec import cell_spec, sequence_spec
+from .._types import qint8
+from ._prepared import PreparedCell, PreparedSequence
+from ._recurrent import Cell, SequenceLayer, documented
+from ._rows import quantizes
+
+__all__ = ["LSTM", "LSTMCell"]
+
+
+@quantizes(torch.nn.LSTMCell, PreparedCell)
+@documented
+class LSTMCell(Cell):
+    """An LSTM cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
+
+    Its state is a pair ``(h, c)``; c is not quantized.
+
+    Parameters
+    ----------
+    input_size : int
+        Size of an input row, not negative.
+    hidden_size : int
+        Size of a hidden row, at least 1.
+    bias : bool
+        Whether there are biases.
+    {parameters}
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> cell = qrnn.torch.nn.quantized.dynamic.LSTMCell(4, 3)
+    >>> h, c = cell(torch.ones(2, 4))
+    >>> h.shape, c.shape
+    (torch.Size([2, 3]), torch.Size([2, 3]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = qint8,
+        *,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        self._initialize(cell_spec("lstm", input_size, hidden_size, bias), dtype, engine, isa)
+
+
+@quantizes(torch.nn.LSTM, PreparedSequence)
+@documented
+class LSTM(SequenceLayer):
+    """LSTM layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Sizes of an input and a hidden row, at least 1.
+    num_layers : int
+        Layers above one another.
+    bias : bool
+        Whether there are biases.
+    batch_first : bool
+        Whether inputs and outputs are (batch, time, ...).
+    dropout : float
+        Kept as an attribute.
+    bidirectional : bool
+        Whether there is a reverse direction.
+    proj_size : int
+        Size of a projected state, 0 for none; engine ``qrnn`` alone has one.
+    {parameters}
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> layer = qrnn.torch.nn.quantized.dynamic.LSTM(4, 3, bidirectional=True)
+    >>> output, (h_n, c_n) = layer(torch.ones(5, 2, 4))
+    >>> output.shape, h_n.shape
+    (torch.Size([5, 2, 6]), torch.Size([2, 2, 3]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = qint8,
+        *,
+        proj_size: int = 0,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        options = bias, batch_first, dropout, bidirectional, proj_size
+        self._initialize(sequence_spec("lstm", input_size, hidden_size, num_layers, *options), dtype, engine, isa)

@@ -1,0 +1,55 @@
+"""What is asked of any torch module: its hooks, its float weights, whether it has a call of its own."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch
+
+from .. import _arrays
+from .._spec import LayerSpec
+from ..nn.modules.layer import overrides
+
+__all__ = ["copy_hooks", "float_matrices", "overrides_call", "take_hooks"]
+
+M = TypeVar("M", bound=torch.nn.Module)
+
+#: Attributes of a module that hold its hooks.
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+)
+
+
+def take_hooks(new: torch.nn.Module, mod: torch.nn.Module) -> None:
+    """Give the hooks of `mod` to `new`, which takes its place.
+
+    They are not copied: what registering one returned still removes it.
+    """
+    for name in _HOOKS:
+        new.__dict__[name] = mod.__dict__[name]
+
+
+def copy_hooks(new: M) -> M:
+    """`new` with copies of its hooks, for use beside the module that it took them over from."""
+    for name in _HOOKS:
+        new.__dict__[name] = new.__dict__[name].copy()
+    return new
+
+
+def overrides_call(mod: torch.nn.Module, base: type) -> bool:
+    """Whether `mod`, an instance of `base`, says itself what a call does."""
+    return overrides(type(mod), base) or "forward" in vars(mod)
+
+
+def float_matrices(mod: torch.nn.Module, spec: LayerSpec) -> list[tuple[str, Any, Any]]:
+    """Name, float32 weight and float32 bias (or None) of each matrix of a float module."""
+    found = []
+    for each in spec.matrices:
+        bias = getattr(mod, each.bias) if each.bias is not None and spec.bias else None
+        weight = _arrays.to_float32(getattr(mod, each.weight), each.weight)
+        found.append((each.weight, weight, None if bias is None else _arrays.to_float32(bias, str(each.bias))))
+    return found

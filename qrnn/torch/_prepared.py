@@ -1,0 +1,246 @@
+"""Prepared modules: trainable float modules that compute what their quantized ones will.
+
+In training mode a prepared module's forward quantizes weights, inputs and states to the grid of its engine
+and has a gradient (see ``_training``). In eval mode the engine itself computes, as it will after ``convert``.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from .. import _config, _core, _preparation, _quantize
+from .._public import public
+from .._spec import LayerSpec, Matrix, module_spec
+from . import _training
+from ._calls import call, call_linear, call_sequence
+from ._checks import States, check_call, check_packed
+from ._modules import float_matrices, take_hooks
+from ._packed import ValueCache, pack
+from ._packed_sequences import joined, permuted, run_packed
+from ._quantized_layer import QuantizedLayer
+from ._training import Direction
+
+__all__ = [
+    "Preparation",
+    "PreparedCell",
+    "PreparedLayer",
+    "PreparedLinearLayer",
+    "PreparedSequence",
+    "prepared_type",
+]
+
+_PLACE = "qrnn.torch.quantization.prepared"
+
+
+@public(_PLACE)
+class Preparation(_preparation.Preparation):
+    """What a prepared module keeps for its conversion, and what it was converted to for its last calls."""
+
+    def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
+        super().__init__(engine, isa, original)
+        self._packed: ValueCache[_core.Module] = ValueCache()
+        self._codes: ValueCache[tuple[Any, Any]] = ValueCache()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"engine": self.engine, "isa": None, "original": self.original}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Preparation.__init__(self, state["engine"], state["isa"], state["original"])
+
+    def matrices(self, mod: PreparedLayer, qconfig: Any) -> list[Matrix]:
+        """Codes, scale and bias of each matrix of `mod` as it is now."""
+        matrices = []
+        for index, (name, weight, bias) in enumerate(float_matrices(mod, mod._spec)):
+            make = functools.partial(self._quantized, index, name, weight, qconfig)
+            # The next step of a cell has the same weights.
+            matrices.append(Matrix(*self._codes.get(name, (qconfig, weight), make), bias))
+        return matrices
+
+    def _quantized(self, index: int, name: str, weight: Any, qconfig: Any) -> tuple[Any, Any]:
+        """Codes and scale of a float matrix, the one of `index`."""
+        return self.kept(index, weight) or _quantize.quantize_weight(weight, name, self.engine, qconfig)
+
+    def convert(
+        self, mod: PreparedLayer, cls: type[QuantizedLayer], qconfig: Any, engine: str | None, isa: str | None
+    ) -> Any:
+        """The quantized module, of type `cls`, that the prepared `mod` becomes."""
+        self.expect_engine(engine)
+        isa = _config.resolve_isa(isa or self.isa)
+        return cls._replacing(mod, mod._spec, self.engine, isa, self.matrices(mod, qconfig))
+
+    def packed_module(self, mod: PreparedLayer) -> _core.Module:
+        """The core's module that `mod` would be converted to now."""
+        spec, qconfig = mod._spec, mod.qconfig
+        arrays = [array for _, *arrays in float_matrices(mod, spec) for array in arrays]
+
+        def make() -> _core.Module:
+            return pack(spec.kind, self.engine, self.isa, self.matrices(mod, qconfig), spec.sequence)
+
+        return self._packed.get(None, (qconfig, *arrays), make)
+
+
+class PreparedLayer(torch.nn.Module):
+    """A float module that ``prepare`` put in place and ``convert`` quantizes."""
+
+    _float_type: ClassVar[type[torch.nn.Module]]
+    _prepared: Preparation
+    qconfig: Any
+
+    @classmethod
+    def _prepare(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
+        """Prepare `mod`, a float module, whose parameters are kept, or a quantized one, with its engine."""
+        new, original = cls.__new__(cls), None
+        if isinstance(mod, QuantizedLayer):
+            original = [Matrix(*(None if a is None else np.array(a) for a in m)) for m in mod._matrices()]
+            new.__dict__.update(vars(_float_module(cls._float_type, mod._spec, original)))
+            new.training = mod.training
+            take_hooks(new, mod)
+            engine, isa = engine or mod.engine, isa or mod._isa
+        else:
+            new.__dict__.update(vars(mod))
+        new._prepared = Preparation(_config.resolve_engine(engine), isa, original)
+        _core.check_engine(new._spec.kind, new._spec.proj_size, new._prepared.engine)
+        new.qconfig = qconfig
+        return new
+
+    @property
+    def _spec(self) -> LayerSpec:
+        return module_spec(self._float_type.__name__, self)
+
+    def _expect_computing(self) -> None:
+        """Raise RuntimeError in ``torch.jit.trace`` and ``torch.export``: they would keep this call's values."""
+        if torch.compiler.is_dynamo_compiling():  # which leaves the call to Python
+            return
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+            raise RuntimeError(
+                f"{type(self).__name__} cannot be traced or exported, as its weights may change: convert the "
+                "model first"
+            )
+
+    def _directions(self) -> list[list[Any]]:
+        """Fake-quantized weight and bias of each matrix of each layer in each direction."""
+        matrices = iter(self._prepared.matrices(self, self.qconfig))
+        directions = []
+        for direction in self._spec.directions:
+            values: list[Any] = []
+            for each in direction:
+                codes, scale, bias = next(matrices)
+                values.append(_training.weight(getattr(self, each.weight), codes, np.asarray(scale)))
+                values.append(None if bias is None else getattr(self, str(each.bias)))
+            directions.append(values)
+        return directions
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, engine={self._prepared.engine}"
+
+
+def _float_module(float_type: Any, spec: LayerSpec, matrices: list[Matrix]) -> torch.nn.Module:
+    """A float module whose weights are those that `matrices`, quantized, stand for."""
+    keywords: dict[str, Any] = {"bias": spec.bias, "device": "meta", **spec.options}
+    if spec.sequence is not None:
+        layers, directions, batch_first = spec.sequence
+        keywords.update(num_layers=layers, bidirectional=directions == 2, batch_first=batch_first)
+        keywords.update(dropout=spec.dropout)
+        if spec.proj_size:
+            keywords["proj_size"] = spec.proj_size
+    mod: torch.nn.Module = float_type(spec.input_size, spec.hidden_size, **keywords)
+    for each, matrix in zip(spec.matrices, matrices, strict=True):
+        values = {each.weight: _quantize.dequantize(matrix.weight, np.asarray(matrix.scale))}
+        if each.bias is not None and matrix.bias is not None:
+            values[each.bias] = matrix.bias.copy()
+        for name, value in values.items():
+            setattr(mod, name, torch.nn.Parameter(torch.from_numpy(value)))
+    return mod
+
+
+class PreparedLinearLayer(PreparedLayer):
+    """What a prepared Linear adds to a float one."""
+
+    def forward(self, input: Any) -> Any:
+        """As ``torch.nn.Linear``."""
+        self._expect_computing()
+        if not self.training:
+            return call_linear(self._prepared.packed_module(self), input)
+        check_call(self._spec, input)
+        ((weight, bias),) = self._directions()
+        return _training.run_linear(self._prepared.engine, weight, bias, input)
+
+
+class PreparedCell(PreparedLayer):
+    """What a prepared cell adds to a float one."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """As the float cell."""
+        self._expect_computing()
+        if not self.training:
+            return call(self._prepared.packed_module(self), input, hx)
+        state, _ = check_call(self._spec, input, hx)
+        (direction,) = self._directions()
+        return _training.run_cell(self._spec, self._prepared.engine, Direction(*direction), input, state)
+
+
+class PreparedSequence(PreparedLayer):
+    """What a prepared layer over sequences adds to a float one."""
+
+    batch_first: bool
+
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
+        """As the float layer; `lengths` as the quantized one."""
+        self._expect_computing()
+        spec = self._spec
+        if isinstance(input, PackedSequence):
+            if not self.training:
+                return run_packed(self, spec, input, hx, lengths)
+            state = check_packed(spec, input, hx, lengths)
+            packed, last = self._train_packed(input, state)
+            return packed, joined(spec, last)
+        if not self.training:
+            return call_sequence(self._prepared.packed_module(self), input, hx, lengths)
+        state, lengths = check_call(spec, input, hx, lengths)
+        if input.dim() == 3:
+            output, last = self._train(input, state, lengths)
+            return output, joined(spec, last)
+        axis = 0 if self.batch_first else 1
+        state = None if state is None else tuple(each.unsqueeze(1) for each in state)
+        output, last = self._train(input.unsqueeze(axis), state, lengths)
+        return output.squeeze(axis), joined(spec, tuple(each.squeeze(1) for each in last))
+
+    def _train(self, input: Any, state: States | None, lengths: list[int] | None) -> tuple[Any, States]:
+        """Output and last state of a batch."""
+        rows, steps = input.shape[:2] if self.batch_first else input.shape[1::-1]
+        if not lengths:
+            data = input.transpose(0, 1) if self.batch_first else input
+            output, last = self._train_rows(data.flatten(0, 1), [rows] * steps, state)
+            output = output.unflatten(0, (steps, rows))
+            return output.transpose(0, 1) if self.batch_first else output, last
+        packed = pack_padded_sequence(input, torch.tensor(lengths), self.batch_first, enforce_sorted=False)
+        packed, last = self._train_packed(packed, state)
+        output, _ = pad_packed_sequence(packed, self.batch_first, total_length=steps)
+        return output, last
+
+    def _train_packed(self, packed: PackedSequence, state: States | None) -> tuple[PackedSequence, States]:
+        data, sizes, order, back = packed
+        output, last = self._train_rows(data, sizes.tolist(), permuted(state, order))
+        return PackedSequence(output, sizes, order, back), permuted(last, back)
+
+    def _train_rows(self, data: Any, sizes: list[int], state: States | None) -> tuple[Any, States]:
+        """All steps, of `sizes[t]` rows each."""
+        spec = self._spec
+        if state is None:
+            count, batch = len(spec.directions), sizes[0]
+            widths = (spec.state_size, spec.hidden_size)[: spec.row.states]
+            state = tuple(data.new_zeros(count, batch, width) for width in widths)
+        directions = [Direction(*values[:5]) for values in self._directions()]
+        return _training.run_layers(spec, self._prepared.engine, directions, data, sizes, state)
+
+
+def prepared_type(base: type[PreparedLayer], float_type: type[torch.nn.Module]) -> type[PreparedLayer]:
+    """The class of prepared modules of `float_type`; the file that pickles name has them."""
+    name = f"Prepared{float_type.__name__}"
+    members = {"__doc__": f"A prepared {float_type.__name__}.", "__module__": _PLACE, "_float_type": float_type}
+    return type(name, (base, float_type), members)

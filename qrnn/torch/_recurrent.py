@@ -1,0 +1,229 @@
+"""What quantized recurrent cells and layers share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from torch.nn.utils.rnn import PackedSequence
+
+from .._spec import LayerSpec, Sequence
+from .._types import dtype as _dtype
+from .._types import qint8
+from ..nn.modules.recurrent import no_projection
+from . import _ops
+from ._calls import call, call_sequence, traced
+from ._packed_sequences import run_packed
+from ._quantized_layer import QuantizedLayer
+
+__all__ = ["Cell", "Nonlinear", "SequenceLayer", "documented", "no_projection"]
+
+C = TypeVar("C", bound=type)
+
+_PARAMETERS = """dtype : qint8
+    `qrnn.qint8` or `torch.qint8`.
+engine : str, optional
+    The arithmetic. Default: the current one, see ``qrnn.engine``.
+isa : str, optional
+    An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+
+Attributes
+----------
+bias_ih, bias_hh : torch.Tensor, float32, or None
+    The biases; layers name them ``bias_ih_l0`` and so on, as PyTorch does.
+engine, isa : str
+nbytes : int
+    Memory of the packed weights.
+
+Raises
+------
+TypeError
+    If a size is no integer, or, for a layer, `bias` or `batch_first` no bool.
+ValueError
+    If an argument is out of range.
+"""
+
+
+def documented(cls: C) -> C:
+    """`cls`, with the parameters that all have in the place of ``{parameters}`` in its text."""
+    if cls.__doc__:
+        cls.__doc__ = inspect.cleandoc(cls.__doc__).replace("{parameters}", _PARAMETERS)
+    return cls
+
+
+class Recurrent(QuantizedLayer):
+    """What cells and layers share."""
+
+    def set_weight_bias(self, weight_bias_dict: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace all weights and biases.
+
+        Parameters
+        ----------
+        weight_bias_dict : dict
+            ``{"weight": {name: QTensor}, "bias": {name: tensor or None}}``, as `_weight_bias` gives it, or
+            ``{name: QTensor or tensor}`` in one dict. Quantized torch tensors are taken too.
+
+        Raises
+        ------
+        KeyError
+            If a name is missing.
+        TypeError, ValueError
+            If a value does not fit. In each case nothing has changed.
+        """
+        if "weight" in weight_bias_dict:
+            self._replace_all(weight_bias_dict["weight"], weight_bias_dict["bias"])
+        else:
+            self._replace_all(weight_bias_dict, weight_bias_dict)
+
+    def _weight_bias(self) -> dict[str, dict[str, Any]]:
+        """``{"weight": get_weight(), "bias": get_bias()}``, as PyTorch's."""
+        return {"weight": dict(self.get_weight()), "bias": dict(self.get_bias())}
+
+    @property
+    def input_size(self) -> int:
+        """Size of an input row."""
+        return self._spec.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Size of a hidden row."""
+        return self._spec.hidden_size
+
+    @property
+    def bias(self) -> bool:
+        """Whether there are biases."""
+        return self._spec.bias
+
+
+class Cell(Recurrent):
+    """A cell whose state is one tensor."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """The next state.
+
+        Parameters
+        ----------
+        input : torch.Tensor, shape (batch, input_size) or (input_size,)
+        hx : torch.Tensor, shape (batch, hidden_size) or (hidden_size,), optional
+            The state. Default: zeros.
+
+        Returns
+        -------
+        torch.Tensor, float32, the shape of the state
+            Without a gradient.
+
+        Raises
+        ------
+        TypeError
+            If an argument is no tensor of real numbers on the CPU.
+        RuntimeError, ValueError
+            If the shapes do not fit, or, for a torch engine, a value is not finite.
+        """
+        if traced(input):
+            return _ops.call_cell_operator(self._spec, self._engine, self._tensors(), input, hx)
+        return call(self._packed_module(), input, hx)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+
+
+class SequenceLayer(Recurrent):
+    """Layers over whole sequences."""
+
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
+        """Outputs of all steps, and the last state.
+
+        Parameters
+        ----------
+        input : torch.Tensor or torch.nn.utils.rnn.PackedSequence
+            Shape (time, batch, input_size), with ``batch_first`` (batch, time, input_size), or (time,
+            input_size).
+        hx : torch.Tensor, shape (num_layers * num_directions, batch, hidden_size), optional
+            The first state; for LSTM a pair. Default: zeros.
+        lengths : ints or torch.Tensor, one a batch row, optional
+            Steps of each row, 1 to time; outputs after them are zeros. None for a PackedSequence.
+
+        Returns
+        -------
+        output : torch.Tensor, or a PackedSequence if `input` is one
+            Shape (time, batch, num_directions * hidden_size), float32, without a gradient.
+        h_n : torch.Tensor, shape (num_layers * num_directions, batch, hidden_size)
+            For LSTM a pair.
+
+        Raises
+        ------
+        TypeError
+            If an argument is no tensor of real numbers on the CPU.
+        RuntimeError, ValueError
+            If shapes or lengths do not fit, or, for a torch engine, a value is not finite.
+        """
+        if isinstance(input, PackedSequence):
+            return run_packed(self, self._spec, input, hx, lengths)
+        if traced(input):
+            return _ops.call_sequence_operator(self._spec, self._engine, self._tensors(), input, hx, lengths)
+        return call_sequence(self._packed_module(), input, hx, lengths)
+
+    @property
+    def num_layers(self) -> int:
+        """Layers above one another."""
+        return self._sequence.num_layers
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether there is a reverse direction."""
+        return self._sequence.num_directions == 2
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether inputs and outputs are (batch, time, ...)."""
+        return self._sequence.batch_first
+
+    @property
+    def dropout(self) -> float:
+        """Kept for `extra_repr`; inference drops nothing."""
+        return self._spec.dropout
+
+    @property
+    def proj_size(self) -> int:
+        """Size of the projected state of an LSTM, 0 without one."""
+        return self._spec.proj_size
+
+    @property
+    def mode(self) -> str:
+        """PyTorch's name of the kind: ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``."""
+        return self._spec.kind.upper()
+
+    @property
+    def dtype(self) -> _dtype:
+        """`qrnn.qint8`."""
+        return qint8
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: models written for PyTorch call it."""
+
+    @property
+    def _sequence(self) -> Sequence:
+        assert self._spec.sequence is not None
+        return self._spec.sequence
+
+    def extra_repr(self) -> str:
+        parts = [f"{self.input_size}, {self.hidden_size}"]
+        parts += [f"proj_size={self.proj_size}"] if self.proj_size else []
+        parts += [f"num_layers={self.num_layers}"] if self.num_layers != 1 else []
+        parts += ["bias=False"] if not self.bias else []
+        parts += ["batch_first=True"] if self.batch_first else []
+        parts += [f"dropout={self.dropout}"] if self.dropout else []
+        parts += ["bidirectional=True"] if self.bidirectional else []
+        return ", ".join(parts)
+
+
+class Nonlinear:
+    """What Elman cells and layers add."""
+
+    _spec: LayerSpec
+
+    @property
+    def nonlinearity(self) -> str:
+        """``"tanh"`` or ``"relu"``."""
+        return str(self._spec.options["nonlinearity"])
