@@ -118,11 +118,14 @@ build_package() {
     echo "$1"/lib*
 }
 
-# pytest_on PACKAGE ARG ...: the suite on a package made by build_package.
+# pytest_on PACKAGE ARG ...: the suite on a package made by build_package, but for tests of the sources, which no build
+# of the package changes.
+OF_SOURCES=(errands core/test_{branches,check_tools,emulated,source_rules}.py)
 pytest_on() {
     local package=$1
     shift
-    (cd "$ROOT/tests" && PYTHONPATH=$package "$PYTHON" -m pytest -q -p no:cacheprovider "$@")
+    (cd "$ROOT/tests" && PYTHONPATH=$package "$PYTHON" -m pytest -q -p no:cacheprovider \
+        "${OF_SOURCES[@]/#/--ignore=}" "$@")
 }
 
 # objects FOLDER COMPILER FLAG ...: core and kernels, compiled into FOLDER, two at a time. What was compiled before
