@@ -107,7 +107,7 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made
-	$(PIP) install pytest hypothesis mypy ipykernel matplotlib nbclient onnx onnxruntime onnxscript
+	$(PIP) install pytest hypothesis mypy 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made pyproject.toml

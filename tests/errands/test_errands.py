@@ -1,0 +1,74 @@
+"""Each "To add ..." of csrc/README.md, carried out on a scratch copy of the project.
+
+A folder beside this file holds the pieces of an errand, and so is an example of how to add such a thing. The test adds
+them (scratch.py), builds the extension, runs the tests of what was added, and counts the files that were touched.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from scratch import Scratch, edited, edits_of
+from support import report
+
+HERE = Path(__file__).resolve().parent
+
+
+class Errand(NamedTuple):
+    files: int  # that it may touch
+    tests: tuple[tuple[str, ...], ...]  # arguments of pytest, one run each, besides the errand's check.py
+
+
+RULES = "core/test_source_rules.py"
+
+ERRANDS = {
+    "instruction_set": Errand(
+        2,
+        (
+            ("core/test_kernels.py", "core/test_cells.py", "-k", "scalar2"),
+            (RULES, "-k", "instruction_set or scalar2 or avx_in or projects_names"),
+        ),
+    ),
+}
+
+pytestmark = [
+    pytest.mark.core,
+    pytest.mark.skipif(shutil.which("cc") is None, reason="NO C COMPILER: no errand was carried out"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("setuptools") is None, reason="NO SETUPTOOLS: no errand was carried out"
+    ),
+]
+
+
+@pytest.mark.parametrize("name", ERRANDS)
+def test_errand(name, tmp_path):
+    errand, scratch = ERRANDS[name], Scratch(tmp_path / "qrnn", HERE / name)
+    touched = scratch.apply()
+    scratch.build()
+    for arguments in ((f"errands/{name}/check.py",), *errand.tests):
+        assert " passed" in scratch.test(*arguments)
+    paths = ", ".join(touched)
+    report("errands: files that each touches, and the aim", f"{name:24}{len(touched):3}{errand.files:3}   {paths}")
+    assert len(touched) <= errand.files, paths
+
+
+def test_every_folder_is_carried_out():
+    assert {path.name for path in HERE.iterdir() if (path / "check.py").exists()} == set(ERRANDS)
+
+
+def test_edits():
+    text = "one\ntwo three\nfour\n"
+    edits = edits_of(">>> after one\n1\n>>> before four\n2\n\n>>> replace two\n3\n")
+    assert edited(text, edits, "file") == "one\n1\n3 three\n2\n\nfour\n"
+    assert edited(text, edits_of(">>> replace  three\n"), "file") == "one\ntwo\nfour\n"
+
+
+@pytest.mark.parametrize("anchor, times", [("five", 0), ("o", 3)])
+def test_an_anchor_that_is_gone_is_named(anchor, times):
+    text = f"file: expected '{anchor}' once, found it {times} times: the errand has to follow"
+    with pytest.raises(AssertionError, match=text):
+        edited("one\ntwo\nfour\n", edits_of(f">>> after {anchor}\nnew\n"), "file")
