@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .nn.modules.module import Module
-from .quantization.prepared import PreparedLayer
+from ._module import Module
+from ._prepared import PreparedLayer
+from ._spec import packed_spec
 
 __all__ = ["disable_observer", "enable_observer", "merge_statistics"]
 
@@ -110,5 +111,4 @@ def _prepared(model: Any, argument: str) -> dict[str, PreparedLayer]:
 
 def _summable(layer: PreparedLayer) -> tuple[Any, ...]:
     """What has to agree for statistics to add up."""
-    shapes = tuple(matrix.weight.shape for matrix in layer._matrices())
-    return layer._form(), layer._prepared.engine, shapes
+    return packed_spec(layer)._replace(bias=True, dropout=0.0), layer._prepared.engine

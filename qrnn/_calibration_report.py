@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
 
-from .nn.modules.module import Module
+from ._module import Module
 
 __all__ = ["CalibrationReport", "WeightReport", "calibration_report"]
 

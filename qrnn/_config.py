@@ -17,16 +17,11 @@ __all__ = ["check_engine", "check_engine_and_isa", "engine", "isas", "resolve_en
 _default_engine: str = "qrnn"
 #: Those of the blocks that this thread or task is in, the innermost last.
 _engines_here: ContextVar[tuple[str, ...]] = ContextVar("qrnn_engines", default=())
-_isa_of_environment: str | None = os.environ.get("QRNN_ISA") or None
+isa_of_environment: str | None = os.environ.get("QRNN_ISA") or None
 
 
-def check_engine(name: Any, argument: str = "engine") -> str:
-    """`name` if it is an engine's; TypeError or ValueError naming `argument` otherwise."""
-    if not isinstance(name, str):
-        raise TypeError(f"{argument}: expected an engine's name (str), got {type(name).__name__}")
-    if name not in _core.engines():
-        raise ValueError(f"{argument}: expected one of {', '.join(_core.engines())}, got {name!r}")
-    return name
+#: `name` if it is an engine's; TypeError or ValueError naming the argument otherwise.
+check_engine = _core.check_engine_name
 
 
 def default_engine() -> str:
@@ -48,19 +43,8 @@ def resolve_engine(name: Any = None) -> str:
 def resolve_isa(name: Any = None) -> str | None:
     """The instruction set that a new module takes: `name`, else ``QRNN_ISA``, else None (the best)."""
     if name is not None:
-        if not isinstance(name, str):
-            raise TypeError(f"isa: expected an instruction set's name (str), got {type(name).__name__}")
-        if name not in _core.isas():
-            raise ValueError(f"isa: {_unusable(name)}")
-        return name
-    if _isa_of_environment is not None and _isa_of_environment not in _core.isas():
-        raise ValueError(f"QRNN_ISA: {_unusable(_isa_of_environment)}")
-    return _isa_of_environment
-
-
-def _unusable(name: str) -> str:
-    why = "this CPU lacks it" if name in _core.known_isas() else "there is no such instruction set"
-    return f"expected one of {', '.join(_core.isas())}, got {name!r}: {why}"
+        return _core.check_isa(name)
+    return None if isa_of_environment is None else _core.check_isa(isa_of_environment, "QRNN_ISA")
 
 
 def check_engine_and_isa(engine: Any, isa: Any) -> None:

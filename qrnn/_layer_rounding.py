@@ -17,8 +17,9 @@ from ._rounding import Codes, Inputs, Rounded
 from ._spec import packed_spec
 
 if TYPE_CHECKING:
+    from ._layer import FloatLayer
+    from ._spec import Matrix
     from ._statistics import Statistics
-    from .nn.modules.layer import FloatLayer, Matrix
 
 __all__ = ["LayerRounding"]
 

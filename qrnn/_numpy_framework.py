@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from ._framework import Framework, Row, register
-from .nn.modules.layer import overrides
-from .nn.modules.module import Module
-from .nn.quantized.dynamic.modules.base import QuantizedLayer
-from .quantization.mappings import TABLE
-from .quantization.prepared import PreparedLayer
+from ._module import Module, overrides
+from ._prepared import PreparedLayer
+from ._quantized_layer import QuantizedLayer
+from ._rows import ROWS
+from ._spec import is_torch_type
 
 __all__ = ["NUMPY"]
 
@@ -21,12 +21,12 @@ class NumpyFramework(Framework):
     module_type = Module
     module_name = "qrnn.nn.Module"
     quantized_base = QuantizedLayer
-    rows = TABLE
+    rows = ROWS
 
     def known_as(self, named: type) -> type:
         """The type of ours that stands for the type `named` of PyTorch's."""
         for row in self.rows:
-            if (named.__module__, named.__name__) == row.quantized_type._torch_type:
+            if is_torch_type(named, row.float_type.__name__):
                 return row.float_type  # type: ignore[no-any-return]
         return named
 
@@ -48,7 +48,7 @@ class NumpyFramework(Framework):
         return module._prepared.engine if isinstance(module, PreparedLayer) else None
 
     def prepared(self, row: Row, module: Any, qconfig: Any, engine: str | None, isa: str | None) -> Any:
-        return row.prepared_type._of(module, qconfig, engine, isa)
+        return row.prepared_type._prepare(module, qconfig, engine, isa)
 
     def quantized(
         self, target: Any, module: Any, qconfig: Any, engine: str | None, isa: str | None, by_data: bool

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _types
+from ._spec import ENGINES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,7 +162,7 @@ def quantize_weight(
         raise ValueError(f"{name}: expected finite weights, got {weight[where]} at {where}")
     factory = getattr(qconfig, "weight", None)
     if factory is None:
-        if engine == "qrnn":
+        if ENGINES[engine].scale_per_row:
             return own_rule(weight)
         low = np.min(weight, initial=np.float32(0))
         high = np.max(weight, initial=np.float32(0))

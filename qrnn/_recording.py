@@ -21,7 +21,8 @@ from ._statistics import Product, Statistics
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .nn.modules.layer import FloatLayer, Matrix
+    from ._layer import FloatLayer
+    from ._spec import Matrix
 
     Array = NDArray[np.float32]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ._framework import Framework
+from ._qconfig import engine_qconfig
 from ._warn import warn
-from .quantization.qconfig import engine_qconfig
 
 __all__ = ["read_spec", "select"]
 

@@ -54,7 +54,7 @@ def show_versions() -> None:
     import numpy
 
     isas = ", ".join(_core.isas())
-    chosen = _config._isa_of_environment
+    chosen = _config.isa_of_environment
     rows = {
         "qrnn": __version__,
         "numpy": numpy.__version__,

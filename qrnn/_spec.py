@@ -10,11 +10,12 @@ import functools
 import math
 import numbers
 import operator
-import warnings
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from . import _core
+from . import _arrays, _core
+from ._warn import warn
 
 __all__ = [
     "ENGINES",
@@ -29,9 +30,12 @@ __all__ = [
     "cell_spec",
     "check_engine_has",
     "checked_size",
+    "float_matrices",
     "gru_kind",
+    "is_torch_type",
     "linear_spec",
     "module_spec",
+    "pack",
     "packed_spec",
     "rnn_kind",
     "sequence_spec",
@@ -148,7 +152,7 @@ class LayerSpec(NamedTuple):
     @property
     def matrices(self) -> tuple[MatrixSpec, ...]:
         """The matrices in the core's order: of each layer and direction ih, hh and, with a projection, hr."""
-        return _matrices(self.kind, self.input_size, self.hidden_size, self.proj_size, self.sequence)
+        return _matrices(*self[:5])
 
     @property
     def directions(self) -> tuple[tuple[MatrixSpec, ...], ...]:
@@ -160,7 +164,7 @@ class LayerSpec(NamedTuple):
     @property
     def slots(self) -> Mapping[str, Slot]:
         """Every parameter by its name, in the order of PyTorch's state_dict."""
-        return _slots(self.matrices, len(self.directions[0]))
+        return _slots(*self[:5])
 
 
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -170,24 +174,40 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-@functools.cache
-def _matrices(*key: Any) -> tuple[MatrixSpec, ...]:
-    return tuple(MatrixSpec(*matrix) for matrix in _core.matrices(*key))
+@functools.lru_cache(maxsize=256)
+def _matrices(*sizes: Any) -> tuple[MatrixSpec, ...]:
+    return tuple(MatrixSpec(*matrix) for matrix in _core.matrices(*sizes))
 
 
-@functools.cache
-def _slots(matrices: tuple[MatrixSpec, ...], per_direction: int) -> Mapping[str, Slot]:
+@functools.lru_cache(maxsize=256)
+def _slots(*sizes: Any) -> Mapping[str, Slot]:
     """A layer in one direction has its weights, its biases, and then the projection."""
-    found: dict[str, Slot] = {}
-    for first in range(0, len(matrices), per_direction):
-        own = list(enumerate(matrices[first : first + per_direction], first))
+    spec, found = LayerSpec(*sizes), dict[str, Slot]()
+    numbered = list(enumerate(spec.matrices))
+    each = len(spec.directions[0])
+    for first in range(0, len(numbered), each):
+        own = numbered[first : first + each]
         found.update({matrix.weight: Slot(index, "weight") for index, matrix in own[:2]})
         found.update({matrix.bias: Slot(index, "bias") for index, matrix in own if matrix.bias is not None})
         found.update({matrix.weight: Slot(index, "weight") for index, matrix in own[2:]})
     return found
 
 
+def pack(spec: LayerSpec, engine: str, isa: str | None, matrices: Iterable[Matrix]) -> _core.Module:
+    """A new packed module of the core."""
+    packed = _core.Module()
+    packed._pack(spec.kind, engine, isa, *matrices, sequence=spec.sequence)
+    return packed
+
+
 # ---- modules that are there
+
+
+def packed_spec(module: _core.Module) -> LayerSpec:
+    """The spec of what `module` has packed, and of its attribute ``dropout``, which is not packed."""
+    sequence = None if module.sequence is None else Sequence(*module.sequence)
+    bias, dropout = module._unpack(0, "bias") is not None, getattr(module, "dropout", 0.0)
+    return LayerSpec(module.kind, module.input_size, module.hidden_size, module.proj_size, sequence, bias, dropout)
 
 
 def rnn_kind(nonlinearity: Any) -> str:
@@ -202,12 +222,12 @@ def gru_kind(reset_after: Any) -> str:
     return "gru" if reset_after else "gru_reset_before"
 
 
-_KIND_OF_FAMILY: Mapping[str, Callable[[Any], str]] = {
-    "Linear": lambda mod: "linear",
+#: The kind of a module whose family has several; the others have one.
+_KIND_BY_OPTION: Mapping[str, Callable[[Any], str]] = {
     "RNN": lambda mod: rnn_kind(mod.nonlinearity),
-    "LSTM": lambda mod: "lstm",
-    "GRU": lambda mod: gru_kind(getattr(mod, "reset_after", True)),
+    "GRU": lambda mod: gru_kind(getattr(mod, "reset_after", True)),  # PyTorch has no other
 }
+_KIND_OF_FAMILY: Mapping[str, str] = {row.family: name for name, row in KINDS.items()}
 
 
 def module_spec(name: str, mod: Any) -> LayerSpec:
@@ -220,20 +240,35 @@ def module_spec(name: str, mod: Any) -> LayerSpec:
     mod : module
         Ours or PyTorch's, float or quantized.
     """
-    kind = _KIND_OF_FAMILY[name.removesuffix("Cell")](mod)
+    family = name.removesuffix("Cell")
+    kind = _KIND_BY_OPTION[family](mod) if family in _KIND_BY_OPTION else _KIND_OF_FAMILY[family]
     if not KINDS[kind].states:
         return LayerSpec(kind, mod.in_features, mod.out_features, bias=mod.bias is not None)
-    if not hasattr(mod, "num_layers"):
+    if not hasattr(mod, "bidirectional"):
         return LayerSpec(kind, mod.input_size, mod.hidden_size, bias=mod.bias)
     sequence = Sequence(int(mod.num_layers), 2 if mod.bidirectional else 1, bool(mod.batch_first))
     proj_size = getattr(mod, "proj_size", 0)  # torch.ao has none
     return LayerSpec(kind, mod.input_size, mod.hidden_size, proj_size, sequence, mod.bias, float(mod.dropout))
 
 
-def packed_spec(module: _core.Module) -> LayerSpec:
-    """The spec of what is packed in `module`; bias and dropout, which are not, have their defaults."""
-    sequence = None if module.sequence is None else Sequence(*module.sequence)
-    return LayerSpec(module.kind, module.input_size, module.hidden_size, module.proj_size, sequence)
+def is_torch_type(cls: type, name: str) -> bool:
+    """Whether `cls` is the class `name` of ``torch.nn``, without importing PyTorch."""
+    return cls.__name__ == name and cls.__module__.rpartition(".")[0] == "torch.nn.modules"
+
+
+def float_matrices(mod: Any, spec: LayerSpec) -> list[Matrix]:
+    """The weights of a float module, ours or PyTorch's, as float32 arrays."""
+    matrices = []
+    for each in spec.matrices:
+        bias = None if each.bias is None else getattr(mod, each.bias, None)
+        matrices.append(
+            Matrix(
+                _arrays.to_float32(getattr(mod, each.weight), each.weight),
+                None,
+                None if bias is None else _arrays.to_float32(bias, str(each.bias)),
+            )
+        )
+    return matrices
 
 
 def check_engine_has(spec: LayerSpec, engine: str) -> None:
@@ -262,13 +297,13 @@ def checked_size(value: Any, name: str, least: int) -> int:
 def linear_spec(in_features: Any, out_features: Any, bias: Any) -> LayerSpec:
     """The spec of a Linear, from its constructor's arguments."""
     columns, rows = checked_size(in_features, "in_features", 0), checked_size(out_features, "out_features", 1)
-    return LayerSpec("linear", columns, rows, bias=bool(bias))
+    return _possible(LayerSpec("linear", columns, rows, bias=bool(bias)))
 
 
 def cell_spec(kind: str, input_size: Any, hidden_size: Any, bias: Any) -> LayerSpec:
     """The spec of a cell, from its constructor's arguments."""
     columns, hidden = checked_size(input_size, "input_size", 0), checked_size(hidden_size, "hidden_size", 1)
-    return LayerSpec(kind, columns, hidden, bias=bool(bias))
+    return _possible(LayerSpec(kind, columns, hidden, bias=bool(bias)))
 
 
 def sequence_spec(
@@ -282,10 +317,7 @@ def sequence_spec(
     bidirectional: Any,
     proj_size: Any = 0,
 ) -> LayerSpec:
-    """The spec of a layer over sequences, from its constructor's arguments, checked with PyTorch's texts.
-
-    Warns of dropout, four frames up: at the line that calls the constructor that calls this.
-    """
+    """The spec of a layer over sequences, from its constructor's arguments, checked with PyTorch's texts."""
     dropout = _checked_dropout(dropout, num_layers)
     for name, value in (("bias", bias), ("batch_first", batch_first)):
         if not isinstance(value, bool):
@@ -299,7 +331,15 @@ def sequence_spec(
     if projected >= hidden:
         raise ValueError("proj_size has to be smaller than hidden_size")
     sequence = Sequence(layers, 2 if bidirectional else 1, batch_first)
-    return LayerSpec(kind, columns, hidden, projected, sequence, bias, dropout)
+    return _possible(LayerSpec(kind, columns, hidden, projected, sequence, bias, dropout))
+
+
+def _possible(spec: LayerSpec) -> LayerSpec:
+    """`spec`, unless a matrix would have more rows or columns than NumPy allows, whose text is raised then."""
+    directions = spec.sequence.num_directions if spec.sequence else 1
+    if max(spec.input_size, max(spec.row.gates, directions) * spec.hidden_size) > sys.maxsize:
+        raise ValueError("Maximum allowed dimension exceeded")
+    return spec
 
 
 def _integer(value: Any, name: str) -> int:
@@ -324,10 +364,8 @@ def _checked_dropout(dropout: Any, num_layers: Any) -> float:
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
         )
     if float(dropout) > 0 and num_layers == 1:
-        warnings.warn(
+        warn(
             "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-            f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
-            UserWarning,
-            stacklevel=4,
+            f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}"
         )
     return float(dropout)

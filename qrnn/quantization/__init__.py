@@ -2,8 +2,8 @@
 
 from .._calibration import disable_observer, enable_observer, merge_statistics
 from .._calibration_report import CalibrationReport, WeightReport, calibration_report
-from .mappings import get_default_dynamic_quant_module_mappings, get_default_qconfig_propagation_list
-from .observer import (
+from .._numpy_convert import convert, prepare, propagate_qconfig_, quantize_dynamic
+from .._observers import (
     MinMaxObserver,
     NoopObserver,
     ObserverBase,
@@ -16,8 +16,8 @@ from .observer import (
     per_channel_weight_observer_range_neg_127_to_127,
     weight_observer_range_neg_127_to_127,
 )
-from .qconfig import QConfig, default_dynamic_qconfig, engine_qconfig, per_channel_dynamic_qconfig
-from .quantize import convert, prepare, propagate_qconfig_, quantize_dynamic
+from .._qconfig import QConfig, default_dynamic_qconfig, engine_qconfig, per_channel_dynamic_qconfig
+from .._rows import get_default_dynamic_quant_module_mappings, get_default_qconfig_propagation_list
 
 __all__ = [
     "CalibrationReport",

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import torch
 
 from .. import _arrays
+from .._module import overrides
 from .._spec import LayerSpec
-from ..nn.modules.layer import overrides
 
 __all__ = ["copy_hooks", "float_matrices", "overrides_call", "take_hooks"]
 

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from torch.nn.utils.rnn import PackedSequence
 
+from .._recurrent import no_projection
 from .._spec import LayerSpec, Sequence
 from .._types import dtype as _dtype
 from .._types import qint8
-from ..nn.modules.recurrent import no_projection
 from . import _ops
 from ._calls import call, call_sequence, traced
 from ._packed_sequences import run_packed

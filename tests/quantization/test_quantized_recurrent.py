@@ -71,8 +71,8 @@ def test_size(name, options):
         return -(-n // to) * to
 
     module, packed = make(name, options, (37, 33)), 0
-    for weight, _, matrix in module._named_matrices():
-        rows, cols = matrix.weight.shape
+    for weight, matrix in module.get_weight().items():
+        rows, cols = matrix.shape
         gates = 1 if "_hr" in weight else rows // 33
         packed += gates * padded(rows // gates, 16) * (padded(cols, 4) + 16)
     units = module.num_layers * module.num_directions if name in SEQUENCES else 1

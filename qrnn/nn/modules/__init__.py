@@ -1,11 +1,10 @@
-"""The modules of ``qrnn.nn``."""
+"""The modules of ``qrnn.nn``, by PyTorch's path."""
 
 from .activation import Dropout, Identity, ReLU, Sigmoid, Tanh
-from .cells import GRUCell, LSTMCell, RNNCell
 from .container import ModuleList, Sequential
 from .linear import Linear
 from .module import Module
-from .rnn import GRU, LSTM, RNN
+from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
     "GRU",

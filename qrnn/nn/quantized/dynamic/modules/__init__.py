@@ -1,7 +1,6 @@
-"""The modules of ``qrnn.nn.quantized.dynamic``."""
+"""The modules of ``qrnn.nn.quantized.dynamic``, by PyTorch's path."""
 
-from .cells import GRUCell, LSTMCell, RNNCell
 from .linear import Linear
-from .rnn import GRU, LSTM, RNN
+from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "Linear", "RNNCell"]

@@ -1,0 +1,181 @@
+"""Layers without weights: ReLU, Tanh, Sigmoid, Dropout, Identity."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from . import _arrays, _config, _core
+from ._module import Module
+from ._public import public
+
+__all__ = ["Dropout", "Identity", "ReLU", "Sigmoid", "Tanh"]
+
+
+class _Function(Module):
+    """A function of the core, element by element."""
+
+    _function: ClassVar[str]
+
+    def forward(self, input: Any) -> Any:
+        """The function of each element.
+
+        Parameters
+        ----------
+        input : array_like, any shape
+
+        Returns
+        -------
+        ndarray, float32, the shape of `input`
+            A tensor if `input` is one.
+
+        Raises
+        ------
+        TypeError
+            If `input` is no array of real numbers.
+        """
+        return self._apply(input, None)
+
+    def _apply(self, input: Any, out: Any) -> Any:
+        return _arrays.like(_core.apply(self._function, input, isa=_config.resolve_isa(), out=out), input)
+
+
+@public("qrnn.nn")
+class ReLU(_Function):
+    """``max(0, x)``, as ``torch.nn.ReLU``.
+
+    Parameters
+    ----------
+    inplace : bool
+        Write the result over the input, which must then be a writable float32 C-contiguous array, or
+        a float32 tensor that asks for no gradient.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.ReLU()([-1, 0, 2]).tolist()
+    [0.0, 0.0, 2.0]
+    """
+
+    _function = "relu"
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Any) -> Any:
+        """``max(0, x)`` of each element; see `_Function.forward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `inplace` is True and `input` cannot be written over.
+        """
+        if not self.inplace:
+            return self._apply(input, None)
+        if _arrays.is_tensor(input):
+            return self._over_tensor(input)
+        try:
+            return self._apply(input, input)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"input: {str(error).partition(': ')[2]} (inplace=True writes over it)") from None
+
+    def _over_tensor(self, input: Any) -> Any:
+        result = _core.apply(self._function, _arrays.to_float32(input, "input"), isa=_config.resolve_isa())
+        if str(input.dtype) != "torch.float32" or input.requires_grad:
+            grad = " that requires a gradient" if input.requires_grad else ""
+            raise ValueError(
+                "input: expected a float32 tensor that requires no gradient (inplace=True writes over it), "
+                f"got one of {input.dtype}{grad}"
+            )
+        try:
+            return input.copy_(_arrays.like(result, input))  # so that PyTorch knows that it changed
+        except RuntimeError as error:
+            raise ValueError(f"input: expected a tensor that can be written over (inplace=True): {error}") from error
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+
+@public("qrnn.nn")
+class Tanh(_Function):
+    """tanh, within 2 ulp, as ``torch.nn.Tanh``.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.Tanh()([0, 100]).tolist()
+    [0.0, 1.0]
+    """
+
+    _function = "tanh"
+
+
+@public("qrnn.nn")
+class Sigmoid(_Function):
+    """``1 / (1 + exp(-x))``, within 2 ulp, as ``torch.nn.Sigmoid``.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.Sigmoid()([0, 100]).tolist()
+    [0.5, 1.0]
+    """
+
+    _function = "sigmoid"
+
+
+@public("qrnn.nn")
+class Dropout(Module):
+    """The identity: qrnn computes inference, where dropout does nothing, in either mode.
+
+    Parameters
+    ----------
+    p : float
+        Kept as an attribute.
+    inplace : bool
+        Kept as an attribute.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in 0..1.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.Dropout(0.2)
+    Dropout(p=0.2, inplace=False)
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        self.p = p
+        self.inplace = inplace
+
+    def forward(self, input: Any) -> Any:
+        """`input` itself."""
+        return input
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+@public("qrnn.nn")
+class Identity(Module):
+    """Returns its argument, as ``torch.nn.Identity``; arguments of the constructor are ignored.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.Identity(54)
+    Identity()
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        """`input` itself."""
+        return input

@@ -1,0 +1,198 @@
+"""Sequential and ModuleList."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any, SupportsIndex, TypeVar, overload
+
+from ._module import Module, indented
+from ._public import public
+
+__all__ = ["ModuleList", "Sequential"]
+
+L = TypeVar("L", bound="_List")
+
+
+class _List(Module):
+    """Modules in a row, kept as children named "0", "1", ... ."""
+
+    def _items(self) -> dict[str, Module]:
+        return dict(self._children())
+
+    def _replace(self, modules: Iterable[Module]) -> None:
+        """Make `modules` the children, numbered from 0."""
+        modules = list(modules)
+        for module in modules:
+            _expect_module(module)
+        for name in self._items():
+            delattr(self, name)
+        for index, module in enumerate(modules):
+            self.add_module(str(index), module)
+
+    def _name(self, index: SupportsIndex) -> str:
+        names, i = list(self._items()), operator.index(index)
+        if not -len(names) <= i < len(names):
+            raise IndexError(f"index {i} is out of range")
+        return names[i]
+
+    @overload
+    def __getitem__(self: L, index: slice) -> L: ...
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Any: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Any:
+        if isinstance(index, slice):
+            return self._sliced(list(self._items().items())[index])
+        return getattr(self, self._name(index))
+
+    def _sliced(self, items: list[tuple[str, Module]]) -> Module:
+        raise NotImplementedError
+
+    def __setitem__(self, index: SupportsIndex, module: Module) -> None:
+        _expect_module(module)
+        setattr(self, self._name(index), module)
+
+    def __delitem__(self, index: SupportsIndex | slice) -> None:
+        names = list(self._items())[index] if isinstance(index, slice) else [self._name(index)]
+        self._replace([module for name, module in self._children() if name not in names])
+
+    def __len__(self) -> int:
+        return len(self._items())
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items().values())
+
+    def append(self: L, module: Module) -> L:
+        """Add `module` at the end; returns this container."""
+        _expect_module(module)
+        number = len(self)
+        while str(number) in self.__dict__:  # past names, as there are of children that were set to None
+            number += 1
+        self.add_module(str(number), module)
+        return self
+
+    def insert(self: L, index: SupportsIndex, module: Module) -> L:
+        """Put `module` before position `index`; returns this container."""
+        modules, i = list(self), operator.index(index)
+        if not -len(modules) <= i <= len(modules):
+            raise IndexError(f"Index out of range: {i}")
+        modules.insert(i, module)
+        self._replace(modules)
+        return self
+
+    def extend(self: L, modules: Iterable[Module]) -> L:
+        """Add all of `modules` at the end; returns this container."""
+        modules = list(modules)
+        for module in modules:
+            _expect_module(module)
+        for module in modules:
+            self.append(module)
+        return self
+
+    def pop(self, index: SupportsIndex = -1) -> Any:
+        """Take the module at `index` out and return it."""
+        module = self[index]
+        del self[index]
+        return module
+
+
+def _expect_module(module: Any) -> None:
+    if not isinstance(module, Module):
+        raise TypeError(f"{type(module).__name__} is not a Module subclass")
+
+
+@public("qrnn.nn")
+class Sequential(_List):
+    """Modules called one after the other, as ``torch.nn.Sequential``.
+
+    Parameters
+    ----------
+    *args : Module, or one mapping of str to Module
+        A mapping (an OrderedDict in PyTorch) names them.
+
+    Raises
+    ------
+    TypeError
+        If something else is given.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    >>> model
+    Sequential(
+      (0): Linear(in_features=4, out_features=3, bias=True)
+      (1): ReLU()
+    )
+    >>> len(model[:1]), model[-1]
+    (1, ReLU())
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        if len(args) == 1 and isinstance(args[0], dict):
+            for name, module in args[0].items():
+                _expect_module(module)
+                self.add_module(name, module)
+        else:
+            self._replace(args)
+
+    def _sliced(self, items: list[tuple[str, Module]]) -> Module:
+        return type(self)(dict(items))
+
+    def forward(self, input: Any) -> Any:
+        """The last module's result for `input`."""
+        for module in self:
+            input = module(input)
+        return input
+
+
+@public("qrnn.nn")
+class ModuleList(_List):
+    """Modules in a list, as ``torch.nn.ModuleList``; it cannot be called.
+
+    Parameters
+    ----------
+    modules : iterable of Module, optional
+
+    Raises
+    ------
+    TypeError
+        If something else is given.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> nn.ModuleList(nn.RNNCell(4, 4) for _ in range(2))
+    ModuleList(
+      (0-1): 2 x RNNCell(4, 4)
+    )
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        self._replace(() if modules is None else modules)
+
+    def _sliced(self, items: list[tuple[str, Module]]) -> Module:
+        return type(self)(module for _, module in items)
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    def __iadd__(self: L, modules: Iterable[Module]) -> L:
+        return self.extend(modules)
+
+    def _repr_children(self) -> list[str]:
+        """Equal neighbours in one line, as PyTorch shows them."""
+        blocks: list[tuple[str, int, int]] = []
+        for index, text in enumerate(repr(module) for module in self):
+            if blocks and blocks[-1][0] == text:
+                blocks[-1] = (text, blocks[-1][1], index)
+            else:
+                blocks.append((text, index, index))
+        return [
+            f"({first}): {indented(text)}"
+            if first == last
+            else f"({first}-{last}): {last - first + 1} x {indented(text)}"
+            for text, first, last in blocks
+        ]

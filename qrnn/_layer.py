@@ -1,0 +1,195 @@
+"""What every computing layer shares: packed weights, copies, pickles, state.
+
+A layer's weights live in one place, the immutable module that the core packed. Attributes read
+them back; assignments, loads and setters pack a new one and swap it in, so that a failure changes
+nothing and a call that runs keeps what it began with.
+
+To add a layer: a file like ``_gru.py``, with a float class over `FloatLayer` and a quantized one
+over ``QuantizedLayer``, which the decorator ``quantizes`` joins.
+"""
+
+from __future__ import annotations
+
+import copyreg
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from . import _arrays, _config, _core
+from ._loading import LoadPlan
+from ._module import Module
+from ._random import uniform
+from ._spec import LayerSpec, Matrix, Slot, pack, packed_spec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FloatLayer", "Layer", "new_matrices"]
+
+T = TypeVar("T", bound="Layer")
+
+
+class Layer(_core.Module, Module):
+    """A layer over one packed module of the core, which computes its calls in C."""
+
+    #: Which parameters are attributes: those that are a "weight", those that are a "bias".
+    _attributes: ClassVar[tuple[str, ...]] = ()
+
+    def _matrices(self) -> list[Matrix]:
+        """Fresh copies of everything that is packed."""
+        return [
+            Matrix(self._unpack(index, "weight"), self._unpack(index, "scale"), self._unpack(index, "bias"))
+            for index in range(len(packed_spec(self).matrices))
+        ]
+
+    def _biases(self) -> dict[str, NDArray[Any] | None]:
+        """Read-only copies of the biases by name; None where there are none."""
+        return {name: self._parameter(slot) for name, slot in packed_spec(self).slots.items() if slot.what == "bias"}
+
+    def _parameter(self, slot: Slot) -> NDArray[Any] | None:
+        """A read-only copy of a parameter, or None."""
+        array = self._unpack(*slot)
+        return None if array is None else _arrays.read_only(array)
+
+    def _hold(self, spec: LayerSpec, packed: _core.Module) -> None:
+        """Hold what is packed, and the options of `spec` that are not."""
+        if spec.sequence is not None:
+            self.dropout = spec.dropout
+        self._take_packed(packed)
+
+    def _packed(self, matrices: list[Matrix]) -> _core.Module:
+        """`matrices` packed as this module's are, for `_swap_in`."""
+        return pack(packed_spec(self), self.engine, self.isa, matrices)
+
+    def _swap_in(self, packed: _core.Module) -> None:
+        """Hold `packed` from here on, and forget what is known of the old weights; cannot fail."""
+        self._take_packed(packed)
+        self.__dict__.pop("_calibration", None)
+
+    # ---- parameters as attributes
+
+    def _find(self, name: str) -> Slot | None:
+        """Where the parameter `name` is packed; None for other names.
+
+        Every look-up of an attribute that is not there and every assignment comes here.
+        """
+        return packed_spec(self).slots.get(name) if name.startswith(("weight", "bias")) else None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            found = self._find(name)
+            if found is None or found.what not in self._attributes:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return self._parameter(found)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        found = self._find(name)
+        if found is not None:
+            self._assign(name, found, value)
+        elif name == "forward" and self._called_in_c():
+            raise AttributeError(f"forward: {type(self).__name__} is called in C: define forward in a subclass")
+        else:
+            super().__setattr__(name, value)
+
+    def _assign(self, name: str, found: Slot, value: Any) -> None:
+        """Pack anew with `value` for the parameter `name`."""
+        raise NotImplementedError
+
+    # ---- copies: the same packed module, which never changes
+
+    def _copied(self: T, attributes: dict[str, Any]) -> T:
+        new = type(self).__new__(type(self))
+        new.__dict__.update(attributes)
+        new._take_packed(self)
+        return new
+
+    def __copy__(self: T) -> T:
+        return self._copied(self.__dict__)
+
+    def __deepcopy__(self: T, memo: dict[int, Any]) -> T:
+        new = self._copied({})
+        memo[id(self)] = new
+        new.__dict__.update(deepcopy(self.__dict__, memo))
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle keeps: attributes, weights and engine, but not the instruction set."""
+        matrices = [tuple(matrix) for matrix in self._matrices()]
+        return {
+            "attributes": self.__dict__,
+            "form": (self.kind, self.sequence, self.proj_size > 0),
+            "engine": self.engine,
+            "matrices": matrices,
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state["attributes"])
+        kind, sequence, _ = state["form"]
+        self._pack(kind, state["engine"], _config.resolve_isa(), *state["matrices"], sequence=sequence)
+
+    # ---- state
+
+    def _state(self) -> dict[str, NDArray[Any]]:
+        matrices, state = self._matrices(), {}
+        for name, (index, what) in packed_spec(self).slots.items():
+            array, scale = getattr(matrices[index], what), matrices[index].scale
+            if array is not None:
+                state[name] = array
+            if what == "weight" and scale is not None:
+                state[f"{name}_scale"] = scale
+        return state
+
+    def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
+        if id(self) not in plan.matrices:
+            plan.matrices[id(self)] = self._matrices()
+        matrices = plan.matrices[id(self)]
+        before = list(matrices)
+        plan.read(packed_spec(self).slots, prefix, matrices)
+        if plan.errors or all(new is old for new, old in zip(matrices, before, strict=True)):
+            return
+        try:
+            packed = self._packed(matrices)
+        except ValueError as error:
+            plan.errors.append(f"{prefix}{error}")
+            return
+        plan.commits.append(lambda: self._swap_in(packed))
+
+
+class FloatLayer(Layer):
+    """A float32 layer: its parameters are read-only arrays, and assignment packs anew."""
+
+    _attributes = ("weight", "bias")
+
+    def _assign(self, name: str, found: Slot, value: Any) -> None:
+        index, what = found
+        matrices = self._matrices()
+        old = getattr(matrices[index], what)
+        if old is None:
+            raise ValueError(f"{name}: this module was made without biases")
+        matrices[index] = matrices[index]._replace(**{what: _arrays.to_weight(value, name, old.shape)})
+        self._swap_in(self._packed(matrices))
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *packed_spec(self).slots]
+
+    def _fill(self, spec: LayerSpec, isa: str | None) -> None:
+        """Pack new weights."""
+        self._hold(spec, pack(spec, "float32", _config.resolve_isa(isa), new_matrices(spec)))
+
+
+def new_matrices(spec: LayerSpec) -> list[Matrix]:
+    """New float weights, drawn in the order of PyTorch's parameters."""
+    drawn: dict[Slot, NDArray[Any]] = {}
+    for slot in spec.slots.values():
+        rows, columns = spec.matrices[slot.matrix].shape
+        if slot.what == "weight":
+            drawn[slot] = uniform(spec.bound, rows, columns)
+        elif spec.bias:
+            drawn[slot] = uniform(spec.bound, rows)
+    return [
+        Matrix(drawn[Slot(index, "weight")], None, drawn.get(Slot(index, "bias")))
+        for index in range(len(spec.matrices))
+    ]

@@ -1,0 +1,140 @@
+"""Loading a state_dict in two phases: everything is read and checked first, and then nothing can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import _arrays
+from ._public import public
+from ._spec import Matrix, Slot
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LoadPlan", "LoadResult"]
+
+
+class _LoadResult(NamedTuple):
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+@public("qrnn.nn.modules.module")
+class LoadResult(_LoadResult):
+    """What `Module.load_state_dict` returns: ``missing_keys`` and ``unexpected_keys``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"LoadResult(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+
+class LoadPlan:
+    """What a load is to do, and what is wrong with the state.
+
+    Attributes
+    ----------
+    matrices : dict
+        What each layer, by identity, is to hold: one under two names takes entries under both.
+    errors : list of str
+    commits : list of callable
+        What carries the load out; none can fail.
+    """
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        self._state = dict(state)
+        self._expected: set[str] = set()
+        self._missing: list[str] = []
+        self.matrices: dict[int, list[Matrix]] = {}
+        self.errors: list[str] = []
+        self.commits: list[Callable[[], None]] = []
+
+    def read(self, slots: Mapping[str, Slot], prefix: str, matrices: list[Matrix]) -> None:
+        """Put the entries of one layer, whose parameters are at `slots`, into `matrices`."""
+        for name, (index, what) in slots.items():
+            matrix, key = matrices[index], prefix + name
+            if what == "weight" and matrix.scale is not None:
+                matrices[index] = self._with_codes(key, matrix)
+                continue
+            old = getattr(matrix, what)
+            value = None if old is None else self._take(key)
+            array = None if value is None else self._values(key, value, old.shape)
+            if array is not None:
+                matrices[index] = matrix._replace(**{what: array})
+
+    def finish(self, name: str, strict: bool) -> LoadResult:
+        """Carry the load of a model of the type `name` out, or raise RuntimeError with all that is wrong."""
+        unexpected = [key for key in self._state if key not in self._expected]
+        errors = []
+        if strict and self._missing:
+            errors.append(f"Missing key(s) in state_dict: {_quoted(self._missing)}.")
+        if strict and unexpected:
+            errors.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}.")
+        errors += self.errors
+        if errors:
+            raise RuntimeError(f"Error(s) in loading state_dict for {name}:\n\t" + "\n\t".join(errors))
+        for commit in self.commits:
+            commit()
+        return LoadResult(self._missing, unexpected)
+
+    def _take(self, key: str) -> Any:
+        """The value of `key`, or None, after noting that it was expected."""
+        self._expected.add(key)
+        value = self._state.get(key)
+        if value is None:
+            self._missing.append(key)
+        return value
+
+    # ---- reading one entry: None after noting what is wrong with it
+
+    def _values(self, key: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
+        try:
+            array = _arrays.to_float32(value, key)
+        except TypeError as error:
+            self.errors.append(str(error))
+            return None
+        return array if self._fits(key, array, shape) else None
+
+    def _with_codes(self, key: str, old: Matrix) -> Matrix:
+        """`old` with the codes and the scale that the state has, or as it is."""
+        codes, scale = self._take(key), self._take(f"{key}_scale")
+        if codes is not None:
+            codes = self._codes(key, codes, old.weight.shape)
+        if scale is not None:
+            scale = self._scale(f"{key}_scale", scale, len(old.weight))
+        if codes is not None and scale is not None:
+            return old._replace(weight=codes, scale=scale)
+        if (codes is None) != (scale is None) and not self.errors:
+            self.errors.append(f"{key} and {key}_scale go together: got only one of them.")
+        return old
+
+    def _codes(self, key: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
+        try:
+            array = _arrays.to_numpy(value, key)
+            return _arrays.to_codes(array, key) if self._fits(key, array, shape) else None
+        except (TypeError, ValueError) as error:
+            self.errors.append(str(error))
+            return None
+
+    def _scale(self, key: str, value: Any, rows: int) -> NDArray[Any] | None:
+        try:
+            return _arrays.to_scale(value, key, rows)
+        except (TypeError, ValueError) as error:
+            self.errors.append(str(error))
+            return None
+
+    def _fits(self, key: str, array: NDArray[Any], expected: tuple[int, ...]) -> bool:
+        """Whether `array` is of the shape `expected`; if not, PyTorch's text is noted."""
+        if array.shape != expected:
+            self.errors.append(
+                f"size mismatch for {key}: copying a param with shape {array.shape} from checkpoint, "
+                f"the shape in current model is {expected}."
+            )
+        return array.shape == expected
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

@@ -1,0 +1,374 @@
+"""Module: the base class of everything in ``qrnn.nn``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import _core
+from ._loading import LoadPlan, LoadResult
+from ._public import public
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Module", "RemovableHandle", "indented", "overrides"]
+
+T = TypeVar("T", bound="Module")
+
+
+@public("qrnn.nn.modules.module")
+class RemovableHandle:
+    """What registering a hook returns; ``remove()`` unregisters it."""
+
+    def __init__(self, hooks: dict[object, Callable[..., Any]], key: object) -> None:
+        self._hooks = hooks
+        self._key = key
+
+    def remove(self) -> None:
+        """Unregister the hook; a second time does nothing."""
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+
+@public("qrnn.nn")
+class Module:
+    """Base class of models and layers, as ``torch.nn.Module``.
+
+    A model is a subclass that keeps its layers as attributes and defines ``forward``. Its children
+    are the attributes that are Modules, in the order in which they were first set. ``__init__``
+    takes nothing and need not be called.
+
+    Attributes
+    ----------
+    training : bool
+        True until `eval` is called. No layer of qrnn depends on it.
+
+    Notes
+    -----
+    Layers that compute (`Linear`, `RNNCell`, ...) are called in C. A subclass of one of them that
+    defines ``forward`` has it called, as here.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn.nn as nn
+    >>> class Model(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.cell = nn.RNNCell(4, 3)
+    ...         self.readout = nn.Linear(3, 2)
+    ...     def forward(self, x, h=None):
+    ...         return self.readout(self.cell(x, h))
+    >>> model = Model()
+    >>> model
+    Model(
+      (cell): RNNCell(4, 3)
+      (readout): Linear(in_features=3, out_features=2, bias=True)
+    )
+    >>> model(np.zeros((5, 4), np.float32)).shape
+    (5, 2)
+    >>> list(model.state_dict())[:2]
+    ['cell.weight_ih', 'cell.weight_hh']
+    """
+
+    training: bool = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not issubclass(cls, _core.Module):
+            return
+        # Calls go to C, unless a class before it says otherwise: by a __call__, which Python finds
+        # by itself, or by a forward, which gets the __call__ that runs it.
+        for base in cls.__mro__:
+            if "__call__" in base.__dict__:
+                break
+            if "forward" in base.__dict__:
+                cls.__call__ = Module.__call__  # type: ignore[method-assign]
+                break
+
+    # ---- calling
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call computes; subclasses define it.
+
+        Raises
+        ------
+        NotImplementedError
+            Here.
+        """
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the pre-hooks, ``forward`` and the hooks."""
+        own = self.__dict__
+        for pre_hook in tuple(own.get("_forward_pre_hooks", {}).values()):
+            changed = pre_hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        result = self.forward(*args, **kwargs)
+        for hook in tuple(own.get("_forward_hooks", {}).values()):
+            changed = hook(self, args, result)
+            if changed is not None:
+                result = changed
+        return result
+
+    def register_forward_hook(self, hook: Callable[[Any, tuple[Any, ...], Any], Any]) -> RemovableHandle:
+        """Have ``hook(module, args, result)`` called after each `forward`.
+
+        Parameters
+        ----------
+        hook : callable
+            What it returns, unless None, replaces the result.
+
+        Returns
+        -------
+        RemovableHandle
+
+        Raises
+        ------
+        RuntimeError
+            If this module is called in C, where no hook would run: subclass it with a ``forward``
+            of its own, or register the hook on the module that calls it.
+        """
+        return self._register("_forward_hooks", hook)
+
+    def register_forward_pre_hook(self, hook: Callable[[Any, tuple[Any, ...]], Any]) -> RemovableHandle:
+        """Have ``hook(module, args)`` called before each `forward`.
+
+        What it returns, unless None, replaces the positional arguments. Otherwise as
+        `register_forward_hook`.
+        """
+        return self._register("_forward_pre_hooks", hook)
+
+    def _called_in_c(self) -> bool:
+        """Whether a call runs no Python code, and so neither hooks nor a ``forward`` of this object."""
+        call: object = type(self).__call__
+        return isinstance(self, _core.Module) and call is _core.Module.__call__
+
+    def _register(self, where: str, hook: Callable[..., Any]) -> RemovableHandle:
+        if self._called_in_c():
+            name = type(self).__name__
+            raise RuntimeError(
+                f"{name} is called in C and runs no hooks: subclass it with a forward of its own, "
+                "or register the hook on the module that calls it"
+            )
+        hooks: dict[object, Callable[..., Any]] = self.__dict__.setdefault(where, {})
+        key = object()  # equal to no other, neither of a hook that was removed nor of an unpickled one
+        hooks[key] = hook
+        return RemovableHandle(hooks, key)
+
+    # ---- the tree
+
+    def _children(self) -> Iterator[tuple[str, Module]]:
+        """Every attribute that is a Module, one referenced twice both times."""
+        for name, value in tuple(self.__dict__.items()):
+            if isinstance(value, Module):
+                yield name, value
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Name and module of each child; one referenced twice comes once."""
+        seen: set[int] = set()
+        for name, child in self._children():
+            if id(child) not in seen:
+                seen.add(id(child))
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """Each child once."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Dotted name and module: this one (named `prefix`), then all below it, parents first.
+
+        Parameters
+        ----------
+        memo : set, optional
+            Identities of modules to leave out; those that come are added.
+        prefix : str
+            Goes before the names.
+        remove_duplicate : bool
+            Whether a module referenced twice comes once.
+        """
+        memo = set() if memo is None else memo
+        if remove_duplicate:
+            if id(self) in memo:
+                return
+            memo.add(id(self))
+        yield prefix, self
+        for name, child in self._children():
+            yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and each below it, once."""
+        return (module for _, module in self.named_modules())
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of the dotted name `target`; ``""`` is this one.
+
+        Raises
+        ------
+        AttributeError
+            If there is none.
+        """
+        module = self
+        for name in target.split(".") if target else ():
+            child = module.__dict__.get(name)
+            if not isinstance(child, Module):
+                raise AttributeError(f"{type(module).__name__} has no submodule {name!r}")
+            module = child
+        return module
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Make `module` the child `name`, which need not be an identifier.
+
+        Raises
+        ------
+        TypeError
+            If `module` is no Module or `name` no str.
+        KeyError
+            If `name` is empty, contains a dot, or is an attribute of another kind.
+        """
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        if not isinstance(name, str):
+            raise TypeError(f"module name should be a string. Got {type(name).__name__}")
+        if not name or "." in name:
+            raise KeyError(f'module name can\'t be empty or contain ".", got: {name!r}')
+        if hasattr(self, name) and not isinstance(self.__dict__.get(name), Module):
+            raise KeyError(f"attribute '{name}' already exists")
+        setattr(self, name, module)
+
+    def apply(self: T, fn: Callable[[Module], object]) -> T:
+        """Call `fn` with every child, depth first, and then with this module, which is returned."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def train(self: T, mode: bool = True) -> T:
+        """Set `training` of this module and all below it; returns this module.
+
+        Raises
+        ------
+        ValueError
+            If `mode` is no bool.
+        """
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
+        return self
+
+    def eval(self: T) -> T:
+        """``train(False)``."""
+        return self.train(False)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the packed weights of this module and of all below it take, in bytes."""
+        return sum(module.nbytes for module in self.modules() if isinstance(module, _core.Module))
+
+    # ---- state
+
+    def state_dict(self, *, prefix: str = "") -> dict[str, NDArray[Any]]:
+        """All weights by their dotted names: plain arrays, fresh copies.
+
+        Quantized modules give int8 codes and, under the name with ``_scale``, their float32 scales.
+
+        Parameters
+        ----------
+        prefix : str
+            Goes before every name.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Can be saved by ``np.savez(file, **model.state_dict())``.
+        """
+        state = {prefix + name: array for name, array in self._state().items()}
+        for name, child in self._children():
+            state.update(child.state_dict(prefix=f"{prefix}{name}."))
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
+        """Take over weights by their names: all of them, or on any failure none.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array_like
+            What `state_dict` gives, ``np.load`` of it, or tensors.
+        strict : bool
+            Whether missing and unexpected names are errors. Wrong shapes and values always are.
+
+        Returns
+        -------
+        LoadResult
+            ``missing_keys`` and ``unexpected_keys``.
+
+        Raises
+        ------
+        TypeError
+            If `state_dict` is no mapping.
+        RuntimeError
+            Naming every missing, unexpected or misshapen key at once, and values that cannot be
+            (scales that are not finite or not positive). Nothing has changed then.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict).__name__}.")
+        plan = LoadPlan(state_dict)
+        self._plan_all("", plan)
+        return plan.finish(type(self).__name__, strict)
+
+    def _plan_all(self, prefix: str, plan: LoadPlan) -> None:
+        self._plan_load(prefix, plan)
+        for name, child in self._children():
+            child._plan_all(f"{prefix}{name}.", plan)
+
+    def _state(self) -> dict[str, NDArray[Any]]:
+        """This module's own arrays, without its children's."""
+        return {}
+
+    def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
+        """Check this module's own part of a load and add what carries it out to `plan`."""
+
+    # ---- text
+
+    def extra_repr(self) -> str:
+        """What ``repr`` shows between the parentheses before the children."""
+        return ""
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def _repr_children(self) -> list[str]:
+        return [f"({name}): {indented(repr(child))}" for name, child in self._children()]
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr().split("\n") if self.extra_repr() else []
+        children = self._repr_children()
+        if len(extra) <= 1 and not children:
+            return f"{self._get_name()}({''.join(extra)})"
+        return f"{self._get_name()}(\n  " + "\n  ".join(extra + children) + "\n)"
+
+
+def indented(text: str) -> str:
+    """`text` with every line but the first moved by two spaces."""
+    return text.replace("\n", "\n  ")
+
+
+def overrides(cls: type, base: type) -> bool:
+    """Whether `cls`, a subclass of `base`, says itself what a call does."""
+    for each in cls.__mro__:
+        if each is base:
+            return False
+        if "forward" in each.__dict__ or "__call__" in each.__dict__:
+            return True
+    return True

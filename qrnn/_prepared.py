@@ -1,0 +1,122 @@
+"""Prepared modules: float modules that know what they will become.
+
+``prepare`` puts one in the place of each module that is to be quantized. It computes in float32
+and its weights may be changed; ``convert`` quantizes it, by the statistics of the inputs that it was
+called with, where there were any.
+"""
+
+from __future__ import annotations
+
+from copy import copy, deepcopy
+from typing import Any
+
+import numpy as np
+
+from . import _config, _core, _preparation, _quantize
+from ._layer import FloatLayer
+from ._layer_rounding import LayerRounding
+from ._public import public
+from ._quantized_layer import QuantizedLayer
+from ._recording import recorded_call
+from ._spec import Matrix, MatrixSpec, pack, packed_spec
+from ._statistics import Statistics
+
+__all__ = ["PREPARED_TYPES", "Preparation", "PreparedLayer", "prepared_type"]
+
+
+@public("qrnn.quantization.prepared")
+class Preparation(_preparation.Preparation):
+    """What a prepared module keeps for its conversion.
+
+    Attributes
+    ----------
+    statistics : Statistics
+        Of what the products multiplied so far.
+    """
+
+    def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
+        super().__init__(engine, isa, original)
+        self.statistics = Statistics(engine)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Preparation:
+        new: Preparation = super().__deepcopy__(memo)
+        new.statistics = deepcopy(self.statistics, memo)
+        return new
+
+    def convert(
+        self, mod: FloatLayer, cls: type[QuantizedLayer], qconfig: Any, engine: str | None, isa: str | None
+    ) -> Any:
+        """The quantized module, of type `cls`, that the prepared `mod` becomes."""
+        self.expect_engine(engine)
+        spec, by_data = packed_spec(mod), LayerRounding(mod, self.statistics)
+        matrices = [
+            self._quantized(index, each, matrix, qconfig, by_data)
+            for index, (each, matrix) in enumerate(zip(spec.matrices, mod._matrices(), strict=True))
+        ]
+        new = cls.__new__(cls)
+        new.training = bool(mod.training)
+        if by_data.report:
+            new._calibration = tuple(by_data.report)
+        new._hold(spec, pack(spec, self.engine, _config.resolve_isa(isa or self.isa), matrices))
+        return new
+
+    def _quantized(self, index: int, spec: MatrixSpec, matrix: Matrix, qconfig: Any, by_data: LayerRounding) -> Matrix:
+        """The float `matrix`, the one of `index`, in codes and scale."""
+        kept = self.kept(index, matrix.weight)
+        if kept is not None:
+            return Matrix(*kept, matrix.bias)
+        codes, scale = _quantize.quantize_weight(matrix.weight, spec.weight, self.engine, qconfig)
+        plain = Matrix(codes, scale, matrix.bias)
+        return by_data.rounded(index, spec.weight, matrix, plain, _quantize.code_range(qconfig))
+
+
+class PreparedLayer(FloatLayer):
+    """A float module that ``prepare`` put in place and ``convert`` quantizes."""
+
+    _prepared: Preparation
+    qconfig: Any
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The call of the float module; what its products multiply is observed."""
+        statistics = self._prepared.statistics
+        if not statistics.enabled:
+            return _core.Module.__call__(self, *args, **kwargs)
+        return recorded_call(self, statistics, args, kwargs)
+
+    @classmethod
+    def _prepare(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
+        """Prepare `mod`, a float module, or a quantized one, which keeps its engine."""
+        new, spec, original = cls.__new__(cls), packed_spec(mod), None
+        new.training = bool(mod.training)
+        if isinstance(mod, QuantizedLayer):
+            original = mod._matrices()
+            weights = [Matrix(_quantize.dequantize(m.weight, np.asarray(m.scale)), None, m.bias) for m in original]
+            new._hold(spec, pack(spec, "float32", mod.isa, weights))
+            engine, isa = mod.engine if engine is None else engine, isa or mod.isa
+        else:
+            new._hold(spec, mod)
+        new._prepared = Preparation(_config.resolve_engine(engine), isa, original)
+        _core.check_engine(spec.kind, spec.proj_size, new._prepared.engine)
+        new.qconfig = qconfig
+        return new
+
+    def _unobserved(self) -> PreparedLayer:
+        """This module without the statistics of its inputs."""
+        new, own = copy(self), self._prepared
+        new._prepared = Preparation(own.engine, own.isa, own.original)
+        return new
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, engine={self._prepared.engine}"
+
+
+PREPARED_TYPES: dict[str, type[PreparedLayer]] = {}
+
+
+def prepared_type(float_type: type[FloatLayer]) -> type[PreparedLayer]:
+    """The class of the prepared modules of `float_type`, which ``qrnn.quantization.prepared`` has for pickles."""
+    name = f"Prepared{float_type.__name__}"
+    if name not in PREPARED_TYPES:
+        members = {"__doc__": f"A prepared {float_type.__name__}.", "__module__": "qrnn.quantization.prepared"}
+        PREPARED_TYPES[name] = type(name, (PreparedLayer, float_type), members)
+    return PREPARED_TYPES[name]

@@ -1,0 +1,236 @@
+"""What every dynamically quantized layer shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+from . import _arrays, _config, _core, _quantize
+from ._layer import FloatLayer, Layer, new_matrices
+from ._module import overrides
+from ._qtensor import QTensor
+from ._recurrent import CellLayer, RecurrentLayer, SequenceLayer
+from ._spec import LayerSpec, Matrix, Slot, float_matrices, is_torch_type, module_spec, pack, packed_spec
+from ._types import dtype as _dtype
+from ._types import qint8
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["QuantizedCell", "QuantizedLayer", "QuantizedSequence"]
+
+Q = TypeVar("Q", bound="QuantizedLayer")
+
+
+class QuantizedLayer(Layer):
+    """A layer with int8 weights whose inputs are quantized in each call.
+
+    The class of ``torch.nn`` that it stands for has the name of our float class, so that PyTorch need
+    not be imported.
+    """
+
+    #: The float class of ours, which the decorator ``quantizes`` sets.
+    _float_type: ClassVar[type[FloatLayer]]
+
+    def _get_name(self) -> str:
+        return f"DynamicQuantized{self._float_type.__name__}"
+
+    # ---- making one
+
+    def _hold_quantized(
+        self, spec: LayerSpec, engine: str, isa: str | None, matrices: list[Matrix], qconfig: Any = None
+    ) -> None:
+        """Quantize float `matrices` as engine and qconfig say, and pack them."""
+        _core.check_engine(spec.kind, spec.proj_size, engine)
+        quantized = []
+        for each, matrix in zip(spec.matrices, matrices, strict=True):
+            codes, scale = _quantize.quantize_weight(matrix.weight, each.weight, engine, qconfig)
+            quantized.append(Matrix(codes, scale, matrix.bias))
+        self._hold(spec, pack(spec, engine, isa, quantized))
+
+    def _fill(self, spec: LayerSpec, engine: str | None, isa: str | None) -> None:
+        """Pack new weights."""
+        engine, isa = _config.resolve_engine(engine), _config.resolve_isa(isa)
+        self._hold_quantized(spec, engine, isa, new_matrices(spec))
+
+    @classmethod
+    def from_float(cls: type[Q], mod: Any, engine: str | None = None, isa: str | None = None) -> Q:
+        """Quantize a float module.
+
+        Parameters
+        ----------
+        mod : Module
+            The float module of the same kind: of ``qrnn.nn``, or a single one of ``torch.nn``,
+            which is read without importing PyTorch. A subclass that overrides neither ``forward``
+            nor ``__call__`` counts as its base. Its weights are converted to float32 first. Its
+            attribute ``qconfig``, ours or PyTorch's, says how they are quantized; where it has
+            none or None, the engine's default is taken. A prepared module brings its engine along.
+        engine : str, optional
+            Default: the current one, see ``qrnn.engine``.
+        isa : str, optional
+            Default: ``QRNN_ISA``, else the best.
+
+        Returns
+        -------
+        quantized module
+            Of this class.
+
+        Raises
+        ------
+        TypeError
+            If `mod` is something else.
+        ValueError
+            If a weight or bias is not finite (naming it), or the qconfig asks for something else
+            than symmetric int8.
+
+        Examples
+        --------
+        >>> import qrnn
+        >>> qrnn.RNNCell.from_float(qrnn.nn.RNNCell(4, 3, nonlinearity="relu"))
+        DynamicQuantizedRNNCell(4, 3, nonlinearity=relu)
+        """
+        return cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa)
+
+    @classmethod
+    def _from_float(cls: type[Q], mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Q:
+        """`from_float` under `qconfig`, whatever the module's own is."""
+        prepared = getattr(mod, "_prepared", None)
+        if prepared is not None and isinstance(mod, cls._float_type):
+            return prepared.convert(mod, cls, qconfig, engine, isa)  # type: ignore[no-any-return]
+        cls._expect_float(mod)
+        spec = module_spec(cls._float_type.__name__, mod)
+        matrices, engine = float_matrices(mod, spec), _config.resolve_engine(engine)
+        new = cls.__new__(cls)
+        new.training = bool(mod.training)
+        new._hold_quantized(spec, engine, _config.resolve_isa(isa), matrices, qconfig)
+        return new
+
+    @classmethod
+    def _expect_float(cls, mod: Any) -> None:
+        """Raise TypeError unless `mod` is the float module that this one stands for, ours or PyTorch's."""
+        own = cls._float_type
+        base = next((c for c in type(mod).__mro__ if c is own or is_torch_type(c, own.__name__)), None)
+        if base is None:
+            cls._refuse(mod)
+        if overrides(type(mod), base) or (base is not own and "forward" in vars(mod)):
+            cls._refuse(mod, "which overrides forward or __call__")
+
+    @classmethod
+    def _refuse(cls, mod: Any, why: str = "") -> NoReturn:
+        name = cls._float_type.__name__
+        got = f"{type(mod).__module__}.{type(mod).__qualname__}"
+        raise TypeError(
+            f"mod: {cls.__name__}.from_float takes a qrnn.nn.{name} or a torch.nn.{name}, got {got}"
+            + (f", {why}" if why else "")
+        )
+
+    # ---- weights
+
+    @property
+    def weight_dtype(self) -> _dtype:
+        """`qrnn.qint8`."""
+        return qint8
+
+    def _assign(self, name: str, found: Slot, value: Any) -> None:
+        raise AttributeError(f"{name}: a quantized module's weights and biases are set by set_weight_bias")
+
+    def _qtensors(self) -> dict[str, QTensor]:
+        named = zip(packed_spec(self).matrices, self._matrices(), strict=True)
+        return {each.weight: QTensor(matrix.weight, matrix.scale) for each, matrix in named}
+
+    def get_weight(self) -> dict[str, QTensor]:
+        """The weights by name, each a `QTensor`."""
+        return self._qtensors()
+
+    def get_bias(self) -> dict[str, NDArray[Any] | None]:
+        """The biases by name: read-only float32 arrays, or None where there are none."""
+        return self._biases()
+
+    def _replace_all(self, weights: dict[str, Any], biases: dict[str, Any]) -> None:
+        """Pack other weights and biases of the same shapes."""
+        matrices, given = [], set()
+        for each in packed_spec(self).matrices:
+            tensor, bias = QTensor.of(weights[each.weight], each.weight), None
+            if tensor.shape != each.shape:
+                raise ValueError(f"{each.weight}: expected shape {each.shape}, got {tensor.shape}")
+            if each.bias is not None:
+                bias = biases[each.bias]
+                given.add(bias is not None)
+                if bias is not None:
+                    bias = _arrays.to_weight(bias, each.bias, each.shape[:1])
+            matrices.append(Matrix(tensor._codes, tensor._scale, bias))
+        if len(given) > 1:
+            names = " and ".join(self._biases())
+            raise ValueError(f"expected {names} all given or all None")
+        self._swap_in(self._packed(matrices))
+
+
+class QuantizedRecurrent(RecurrentLayer, QuantizedLayer):
+    """What quantized cells and sequences share: their real biases, which can be assigned."""
+
+    _attributes = ("bias",)
+
+    def _assign(self, name: str, found: Slot, value: Any) -> None:
+        if found.what == "weight" or self._unpack(*found) is None:
+            super()._assign(name, found, value)
+        self._replace_all(self._qtensors(), {**self._biases(), name: value})
+
+    def _weight_bias(self) -> dict[str, dict[str, Any]]:
+        """``{"weight": get_weight(), "bias": get_bias()}``, as PyTorch's."""
+        return {"weight": dict(self.get_weight()), "bias": dict(self.get_bias())}
+
+
+class QuantizedCell(CellLayer, QuantizedRecurrent):
+    """What quantized cells share."""
+
+    bias_ih: NDArray[Any] | None
+    bias_hh: NDArray[Any] | None
+
+    def set_weight_bias(self, weight_bias_dict: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace all weights and biases.
+
+        Parameters
+        ----------
+        weight_bias_dict : dict
+            ``{"weight": {name: QTensor}, "bias": {name: array_like or None}}``, as `_weight_bias`
+            gives. Quantized torch tensors are taken too.
+
+        Raises
+        ------
+        KeyError
+            If a name is missing.
+        TypeError, ValueError
+            If a value does not fit. In each case nothing has changed.
+        """
+        if not isinstance(weight_bias_dict, Mapping):
+            raise TypeError(f"weight_bias_dict: expected a dict, got {type(weight_bias_dict).__name__}")
+        self._replace_all(dict(weight_bias_dict["weight"]), dict(weight_bias_dict["bias"]))
+
+
+class QuantizedSequence(SequenceLayer, QuantizedRecurrent):
+    """What quantized sequences share."""
+
+    @property
+    def dtype(self) -> _dtype:
+        """`qrnn.qint8`."""
+        return qint8
+
+    def set_weight_bias(self, weight_bias_dict: Mapping[str, Any]) -> None:
+        """Replace all weights and biases.
+
+        Parameters
+        ----------
+        weight_bias_dict : dict
+            ``{name: QTensor or array_like or None}``: weights and biases in one dict, as PyTorch's
+            sequence modules take them, here ``{**rnn.get_weight(), **rnn.get_bias()}``. Quantized
+            torch tensors are taken too.
+
+        Raises
+        ------
+        KeyError
+            If a name is missing.
+        TypeError, ValueError
+            If a value does not fit. In each case nothing has changed.
+        """
+        flat = dict(weight_bias_dict)
+        self._replace_all(flat, flat)
