@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,6 +24,8 @@ try:
     from onnxscript import opset18 as op
 except ImportError as error:
     raise ImportError("qrnn.torch.onnx needs onnxscript and onnx: pip install 'quantized-rnn[onnx]'") from error
+
+from .._spec import KINDS
 
 __all__ = ["export", "translations"]
 
@@ -91,11 +93,11 @@ def translations() -> dict[Any, Callable[..., Any]]:
     """What each operator of ``torch.ops.qrnn`` becomes: for ``custom_translation_table``."""
     ops = torch.ops.qrnn
     return {
-        ops.linear.default: _of_linear,
-        ops.cell.default: _of_cell,
-        ops.lstm_cell.default: _of_lstm_cell,
-        ops.sequence.default: _of_sequence,
-        ops.lstm.default: _of_lstm,
+        ops.linear.default: _linear,
+        ops.cell.default: _cell,
+        ops.lstm_cell.default: _lstm_cell,
+        ops.sequence.default: _sequence,
+        ops.lstm.default: _lstm_sequence,
     }
 
 
@@ -230,9 +232,39 @@ def _projected_steps(
 # ---- what the operators become
 
 
-def _expect_engine(engine: str) -> None:
-    if engine != "qrnn":
-        raise ValueError(f"engine: only modules of engine 'qrnn' become ONNX operators, got {engine!r}")
+class _Kind(NamedTuple):
+    """The functions that layers of a kind become."""
+
+    step: Callable[..., Any]  # of both products, h and, where there is one, c: the next state
+    steps: Callable[..., Any]  # a layer in one direction: outputs and the last state
+    projected: Callable[..., Any] | None = None  # likewise, with a projection
+
+
+class _Engine(NamedTuple):
+    """The functions that layers of an engine become, where standard operators have its arithmetic."""
+
+    product: Callable[..., Any]
+    kinds: dict[str, _Kind]
+
+
+_ENGINES = {
+    "qrnn": _Engine(
+        _product,
+        {
+            "rnn_tanh": _Kind(lambda y_ih, y_hh, h: _rnn_tanh(y_ih, y_hh), _rnn_tanh_steps),
+            "rnn_relu": _Kind(lambda y_ih, y_hh, h: _rnn_relu(y_ih, y_hh), _rnn_relu_steps),
+            "lstm": _Kind(lambda y_ih, y_hh, h, c: _lstm(y_ih, y_hh, c), _lstm_steps, _projected_steps),
+            "gru": _Kind(_gru, _gru_steps),
+        },
+    )
+}
+
+
+def _functions_of(engine: str) -> _Engine:
+    if engine not in _ENGINES:
+        known = ", ".join(map(repr, _ENGINES))
+        raise ValueError(f"engine: only modules of engine {known} become ONNX operators, got {engine!r}")
+    return _ENGINES[engine]
 
 
 def _ints(*values: int) -> Any:
@@ -255,49 +287,42 @@ def _zeros(input: Any, columns: int) -> Any:
     return op.Expand(op.Constant(value_float=0.0), op.Concat(rows, _ints(columns), axis=0))
 
 
-def _of_linear(input: Any, weight: Any, weight_scale: Any, bias: Any, engine: str) -> Any:
-    _expect_engine(engine)
-    return _product_of(input, weight, weight_scale, bias)
-
-
-def _product_of(input: Any, codes: Any, scale: Any, bias: Any) -> Any:
+def _linear(input: Any, codes: Any, scale: Any, bias: Any, engine: str) -> Any:
     """The product of `input` and a matrix, which may have no columns."""
+    product = _functions_of(engine).product
     if codes.shape[1] > 0:
-        return _product(input, *_weights(codes, scale, bias))
+        return product(input, *_weights(codes, scale, bias))
     y = _zeros(input, codes.shape[0])  # onnxruntime's MatMulInteger returns memory here that nobody wrote
     return y if bias is None else op.Add(y, bias)
 
 
-def _products(input: Any, h: Any, weights: Any, engine: str) -> tuple[Any, Any, Any]:
-    """The products of a cell's input and state, and the state."""
-    _expect_engine(engine)
+def _step(kind: str, engine: str, input: Any, state: tuple[Any, ...], weights: Any) -> Any:
+    """A cell: the next state."""
     weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh = weights
-    h = _zeros(input, weight_hh.shape[1]) if h is None else h
-    y_ih = _product_of(input, weight_ih, scale_ih, bias_ih)
-    return y_ih, _product(h, *_weights(weight_hh, scale_hh, bias_hh)), h
+    if state[0] is None:
+        state = (_zeros(input, weight_hh.shape[1]),) * len(state)
+    y_ih = _linear(input, weight_ih, scale_ih, bias_ih, engine)
+    y_hh = _functions_of(engine).product(state[0], *_weights(weight_hh, scale_hh, bias_hh))
+    return _functions_of(engine).kinds[kind].step(y_ih, y_hh, *state)
 
 
-def _of_cell(input: Any, hx: Any, *rest: Any) -> Any:
+def _cell(input: Any, hx: Any, *rest: Any) -> Any:
     *weights, kind, engine = rest
-    y_ih, y_hh, h = _products(input, hx, weights, engine)
-    if kind == "gru":
-        return _gru(y_ih, y_hh, h)
-    return _rnn_tanh(y_ih, y_hh) if kind == "rnn_tanh" else _rnn_relu(y_ih, y_hh)
+    return _step(kind, engine, input, (hx,), weights)
 
 
-def _of_lstm_cell(input: Any, h: Any, c: Any, *rest: Any) -> Any:
+def _lstm_cell(input: Any, h: Any, c: Any, *rest: Any) -> Any:
     *weights, engine = rest
-    y_ih, y_hh, h = _products(input, h, weights, engine)
-    return _lstm(y_ih, y_hh, h if c is None else c)
+    return _step("lstm", engine, input, (h, c), weights)
 
 
 def _layers(kind: str, input: Any, state: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
     """All layers: outputs, and the last states."""
     lengths, weights, scales, biases, engine, layers, directions, batch_first = options
-    _expect_engine(engine)
+    functions = _functions_of(engine)
     if lengths is not None:
         raise ValueError("lengths: sequences of different lengths do not become ONNX operators")
-    batched, given, per_unit = len(input.shape) == 3, iter(biases), len(weights) // (layers * directions)
+    batched, given, per_direction = len(input.shape) == 3, iter(biases), len(weights) // (layers * directions)
     x = input if batched else op.Unsqueeze(input, _ints(1))
     x = op.Transpose(x, perm=[1, 0, 2]) if batched and batch_first else x
     last: list[tuple[Any, ...]] = []
@@ -305,12 +330,12 @@ def _layers(kind: str, input: Any, state: tuple[Any, ...], options: tuple[Any, .
         outputs = []
         for direction in range(directions):
             index = len(last)
-            unit = [
-                _weights(weights[i], scales[i], next(given, None) if i % per_unit < 2 else None)
-                for i in range(index * per_unit, (index + 1) * per_unit)
+            own = [
+                _weights(weights[i], scales[i], next(given, None) if i % per_direction < 2 else None)
+                for i in range(index * per_direction, (index + 1) * per_direction)
             ]
-            first = _first_state(x, state, weights, index, per_unit, batched)
-            output, *end = _direction(kind, x, first, unit, direction == 1)
+            first = _first_state(kind, x, state, weights, index, batched)
+            output, *end = _direction(kind, functions, x, first, own, direction == 1)
             outputs.append(output)
             last.append(tuple(end))
         x = op.Concat(*outputs, axis=-1) if directions == 2 else outputs[0]
@@ -320,25 +345,23 @@ def _layers(kind: str, input: Any, state: tuple[Any, ...], options: tuple[Any, .
     return (x, *(end if batched else op.Squeeze(end, _ints(1)) for end in ends))
 
 
-def _first_state(x: Any, state: Any, weights: Any, index: int, per_unit: int, batched: bool) -> list[Any]:
-    """The first state of a unit: (batch, n) each."""
+def _first_state(kind: str, x: Any, state: Any, weights: Any, index: int, batched: bool) -> list[Any]:
+    """The first state of a layer in one direction: (batch, n) each."""
     if state[0] is None:
         step = op.Gather(x, op.Constant(value_int=0), axis=0)
-        sizes = [weights[1].shape[1], weights[0].shape[0] // 4]
+        sizes = [weights[1].shape[1], weights[0].shape[0] // KINDS[kind].gates]
         return [_zeros(step, n) for n in sizes[: len(state)]]
     picked = [op.Gather(each, op.Constant(value_int=index), axis=0) for each in state]
     return picked if batched else [op.Unsqueeze(each, _ints(0)) for each in picked]
 
 
-def _direction(kind: str, x: Any, first: list[Any], unit: list[Any], reverse: bool) -> Any:
+def _direction(kind: str, functions: _Engine, x: Any, first: list[Any], weights: list[Any], reverse: bool) -> Any:
     """A layer in one direction: outputs and last state."""
-    y = _product(x, *unit[0])
+    y = functions.product(x, *weights[0])
     y = _reversed(y) if reverse else y
-    if kind == "lstm":
-        steps = _lstm_steps if len(unit) == 2 else _projected_steps
-    else:
-        steps = {"rnn_tanh": _rnn_tanh_steps, "rnn_relu": _rnn_relu_steps, "gru": _gru_steps}[kind]
-    output, *end = steps(y, *first, *(part for matrix in unit[1:] for part in matrix))
+    becomes = functions.kinds[kind]
+    steps = becomes.steps if len(weights) == 2 else becomes.projected
+    output, *end = steps(y, *first, *(part for matrix in weights[1:] for part in matrix))
     return (_reversed(output) if reverse else output, *end)
 
 
@@ -347,10 +370,10 @@ def _reversed(y: Any) -> Any:
     return op.Slice(y, _ints(-1), _ints(-(2**62)), _ints(0), _ints(-1))
 
 
-def _of_sequence(input: Any, hx: Any, *rest: Any) -> Any:
+def _sequence(input: Any, hx: Any, *rest: Any) -> Any:
     *options, kind = rest
     return _layers(kind, input, (hx,), tuple(options))
 
 
-def _of_lstm(input: Any, h: Any, c: Any, *rest: Any) -> Any:
+def _lstm_sequence(input: Any, h: Any, c: Any, *rest: Any) -> Any:
     return _layers("lstm", input, (h, c), rest)
