@@ -86,7 +86,7 @@ class Moments:
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
             if self._engine is not None:
-                block = _core._seen(self._engine, _finite(block))
+                block = _core.fake_quantize(self._engine, _finite(block))
             wide = block.astype(np.float64)
             self._count += len(wide)
             self._sum = self._sum + wide.sum(axis=0)
@@ -178,7 +178,7 @@ class Statistics:
         """
         if not self.per_row:
             rows = _finite(rows)
-            rows = _core._seen(self.engine, rows) if rows.size else rows
+            rows = _core.fake_quantize(self.engine, rows) if rows.size else rows
         if rows.size:
             self._of_all(products).add(rows)
 

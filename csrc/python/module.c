@@ -1,5 +1,4 @@
 /* module.c - the extension module qrnn._core: its state and its making. */
-#define QRNN_IMPORTS_NUMPY
 #include "functions.h"
 #include "type.h"
 
@@ -17,13 +16,14 @@ static int init_signatures(struct module_state *state)
     if (signature_init(&state->forward_sequence, "forward", forward_sequence, 2, 1) < 0) return -1;
     if (signature_init(&state->apply, "apply", apply, 4, 2) < 0) return -1;
     if (signature_init(&state->gates, "_gates", gates, 3, 2) < 0) return -1;
-    return signature_init(&state->quantize, "_quantize", quantize, 3, 2);
+    if (signature_init(&state->quantize, "quantize", quantize, 3, 2) < 0) return -1;
+    return signature_init(&state->fake_quantize, "fake_quantize", quantize, 3, 2);
 }
 
 static int exec(PyObject *module)
 {
     struct module_state *const state = PyModule_GetState(module);
-    if (PyArray_ImportNumPyAPI() < 0) return -1;
+    if (numpy_api_import() < 0) return -1;
     if (init_signatures(state) < 0) return -1;
     atomic_init(&state->threads, 1);
     atomic_init(&state->main_thread, 0);
@@ -58,6 +58,7 @@ static int clear(PyObject *module)
     signature_clear(&state->apply);
     signature_clear(&state->gates);
     signature_clear(&state->quantize);
+    signature_clear(&state->fake_quantize);
     return 0;
 }
 

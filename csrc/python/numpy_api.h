@@ -9,7 +9,7 @@
 #define NPY_NO_DEPRECATED_API NPY_1_25_API_VERSION
 #define NPY_TARGET_VERSION NPY_1_25_API_VERSION
 #define PY_ARRAY_UNIQUE_SYMBOL qrnn_numpy_api
-#ifndef QRNN_IMPORTS_NUMPY
+#ifndef QRNN_DEFINES_NUMPY_API
 #define NO_IMPORT_ARRAY
 #endif
 #include <numpy/arrayobject.h>
@@ -26,6 +26,9 @@
 
 /* A function of another signature than PyCFunction's, for a table of methods. */
 #define FAST(function) (PyCFunction)(void (*)(void))(function)
+
+/* To be called once, before any other function of NumPy; -1 with an exception set. */
+int numpy_api_import(void);
 
 enum { MAX_DIMS = 64 /* of an array in any NumPy; NPY_MAXDIMS says 32 of one before 2 */ };
 

@@ -109,7 +109,7 @@ exit:
 }
 
 /* The values that the codes of `v` stand for. */
-static PyObject *seen_plain(const char *engine, const char *isa, PyArrayObject *v)
+static PyObject *fake_quantize_plain(const char *engine, const char *isa, PyArrayObject *v)
 {
     PyArrayObject *values = array_new(NPY_FLOAT32, 2, PyArray_DIMS(v));
     if (!values) return NULL;
@@ -121,31 +121,18 @@ static PyObject *seen_plain(const char *engine, const char *isa, PyArrayObject *
     return NULL;
 }
 
-static PyObject *quantize_by(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                             PyObject *(*plain)(const char *, const char *, PyArrayObject *));
-
-static PyObject *seen(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    return quantize_by(module, args, nargs, kwnames, seen_plain);
-}
-
-static PyObject *quantize(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    return quantize_by(module, args, nargs, kwnames, quantize_plain);
-}
-
-static PyObject *quantize_by(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                             PyObject *(*plain)(const char *, const char *, PyArrayObject *))
+/* The result of `plain` for an engine's name, an instruction set's or NULL, and a matrix. */
+static PyObject *of_rows(PyObject *module, const struct signature *signature, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames, PyObject *(*plain)(const char *, const char *, PyArrayObject *))
 {
     enum { ENGINE, V, ISA };
     PyObject *result = NULL, *values[MAX_PARAMETERS];
-    struct module_state *const state = PyModule_GetState(module);
-    if (arguments_bind(&state->quantize, NULL, args, nargs, kwnames, values) < 0) return NULL;
+    if (arguments_bind(signature, NULL, args, nargs, kwnames, values) < 0) return NULL;
     const char *const engine = arguments_text(values[ENGINE], "engine");
     if (!engine) return NULL;
     const char *const isa = values[ISA] ? arguments_text(values[ISA], "isa") : NULL;
     if (values[ISA] && !isa) return NULL;
-    PyArrayObject *v = array_from(state, values[V], "v");
+    PyArrayObject *v = array_from(PyModule_GetState(module), values[V], "v");
     if (!v) return NULL;
     if (PyArray_NDIM(v) == 2)
         result = plain(engine, isa, v);
@@ -153,6 +140,18 @@ static PyObject *quantize_by(PyObject *module, PyObject *const *args, Py_ssize_t
         PyErr_Format(PyExc_ValueError, "v: expected a 2D array, got %dD", PyArray_NDIM(v));
     Py_DECREF(v);
     return result;
+}
+
+static PyObject *quantize(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    const struct module_state *const state = PyModule_GetState(module);
+    return of_rows(module, &state->quantize, args, nargs, kwnames, quantize_plain);
+}
+
+static PyObject *fake_quantize(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    const struct module_state *const state = PyModule_GetState(module);
+    return of_rows(module, &state->fake_quantize, args, nargs, kwnames, fake_quantize_plain);
 }
 
 /* --- the table --- */
@@ -164,17 +163,17 @@ PyDoc_STRVAR(gates_doc, "_gates($module, /, module, x, hx=None)\n--\n\n"
                         "product, in the rows of n alone).");
 
 PyDoc_STRVAR(quantize_doc,
-             "_quantize($module, /, engine, v, isa=None)\n--\n\n"
+             "quantize($module, /, engine, v, isa=None)\n--\n\n"
              "(codes uint8, scale float32, zero_point int32) of the rows of `v`, as `engine` has them.\n\n"
              "With engine \"qrnn\" a row that is not finite has the scale NaN.");
 
-PyDoc_STRVAR(seen_doc,
-             "_seen($module, /, engine, v, isa=None)\n--\n\n"
+PyDoc_STRVAR(fake_quantize_doc,
+             "fake_quantize($module, /, engine, v, isa=None)\n--\n\n"
              "The values float32 that the codes of the rows of `v` stand for: what a product of `engine` sees.");
 
 PyMethodDef probe_functions[] = {
     {"_gates", FAST(gates), METH_FASTCALL | METH_KEYWORDS, gates_doc},
-    {"_quantize", FAST(quantize), METH_FASTCALL | METH_KEYWORDS, quantize_doc},
-    {"_seen", FAST(seen), METH_FASTCALL | METH_KEYWORDS, seen_doc},
+    {"quantize", FAST(quantize), METH_FASTCALL | METH_KEYWORDS, quantize_doc},
+    {"fake_quantize", FAST(fake_quantize), METH_FASTCALL | METH_KEYWORDS, fake_quantize_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -49,17 +49,18 @@ static PyObject *unpack(const qrnn_module *packed, size_t matrix, const char *wh
 
 PyObject *module_unpack(PyObject *self, PyObject *args)
 {
-    Py_ssize_t index;
+    PyObject *place, *scale_ndim, *array = NULL;
     const char *what;
     struct callee callee;
-    PyObject *scale_ndim, *array = NULL;
-    if (!PyArg_ParseTuple(args, "ns:_unpack", &index, &what)) return NULL;
+    if (!PyArg_ParseTuple(args, "Os:_unpack", &place, &what)) return NULL;
+    const Py_ssize_t index = PyNumber_AsSsize_t(place, NULL); /* too large an int becomes the end of the range */
+    if (index == -1 && PyErr_Occurred()) return NULL;
     if (callee_hold_scales((struct module_object *)self, &callee, &scale_ndim) < 0) return NULL;
     const Py_ssize_t count = PyBytes_GET_SIZE(scale_ndim);
     if (index >= 0 && index < count)
         array = unpack(callee.packed, (size_t)index, what, PyBytes_AS_STRING(scale_ndim)[index]);
     else
-        PyErr_Format(PyExc_ValueError, "index: expected 0 to %zd, got %zd", count - 1, index);
+        PyErr_Format(PyExc_ValueError, "index: expected 0 to %zd, got %R", count - 1, place);
     callee_release(&callee);
     Py_DECREF(scale_ndim);
     return array;

@@ -95,7 +95,7 @@ def calls():
         "batch of a torch engine": lambda: many(rows.repeat(50, 1)),
         "gates": lambda: _core._gates(cell, x, h),
         "apply": lambda: _core.apply("tanh", x),
-        "quantize": lambda: _core._quantize("qrnn", x)[0],
+        "quantize": lambda: _core.quantize("qrnn", x)[0],
         "pack": pack,
         "linear of lists": lambda: linear(x.tolist()),
         "unpack": lambda: [cell._unpack(0, what) for what in ("weight", "scale", "bias")],

@@ -152,8 +152,8 @@ def test_wrong_functions():
     for call, error, text in (
         (lambda: _core.apply("tanh", X, 5), TypeError, "isa: expected a str, got int"),
         (lambda: _core.apply("tanh", "x"), TypeError, "x: "),
-        (lambda: _core._quantize("qrnn", X, 5), TypeError, "isa: expected a str, got int"),
-        (lambda: _core._quantize("qrnn", X[0]), ValueError, "v: expected a 2D array, got 1D"),
+        (lambda: _core.quantize("qrnn", X, 5), TypeError, "isa: expected a str, got int"),
+        (lambda: _core.quantize("qrnn", X[0]), ValueError, "v: expected a 2D array, got 1D"),
         (lambda: _core._gates(cell, "x"), TypeError, "x: "),
         (lambda: _core._gates(linear, X, X), TypeError, "hx: a linear takes none"),
         (

@@ -129,7 +129,7 @@ def test_not_finite_is_found_at_every_place(isa):
                 x = random_rows(rng, 1, n)
                 x[0, place] = bad
                 assert np.isnan(module(x)).all()
-                assert np.isnan(_core._quantize("qrnn", x, isa)[1]).all()
+                assert np.isnan(_core.quantize("qrnn", x, isa)[1]).all()
 
 
 def test_smallest_scale(isa):
@@ -141,7 +141,7 @@ def test_smallest_scale(isa):
             x = np.zeros((1, 9), f32)
             x[0, 2], x[0, 5] = low * factor * FLT_MIN, high * factor * FLT_MIN
             want = ref.activation("qrnn", x)
-            codes, scale, zero_point = _core._quantize("qrnn", x, isa)
+            codes, scale, zero_point = _core.quantize("qrnn", x, isa)
             np.testing.assert_array_equal(codes, want.codes)
             assert_same_bits(scale, want.scale)
             np.testing.assert_array_equal(zero_point, want.zero_point)
@@ -149,8 +149,8 @@ def test_smallest_scale(isa):
             got = pack_linear("qrnn", weight, bias, isa)(x)
             assert_same_bits(got, ref.linear("qrnn", x, weight, bias)[1])
     x = np.full((1, 9), 254 * FLT_MIN, f32)
-    assert _core._quantize("qrnn", x, isa)[0].tolist() == [[0] * 9]
-    assert _core._quantize("qrnn", 2 * x, isa)[0].tolist() == [[255] * 9]
+    assert _core.quantize("qrnn", x, isa)[0].tolist() == [[0] * 9]
+    assert _core.quantize("qrnn", 2 * x, isa)[0].tolist() == [[255] * 9]
 
 
 def test_huge_values(isa):
@@ -163,7 +163,7 @@ def test_huge_values(isa):
             x[0, 3], x[0, 7] = low, high
             if number % 2:
                 h[0, 1] = high
-            codes, scale, _ = _core._quantize("qrnn", x, isa)
+            codes, scale, _ = _core.quantize("qrnn", x, isa)
             assert np.isfinite(scale).all()
             np.testing.assert_array_equal(codes, ref.activation("qrnn", x).codes)
             check(cell, x, h, isa)
@@ -204,10 +204,10 @@ def test_the_callers_float_settings_change_no_bit(isa, settings, engine):
         with float_environment(**settings):
             got = module(x, h)
             gates = _core._gates(module, x, h)
-            codes = _core._quantize(engine, x, isa)
+            codes = _core.quantize(engine, x, isa)
         assert_same_bits(got, want)
         assert_same_bits(gates[2], pre)
-        for a, b in zip(codes, _core._quantize(engine, x, isa)):
+        for a, b in zip(codes, _core.quantize(engine, x, isa)):
             np.testing.assert_array_equal(a, b)
 
 

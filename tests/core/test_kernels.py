@@ -180,7 +180,7 @@ def test_quantize(isa, engine):
         else:
             v = random_rows(rng, 4, n, 10.0 ** rng.uniform(-38, 38), number // 2)
         want = ref.activation(engine, v)
-        codes, scale, zero_point = _core._quantize(engine, v, isa)
+        codes, scale, zero_point = _core.quantize(engine, v, isa)
         np.testing.assert_array_equal(codes, want.codes, f"batch {number}")
         np.testing.assert_array_equal(zero_point, want.zero_point, f"batch {number}")
         assert_same_bits(scale, want.step, f"batch {number}")
@@ -203,7 +203,7 @@ def test_smallest_scale_of_the_torch_engines(isa, engine):
             v = (rng.uniform(-share, 1 - share, (2, 11)) * size).astype(f32)
             v[0, 0], v[1, 3] = -share * size, (1 - share) * size
             want = ref.activation(engine, v)
-            codes, scale, zero_point = _core._quantize(engine, v, isa)
+            codes, scale, zero_point = _core.quantize(engine, v, isa)
             np.testing.assert_array_equal(codes, want.codes, f"size {size}, share {share}")
             np.testing.assert_array_equal(zero_point, want.zero_point)
             assert_same_bits(scale, want.step)
@@ -214,7 +214,7 @@ def test_quantize_ties_of_engine_qrnn(isa):
     for low, high in ((-100, 155), (-101, 154), (0, 255), (-255, 0), (-127.5, 127.5)):
         v = np.array([[low, high, *np.arange(-60.5, 60)]], f32).clip(low, high)
         want = ref.activation("qrnn", v)
-        np.testing.assert_array_equal(_core._quantize("qrnn", v, isa)[0], want.codes)
+        np.testing.assert_array_equal(_core.quantize("qrnn", v, isa)[0], want.codes)
 
 
 # ---------------------------------------------------------------------------------------------------

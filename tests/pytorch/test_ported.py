@@ -85,7 +85,7 @@ def lossless(engine, *shape):
     """Values that lie on the grid that the engine takes for them."""
     v = torch.rand(shape) * 2 - 1
     for _ in range(3):
-        codes, scale, zero_point = _core._quantize(engine, v.numpy())
+        codes, scale, zero_point = _core.quantize(engine, v.numpy())
         v = torch.from_numpy((codes.astype(np.int32) - zero_point[:, None]).astype(np.float32) * scale[:, None])
     return v
 

@@ -45,7 +45,7 @@ def float_twin(module, kind, engine):
 
 def on_grid(v, engine):
     """The values that the codes of a batch of rows stand for."""
-    codes, scale, zero_point = _core._quantize(engine, v.detach().numpy())
+    codes, scale, zero_point = _core.quantize(engine, v.detach().numpy())
     value = (codes.astype(np.int32) - zero_point[:, None]).astype(np.float32) * scale[:, None]
     return torch.from_numpy(value)
 

@@ -44,7 +44,7 @@ def test_a_prepared_call_is_the_float_call(engine):
     assert_same_bits(prepared(x[0], h[0]), cell(x[0], h[0]))
     if engine == "qrnn":
         seen = np.concatenate([h] * 5 + [np.zeros((3, 4), f32), h[:1]])
-        seen = _core._seen(engine, seen).astype(np.float64)
+        seen = _core.fake_quantize(engine, seen).astype(np.float64)
         count, second = observed(prepared)[1, 0]
         assert count == len(seen)
         np.testing.assert_allclose(second, seen.T @ seen / len(seen), rtol=1e-12)
@@ -117,7 +117,7 @@ def test_many_threads_observe_one_module():
         thread.start()
     for thread in threads:
         thread.join()
-    seen = _core._seen("qrnn", rows).astype(np.float64)
+    seen = _core.fake_quantize("qrnn", rows).astype(np.float64)
     count, second = observed(layer)[0, 0]
     assert count == 40 * 9 * 4
     np.testing.assert_allclose(second, seen.T @ seen / len(seen), rtol=1e-11)

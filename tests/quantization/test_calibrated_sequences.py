@@ -102,7 +102,7 @@ def assert_observed(prepared, expected, engine):
     seen = observed(prepared)
     assert seen.keys() == expected.keys()
     for key, batches in expected.items():
-        blocks = [_core._seen(engine, rows.astype(f32)) for rows in batches]
+        blocks = [_core.fake_quantize(engine, rows.astype(f32)) for rows in batches]
         rows = np.concatenate(blocks).astype(np.float64)
         count, second = seen[key]
         assert count == len(rows), key

@@ -60,7 +60,7 @@ CLASSES = {
 FUNCTIONS = {
     "apply": (_core.apply, ("name", "x", "isa", "out")),
     "_gates": (_core._gates, ("module", "x", "hx")),
-    "_quantize": (_core._quantize, ("engine", "v", "isa")),
+    "quantize": (_core.quantize, ("engine", "v", "isa")),
     "_take_packed": (lambda *a, **k: _core.Module()._take_packed(*a, **k), ("other",)),
     "_unpack": (lambda *a, **k: CELLS["LSTM"]._unpack(*a, **k), ()),
     "_pack": (lambda *a, **k: _core.Module()._pack(*a, **k), ("sequence",)),

@@ -1,0 +1,8 @@
+/* numpy_api.c - the table of NumPy's functions, which every file of this folder calls through. */
+#define QRNN_DEFINES_NUMPY_API
+#include "numpy_api.h"
+
+int numpy_api_import(void)
+{
+    return PyArray_ImportNumPyAPI();
+}
