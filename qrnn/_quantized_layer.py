@@ -42,11 +42,7 @@ class QuantizedLayer(Layer):
     ) -> None:
         """Quantize float `matrices` as engine and qconfig say, and pack them."""
         _core.check_engine(spec.kind, spec.proj_size, engine)
-        quantized = []
-        for each, matrix in zip(spec.matrices, matrices, strict=True):
-            codes, scale = _quantize.quantize_weight(matrix.weight, each.weight, engine, qconfig)
-            quantized.append(Matrix(codes, scale, matrix.bias))
-        self._hold(spec, pack(spec, engine, isa, quantized))
+        self._hold(spec, pack(spec, engine, isa, _quantize.quantize_matrices(spec, matrices, engine, qconfig)))
 
     def _fill(self, spec: LayerSpec, engine: str | None, isa: str | None) -> None:
         """Pack new weights."""

@@ -1,16 +1,14 @@
-"""What is asked of any torch module: its hooks, its float weights, whether it has a call of its own."""
+"""What is asked of any torch module: its hooks, and whether it has a call of its own."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
-from .. import _arrays
 from .._module import overrides
-from .._spec import LayerSpec
 
-__all__ = ["copy_hooks", "float_matrices", "overrides_call", "take_hooks"]
+__all__ = ["copy_hooks", "overrides_call", "take_hooks"]
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -43,13 +41,3 @@ def copy_hooks(new: M) -> M:
 def overrides_call(mod: torch.nn.Module, base: type) -> bool:
     """Whether `mod`, an instance of `base`, says itself what a call does."""
     return overrides(type(mod), base) or "forward" in vars(mod)
-
-
-def float_matrices(mod: torch.nn.Module, spec: LayerSpec) -> list[tuple[str, Any, Any]]:
-    """Name, float32 weight and float32 bias (or None) of each matrix of a float module."""
-    found = []
-    for each in spec.matrices:
-        bias = getattr(mod, each.bias) if each.bias is not None and spec.bias else None
-        weight = _arrays.to_float32(getattr(mod, each.weight), each.weight)
-        found.append((each.weight, weight, None if bias is None else _arrays.to_float32(bias, str(each.bias))))
-    return found

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 
-from .. import _core
-from .._spec import KINDS, LayerSpec, Matrix
+from .. import _config, _core
+from .._spec import KINDS, LayerSpec, Matrix, pack
+from .._spec import Sequence as Layers
 from ._calls import array_of, call, call_linear, call_sequence
-from ._packed import OperatorCache, pack
+from ._packed import OperatorCache
 
 __all__ = ["call_cell_operator", "call_linear_operator", "call_sequence_operator", "register"]
 
@@ -46,13 +47,14 @@ def _packed(
     weights: Sequence[Any],
     scales: Sequence[Any],
     biases: Sequence[Any],
-    sequence: tuple[int, int, bool] | None = None,
+    sequence: Layers | None = None,
 ) -> _core.Module:
     """The packed module of these tensors, kept as long as the first of them lives."""
 
     def make() -> _core.Module:
         arrays = [[None if t is None else array_of(t, "weight") for t in each] for each in (weights, scales, biases)]
-        return pack(kind, engine, None, [Matrix(*each) for each in zip(*arrays, strict=True)], sequence)
+        spec = LayerSpec(kind, weights[0].shape[1], weights[0].shape[0] // KINDS[kind].gates, sequence=sequence)
+        return pack(spec, engine, _config.resolve_isa(), map(Matrix, *arrays))
 
     tensors = [tensor for tensor in (*weights, *scales, *biases) if tensor is not None]
     key = (id(weights[0]), kind, engine, sequence, *(bias is None for bias in biases))
@@ -86,7 +88,7 @@ def _layers(kind: str, input: Any, hx: Any, options: tuple[Any, ...]) -> Any:
     given, per_direction = iter(biases), len(weights) // (layers * directions)
     # The list leaves out what is not there: all biases, or those of projections.
     biases = [next(given, None) if index % per_direction < 2 else None for index in range(len(weights))]
-    module = _packed(kind, engine, weights, scales, biases, (layers, directions, batch_first))
+    module = _packed(kind, engine, weights, scales, biases, Layers(layers, directions, batch_first))
     return call_sequence(module, input, hx, lengths)
 
 

@@ -20,26 +20,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 
-from .. import _config, _core
-from .._spec import Matrix
-
-__all__ = ["BufferCache", "Cache", "OperatorCache", "ValueCache", "pack"]
+__all__ = ["BufferCache", "Cache", "OperatorCache", "ValueCache"]
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-
-def pack(
-    kind: str,
-    engine: str,
-    isa: str | None,
-    matrices: Sequence[Matrix],
-    sequence: tuple[int, int, bool] | None,
-) -> _core.Module:
-    """A new packed module of the core."""
-    module = _core.Module()
-    module._pack(kind, engine, isa or _config.resolve_isa(), *matrices, sequence=sequence)
-    return module
 
 
 class Cache(ABC, Generic[S, T]):

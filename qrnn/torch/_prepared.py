@@ -15,12 +15,12 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from .. import _config, _core, _preparation, _quantize
 from .._public import public
-from .._spec import LayerSpec, Matrix, module_spec
+from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
 from . import _training
 from ._calls import call, call_linear, call_sequence
 from ._checks import States, check_call, check_packed
-from ._modules import float_matrices, take_hooks
-from ._packed import ValueCache, pack
+from ._modules import take_hooks
+from ._packed import ValueCache
 from ._packed_sequences import joined, permuted, run_packed
 from ._quantized_layer import QuantizedLayer
 from ._training import Direction
@@ -54,15 +54,16 @@ class Preparation(_preparation.Preparation):
 
     def matrices(self, mod: PreparedLayer, qconfig: Any) -> list[Matrix]:
         """Codes, scale and bias of each matrix of `mod` as it is now."""
-        matrices = []
-        for index, (name, weight, bias) in enumerate(float_matrices(mod, mod._spec)):
-            make = functools.partial(self._quantized, index, name, weight, qconfig)
+        spec, matrices = mod._spec, []
+        for index, (weight, _, bias) in enumerate(float_matrices(mod, spec)):
+            make = functools.partial(self._quantized, spec, index, weight, qconfig)
             # The next step of a cell has the same weights.
-            matrices.append(Matrix(*self._codes.get(name, (qconfig, weight), make), bias))
+            matrices.append(Matrix(*self._codes.get(index, (qconfig, weight), make), bias))
         return matrices
 
-    def _quantized(self, index: int, name: str, weight: Any, qconfig: Any) -> tuple[Any, Any]:
+    def _quantized(self, spec: LayerSpec, index: int, weight: Any, qconfig: Any) -> tuple[Any, Any]:
         """Codes and scale of a float matrix, the one of `index`."""
+        name = spec.matrices[index].weight
         return self.kept(index, weight) or _quantize.quantize_weight(weight, name, self.engine, qconfig)
 
     def convert(
@@ -76,10 +77,10 @@ class Preparation(_preparation.Preparation):
     def packed_module(self, mod: PreparedLayer) -> _core.Module:
         """The core's module that `mod` would be converted to now."""
         spec, qconfig = mod._spec, mod.qconfig
-        arrays = [array for _, *arrays in float_matrices(mod, spec) for array in arrays]
+        arrays = [array for matrix in float_matrices(mod, spec) for array in matrix]
 
         def make() -> _core.Module:
-            return pack(spec.kind, self.engine, self.isa, self.matrices(mod, qconfig), spec.sequence)
+            return pack(spec, self.engine, _config.resolve_isa(self.isa), self.matrices(mod, qconfig))
 
         return self._packed.get(None, (qconfig, *arrays), make)
 

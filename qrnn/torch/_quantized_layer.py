@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from .. import _arrays, _config, _core, _quantize
-from .._spec import LayerSpec, Matrix, Sequence, module_spec
+from .._spec import LayerSpec, Matrix, Sequence, float_matrices, module_spec, pack
 from .._types import dtype as _dtype
 from .._types import expect_qint8, qint8
 from . import _torch_ao
 from ._loading import LayerEntries
-from ._modules import copy_hooks, float_matrices, overrides_call, take_hooks
-from ._packed import BufferCache, pack
+from ._modules import copy_hooks, overrides_call, take_hooks
+from ._packed import BufferCache
 from ._qtensor import QTensor
 
 __all__ = ["QuantizedLayer"]
@@ -54,9 +54,8 @@ class QuantizedLayer(torch.nn.Module):
             bias = None
             if spec.bias and each.bias is not None:
                 bias = torch.empty(each.rows).uniform_(-bound, bound).numpy()
-            codes, scale = _quantize.quantize_weight(weight, each.weight, engine)
-            matrices.append(Matrix(codes, scale, bias))
-        self._hold(spec, engine, isa, matrices)
+            matrices.append(Matrix(weight, None, bias))
+        self._hold(spec, engine, isa, _quantize.quantize_matrices(spec, matrices, engine))
 
     @classmethod
     def _replacing(
@@ -113,7 +112,7 @@ class QuantizedLayer(torch.nn.Module):
         return self._packed.get(None, self._buffers, self._pack)
 
     def _pack(self) -> _core.Module:
-        return pack(self._spec.kind, self._engine, self._isa, self._matrices(), self._spec.sequence)
+        return pack(self._spec, self._engine, _config.resolve_isa(self._isa), self._matrices())
 
     def _weight_names(self) -> list[str]:
         """Names of the buffers that the core's module is made of; a subclass may have others."""
@@ -219,10 +218,7 @@ class QuantizedLayer(torch.nn.Module):
         if overrides_call(mod, cls._float_type):
             cls._refuse(mod, "which overrides forward or __call__")
         spec, engine = module_spec(cls._float_type.__name__, mod), _config.resolve_engine(engine)
-        matrices = []
-        for name, weight, bias in float_matrices(mod, spec):
-            codes, scale = _quantize.quantize_weight(weight, name, engine, qconfig)
-            matrices.append(Matrix(codes, scale, bias))
+        matrices = _quantize.quantize_matrices(spec, float_matrices(mod, spec), engine, qconfig)
         return cls._replacing(mod, spec, engine, _config.resolve_isa(isa), matrices)
 
     @classmethod
