@@ -82,6 +82,10 @@ def test_sequences_are_torchs(precision):
             assert np.abs(a - b).max() <= bound * np.abs(b).max(), (number, name)
 
 
+# Kinds whose equations this file has once more. Those that are new are held to wider bounds.
+BY_HAND = ("rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before")
+
+
 def step_bound(unit, x, state):
     """What the h' of one float32 step may be off by.
 
@@ -99,6 +103,8 @@ def step_bound(unit, x, state):
         e_c = c * (e_f / 4 + 2 * EPS) + e_i / 4 + e_g + 4 * EPS + EPS * (c + 1)
         e_m = e_o / 4 + e_c + 5 * EPS
         return e_m if unit.hr is None else (e_m + EPS * (unit.hr.shape[1] + 1)) @ np.abs(unit.hr).T
+    if unit.kind not in BY_HAND:  # a gate's error reaches h' as it is, or times a product or a state
+        return (1 + np.abs(state[0])) * sum(np.split((e + 4 * EPS) * (1 + size), ref.GATES[unit.kind], 1))
     e_r, e_z, e_n = np.split(e, 3, 1)
     e_n = e_n + np.split(size, 3, 1)[2] * (e_r / 4 + 2 * EPS) + 2 * EPS
     if unit.kind == "gru_reset_before":  # r * h under the product: its error reaches every n
@@ -191,7 +197,7 @@ def test_engine_qrnn_computes_the_dequantized_cell(kind, proj):
 
 
 @pytest.mark.parametrize("engine", [*ref.ENGINES, "float32"])
-@pytest.mark.parametrize("kind", ref.KINDS)
+@pytest.mark.parametrize("kind", BY_HAND)
 def test_gates_lead_to_the_step(kind, engine):
     """The test door: finishing what it shows gives the next state, bit for bit."""
     rng = np.random.default_rng(65)

@@ -14,7 +14,7 @@ from support import (
 )
 from support import reference as ref
 
-ENGINES = ("qrnn", "fbgemm", "qnnpack", "onednn", "float32")
+ENGINES = tuple(name for name in (*ref.ENGINES, "float32") if name != "x86")  # which has the arithmetic of fbgemm
 
 
 # PyTorch has no GRU that resets before the product and no quantized projection.
