@@ -35,7 +35,13 @@ class Preparation:
         return type(self)(self.engine, self.isa, self.original)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "isa": None}  # pickles may travel to another CPU
+        """What pickle keeps, under no private name: not the instruction set, as pickles may travel to another CPU."""
+        original = None if self.original is None else [tuple(matrix) for matrix in self.original]
+        return {**self.__dict__, "isa": None, "original": original}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        original = state["original"]
+        self.__dict__.update(state, original=original and [Matrix(*matrix) for matrix in original])
 
     def expect_engine(self, engine: str | None) -> None:
         """Raise ValueError if `engine` is given and another."""

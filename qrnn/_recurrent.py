@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._layer import FloatLayer, Layer
-from ._spec import KINDS
+from ._spec import packed_spec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,12 +21,12 @@ class RecurrentLayer(Layer):
         """Whether there are biases."""
         return self._unpack(0, "bias") is not None
 
+    def extra_repr(self) -> str:
+        return packed_spec(self).shown
+
 
 class CellLayer(RecurrentLayer):
     """A single cell: one time step a call."""
-
-    def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
 
 class FloatCell(CellLayer, FloatLayer):
@@ -55,30 +55,10 @@ class SequenceLayer(RecurrentLayer):
     @property
     def mode(self) -> str:
         """PyTorch's name of the kind: ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``."""
-        row = KINDS[self.kind]
-        return (row.family if row.resets_before else self.kind).upper()
+        return packed_spec(self).mode
 
     def flatten_parameters(self) -> None:
         """Do nothing: models written for PyTorch call it."""
-
-    def extra_repr(self) -> str:
-        shown = f"{self.input_size}, {self.hidden_size}"
-        for name, default in _SHOWN:
-            value = getattr(self, name)
-            if value != default:
-                shown += f", {name}={value}"
-        return shown
-
-
-#: What the repr of a sequence shows where it differs from its default, in PyTorch's order.
-_SHOWN = (
-    ("proj_size", 0),
-    ("num_layers", 1),
-    ("bias", True),
-    ("batch_first", False),
-    ("dropout", 0),
-    ("bidirectional", False),
-)
 
 
 def no_projection(proj_size: Any) -> None:

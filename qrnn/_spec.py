@@ -139,6 +139,26 @@ class LayerSpec(NamedTuple):
         return _OPTIONS.get(self.kind, {})
 
     @property
+    def mode(self) -> str:
+        """PyTorch's name of what a layer over sequences computes."""
+        return (self.row.family if self.row.resets_before else self.kind).upper()
+
+    @property
+    def shown(self) -> str:
+        """The sizes, and the options that are not the default ones, as PyTorch shows them."""
+        sequence = self.sequence or Sequence(1, 1, False)
+        options = (
+            ("proj_size", self.proj_size, 0),
+            ("num_layers", sequence.num_layers, 1),
+            ("bias", bool(self.bias), True),
+            ("batch_first", sequence.batch_first, False),
+            ("dropout", self.dropout, 0),
+            ("bidirectional", sequence.num_directions == 2, False),
+        )
+        shown = [f"{name}={value}" for name, value, default in options if value != default]
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
+
+    @property
     def state_size(self) -> int:
         """Columns of h."""
         return self.proj_size or self.hidden_size

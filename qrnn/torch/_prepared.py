@@ -47,10 +47,11 @@ class Preparation(_preparation.Preparation):
         self._codes: ValueCache[tuple[Any, Any]] = ValueCache()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"engine": self.engine, "isa": None, "original": self.original}
+        state = super().__getstate__()
+        return {name: state[name] for name in ("engine", "isa", "original")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        Preparation.__init__(self, state["engine"], state["isa"], state["original"])
+        super().__setstate__({**state, "_packed": ValueCache(), "_codes": ValueCache()})
 
     def matrices(self, mod: PreparedLayer, qconfig: Any) -> list[Matrix]:
         """Codes, scale and bias of each matrix of `mod` as it is now."""

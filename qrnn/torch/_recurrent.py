@@ -95,6 +95,9 @@ class Recurrent(QuantizedLayer):
         """Whether there are biases."""
         return self._spec.bias
 
+    def extra_repr(self) -> str:
+        return self._spec.shown
+
 
 class Cell(Recurrent):
     """A cell whose state is one tensor."""
@@ -123,9 +126,6 @@ class Cell(Recurrent):
         if traced(input):
             return _ops.call_cell_operator(self._spec, self._engine, self._tensors(), input, hx)
         return call(self._packed_module(), input, hx)
-
-    def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
 
 class SequenceLayer(Recurrent):
@@ -192,7 +192,7 @@ class SequenceLayer(Recurrent):
     @property
     def mode(self) -> str:
         """PyTorch's name of the kind: ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``."""
-        return self._spec.kind.upper()
+        return self._spec.mode
 
     @property
     def dtype(self) -> _dtype:
@@ -206,16 +206,6 @@ class SequenceLayer(Recurrent):
     def _sequence(self) -> Sequence:
         assert self._spec.sequence is not None
         return self._spec.sequence
-
-    def extra_repr(self) -> str:
-        parts = [f"{self.input_size}, {self.hidden_size}"]
-        parts += [f"proj_size={self.proj_size}"] if self.proj_size else []
-        parts += [f"num_layers={self.num_layers}"] if self.num_layers != 1 else []
-        parts += ["bias=False"] if not self.bias else []
-        parts += ["batch_first=True"] if self.batch_first else []
-        parts += [f"dropout={self.dropout}"] if self.dropout else []
-        parts += ["bidirectional=True"] if self.bidirectional else []
-        return ", ".join(parts)
 
 
 class Nonlinear:
