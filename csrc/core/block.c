@@ -1,35 +1,101 @@
-/* block.c - activations to codes, codes through a matrix; where the working memory of a call lies.
+/* block.c - activations to codes; where the working memory of a call lies.
  *
- * In an engine with a scale for each row, a row that is not finite gets the scale NaN (choose.h), and no
+ * In a format with a scale for each row, a row that is not finite gets the scale NaN (choose.h), and no
  * other row is touched. */
 #include "block.h"
 #include "team.h"
 
 #include <string.h>
 
-/* --- layout --- */
+/* --- rooms --- */
 
-static void lay_out_operand(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_t cols,
-                            enum qrnn_block_use use, uintptr_t *next)
+/* Bytes of a row of an operand. */
+struct operand_bytes {
+    size_t coded;             /* 1: some cell takes codes */
+    size_t codes, staged;
+};
+
+/* What layout.h's list of rooms is written in: bytes of a row. */
+struct room_bytes {
+    struct operand_bytes x, h, inner;
+    size_t recurrent, probe;  /* 1 or 0 */
+    size_t ih_product, hh_product, hh_sums, inner_product;
+    size_t sliced, zeros, state_extents, inner_values, inner_extents;
+};
+
+static size_t widest_input(const qrnn_module *m)
 {
-    o->whole = NULL;
-    o->code_stride = qrnn_round_up(cols, QRNN_LINE);
-    if (m->engine->quantized) {
-        o->extent = qrnn_cut(next, rows * sizeof *o->extent);
-        o->act = qrnn_cut(next, rows * sizeof *o->act);
-        o->codes = qrnn_cut(next, rows * o->code_stride);
-    } else if (use == QRNN_BLOCK_SEQUENCE) {
-        o->staged = qrnn_cut(next, rows * cols * sizeof(float));
+    const size_t later = m->layers > 1 ? m->directions * m->state_size : 0;
+    return m->input_size > later ? m->input_size : later;
+}
+
+/* Of rows of `cols` values for the matrices that lie `offset` behind the start of each cell. */
+static struct operand_bytes measure_operand(const qrnn_module *m, size_t offset, size_t cols, enum qrnn_purpose purpose)
+{
+    struct operand_bytes bytes = {0, 0, 0};
+    for (size_t i = 0; i < m->layers * m->directions; i++) {
+        const void *const matrix = (const char *)&m->cells[i] + offset;
+        if (((const struct qrnn_matrix *)matrix)->activations->most_code) {
+            bytes.coded = 1;
+            bytes.codes = qrnn_round_up(cols, QRNN_LINE);
+        } else if (purpose == QRNN_FOR_SEQUENCE) {
+            bytes.staged = cols * sizeof(float);
+        }
     }
+    return bytes;
 }
 
-static struct qrnn_extents lay_out_extents(size_t slices, size_t rows, uintptr_t *next)
+static size_t blocks_of(size_t units)
 {
-    return (struct qrnn_extents){qrnn_cut(next, slices * rows * sizeof(struct qrnn_extent)), slices, rows};
+    return qrnn_round_up(units, QRNN_PANEL) / QRNN_PANEL;
 }
+
+/* The most panels of a gate that a slice has. */
+static size_t most_panels(size_t units, size_t slices)
+{
+    return (blocks_of(units) + slices - 1) / slices;
+}
+
+/* Gates of hh that meet h. */
+static size_t hh_gates(const qrnn_module *m)
+{
+    return m->kind->info.gates - (m->kind->inner != QRNN_ENDS);
+}
+
+void qrnn_rooms_make(const qrnn_module *m, size_t slices, enum qrnn_purpose purpose, struct qrnn_rooms *rooms)
+{
+    const size_t gate = most_panels(m->hidden_size, slices) * QRNN_PANEL * sizeof(float);
+    const size_t inner_gate =
+        most_panels(m->proj_size ? m->proj_size : m->hidden_size, slices) * QRNN_PANEL * sizeof(float);
+    const size_t extents = slices * sizeof(struct qrnn_extent);
+    struct room_bytes bytes = {0}, *const z = &bytes;
+    z->recurrent = m->kind->info.states > 0;
+    z->probe = purpose == QRNN_FOR_PROBE;
+    z->x = measure_operand(m, offsetof(struct qrnn_cell, ih), widest_input(m), purpose);
+    z->ih_product = m->kind->info.gates * gate;
+    z->sliced = slices > 1 ? 3 * sizeof(struct qrnn_panels) : 0;
+    z->zeros = m->hidden_size * sizeof(float);
+    if (z->recurrent) {
+        z->h = measure_operand(m, offsetof(struct qrnn_cell, hh), m->state_size, purpose);
+        z->hh_sums = hh_gates(m) * gate;
+        z->hh_product = m->kind->hh_apart ? z->hh_sums : 0;
+        z->state_extents = purpose == QRNN_FOR_SEQUENCE ? extents : 0;
+    }
+    if (qrnn_has_inner(m)) {
+        z->inner = measure_operand(m, offsetof(struct qrnn_cell, inner), m->hidden_size, purpose);
+        z->inner_product = inner_gate;
+        z->inner_values = m->hidden_size * sizeof(float);
+        z->inner_extents = extents;
+    }
+#define ROOM(field, fixed, x_row, row) {fixed, x_row, row},
+    *rooms = (struct qrnn_rooms){{QRNN_OWN_ROOMS(ROOM)}, {QRNN_SHARED_ROOMS(ROOM)}};
+#undef ROOM
+}
+
+/* --- blocks --- */
 
 /* Panels first .. first + count - 1 of `whole` in slice `slice` of `slices`. */
-static void share_panels(size_t whole, size_t slice, size_t slices, size_t *first, size_t *count)
+QRNN_INLINE void divide_panels(size_t whole, size_t slice, size_t slices, size_t *first, size_t *count)
 {
     *first = 0;
     *count = whole;
@@ -38,138 +104,85 @@ static void share_panels(size_t whole, size_t slice, size_t slices, size_t *firs
     *count = whole * (slice + 1) / slices - *first;
 }
 
-static void lay_out_shared(struct qrnn_block *b, size_t rows, int inner, uintptr_t *next)
+/* Units of a slice: from *first on, *count of them, of which `panels` panels are made. */
+QRNN_INLINE size_t divide_units(size_t units, const struct qrnn_block *b, size_t *first, size_t *count)
 {
-    const qrnn_module *m = b->m;
-    b->zeros = qrnn_cut(next, m->hidden_size * sizeof(float));
-    b->before = lay_out_extents(b->slices, rows, next);
-    b->after = lay_out_extents(b->slices, rows, next);
-    if (!inner) return;
-    b->made = qrnn_cut(next, rows * m->hidden_size * sizeof(float));
-    b->made_rows = qrnn_cut(next, rows * sizeof *b->made_rows);
-    b->made_extents = lay_out_extents(b->slices, rows, next);
+    size_t panel, panels;
+    divide_panels(blocks_of(units), b->slice, b->slices, &panel, &panels);
+    *first = panel * QRNN_PANEL;
+    *count = *first + panels * QRNN_PANEL < units ? panels * QRNN_PANEL : units - *first;
+    return panels;
 }
 
-void qrnn_block_layout(struct qrnn_block *b, const qrnn_module *m, size_t slice, size_t slices, size_t x_rows,
-                       size_t rows, enum qrnn_block_use use, const struct qrnn_block *shared, uintptr_t *next)
+void qrnn_block_open(struct qrnn_block *b, const qrnn_module *m, size_t slice, size_t slices,
+                     const struct qrnn_layout *layout, size_t rows, enum qrnn_purpose purpose, unsigned char *own,
+                     unsigned char *shared)
 {
-    const struct qrnn_cell *cell = &qrnn_cells[m->kind];
-    const int inner = cell->split || m->proj_size;
-    const size_t later = m->layers > 1 ? m->directions * m->state_size : 0;
-    const int door = use == QRNN_BLOCK_DOOR && m->engine->quantized;
-    size_t panel, panels;
+    size_t i = 0;
     b->m = m;
     b->slice = slice;
     b->slices = slices;
     b->team = NULL;
     b->wants_stop = b->stop = 0;
-    b->made_rows = NULL;
-    b->before.at = b->after.at = NULL;
-    b->acc_ih = b->acc_hh = b->acc_part = NULL;
-    share_panels(qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL, slice, slices, &panel, &panels);
-    b->first = panel * QRNN_PANEL;
-    b->units = b->first + panels * QRNN_PANEL < m->hidden_size ? panels * QRNN_PANEL : m->hidden_size - b->first;
-    b->stride = cell->gates * panels * QRNN_PANEL;
-    b->hh_stride = (cell->gates - (size_t)cell->split) * panels * QRNN_PANEL;
-    b->part_stride = panels * QRNN_PANEL;
-    if (m->proj_size) {
-        share_panels(qrnn_round_up(m->proj_size, QRNN_PANEL) / QRNN_PANEL, slice, slices, &panel, &panels);
-        b->hr_first = panel * QRNN_PANEL;
-        b->part_stride = panels * QRNN_PANEL;
-    }
-    if (slices > 1) b->sliced = qrnn_cut(next, 4 * sizeof *b->sliced);
-    lay_out_operand(m, &b->x, x_rows, m->input_size > later ? m->input_size : later, use, next);
-    b->x_from = qrnn_cut(next, x_rows * sizeof *b->x_from);
-    b->ih_product = qrnn_cut(next, x_rows * b->stride * sizeof(float));
-    if (door) b->acc_ih = qrnn_cut(next, x_rows * b->stride * sizeof(int32_t));
-    b->h_to = qrnn_cut(next, rows * sizeof *b->h_to);
-    if (!cell->recurrent) return;
-    lay_out_operand(m, &b->h, rows, m->state_size, use, next);
-    b->h_from = qrnn_cut(next, rows * sizeof *b->h_from);
-    b->c_from = qrnn_cut(next, rows * sizeof *b->c_from);
-    b->c_to = qrnn_cut(next, rows * sizeof *b->c_to);
-    if (cell->keeps_hh) b->hh_product = qrnn_cut(next, rows * b->hh_stride * sizeof(float));
-    if (door) b->acc_hh = qrnn_cut(next, rows * b->hh_stride * sizeof(int32_t));
-    if (inner) {
-        lay_out_operand(m, &b->inner, rows, m->hidden_size, use, next);
-        b->part = qrnn_cut(next, rows * b->part_stride * sizeof(float));
-        if (door) b->acc_part = qrnn_cut(next, rows * b->part_stride * sizeof(int32_t));
-    }
-    if (!shared) {
-        lay_out_shared(b, rows, inner, next);
-    } else {
-        b->zeros = shared->zeros;
-        b->before = shared->before;
-        b->after = shared->after;
-        b->made = shared->made;
-        b->made_rows = shared->made_rows;
-        b->made_extents = shared->made_extents;
-    }
+    b->x.given = b->h.given = b->inner.given = NULL;
+    b->x.code_stride = qrnn_round_up(widest_input(m), QRNN_LINE);
+    b->h.code_stride = qrnn_round_up(m->state_size, QRNN_LINE);
+    const size_t panels = divide_units(m->hidden_size, b, &b->first, &b->units);
+    b->stride = m->kind->info.gates * panels * QRNN_PANEL;
+    b->hh_stride = hh_gates(m) * panels * QRNN_PANEL;
+#define ROOM(field, fixed, x_row, row) b->field = (void *)(own + layout->own[i++]);
+    QRNN_OWN_ROOMS(ROOM)
+#undef ROOM
+    i = 0;
+#define ROOM(field, fixed, x_row, row) b->field = (void *)(shared + layout->shared[i++]);
+    QRNN_SHARED_ROOMS(ROOM)
+#undef ROOM
+    if (purpose != QRNN_FOR_PROBE) b->acc_ih = b->acc_hh = b->acc_inner = NULL;
+    if (purpose != QRNN_FOR_SEQUENCE) b->before.extent = b->after.extent = NULL;
+    b->before.slices = b->after.slices = slices;
+    b->before.rows = b->after.rows = rows;
+    if (!qrnn_has_inner(m)) return;
+    b->inner.code_stride = qrnn_round_up(m->hidden_size, QRNN_LINE);
+    b->inner_extents.slices = slices;
+    b->inner_extents.rows = rows;
+    const size_t units = m->proj_size ? m->proj_size : m->hidden_size;
+    b->inner_stride = divide_units(units, b, &b->inner_first, &b->inner_units) * QRNN_PANEL;
 }
 
-/* Addresses are read from `at`, not from the copy: a pair of them may lie across two of its stores, and would wait
- * for both to reach the cache. The copy goes by parts that a compiler moves through registers, where one assignment
- * is a `rep movs`: 6 of 152 ns of a call from Python, I = H = 16, result in place (Zen 4). */
-#define PLACE(pointer) (b->pointer = (void *)((uintptr_t)at->pointer + by))
-#define PLACE_OPERAND(o) (PLACE(o.extent), PLACE(o.act), PLACE(o.codes), PLACE(o.staged))
-
-void qrnn_block_place(struct qrnn_block *b, const struct qrnn_block *at, uintptr_t from, uintptr_t to)
+void qrnn_block_clear_shared(const struct qrnn_block *b, size_t rows)
 {
-    enum { PART = 64, REST = sizeof *b % PART };
-    const uintptr_t by = to - from;
-    size_t i = 0;
-    for (; i + PART <= sizeof *b; i += PART) memcpy((char *)b + i, (const char *)at + i, PART);
-    memcpy((char *)b + i, (const char *)at + i, REST);
-    PLACE_OPERAND(x);
-    PLACE_OPERAND(h);
-    PLACE(x_from);
-    PLACE(h_from);
-    PLACE(c_from);
-    PLACE(h_to);
-    PLACE(c_to);
-    PLACE(ih_product);
-    PLACE(hh_product);
-    PLACE(zeros);
-    if (!at->made_rows) return;
-    PLACE_OPERAND(inner);
-    PLACE(part);
-    PLACE(made);
-    PLACE(made_rows);
-    PLACE(made_extents.at);
+    memset(b->zeros, 0, b->m->hidden_size * sizeof(float));
+    if (!qrnn_has_inner(b->m)) return;
+    for (size_t i = 0; i < rows; i++) b->inner_rows[i] = b->inner_values + i * b->m->hidden_size;
 }
 
-/* `count` panels from `first` on. */
 struct qrnn_panels qrnn_slice(const struct qrnn_panels *w, size_t first, size_t count)
 {
-    struct qrnn_panels part = *w;
-    part.count = count;
-    if (w->codes) {
-        part.codes += first * w->quads * QRNN_LINE;
-        part.sum += first * QRNN_PANEL;
-        part.scale += first * QRNN_PANEL;
-    }
-    if (w->values) part.values += first * w->cols * QRNN_PANEL;
-    if (w->bias) part.bias += first * QRNN_PANEL;
-    return part;
+    struct qrnn_panels some = *w;
+    some.count = count;
+    some.data = (const unsigned char *)w->data + first * w->panel_bytes;
+    some.bias += first * QRNN_PANEL;
+    if (!w->scale) return some;
+    some.sum += first * QRNN_PANEL;
+    some.scale += first * QRNN_PANEL;
+    return some;
 }
 
-void qrnn_block_use(struct qrnn_block *b, const struct qrnn_unit *unit)
+void qrnn_block_set_cell(struct qrnn_block *b, const struct qrnn_cell *cell)
 {
-    const struct qrnn_cell *cell = &qrnn_cells[b->m->kind];
-    const size_t first = b->first / QRNN_PANEL, hh_gates = cell->gates - (size_t)cell->split;
-    b->ih = &unit->ih.panels;
-    b->hh = &unit->hh.panels;
-    b->hn = &unit->hn.panels;
-    b->hr = &unit->hr.panels;
+    const size_t first = b->first / QRNN_PANEL;
+    b->cell = cell;
+    b->ih = &cell->ih.panels;
+    b->hh = &cell->hh.panels;
+    b->inner_weights = &cell->inner.panels;
     if (b->slices == 1) return;
-    b->sliced[0] = qrnn_slice(b->ih, first * cell->gates, b->stride / QRNN_PANEL);
-    b->sliced[1] = qrnn_slice(b->hh, first * hh_gates, b->hh_stride / QRNN_PANEL);
-    b->sliced[2] = qrnn_slice(b->hn, first, b->part_stride / QRNN_PANEL);
-    b->sliced[3] = qrnn_slice(b->hr, b->hr_first / QRNN_PANEL, b->part_stride / QRNN_PANEL);
+    b->sliced[0] = qrnn_slice(b->ih, first * b->m->kind->info.gates, b->stride / QRNN_PANEL);
+    b->sliced[1] = qrnn_slice(b->hh, first * hh_gates(b->m), b->hh_stride / QRNN_PANEL);
     b->ih = &b->sliced[0];
     b->hh = &b->sliced[1];
-    b->hn = &b->sliced[2];
-    b->hr = &b->sliced[3];
+    if (!qrnn_has_inner(b->m)) return;
+    b->sliced[2] = qrnn_slice(b->inner_weights, b->inner_first / QRNN_PANEL, b->inner_stride / QRNN_PANEL);
+    b->inner_weights = &b->sliced[2];
 }
 
 void qrnn_block_meet(struct qrnn_block *b)
@@ -186,84 +199,78 @@ static void join(struct qrnn_extent *e, const struct qrnn_extent *other)
     e->finite &= other->finite;
 }
 
-static int choose_joined(const qrnn_module *m, size_t rows, const struct qrnn_extent *extent, struct qrnn_act *act)
-{
-    struct qrnn_extent all = {0.0f, 0.0f, 1};
-    for (size_t i = 0; i < rows; i++) join(&all, &extent[i]);
-    if (all.finite) m->engine->choose(&all, act);
-    return all.finite;
-}
-
-int qrnn_choose_whole(const qrnn_module *m, size_t n, const float *v, struct qrnn_act *act)
+int qrnn_choose_scale(const qrnn_module *m, const struct qrnn_activations *activations, size_t n, const float *v,
+                      struct qrnn_act *act)
 {
     struct qrnn_extent extent;
     m->kernels.range(1, n, &v, &extent);
-    if (extent.finite) m->engine->choose(&extent, act);
+    if (extent.finite) activations->choose(&extent, act);
     return extent.finite;
 }
 
 /* Of the rows over all slices. */
 static const struct qrnn_extent *join_slices(struct qrnn_operand *o, size_t rows, const struct qrnn_extents *extents)
 {
-    if (extents->slices == 1) return extents->at;
+    if (extents->slices == 1) return extents->extent;
     for (size_t i = 0; i < rows; i++) {
-        o->extent[i] = extents->at[i];
-        for (size_t s = 1; s < extents->slices; s++) join(&o->extent[i], &extents->at[s * extents->rows + i]);
+        o->extent[i] = extents->extent[i];
+        for (size_t s = 1; s < extents->slices; s++) join(&o->extent[i], &extents->extent[s * extents->rows + i]);
     }
     return o->extent;
 }
 
-/* The rows of a float module: where they lie, if at a stride, else gathered. */
+/* Rows of floats: where they lie, if at a stride, else gathered. */
 static void gather(struct qrnn_operand *o, size_t rows, const float *const *v, size_t n)
 {
     const size_t step = rows > 1 ? (size_t)((const char *)v[1] - (const char *)v[0]) : 0;
     size_t i = 1;
     while (i < rows && (const char *)v[i] == (const char *)v[i - 1] + step) i++;
     if (i >= rows && step % sizeof(float) == 0 && step < SIZE_MAX / 2) {
-        o->floats = v[0];
-        o->float_stride = step / sizeof(float);
+        o->inputs = (struct qrnn_inputs){v[0], step / sizeof(float), NULL};
         return;
     }
     for (i = 0; i < rows; i++) memcpy(o->staged + i * n, v[i], n * sizeof(float));
-    o->floats = o->staged;
-    o->float_stride = n;
+    o->inputs = (struct qrnn_inputs){o->staged, n, NULL};
 }
 
 /* One scale for all rows: the given one, or by the extents of all; 0 if one of them is not finite. */
-static int choose_for_all(const qrnn_module *m, struct qrnn_operand *o, size_t rows, const struct qrnn_extent *extent)
+static int choose_for_all(const struct qrnn_activations *activations, struct qrnn_operand *o, size_t rows,
+                          const struct qrnn_extent *extent)
 {
     struct qrnn_act act;
-    if (o->whole)
-        act = *o->whole;
-    else if (!choose_joined(m, rows, extent, &act))
-        return 0;
+    if (o->given) {
+        act = *o->given;
+    } else {
+        struct qrnn_extent all = {0.0f, 0.0f, 1};
+        for (size_t i = 0; i < rows; i++) join(&all, &extent[i]);
+        if (!all.finite) return 0;
+        activations->choose(&all, &act);
+    }
     for (size_t i = 0; i < rows; i++) o->act[i] = act;
     return 1;
 }
 
-int qrnn_encode(const qrnn_module *m, struct qrnn_operand *o, size_t rows, size_t n, const float *const *v,
-                const struct qrnn_extents *extents)
+int qrnn_encode(const qrnn_module *m, const struct qrnn_activations *activations, struct qrnn_operand *o, size_t rows,
+                size_t n, const float *const *v, const struct qrnn_extents *extents)
 {
-    const struct qrnn_engine *const engine = m->engine;
-    if (!engine->quantized) {
+    if (!activations->most_code) {
         gather(o, rows, v, n);
         return 1;
     }
+    o->inputs = (struct qrnn_inputs){o->codes, o->code_stride, o->act};
     const struct qrnn_extent *extent = extents ? join_slices(o, rows, extents) : NULL;
-    if (engine->per_row) {
-        m->kernels.encode(rows, n, v, extent, o->act, o->codes, o->code_stride);
+    if (activations->per_row) {
+        m->kernels.encode[activations->format](rows, n, v, extent, o->act, o->codes, o->code_stride);
         return 1;
     }
-    if (!choose_for_all(m, o, rows, extent)) return 0;
-    m->kernels.quantize(rows, n, v, o->act, engine->rounding, o->codes, o->code_stride);
+    if (!choose_for_all(activations, o, rows, extent)) return 0;
+    m->kernels.quantize(rows, n, v, o->act, activations->rounding, o->codes, o->code_stride);
     return 1;
 }
 
-void qrnn_multiply(const qrnn_module *m, const struct qrnn_panels *w, const struct qrnn_operand *o, size_t first,
-                   const struct qrnn_product *out)
+struct qrnn_inputs qrnn_inputs_from(const struct qrnn_operand *o, size_t first)
 {
-    if (m->engine->quantized)
-        m->kernels.product_u8s8(w, o->codes + first * o->code_stride, o->code_stride, o->act + first, out);
-    else
-        m->kernels.product_f32(w, o->floats + first * o->float_stride, o->float_stride, out);
+    const struct qrnn_inputs all = o->inputs;
+    if (!all.act) return (struct qrnn_inputs){(const float *)all.rows + first * all.stride, all.stride, NULL};
+    return (struct qrnn_inputs){(const uint8_t *)all.rows + first * all.stride, all.stride, all.act + first};
 }

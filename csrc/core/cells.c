@@ -1,119 +1,95 @@
-/* cells.c - the cells, each written once: a step from the input's product and the state before to the
- * state after. They read like the equations of qrnn.h; the element-wise parts are kernels/ends.h. */
+/* cells.c - a step of a cell, written once for all kinds: from the input's product and the state before to the state
+ * after. What differs between kinds is a row of kinds.def, and the element-wise end that it names (kernels/ends.def).
+ *
+ *   most kinds              W_hh h (+ ih) ----------------------------------------> end --> h', c'
+ *   a projection            W_hh h (+ ih) --> end --> inner, c' --> W_hr inner ---> h'
+ *   a GRU, reset before     W_hh h -----> reset --> inner = r*h --> W_hn inner ---> end --> h'
+ */
 #include "block.h"
 
-/* The product of `w` with what the step made, in b->part. */
-static void multiply_made(struct qrnn_block *b, const struct qrnn_panels *w, size_t rows)
-{
-    const struct qrnn_product out = {rows, b->part, NULL, b->acc_part, b->part_stride};
-    qrnn_block_meet(b);
-    qrnn_encode(b->m, &b->inner, rows, b->m->hidden_size, (const float *const *)b->made_rows, &b->made_extents);
-    qrnn_multiply(b->m, w, &b->inner, 0, &out);
-}
-
+/* What an end reports of its slice's units, where somebody asks for it. */
 static struct qrnn_extent *own_extents(const struct qrnn_block *b, const struct qrnn_extents *extents)
 {
-    return b->m->engine->quantized ? extents->at + b->slice * extents->rows : NULL;
+    return extents->extent + b->slice * extents->rows;
 }
 
-/* Where the states of a step lie. */
-static struct qrnn_ending ending_of(const struct qrnn_block *b, size_t rows, const float *ih)
+static struct qrnn_end_args end_args(const struct qrnn_block *b, size_t rows, const float *ih)
 {
-    return (struct qrnn_ending){
+    return (struct qrnn_end_args){
         .rows = rows,
         .first = b->first,
         .units = b->units,
         .ih = ih,
         .hh = b->hh_product,
-        .hn = b->part,
+        .inner = b->inner_product,
         .ih_stride = b->stride,
         .hh_stride = b->hh_stride,
-        .hn_stride = b->part_stride,
+        .inner_stride = b->inner_stride,
         .h = b->h_from,
         .c = b->c_from,
         .h_out = b->h_to,
         .c_out = b->c_to,
-        .extent = b->after.at ? own_extents(b, &b->after) : NULL,
+        .extent = b->after.extent && b->cell->hh.activations->most_code ? own_extents(b, &b->after) : NULL,
     };
 }
 
-/* The recurrent product, added to `ih` in place or in b->hh_product, and what becomes of it. */
-static void multiply_and_end(const struct qrnn_block *b, size_t rows, float *ih, enum qrnn_end fast,
-                             enum qrnn_end exact, const struct qrnn_ending *e)
+/* The recurrent product, added to `ih` in place or in b->hh_product, and what the end makes of it. */
+static void multiply_and_end(const struct qrnn_block *b, size_t rows, float *ih, enum qrnn_end end,
+                             const struct qrnn_end_args *e)
 {
     const qrnn_module *m = b->m;
-    const enum qrnn_end end = m->engine->exact ? exact : fast;
-    const int keep = qrnn_cells[m->kind].keeps_hh;
-    const struct qrnn_product out = {rows, keep ? b->hh_product : ih, keep ? NULL : ih, b->acc_hh, b->hh_stride};
-    if (rows == 1 && m->engine->quantized && m->kernels.row[end]) {
-        m->kernels.row[end](b->hh, b->h.codes, b->h.act, &out, e);
+    const int apart = m->kind->hh_apart;
+    const enum qrnn_product_kernel product = b->cell->hh.product;
+    const struct qrnn_product out = {rows, apart ? b->hh_product : ih, apart ? NULL : ih, b->acc_hh, b->hh_stride};
+    if (rows == 1 && product == QRNN_PRODUCT_U8S8 && m->kernels.row[end]) {
+        m->kernels.row[end](b->hh, &b->h.inputs, &out, e);
         return;
     }
-    qrnn_multiply(m, b->hh, &b->h, 0, &out);
+    m->kernels.product[product](b->hh, &b->h.inputs, &out);
     m->kernels.end[end](e);
 }
 
-static void step_linear(struct qrnn_block *b, size_t rows, float *ih)
+/* The product of what an end made. */
+static void multiply_inner(struct qrnn_block *b, size_t rows)
 {
-    const struct qrnn_ending e = ending_of(b, rows, ih);
-    b->m->kernels.end[QRNN_END_LINEAR](&e);
+    const qrnn_module *m = b->m;
+    const struct qrnn_matrix *const matrix = &b->cell->inner;
+    const struct qrnn_product out = {rows, b->inner_product, NULL, b->acc_inner, b->inner_stride};
+    qrnn_block_meet(b);
+    qrnn_encode(m, matrix->activations, &b->inner, rows, m->hidden_size, (const float *const *)b->inner_rows,
+                &b->inner_extents);
+    m->kernels.product[matrix->product](b->inner_weights, &b->inner.inputs, &out);
 }
 
-static void step_rnn_tanh(struct qrnn_block *b, size_t rows, float *ih)
+/* A step in two products: `first` makes what the second multiplies. */
+static void step_in_two(struct qrnn_block *b, size_t rows, float *ih, enum qrnn_end last, struct qrnn_end_args *e)
 {
-    const struct qrnn_ending e = ending_of(b, rows, ih);
-    multiply_and_end(b, rows, ih, QRNN_END_RNN_TANH, QRNN_END_RNN_TANH_EXACT, &e);
-}
-
-static void step_rnn_relu(struct qrnn_block *b, size_t rows, float *ih)
-{
-    const struct qrnn_ending e = ending_of(b, rows, ih);
-    multiply_and_end(b, rows, ih, QRNN_END_RNN_RELU, QRNN_END_RNN_RELU, &e);
-}
-
-/* h' = W_hr made */
-static void project(struct qrnn_block *b, size_t rows)
-{
-    const size_t left = b->m->proj_size - b->hr_first;
-    multiply_made(b, b->hr, rows);
-    struct qrnn_ending e = ending_of(b, rows, b->part);
-    e.first = b->hr_first;
-    e.units = b->part_stride < left ? b->part_stride : left;
-    e.ih_stride = b->part_stride;
-    b->m->kernels.end[QRNN_END_LINEAR](&e);
-}
-
-static void step_lstm(struct qrnn_block *b, size_t rows, float *ih)
-{
-    struct qrnn_ending e = ending_of(b, rows, ih);
-    if (b->m->proj_size) {
-        e.h_out = b->made_rows;
-        e.extent = own_extents(b, &b->made_extents);
+    const qrnn_module *m = b->m;
+    struct qrnn_end_args first = *e;
+    first.h_out = b->inner_rows;
+    first.extent = b->cell->inner.activations->most_code ? own_extents(b, &b->inner_extents) : NULL;
+    multiply_and_end(b, rows, ih, m->proj_size ? last : m->kind->inner, &first);
+    multiply_inner(b, rows);
+    if (!m->proj_size) {
+        m->kernels.end[last](e);
+        return;
     }
-    multiply_and_end(b, rows, ih, QRNN_END_LSTM, QRNN_END_LSTM_EXACT, &e);
-    if (b->m->proj_size) project(b, rows);
+    e->ih = b->inner_product;
+    e->ih_stride = b->inner_stride;
+    e->first = b->inner_first;
+    e->units = b->inner_units;
+    m->kernels.end[QRNN_END_LINEAR](e);
 }
 
-static void step_gru(struct qrnn_block *b, size_t rows, float *ih)
+void qrnn_cell_step(struct qrnn_block *b, size_t rows, float *ih)
 {
-    const struct qrnn_ending e = ending_of(b, rows, ih);
-    multiply_and_end(b, rows, ih, QRNN_END_GRU, QRNN_END_GRU_EXACT, &e);
+    const qrnn_module *m = b->m;
+    const enum qrnn_end end = m->kind->end[m->engine->exact];
+    struct qrnn_end_args e = end_args(b, rows, ih);
+    if (m->kind->info.states == 0)
+        m->kernels.end[end](&e);
+    else if (qrnn_has_inner(m))
+        step_in_two(b, rows, ih, end, &e);
+    else
+        multiply_and_end(b, rows, ih, end, &e);
 }
-
-static void step_gru_reset_before(struct qrnn_block *b, size_t rows, float *ih)
-{
-    const struct qrnn_ending e = ending_of(b, rows, ih);
-    struct qrnn_ending reset = e;
-    reset.h_out = b->made_rows;
-    reset.extent = own_extents(b, &b->made_extents);
-    multiply_and_end(b, rows, ih, QRNN_END_RESET, QRNN_END_RESET, &reset);
-    multiply_made(b, b->hn, rows);
-    b->m->kernels.end[QRNN_END_GRU_RESET_BEFORE](&e);
-}
-
-const struct qrnn_cell qrnn_cells[QRNN_KINDS] = {
-    /* gates, recurrent, cell_state, split, keeps_hh, step */
-    [QRNN_LINEAR] = {1, 0, 0, 0, 0, step_linear},     [QRNN_RNN_TANH] = {1, 1, 0, 0, 0, step_rnn_tanh},
-    [QRNN_RNN_RELU] = {1, 1, 0, 0, 0, step_rnn_relu}, [QRNN_LSTM] = {4, 1, 1, 0, 0, step_lstm},
-    [QRNN_GRU] = {3, 1, 0, 0, 1, step_gru},           [QRNN_GRU_RESET_BEFORE] = {3, 1, 0, 1, 1, step_gru_reset_before},
-};

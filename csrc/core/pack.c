@@ -10,106 +10,142 @@ static size_t packed_row(const struct qrnn_panels *w, size_t r)
     return (unit / QRNN_PANEL * w->gates + gate) * QRNN_PANEL + unit % QRNN_PANEL;
 }
 
-/* Where column k of packed row r stands among codes, and among floats. */
-static size_t code_at(const struct qrnn_panels *w, size_t r, size_t k)
+/* --- formats: where column k of packed row r stands, in elements; the format's panel; its values --- */
+
+static size_t element_int8(const struct qrnn_panels *w, size_t r, size_t k)
 {
     return (r / QRNN_PANEL * w->quads + k / QRNN_QUAD) * QRNN_LINE + r % QRNN_PANEL * QRNN_QUAD + k % QRNN_QUAD;
 }
 
-static size_t value_at(const struct qrnn_panels *w, size_t r, size_t k)
+static size_t element_float32(const struct qrnn_panels *w, size_t r, size_t k)
 {
     return (r / QRNN_PANEL * w->cols + k) * QRNN_PANEL + r % QRNN_PANEL;
 }
 
-/* Rows of the packed matrix. */
-static size_t padded_rows(size_t gates, size_t rows)
+static size_t panel_bytes_int8(size_t cols)
 {
-    return gates * qrnn_round_up(rows / gates, QRNN_PANEL);
+    return qrnn_round_up(cols, QRNN_QUAD) * QRNN_PANEL;
 }
 
-/* Parts of a matrix's memory, in order; each starts on a line. */
-struct layout {
-    size_t weights, sum, scale, bias, given_scale, end;
+static size_t panel_bytes_float32(size_t cols)
+{
+    return cols * QRNN_PANEL * sizeof(float);
+}
+
+/* Row r of `weight` to packed row `packed`; returns the sum of its codes. */
+static int32_t pack_row_int8(const struct qrnn_panels *w, const qrnn_weight *weight, size_t r, size_t packed,
+                             void *data)
+{
+    int32_t sum = 0;
+    for (size_t k = 0; k < w->cols; k++) {
+        const int8_t code = weight->codes[r * w->cols + k];
+        ((int8_t *)data)[element_int8(w, packed, k)] = code;
+        sum += code;
+    }
+    return sum;
+}
+
+static int32_t pack_row_float32(const struct qrnn_panels *w, const qrnn_weight *weight, size_t r, size_t packed,
+                                void *data)
+{
+    for (size_t k = 0; k < w->cols; k++)
+        ((float *)data)[element_float32(w, packed, k)] = weight->values[r * w->cols + k];
+    return 0;
+}
+
+static void unpack_row_int8(const struct qrnn_panels *w, size_t packed, size_t r, float *values, int8_t *codes)
+{
+    (void)values;
+    for (size_t k = 0; codes && k < w->cols; k++)
+        codes[r * w->cols + k] = ((const int8_t *)w->data)[element_int8(w, packed, k)];
+}
+
+static void unpack_row_float32(const struct qrnn_panels *w, size_t packed, size_t r, float *values, int8_t *codes)
+{
+    (void)codes;
+    for (size_t k = 0; values && k < w->cols; k++)
+        values[r * w->cols + k] = ((const float *)w->data)[element_float32(w, packed, k)];
+}
+
+static const struct weight_format {
+    size_t (*panel_bytes)(size_t cols);
+    int32_t (*pack_row)(const struct qrnn_panels *w, const qrnn_weight *weight, size_t r, size_t packed, void *data);
+    void (*unpack_row)(const struct qrnn_panels *w, size_t packed, size_t r, float *values, int8_t *codes);
+} formats[] = {
+#define QRNN_WEIGHTS(NAME, name, coded) {panel_bytes_##name, pack_row_##name, unpack_row_##name},
+#include "formats.def"
 };
 
-static struct layout lay_out(const struct qrnn_engine *engine, size_t padded, size_t cols, size_t n_scale)
+/* --- a matrix's memory --- */
+
+/* Where its parts begin, each on a line; those that scales have are there for scales alone. */
+struct parts {
+    size_t data, sum, scale, bias, given_scale, end;
+};
+
+/* Rows of the packed matrix. */
+static size_t padded_rows(const struct qrnn_packing *p)
 {
-    const size_t row_bytes = padded * sizeof(float);
-    struct layout at = {0};
-    if (engine->quantized) {
-        at.sum = padded * qrnn_round_up(cols, QRNN_QUAD);
-        at.scale = at.sum + row_bytes;
-        at.bias = at.scale + row_bytes;
-        at.given_scale = at.bias + row_bytes;
-        at.end = at.given_scale + qrnn_round_up(n_scale * sizeof(float), QRNN_LINE);
-    } else {
-        at.bias = padded * cols * sizeof(float);
-        at.end = at.bias + row_bytes;
-    }
-    return at;
+    return p->gates * qrnn_round_up(p->rows / p->gates, QRNN_PANEL);
 }
 
-size_t qrnn_pack_bytes(const struct qrnn_engine *engine, size_t gates, size_t rows, size_t cols, size_t n_scale)
+static struct parts parts_of(const struct qrnn_packing *p, size_t n_scale)
 {
-    return lay_out(engine, padded_rows(gates, rows), cols, n_scale).end;
+    const size_t padded = padded_rows(p), row_bytes = padded * sizeof(float), coded_bytes = n_scale ? row_bytes : 0;
+    struct parts parts = {0};
+    parts.sum = padded / QRNN_PANEL * formats[p->format].panel_bytes(p->cols);
+    parts.scale = parts.sum + coded_bytes;
+    parts.bias = parts.scale + coded_bytes;
+    parts.given_scale = parts.bias + row_bytes;
+    parts.end = parts.given_scale + qrnn_round_up(n_scale * sizeof(float), QRNN_LINE);
+    return parts;
 }
 
-static void pack_values(const qrnn_weight *weight, const struct qrnn_panels *w, float *values)
+size_t qrnn_pack_bytes(const struct qrnn_packing *packing, size_t n_scale)
 {
+    return parts_of(packing, n_scale).end;
+}
+
+static void pack_rows(const struct qrnn_packing *packing, const qrnn_weight *weight, const struct parts *parts,
+                      unsigned char *memory, const struct qrnn_panels *w)
+{
+    int32_t *const sums = (int32_t *)(void *)(memory + parts->sum);
+    float *const scale = (float *)(void *)(memory + parts->scale), *const bias =
+                                                                       (float *)(void *)(memory + parts->bias);
+    for (size_t r = 0; weight->n_scale && r < w->count * QRNN_PANEL; r++) scale[r] = 1.0f;
     for (size_t r = 0; r < w->rows; r++) {
         const size_t packed = packed_row(w, r);
-        for (size_t k = 0; k < w->cols; k++) values[value_at(w, packed, k)] = weight->values[r * w->cols + k];
-    }
-}
-
-static void pack_codes(const struct qrnn_engine *engine, const qrnn_weight *weight, struct qrnn_panels *w,
-                       int8_t *codes, int32_t *sums, float *scale)
-{
-    for (size_t r = 0; r < w->count * QRNN_PANEL; r++) scale[r] = 1.0f;
-    for (size_t r = 0; r < w->rows; r++) {
-        const size_t packed = packed_row(w, r);
-        int32_t sum = 0;
-        for (size_t k = 0; k < w->cols; k++) {
-            const int8_t code = weight->codes[r * w->cols + k];
-            codes[code_at(w, packed, k)] = code;
-            sum += code;
-        }
+        const int32_t sum = formats[packing->format].pack_row(w, weight, r, packed, memory + parts->data);
+        bias[packed] = weight->bias ? weight->bias[r] : packing->engine->no_bias;
+        if (!weight->n_scale) continue;
         sums[packed] = sum;
-        scale[packed] = engine->factor(weight->scale[weight->n_scale == 1 ? 0 : r]);
+        scale[packed] = packing->engine->factor(weight->scale[weight->n_scale == 1 ? 0 : r]);
     }
 }
 
-void qrnn_pack(const struct qrnn_engine *engine, size_t gates, size_t rows, size_t cols, const qrnn_weight *weight,
-               unsigned char *memory, struct qrnn_matrix *out)
+void qrnn_pack(const struct qrnn_packing *packing, const qrnn_weight *weight, unsigned char *memory,
+               struct qrnn_matrix *out)
 {
-    const size_t padded = padded_rows(gates, rows);
-    const struct layout at = lay_out(engine, padded, cols, weight->n_scale);
-    struct qrnn_panels *w = &out->panels;
-    float *bias = (float *)(void *)(memory + at.bias);
-    memset(memory, 0, at.end);
-    w->rows = rows;
-    w->cols = cols;
-    w->gates = gates;
-    w->count = padded / QRNN_PANEL;
-    w->quads = qrnn_round_up(cols, QRNN_QUAD) / QRNN_QUAD;
-    w->bias = bias;
-    w->dequant = engine->dequant;
-    w->max_code = engine->max_code;
+    const struct parts parts = parts_of(packing, weight->n_scale);
+    struct qrnn_panels *const w = &out->panels;
+    float *const given = (float *)(void *)(memory + parts.given_scale);
+    memset(memory, 0, parts.end);
+    w->rows = packing->rows;
+    w->cols = packing->cols;
+    w->gates = packing->gates;
+    w->count = padded_rows(packing) / QRNN_PANEL;
+    w->quads = qrnn_round_up(w->cols, QRNN_QUAD) / QRNN_QUAD;
+    w->data = memory + parts.data;
+    w->panel_bytes = formats[packing->format].panel_bytes(w->cols);
+    w->bias = (const float *)(const void *)(memory + parts.bias);
+    w->dequant = packing->engine->dequant;
+    pack_rows(packing, weight, &parts, memory, w);
+    out->format = packing->format;
     out->has_bias = weight->bias != NULL;
-    for (size_t r = 0; r < rows; r++) bias[packed_row(w, r)] = weight->bias ? weight->bias[r] : engine->no_bias;
-
-    if (!engine->quantized) {
-        w->values = (const float *)(const void *)memory;
-        pack_values(weight, w, (float *)(void *)memory);
-        return;
-    }
-    float *given = (float *)(void *)(memory + at.given_scale);
-    w->codes = (const int8_t *)memory;
-    w->sum = (const int32_t *)(const void *)(memory + at.sum);
-    w->scale = (const float *)(const void *)(memory + at.scale);
-    pack_codes(engine, weight, w, (int8_t *)memory, (int32_t *)(void *)(memory + at.sum),
-               (float *)(void *)(memory + at.scale));
     out->n_scale = weight->n_scale;
+    if (!weight->n_scale) return;
+    w->sum = (const int32_t *)(const void *)(memory + parts.sum);
+    w->scale = (const float *)(const void *)(memory + parts.scale);
     out->given_scale = given;
     memcpy(given, weight->scale, weight->n_scale * sizeof(float));
 }
@@ -119,10 +155,7 @@ void qrnn_unpack(const struct qrnn_matrix *from, float *values, int8_t *codes, f
     const struct qrnn_panels *w = &from->panels;
     for (size_t r = 0; r < w->rows; r++) {
         const size_t packed = packed_row(w, r);
-        for (size_t k = 0; k < w->cols; k++) {
-            if (values && w->values) values[r * w->cols + k] = w->values[value_at(w, packed, k)];
-            if (codes && w->codes) codes[r * w->cols + k] = w->codes[code_at(w, packed, k)];
-        }
+        formats[from->format].unpack_row(w, packed, r, values, codes);
         if (bias && from->has_bias) bias[r] = w->bias[packed];
     }
     if (scale && from->n_scale) memcpy(scale, from->given_scale, from->n_scale * sizeof(float));

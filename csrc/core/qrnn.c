@@ -14,51 +14,89 @@
 /* Sizes whose products stay below this cannot overflow. */
 #define SIZE_LIMIT ((size_t)1 << (sizeof(size_t) * 8 - 8))
 
-enum { IH, HH, HR };
+/* --- pieces --- */
 
-static size_t matrices_of(qrnn_kind kind, size_t proj_size)
-{
-    return qrnn_spec_matrices(&(const qrnn_spec){.kind = kind, .proj_size = proj_size, .layers = 1, .directions = 1});
-}
-
-/* A matrix of the specification, or the part of one that is packed as a matrix of its own: its gates from
- * first_gate on. */
-struct part {
-    size_t unit, which;
-    int second;
-    size_t at;                /* index in spec->weights */
-    size_t first_gate, gates, rows, cols;
-    size_t all_rows;          /* of the matrix */
+/* A matrix of the specification, or the piece of it that is packed by itself: its gates from first_gate on. Two pieces
+ * make the hh of a kind whose last gate's rows meet something else than h. */
+struct piece {
+    qrnn_matrix_info info;    /* of the matrix */
+    enum qrnn_role role;
+    size_t index;             /* in spec->weights */
+    size_t first_gate, gates, rows;
+    int last;                 /* the second piece */
 };
 
-static struct part part_of(const qrnn_spec *spec, size_t unit, size_t which, int second)
+static int pieces_of(const qrnn_spec *spec, enum qrnn_role role)
 {
-    const struct qrnn_cell *cell = &qrnn_cells[spec->kind];
-    const size_t state = spec->proj_size ? spec->proj_size : spec->hidden_size;
-    const size_t inputs = unit < spec->directions ? spec->input_size : spec->directions * state;
-    const int splits = which == HH && cell->split;
-    struct part p = {.unit = unit, .which = which, .second = second};
-    p.at = unit * matrices_of(spec->kind, spec->proj_size) + which;
-    p.all_rows = which == HR ? spec->proj_size : cell->gates * spec->hidden_size;
-    p.gates = which == HR || second ? 1 : cell->gates - (size_t)splits;
-    p.first_gate = second ? cell->gates - 1 : 0;
-    p.rows = which == HR ? spec->proj_size : p.gates * spec->hidden_size;
-    p.cols = which == IH ? inputs : which == HH ? state : spec->hidden_size;
-    return p;
+    return role == QRNN_HH && qrnn_kind_row(spec->kind)->inner != QRNN_ENDS ? 2 : 1;
 }
 
-/* Calls `f` for every part until it returns something else than QRNN_OK. */
-static qrnn_status for_parts(const qrnn_spec *spec, qrnn_status (*f)(const qrnn_spec *, const struct part *, void *),
-                             void *context)
+static void find_piece(const qrnn_spec *spec, size_t index, int last, struct piece *p)
 {
-    for (size_t unit = 0; unit < spec->layers * spec->directions; unit++)
-        for (size_t which = 0; which < matrices_of(spec->kind, spec->proj_size); which++)
-            for (int second = 0; second <= (which == HH && qrnn_cells[spec->kind].split); second++) {
-                const struct part p = part_of(spec, unit, which, second);
-                const qrnn_status status = f(spec, &p, context);
-                if (status != QRNN_OK) return status;
-            }
+    const size_t gates = qrnn_kind_row(spec->kind)->info.gates;
+    qrnn_spec_matrix(spec, index, &p->info);
+    p->role = qrnn_spec_role(spec, index);
+    p->index = index;
+    p->last = last;
+    p->gates = p->role == QRNN_HR || last ? 1 : gates - (size_t)(pieces_of(spec, p->role) - 1);
+    p->first_gate = last ? gates - 1 : 0;
+    p->rows = p->role == QRNN_HR ? spec->proj_size : p->gates * spec->hidden_size;
+}
+
+/* Calls `f` for every piece until it returns something else than QRNN_OK. */
+static qrnn_status for_pieces(const qrnn_spec *spec, qrnn_status (*f)(const qrnn_spec *, const struct piece *, void *),
+                              void *context)
+{
+    for (size_t index = 0; index < qrnn_spec_matrices(spec); index++)
+        for (int last = 0; last < pieces_of(spec, qrnn_spec_role(spec, index)); last++) {
+            struct piece p;
+            find_piece(spec, index, last, &p);
+            const qrnn_status status = f(spec, &p, context);
+            if (status != QRNN_OK) return status;
+        }
     return QRNN_OK;
+}
+
+/* What checking and packing carry along. */
+struct work {
+    const struct qrnn_engine *engine;
+    size_t *matrix;           /* the one at hand */
+    size_t bytes;
+    qrnn_module *m;
+    unsigned char *memory;
+};
+
+/* --- formats of a matrix --- */
+
+static int is_given(const qrnn_weight *w, enum qrnn_weight_format format)
+{
+    return qrnn_weights_row(format)->coded ? w->codes != NULL : w->values != NULL;
+}
+
+/* What its weights are stored as: as it says, else the engine's format, else the first that takes what was given. */
+static qrnn_status find_format(const struct work *work, const qrnn_weight *w, enum qrnn_weight_format *format)
+{
+    *format = work->engine->weights;
+    for (int other = 0; other < QRNN_WEIGHT_FORMATS; other++) {
+        const char *const name = qrnn_weights_row((enum qrnn_weight_format)other)->name;
+        if (w->format ? strcmp(name, w->format) == 0
+                      : !is_given(w, *format) && is_given(w, (enum qrnn_weight_format)other))
+            *format = (enum qrnn_weight_format)other;
+    }
+    return w->format && strcmp(qrnn_weights_row(*format)->name, w->format) != 0 ? QRNN_ERR_FORMAT : QRNN_OK;
+}
+
+/* What they meet, and the kernel that multiplies the two. */
+static qrnn_status find_product(const struct work *work, const qrnn_weight *w, enum qrnn_weight_format format,
+                                const struct qrnn_activations **activations, enum qrnn_product_kernel *product)
+{
+    const struct qrnn_engine *const engine = work->engine;
+    *activations =
+        qrnn_activations_row(qrnn_weights_row(format)->coded ? engine->activations : QRNN_ACTIVATIONS_FLOAT32);
+    if (w->activations) *activations = qrnn_activations_find(w->activations);
+    if (!*activations) return QRNN_ERR_FORMAT;
+    *product = qrnn_product_of(format, (*activations)->format);
+    return *product == QRNN_PRODUCTS ? QRNN_ERR_FORMAT : QRNN_OK;
 }
 
 /* --- checks --- */
@@ -70,72 +108,91 @@ static int all_finite(const float *v, size_t n)
     return 1;
 }
 
-/* What checking and packing carry along. */
-struct packing {
-    const struct qrnn_engine *engine;
-    size_t *matrix;           /* the one at hand */
-    size_t bytes;
-    struct qrnn_unit *units;
-    unsigned char *memory;
-};
-
-static size_t scales_of(const qrnn_weight *w, const struct part *p)
+/* Scales of a piece; floats have none. */
+static size_t scales_of(const qrnn_weight *w, enum qrnn_weight_format format, const struct piece *p)
 {
-    return w->n_scale > 1 ? p->rows : w->n_scale;
+    return !qrnn_weights_row(format)->coded ? 0 : w->n_scale > 1 ? p->rows : w->n_scale;
 }
 
-static qrnn_status check_part(const qrnn_spec *spec, const struct part *p, void *context)
+static qrnn_status check_scales(const qrnn_weight *w, const struct piece *p)
 {
-    struct packing *packing = context;
-    const qrnn_weight *w = &spec->weights[p->at];
-    *packing->matrix = p->at;
-    if (p->cols > SIZE_LIMIT / sizeof(float) / (p->all_rows + QRNN_PANEL * p->gates)) return QRNN_ERR_SIZE;
-    if (packing->engine->quantized) {
-        if (p->cols > QRNN_MAX_DEPTH) return QRNN_ERR_DEPTH;
-        if (w->n_scale != 1 && w->n_scale != p->all_rows) return QRNN_ERR_SIZE;
-        for (size_t i = 0; i < w->n_scale; i++)
-            if (!isfinite(w->scale[i]) || w->scale[i] <= 0.0f) return QRNN_ERR_SCALE;
-        if (w->bias && !all_finite(w->bias, p->all_rows)) return QRNN_ERR_WEIGHT;
-    }
-    packing->bytes += qrnn_pack_bytes(packing->engine, p->gates, p->rows, p->cols, scales_of(w, p));
-    return QRNN_OK;
+    if (w->n_scale != 1 && w->n_scale != p->info.rows) return QRNN_ERR_SIZE;
+    for (size_t i = 0; i < w->n_scale; i++)
+        if (!isfinite(w->scale[i]) || w->scale[i] <= 0.0f) return QRNN_ERR_SCALE;
+    return w->bias && !all_finite(w->bias, p->info.rows) ? QRNN_ERR_WEIGHT : QRNN_OK;
+}
+
+static struct qrnn_packing packing_of(const struct work *work, enum qrnn_weight_format format, const struct piece *p)
+{
+    return (struct qrnn_packing){work->engine, format, p->gates, p->rows, p->info.cols};
+}
+
+static qrnn_status check_piece(const qrnn_spec *spec, const struct piece *p, void *context)
+{
+    struct work *const work = context;
+    const qrnn_weight *const w = &spec->weights[p->index];
+    enum qrnn_weight_format format;
+    const struct qrnn_activations *activations;
+    enum qrnn_product_kernel product;
+    *work->matrix = p->index;
+    if (p->info.cols > SIZE_LIMIT / sizeof(float) / (p->info.rows + QRNN_PANEL * p->gates)) return QRNN_ERR_SIZE;
+    qrnn_status status = find_format(work, w, &format);
+    if (status == QRNN_OK) status = find_product(work, w, format, &activations, &product);
+    if (status != QRNN_OK) return status;
+    const size_t depth = qrnn_product_depth(product);
+    if (depth && p->info.cols > depth) return QRNN_ERR_DEPTH;
+    if (p->info.cols && !is_given(w, format)) return QRNN_ERR_FORMAT;
+    if (qrnn_weights_row(format)->coded) status = check_scales(w, p);
+    const struct qrnn_packing packing = packing_of(work, format, p);
+    work->bytes += qrnn_pack_bytes(&packing, scales_of(w, format, p));
+    return status;
 }
 
 static qrnn_status check_sizes(const qrnn_spec *spec, const struct qrnn_engine *engine)
 {
-    if ((unsigned)spec->kind >= QRNN_KINDS || spec->hidden_size < 1) return QRNN_ERR_SIZE;
-    const struct qrnn_cell *cell = &qrnn_cells[spec->kind];
+    const qrnn_kind_info *const kind = qrnn_kind_get(spec->kind);
+    if (!kind || spec->hidden_size < 1) return QRNN_ERR_SIZE;
     if (spec->hidden_size > SIZE_LIMIT / 16 || spec->input_size > SIZE_LIMIT / 16) return QRNN_ERR_SIZE;
     if (spec->layers < 1 || spec->layers > QRNN_MAX_LAYERS || spec->directions < 1 || spec->directions > 2)
         return QRNN_ERR_SIZE;
-    if (!cell->recurrent && spec->layers * spec->directions != 1) return QRNN_ERR_SIZE;
-    if (spec->proj_size && (!cell->cell_state || spec->proj_size >= spec->hidden_size)) return QRNN_ERR_SIZE;
-    if ((cell->split || spec->proj_size) && qrnn_engine_is_whole(engine)) return QRNN_ERR_UNSUPPORTED;
+    if (!kind->states && spec->layers * spec->directions != 1) return QRNN_ERR_SIZE;
+    if (spec->proj_size && (!kind->projects || spec->proj_size >= spec->hidden_size)) return QRNN_ERR_SIZE;
+    if ((kind->resets_before && !engine->info.resets_before) || (spec->proj_size && !engine->info.projects))
+        return QRNN_ERR_UNSUPPORTED;
     return QRNN_OK;
 }
 
 /* --- life --- */
 
-static struct qrnn_matrix *place_of(struct qrnn_unit *unit, const struct part *p)
+static struct qrnn_matrix *matrix_at(struct qrnn_cell *cell, enum qrnn_role role, int last)
 {
-    return p->which == IH ? &unit->ih : p->which == HR ? &unit->hr : p->second ? &unit->hn : &unit->hh;
+    return role == QRNN_IH ? &cell->ih : role == QRNN_HR || last ? &cell->inner : &cell->hh;
 }
 
-static qrnn_status pack_part(const qrnn_spec *spec, const struct part *p, void *context)
+/* Of a specification that was checked. */
+static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void *context)
 {
-    struct packing *packing = context;
-    const qrnn_weight *w = &spec->weights[p->at];
-    const size_t first = p->first_gate * spec->hidden_size, cell = first * p->cols;
+    struct work *const work = context;
+    qrnn_module *const m = work->m;
+    const qrnn_weight *const w = &spec->weights[p->index];
+    struct qrnn_matrix *const out =
+        matrix_at(&m->cells[p->info.layer * spec->directions + p->info.direction], p->role, p->last);
+    enum qrnn_weight_format format;
+    find_format(work, w, &format);
+    find_product(work, w, format, &out->activations, &out->product);
+    const size_t first = p->first_gate * spec->hidden_size, skipped = first * p->info.cols;
     const qrnn_weight rows = {
-        .values = w->values ? w->values + cell : NULL,
-        .codes = w->codes ? w->codes + cell : NULL,
+        .values = w->values ? w->values + skipped : NULL,
+        .codes = w->codes ? w->codes + skipped : NULL,
         .scale = w->n_scale > 1 ? w->scale + first : w->scale,
-        .n_scale = scales_of(w, p),
+        .n_scale = scales_of(w, format, p),
         .bias = w->bias ? w->bias + first : NULL,
     };
-    qrnn_pack(packing->engine, p->gates, p->rows, p->cols, &rows, packing->memory,
-              place_of(&packing->units[p->unit], p));
-    packing->memory += qrnn_pack_bytes(packing->engine, p->gates, p->rows, p->cols, rows.n_scale);
+    const struct qrnn_packing packing = packing_of(work, format, p);
+    qrnn_pack(&packing, &rows, work->memory, out);
+    out->panels.most_code = out->activations->most_code;
+    m->shares_scale |= qrnn_activations_share_scale(out->activations);
+    work->memory += qrnn_pack_bytes(&packing, rows.n_scale);
     return QRNN_OK;
 }
 
@@ -152,45 +209,49 @@ static void *allocate(size_t bytes)
     return memory;
 }
 
-qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *matrix)
+static void set_sizes(qrnn_module *m, const qrnn_spec *spec)
 {
-    size_t at;
-    struct qrnn_kernels kernels;
-    struct packing packing = {.engine = qrnn_engine_find(spec->engine), .matrix = matrix ? matrix : &at};
-    *out = NULL;
-    *packing.matrix = 0;
-    if (!packing.engine) return QRNN_ERR_ENGINE;
-    qrnn_status status = check_sizes(spec, packing.engine);
-    if (status != QRNN_OK) return status;
-    status = for_parts(spec, check_part, &packing);
-    if (status != QRNN_OK) return status;
-    const char *isa = qrnn_kernels_init(&kernels, spec->isa);
-    if (!isa) return QRNN_ERR_ISA;
-
-    const size_t units = spec->layers * spec->directions;
-    const size_t units_end = qrnn_round_up(sizeof(qrnn_module) + units * sizeof(struct qrnn_unit), QRNN_LINE);
-    const size_t head = units_end + qrnn_round_up(sizeof(struct qrnn_block), QRNN_LINE);
-    unsigned char *memory = allocate(head + packing.bytes);
-    if (!memory) return QRNN_ERR_MEMORY;
-    memset(memory, 0, head);
-    qrnn_module *m = (qrnn_module *)(void *)memory;
-    m->kind = spec->kind;
-    m->engine = packing.engine;
-    m->isa = isa;
-    m->kernels = kernels;
+    m->kind = qrnn_kind_row(spec->kind);
+    m->kind_number = spec->kind;
     m->input_size = spec->input_size;
     m->hidden_size = spec->hidden_size;
     m->proj_size = spec->proj_size;
     m->state_size = spec->proj_size ? spec->proj_size : spec->hidden_size;
     m->layers = spec->layers;
     m->directions = spec->directions;
-    m->bytes = head + packing.bytes;
+}
+
+qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *matrix)
+{
+    size_t unused;
+    struct qrnn_kernels kernels;
+    struct work work = {.engine = qrnn_engine_find(spec->engine), .matrix = matrix ? matrix : &unused};
+    *out = NULL;
+    *work.matrix = 0;
+    if (!work.engine) return QRNN_ERR_ENGINE;
+    qrnn_status status = check_sizes(spec, work.engine);
+    if (status == QRNN_OK) status = for_pieces(spec, check_piece, &work);
+    if (status != QRNN_OK) return status;
+    const char *isa = qrnn_kernels_init(&kernels, spec->isa);
+    if (!isa) return QRNN_ERR_ISA;
+
+    const size_t cells = spec->layers * spec->directions;
+    const size_t head = qrnn_round_up(sizeof(qrnn_module) + cells * sizeof(struct qrnn_cell), QRNN_LINE);
+    unsigned char *memory = allocate(head + work.bytes);
+    if (!memory) return QRNN_ERR_MEMORY;
+    memset(memory, 0, head);
+    qrnn_module *m = (qrnn_module *)(void *)memory;
+    m->engine = work.engine;
+    m->isa = isa;
+    m->kernels = kernels;
+    m->bytes = head + work.bytes;
     atomic_init(&m->references, 1);
-    packing.units = m->units;
-    packing.memory = memory + head;
-    for_parts(spec, pack_part, &packing);
-    m->row = (struct qrnn_block *)(void *)(memory + units_end);
-    qrnn_step_prepare(m);
+    set_sizes(m, spec);
+    work.m = m;
+    work.memory = memory + head;
+    for_pieces(spec, pack_piece, &work);
+    qrnn_rooms_make(m, 1, QRNN_FOR_STEP, &m->rooms);
+    qrnn_layout_scale(&m->rooms, 1, 1, &m->one_row);
     *out = m;
     return QRNN_OK;
 }
@@ -209,12 +270,12 @@ void qrnn_module_unref(qrnn_module *m)
 
 qrnn_kind qrnn_module_kind(const qrnn_module *m)
 {
-    return m->kind;
+    return m->kind_number;
 }
 
 const char *qrnn_module_engine(const qrnn_module *m)
 {
-    return m->engine->name;
+    return m->engine->info.name;
 }
 
 const char *qrnn_module_isa(const qrnn_module *m)
@@ -257,45 +318,57 @@ size_t qrnn_module_bytes(const qrnn_module *m)
     return m->bytes;
 }
 
-/* The packed matrix of an index, or its first part; *second is the other, or NULL. */
-static const struct qrnn_matrix *matrix_of(const qrnn_module *m, size_t matrix, const struct qrnn_matrix **second)
+int qrnn_module_shares_scale(const qrnn_module *m)
 {
-    const size_t matrices = matrices_of(m->kind, m->proj_size), which = matrix % matrices;
-    const struct qrnn_unit *unit = &m->units[matrix / matrices];
-    *second = which == HH && qrnn_cells[m->kind].split ? &unit->hn : NULL;
-    return which == IH ? &unit->ih : which == HH ? &unit->hh : &unit->hr;
+    return m->shares_scale;
+}
+
+/* The packed matrix of an index, or its first piece; *last is the other, or NULL. */
+static const struct qrnn_matrix *packed_matrix(const qrnn_module *m, size_t matrix, const struct qrnn_matrix **last)
+{
+    const size_t each = m->kind->info.states == 0 ? 1 : m->proj_size ? 3 : 2;
+    const struct qrnn_cell *const cell = &m->cells[matrix / each];
+    const enum qrnn_role role = (enum qrnn_role)(matrix % each);
+    *last = role == QRNN_HH && m->kind->inner != QRNN_ENDS ? &cell->inner : NULL;
+    return role == QRNN_IH ? &cell->ih : role == QRNN_HH ? &cell->hh : &cell->inner;
 }
 
 size_t qrnn_module_rows(const qrnn_module *m, size_t matrix)
 {
-    const struct qrnn_matrix *second, *first = matrix_of(m, matrix, &second);
-    return first->panels.rows + (second ? second->panels.rows : 0);
+    const struct qrnn_matrix *last, *first = packed_matrix(m, matrix, &last);
+    return first->panels.rows + (last ? last->panels.rows : 0);
 }
 
 size_t qrnn_module_cols(const qrnn_module *m, size_t matrix)
 {
-    const struct qrnn_matrix *second;
-    return matrix_of(m, matrix, &second)->panels.cols;
+    const struct qrnn_matrix *last;
+    return packed_matrix(m, matrix, &last)->panels.cols;
+}
+
+const char *qrnn_module_activations(const qrnn_module *m, size_t matrix)
+{
+    const struct qrnn_matrix *last;
+    return packed_matrix(m, matrix, &last)->activations->name;
 }
 
 size_t qrnn_module_n_scale(const qrnn_module *m, size_t matrix)
 {
-    const struct qrnn_matrix *second, *first = matrix_of(m, matrix, &second);
-    return first->n_scale + (second && first->n_scale > 1 ? second->n_scale : 0);
+    const struct qrnn_matrix *last, *first = packed_matrix(m, matrix, &last);
+    return first->n_scale + (last && first->n_scale > 1 ? last->n_scale : 0);
 }
 
 int qrnn_module_has_bias(const qrnn_module *m, size_t matrix)
 {
-    const struct qrnn_matrix *second;
-    return matrix_of(m, matrix, &second)->has_bias;
+    const struct qrnn_matrix *last;
+    return packed_matrix(m, matrix, &last)->has_bias;
 }
 
 void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes, float *scale, float *bias)
 {
-    const struct qrnn_matrix *second, *first = matrix_of(m, matrix, &second);
+    const struct qrnn_matrix *last, *first = packed_matrix(m, matrix, &last);
     qrnn_unpack(first, values, codes, scale, bias);
-    if (!second) return;
+    if (!last) return;
     const size_t rows = first->panels.rows, cells = rows * first->panels.cols;
-    qrnn_unpack(second, values ? values + cells : NULL, codes ? codes + cells : NULL,
+    qrnn_unpack(last, values ? values + cells : NULL, codes ? codes + cells : NULL,
                 scale && first->n_scale > 1 ? scale + rows : NULL, bias ? bias + rows : NULL);
 }

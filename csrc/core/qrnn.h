@@ -32,8 +32,10 @@ typedef enum qrnn_status {
     QRNN_ERR_INPUT_RANGE,     /* the input holds a NaN or an infinity and the engine's scale
                                  belongs to the whole batch */
     QRNN_ERR_HIDDEN_RANGE,    /* the same of the hidden state */
-    QRNN_ERR_STOPPED          /* qrnn_run.stop said so, or it forked and this is the child of a call with
+    QRNN_ERR_STOPPED,         /* qrnn_run.stop said so, or it forked and this is the child of a call with
                                  threads, which are not there */
+    QRNN_ERR_FORMAT           /* a matrix without weights, no such format, or formats that no kernel multiplies
+                                 with each other */
 } qrnn_status;
 
 /* What a module computes; kinds.def has the equations. */
@@ -63,13 +65,17 @@ const qrnn_kind_info *qrnn_kind_get(qrnn_kind kind);
 /* Layers of a module. */
 #define QRNN_MAX_LAYERS 65536
 
-/* One weight matrix with its bias. Float modules set `values`, quantized ones `codes` and `scale`. */
+/* One weight matrix with its bias: float `values`, or `codes` and `scale`. A float32 module has values alone, a
+ * quantized one may have them for some of its matrices, whose products are then float32. */
 typedef struct qrnn_weight {
     const float *values;      /* [rows][cols], or NULL */
     const int8_t *codes;      /* [rows][cols], or NULL */
     const float *scale;       /* [n_scale]; weight = code * scale */
     size_t n_scale;           /* 1 (per tensor) or rows (per channel) */
     const float *bias;        /* [rows], or NULL: none */
+    const char *format;       /* how it is stored: a name from qrnn_weights_name; NULL: int8 codes, float32 values */
+    const char *activations;  /* what it multiplies: a name from qrnn_activations_name; NULL: the engine's with codes,
+                                 float32 with values */
 } qrnn_weight;
 
 typedef struct qrnn_spec {
@@ -118,11 +124,13 @@ size_t qrnn_module_state_size(const qrnn_module *m);          /* of h: proj_size
 size_t qrnn_module_layers(const qrnn_module *m);
 size_t qrnn_module_directions(const qrnn_module *m);
 size_t qrnn_module_bytes(const qrnn_module *m);               /* memory held by the module */
+int qrnn_module_shares_scale(const qrnn_module *m); /* rows are quantized by one scale: a call may fail for one */
 /* Of a matrix by its index in spec->weights: sizes, number of scales (0: float), whether it has a bias. */
 size_t qrnn_module_rows(const qrnn_module *m, size_t matrix);
 size_t qrnn_module_cols(const qrnn_module *m, size_t matrix);
 size_t qrnn_module_n_scale(const qrnn_module *m, size_t matrix);
 int qrnn_module_has_bias(const qrnn_module *m, size_t matrix);
+const char *qrnn_module_activations(const qrnn_module *m, size_t matrix); /* a name from qrnn_activations_name */
 /* Unpacks into arrays of the sizes above; a NULL destination is passed over. */
 void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes, float *scale, float *bias);
 
@@ -157,7 +165,7 @@ typedef struct qrnn_run {
  * leave out, h_out and c_out undefined, and *step, unless NULL, is the time step of the fault. */
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step);
 
-/* The test door: the same code path as a step, whose products are shown. acc_* are the exact integer
+/* The probe: the same code path as a step, whose products are shown. acc_* are the exact integer
  * products sum (q - zp) * w (quantized modules only, else NULL); acc_hh is NULL for a linear. `pre` is
  * what the last product left: the pre-activations of linear, rnn and lstm and of r and z of
  * gru_reset_before; W_hh h + b_hh of gru; W_hn (r * h) + b_hn of gru_reset_before's n. Each is
@@ -197,6 +205,8 @@ typedef struct qrnn_engine_info {
 const qrnn_engine_info *qrnn_engine_get(size_t i);
 const qrnn_engine_info *qrnn_engine_by_name(const char *name); /* NULL of no engine */
 const char *qrnn_engine_name(size_t i);
+const char *qrnn_weights_name(size_t i);                      /* formats of weights, */
+const char *qrnn_activations_name(size_t i);                  /* and of activations */
 const char *qrnn_isa_name(size_t i);
 int qrnn_isa_supported(size_t i);                             /* by the CPU this runs on */
 

@@ -12,12 +12,13 @@
  * layer below, whose rows of a chunk it has read by then. Two directions read the same rows, so they
  * write to `between` and `out` in turns.
  *
- * Engines with a scale a row work through the batch in groups of QRNN_BLOCK_ROWS rows, each through all
- * layers and steps; engines with one scale for the batch take all rows at once. Threads take slices of
+ * Where each row has its scale, the batch is worked through in groups of QRNN_BLOCK_ROWS rows, each through all
+ * layers and steps; where rows share one, all are taken at once. Threads take slices of
  * the hidden units for the whole call (team.h): each encodes all rows for itself, which is cheap, and
  * they meet once a step.
  */
 #include "block.h"
+#include "rows.h"
 #include "team.h"
 
 #include <math.h>
@@ -26,13 +27,13 @@
 
 /* Where (time, row) lies in an array of steps x batch, in either order. */
 struct view {
-    float *at;
+    float *base;
     size_t step_stride, row_stride;
     int callers;              /* rows are in the caller's order, not the group's */
 };
 
 /* A member's block, on lines of its own: each writes to its own at every step. */
-struct slice {
+struct member {
     _Alignas(QRNN_LINE) struct qrnn_block block;
 };
 
@@ -45,10 +46,10 @@ struct group {
     size_t capacity;          /* input rows of a chunk */
     float *c;                 /* [rows][hidden_size] running cell states */
     float *between;           /* [steps][rows][directions * state_size] */
-    struct slice *slices;     /* one a member */
-    /* Of the input of a unit, where the engine has one scale for all: slice 0 finds it for every member,
-     * who must not come to different ends if the caller's array changes meanwhile. */
-    struct qrnn_act whole;
+    struct member *members;   /* one a slice */
+    /* Of the input of a cell, where all rows share a scale: slice 0 finds it for every member, who must not come to
+     * different ends if the caller's array changes meanwhile. */
+    struct qrnn_act input_act;
     int finite;
     size_t fault;
     /* Of the fault that ended it; every member comes to the same. */
@@ -63,12 +64,12 @@ struct walk {
     int reverse;
     struct view x, out;
     size_t inputs;
-    size_t work;              /* since the last question to stop */
+    size_t work; /* since the last question to stop */
 };
 
 static float *view_at(const struct group *g, const struct view *v, size_t time, size_t row)
 {
-    return v->at + time * v->step_stride + (v->callers ? g->order[row] : row) * v->row_stride;
+    return v->base + time * v->step_stride + (v->callers ? g->order[row] : row) * v->row_stride;
 }
 
 static size_t time_of(const struct walk *w, size_t step)
@@ -118,7 +119,7 @@ static int choose_input(struct walk *w, struct qrnn_act *act, size_t *fault)
             all.hi = e.hi > all.hi ? e.hi : all.hi;
         }
     }
-    g->m->engine->choose(&all, act);
+    w->b->cell->ih.activations->choose(&all, act);
     return 1;
 }
 
@@ -137,27 +138,29 @@ static size_t encode_inputs(const struct walk *w, size_t step, size_t *rows)
         for (size_t i = 0; i < active; i++) b->x_from[filled++] = view_at(g, &w->x, time, i);
     }
     *rows = filled;
-    qrnn_encode(g->m, &b->x, filled, w->inputs, b->x_from, NULL);
+    qrnn_encode(g->m, b->cell->ih.activations, &b->x, filled, w->inputs, b->x_from, NULL);
     return step;
 }
 
 /* Products of a chunk, some panels and, of very wide inputs, some rows at a time, at least a step's, so that
  * stop is asked often enough. */
-static void project_inputs(struct walk *w, size_t rows)
+static void multiply_inputs(struct walk *w, size_t rows)
 {
     struct qrnn_block *b = w->b;
-    const struct qrnn_panels whole = *b->ih;
+    const struct qrnn_panels all = *b->ih;
+    const enum qrnn_product_kernel product = b->cell->ih.product;
     const size_t fit = QRNN_CHUNK_INPUTS / 2 / (w->inputs + 1), rows_piece = fit > w->g->rows ? fit : w->g->rows;
     const size_t work = (rows < rows_piece ? rows : rows_piece) * w->inputs * QRNN_PANEL;
     const size_t most = QRNN_STOP_WORK / (work + 1) / 4 * 4, piece = most < 4 ? 4 : most;
-    for (size_t panel = 0; panel < whole.count; panel += piece) {
-        const size_t count = whole.count - panel < piece ? whole.count - panel : piece;
-        const struct qrnn_panels part = qrnn_slice(&whole, panel, count);
+    for (size_t panel = 0; panel < all.count; panel += piece) {
+        const size_t count = all.count - panel < piece ? all.count - panel : piece;
+        const struct qrnn_panels some = qrnn_slice(&all, panel, count);
         for (size_t first = 0; first < rows && !b->wants_stop; first += rows_piece) {
             const size_t n = rows - first < rows_piece ? rows - first : rows_piece;
-            float *const y = b->ih_product + first * b->stride + panel * QRNN_PANEL;
-            const struct qrnn_product out = {n, y, NULL, NULL, b->stride};
-            qrnn_multiply(b->m, &part, &b->x, first, &out);
+            const struct qrnn_inputs inputs = qrnn_inputs_from(&b->x, first);
+            const struct qrnn_product out = {n, b->ih_product + first * b->stride + panel * QRNN_PANEL, NULL, NULL,
+                                             b->stride};
+            b->m->kernels.product[product](&some, &inputs, &out);
             ask_stop(w, count * work);
         }
     }
@@ -165,36 +168,39 @@ static void project_inputs(struct walk *w, size_t rows)
 
 /* --- steps --- */
 
-static void begin_states(struct walk *w, size_t unit)
+static void begin_states(struct walk *w, size_t place)
 {
     const struct group *g = w->g;
     const qrnn_run *run = g->run;
     struct qrnn_block *b = w->b;
-    const size_t state = g->m->state_size, n = g->m->hidden_size, at = unit * run->batch;
+    const size_t state = g->m->state_size, n = g->m->hidden_size, first = place * run->batch;
     for (size_t i = 0; i < g->rows; i++) {
-        b->h_from[i] = run->h ? run->h + (at + g->order[i]) * state : b->zeros;
+        b->h_from[i] = run->h ? run->h + (first + g->order[i]) * state : b->zeros;
         if (!g->c) continue;
-        b->c_from[i] = run->c ? run->c + (at + g->order[i]) * n : b->zeros;
+        b->c_from[i] = run->c ? run->c + (first + g->order[i]) * n : b->zeros;
         b->c_to[i] = g->c + i * n;
     }
-    if (b->slice == 0) g->m->kernels.range(g->rows, state, b->h_from, b->before.at);
-    for (size_t s = 1; b->slice == 0 && s < b->slices; s++)
-        memcpy(b->before.at + s * b->before.rows, b->before.at, g->rows * sizeof *b->before.at);
-    if (b->slice == 0) /* for rows that join later */
-        memcpy(b->after.at, b->before.at, b->slices * b->before.rows * sizeof *b->before.at);
+    if (b->slice == 0) {
+        const size_t each = b->before.rows;
+        g->m->kernels.range(g->rows, state, b->h_from, b->before.extent);
+        for (size_t s = 1; s < b->slices; s++)
+            memcpy(b->before.extent + s * each, b->before.extent, g->rows * sizeof *b->before.extent);
+        /* For rows that join later. */
+        memcpy(b->after.extent, b->before.extent, b->slices * each * sizeof *b->before.extent);
+    }
     qrnn_block_meet(b);
 }
 
 /* Final states; slice by slice, after all have met. */
-static void save_states(const struct walk *w, size_t unit)
+static void save_states(const struct walk *w, size_t place)
 {
     const struct group *g = w->g;
     const qrnn_run *run = g->run;
-    const size_t state = g->m->state_size, n = g->m->hidden_size, at = unit * run->batch;
+    const size_t state = g->m->state_size, n = g->m->hidden_size, first = place * run->batch;
     for (size_t i = w->b->slice; i < g->rows; i += w->b->slices) {
         const float *last = view_at(g, &w->out, w->reverse ? 0 : g->lengths[i] - 1, i);
-        memcpy(run->h_out + (at + g->order[i]) * state, last, state * sizeof(float));
-        if (g->c) memcpy(run->c_out + (at + g->order[i]) * n, g->c + i * n, n * sizeof(float));
+        memcpy(run->h_out + (first + g->order[i]) * state, last, state * sizeof(float));
+        if (g->c) memcpy(run->c_out + (first + g->order[i]) * n, g->c + i * n, n * sizeof(float));
     }
 }
 
@@ -204,8 +210,9 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
     struct qrnn_block *b = w->b;
     const size_t time = time_of(w, step);
     for (size_t i = 0; i < active; i++) b->h_to[i] = view_at(w->g, &w->out, time, i);
-    if (!qrnn_encode(b->m, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
-    qrnn_cells[b->m->kind].step(b, active, ih);
+    const struct qrnn_activations *const activations = b->cell->hh.activations;
+    if (!qrnn_encode(b->m, activations, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
+    qrnn_cell_step(b, active, ih);
     const struct qrnn_extents extents = b->before;
     b->before = b->after;
     b->after = extents;
@@ -218,36 +225,52 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
     return 1;
 }
 
-static qrnn_status walk_unit(struct walk *w, size_t unit, size_t *fault)
+/* The scale of the input of a cell, where all rows share one. */
+static qrnn_status share_input_scale(struct walk *w, int of_first_layer, size_t *fault)
 {
-    struct group *g = w->g;
-    qrnn_block_use(w->b, &g->m->units[unit]);
-    w->b->x.whole = NULL;
-    if (qrnn_engine_is_whole(g->m->engine)) {
-        w->b->x.whole = &g->whole;
-        if (w->b->slice == 0) g->finite = choose_input(w, &g->whole, &g->fault);
-        qrnn_block_meet(w->b);
-        if (w->b->stop) return QRNN_ERR_STOPPED;
-        *fault = g->fault;
-        if (!g->finite) return unit < g->m->directions ? QRNN_ERR_INPUT_RANGE : QRNN_ERR_HIDDEN_RANGE;
-    }
-    begin_states(w, unit);
-    for (size_t step = 0; step < g->lengths[0];) {
-        size_t rows, active = g->rows, done = 0;
-        const size_t end = encode_inputs(w, step, &rows);
-        project_inputs(w, rows);
-        qrnn_block_meet(w->b); /* all have read the rows that this layer may overwrite */
-        for (; step < end && !w->b->stop; step++, done += active) {
-            active = active_at(g, time_of(w, step), active);
-            if (!step_once(w, step, active, w->b->ih_product + done * w->b->stride)) {
-                *fault = time_of(w, step);
-                return QRNN_ERR_HIDDEN_RANGE;
-            }
+    struct group *const g = w->g;
+    w->b->x.given = NULL;
+    if (!qrnn_activations_share_scale(w->b->cell->ih.activations)) return QRNN_OK;
+    w->b->x.given = &g->input_act;
+    if (w->b->slice == 0) g->finite = choose_input(w, &g->input_act, &g->fault);
+    qrnn_block_meet(w->b);
+    if (w->b->stop) return QRNN_ERR_STOPPED;
+    *fault = g->fault;
+    return g->finite ? QRNN_OK : of_first_layer ? QRNN_ERR_INPUT_RANGE : QRNN_ERR_HIDDEN_RANGE;
+}
+
+/* The steps from `step` to `end`, whose input products are there. */
+static qrnn_status walk_steps(struct walk *w, size_t step, size_t end, size_t *fault)
+{
+    size_t active = w->g->rows, done = 0;
+    for (; step < end && !w->b->stop; step++, done += active) {
+        active = active_at(w->g, time_of(w, step), active);
+        if (!step_once(w, step, active, w->b->ih_product + done * w->b->stride)) {
+            *fault = time_of(w, step);
+            return QRNN_ERR_HIDDEN_RANGE;
         }
-        if (w->b->stop) return QRNN_ERR_STOPPED;
     }
-    save_states(w, unit);
-    return QRNN_OK;
+    return w->b->stop ? QRNN_ERR_STOPPED : QRNN_OK;
+}
+
+/* One layer in one direction, the cell at `place`. */
+static qrnn_status walk_direction(struct walk *w, size_t place, size_t *fault)
+{
+    const struct group *const g = w->g;
+    qrnn_block_set_cell(w->b, &g->m->cells[place]);
+    qrnn_status status = share_input_scale(w, place < g->m->directions, fault);
+    if (status != QRNN_OK) return status;
+    begin_states(w, place);
+    for (size_t step = 0; step < g->lengths[0] && status == QRNN_OK;) {
+        size_t rows;
+        const size_t first = step;
+        step = encode_inputs(w, first, &rows);
+        multiply_inputs(w, rows);
+        qrnn_block_meet(w->b); /* all have read the rows that this layer may overwrite */
+        status = walk_steps(w, first, step, fault);
+    }
+    if (status == QRNN_OK) save_states(w, place);
+    return status;
 }
 
 /* --- layers --- */
@@ -278,7 +301,7 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
     struct group *g = context;
     const qrnn_module *m = g->m;
     const size_t width = m->directions * m->state_size;
-    struct walk w = {.g = g, .b = &g->slices[member].block, .x = callers_view(g->run, g->run->x, m->input_size)};
+    struct walk w = {.g = g, .b = &g->members[member].block, .x = callers_view(g->run, g->run->x, m->input_size)};
     qrnn_status status = QRNN_OK;
     size_t fault = 0;
     w.b->team = team;
@@ -289,8 +312,8 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
         for (size_t d = 0; d < m->directions && status == QRNN_OK; d++) {
             w.reverse = d == 1;
             w.out = out;
-            w.out.at += d * m->state_size;
-            status = walk_unit(&w, layer * m->directions + d, &fault);
+            w.out.base += d * m->state_size;
+            status = walk_direction(&w, layer * m->directions + d, &fault);
         }
         w.x = out;
         w.inputs = width;
@@ -311,31 +334,36 @@ static void clear_past_ends(const struct group *g, struct view out)
 
 /* --- groups --- */
 
-static void lay_out(struct group *g, size_t slices, uintptr_t *next)
+/* What a group needs beside its blocks; counts the bytes where `memory` is NULL. */
+static size_t place_group(struct group *g, size_t slices, unsigned char *memory)
 {
     const qrnn_module *m = g->m;
     const size_t width = m->directions * m->state_size;
-    g->slices = qrnn_cut(next, slices * sizeof *g->slices);
-    if (qrnn_cells[m->kind].cell_state) g->c = qrnn_cut(next, g->rows * m->hidden_size * sizeof(float));
-    if (m->layers > 1 && m->directions > 1 && !g->run->below)
-        g->between = qrnn_cut(next, g->run->steps * g->rows * width * sizeof(float));
+    const size_t members = qrnn_round_up(slices * sizeof *g->members, QRNN_LINE);
+    const size_t c = m->kind->info.states == 2 ? qrnn_round_up(g->rows * m->hidden_size * sizeof(float), QRNN_LINE) : 0;
+    const int alternates = m->layers > 1 && m->directions > 1 && !g->run->below;
+    const size_t between = alternates ? qrnn_round_up(g->run->steps * g->rows * width * sizeof(float), QRNN_LINE) : 0;
+    if (memory) {
+        g->members = (struct member *)(void *)memory;
+        g->c = c ? (float *)(void *)(memory + members) : NULL;
+        g->between = between ? (float *)(void *)(memory + members + c) : NULL;
+    }
+    return members + c + between;
 }
 
-/* The blocks of all slices; `at` has one for each, or, where a layout is only measured, one for all. */
-static void lay_out_blocks(const struct group *g, size_t slices, struct slice *at, int measured, uintptr_t *next)
+static void open_blocks(const struct group *g, size_t slices, const struct qrnn_layout *layout, unsigned char *shared)
 {
-    for (size_t s = 0; s < slices; s++) {
-        struct qrnn_block *b = &at[measured ? 0 : s].block;
-        const struct qrnn_block *shared = s == 0 ? NULL : &at[0].block;
-        qrnn_block_layout(b, g->m, s, slices, g->capacity, g->rows, QRNN_BLOCK_SEQUENCE, shared, next);
-    }
+    unsigned char *own = shared + layout->shared[QRNN_SHARED_COUNT];
+    for (size_t s = 0; s < slices; s++, own += layout->own[QRNN_OWN_COUNT])
+        qrnn_block_open(&g->members[s].block, g->m, s, slices, layout, g->rows, QRNN_FOR_SEQUENCE, own, shared);
+    qrnn_block_clear_shared(&g->members[0].block, g->rows);
 }
 
 /* Rows of a chunk: as many as keep it in cache, at least a step's. */
 static size_t capacity_of(const struct group *g)
 {
     const qrnn_module *m = g->m;
-    const size_t row_bytes = qrnn_cells[m->kind].gates * qrnn_round_up(m->hidden_size, QRNN_PANEL) * sizeof(float);
+    const size_t row_bytes = m->kind->info.gates * qrnn_round_up(m->hidden_size, QRNN_PANEL) * sizeof(float);
     const size_t later = m->layers > 1 ? m->directions * m->state_size : 1;
     const size_t inputs = m->input_size > later ? m->input_size : later;
     const size_t all = g->rows * g->run->steps;
@@ -351,20 +379,17 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
 {
     struct group g = {.m = m, .run = run, .rows = rows, .order = order, .lengths = lengths};
     const size_t slices = team ? team->members : 1;
-    struct slice measured;
-    uintptr_t bytes = 0;
-    g.capacity = capacity_of(&g);
-    lay_out(&g, slices, &bytes);
-    lay_out_blocks(&g, slices, &measured, 1, &bytes);
+    struct qrnn_rooms rooms;
+    struct qrnn_layout layout;
     struct qrnn_arena arena;
-    void *memory = qrnn_scratch_take(bytes, &arena);
+    g.capacity = capacity_of(&g);
+    qrnn_rooms_make(m, slices, QRNN_FOR_SEQUENCE, &rooms);
+    qrnn_layout_scale(&rooms, g.capacity, rows, &layout);
+    const size_t bytes = place_group(&g, slices, NULL);
+    unsigned char *const memory = qrnn_scratch_take(bytes + qrnn_layout_bytes(&layout, slices), &arena);
     if (!memory) return QRNN_ERR_MEMORY;
-    uintptr_t next = (uintptr_t)memory;
-    lay_out(&g, slices, &next);
-    lay_out_blocks(&g, slices, g.slices, 0, &next);
-    const struct qrnn_block *const first = &g.slices[0].block;
-    memset(first->zeros, 0, m->hidden_size * sizeof(float));
-    for (size_t i = 0; first->made_rows && i < rows; i++) first->made_rows[i] = first->made + i * m->hidden_size;
+    place_group(&g, slices, memory);
+    open_blocks(&g, slices, &layout, memory + bytes);
     if (team)
         qrnn_team_run(team, walk_layers, &g);
     else
@@ -376,30 +401,11 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
     return g.status;
 }
 
-static size_t length_of(const qrnn_run *run, size_t row)
-{
-    return run->lengths ? run->lengths[row] : run->steps;
-}
-
-/* Longest first, ties in the caller's order: a merge sort by halves of `order`. */
-static void sort_rows(const qrnn_run *run, size_t *order, size_t *spare, size_t n)
-{
-    if (n < 2) return;
-    const size_t half = n / 2;
-    sort_rows(run, order, spare, half);
-    sort_rows(run, order + half, spare, n - half);
-    memcpy(spare, order, half * sizeof *order);
-    for (size_t a = 0, b = half, to = 0; a < half; to++) {
-        const int take_a = b >= n || length_of(run, spare[a]) >= length_of(run, order[b]);
-        order[to] = take_a ? spare[a++] : order[b++];
-    }
-}
-
 /* Groups of even size, none above QRNN_BLOCK_ROWS where the engine allows it. */
 static size_t group_rows(const qrnn_module *m, size_t batch)
 {
     const size_t groups = (batch + QRNN_BLOCK_ROWS - 1) / QRNN_BLOCK_ROWS;
-    return qrnn_engine_is_whole(m->engine) ? batch : (batch + groups - 1) / groups;
+    return m->shares_scale ? batch : (batch + groups - 1) / groups;
 }
 
 /* How many threads the call is worth: none below a length that pays for starting them, nor for steps that
@@ -407,7 +413,7 @@ static size_t group_rows(const qrnn_module *m, size_t batch)
 static size_t members_of(const qrnn_module *m, const qrnn_run *run, size_t group)
 {
     const size_t blocks = qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL;
-    const double row = (double)(qrnn_cells[m->kind].gates * m->hidden_size) * (double)m->state_size;
+    const double row = (double)(m->kind->info.gates * m->hidden_size) * (double)m->state_size;
     const double step = row * (double)group;
     const double all = row * (double)run->batch * (double)run->steps;
     if (run->threads < 2 || step < QRNN_TEAM_STEP_WORK || all < QRNN_TEAM_CALL_WORK) return 1;
@@ -425,20 +431,20 @@ static qrnn_status run_groups(const qrnn_module *m, const qrnn_run *run, struct 
     return status;
 }
 
-/* Sizes of which the caller's arrays cannot be, nor bytes of working memory be counted: its buffers are
- * fewer than 64 for each float of the widest row of a batch, and member, and of the output. */
+/* Refuses sizes for which a caller's array or our working memory would exceed SIZE_MAX bytes: rooms are fewer than 64
+ * for each float of the widest row of a batch, and member, and of the output. */
 static int is_absurd(const qrnn_module *m, const qrnn_run *run)
 {
     const size_t most = SIZE_MAX / 64, members = run->threads < QRNN_TEAM_MOST ? run->threads + 1 : QRNN_TEAM_MOST;
     const size_t width = m->directions * m->state_size, wide = qrnn_round_up(m->hidden_size, QRNN_LINE);
-    const size_t row = qrnn_cells[m->kind].gates * wide + width + qrnn_round_up(m->input_size, QRNN_LINE);
+    const size_t row = m->kind->info.gates * wide + width + qrnn_round_up(m->input_size, QRNN_LINE);
     return run->batch > most / row / members || run->steps > most / run->batch / width;
 }
 
 static qrnn_status check_run(const qrnn_module *m, const qrnn_run *run)
 {
-    const struct qrnn_cell *const cell = &qrnn_cells[m->kind];
-    if (!cell->recurrent || (cell->cell_state && !run->c_out)) return QRNN_ERR_SIZE;
+    const size_t states = m->kind->info.states;
+    if (states == 0 || (states == 2 && !run->c_out)) return QRNN_ERR_SIZE;
     if (run->batch && is_absurd(m, run)) return QRNN_ERR_MEMORY;
     for (size_t i = 0; run->lengths && i < run->batch; i++)
         if (run->lengths[i] < 1 || run->lengths[i] > run->steps) return QRNN_ERR_SIZE;
@@ -455,7 +461,7 @@ static void pass_states(const qrnn_module *m, const qrnn_run *run)
 {
     const size_t rows = m->layers * m->directions * run->batch;
     copy_state(rows * m->state_size, run->h, run->h_out);
-    if (qrnn_cells[m->kind].cell_state) copy_state(rows * m->hidden_size, run->c, run->c_out);
+    if (m->kind->info.states == 2) copy_state(rows * m->hidden_size, run->c, run->c_out);
 }
 
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step)
@@ -471,8 +477,8 @@ qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *ste
     if (!order) return QRNN_ERR_MEMORY;
     size_t *const lengths = order + run->batch, *const spare = lengths + run->batch;
     for (size_t i = 0; i < run->batch; i++) order[i] = i;
-    if (run->lengths) sort_rows(run, order, spare, run->batch);
-    for (size_t i = 0; i < run->batch; i++) lengths[i] = length_of(run, order[i]);
+    qrnn_sort_rows(run, order, spare, run->batch);
+    for (size_t i = 0; i < run->batch; i++) lengths[i] = qrnn_row_length(run, order[i]);
 
     const size_t group = group_rows(m, run->batch), members = members_of(m, run, group);
     struct qrnn_team team;

@@ -22,10 +22,10 @@ QRNN_REGION("avx2,fma")
  *                 a w = |a| (w ^ m) + |a| [a < 0]
  *
  *             in pairs of the same bounds, |a| = 128 meeting w ^ -1 alone. What is added is the same for all
- *             columns: a row's share, once a tile.
+ *             columns: left_out, once a tile.
  *
  * vpsignb would move the sign of a in one instruction too, but in the units of the two multiplications: a step
- * takes 1.22 times as long (sequences, H >= 256, Zen 4; 1.08 at 64; 0.93 at 16, which waits for the row's share). */
+ * takes 1.22 times as long (sequences, H >= 256, Zen 4; 1.08 at 64; 0.93 at 16, which waits for left_out). */
 enum { NARROW, FLIPPED };
 #define DOT_BIAS(form) ((form) == FLIPPED ? 128 : 0)
 
@@ -54,33 +54,33 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 #include "product_f32.h"
 
 /* Tiles of 1 x 4 and 2 x 2: eight sums, the weights, the codes and a constant fit 16 registers. */
-QRNN_INLINE void product_form(int form, const struct qrnn_panels *w, const uint8_t *q, size_t q_stride,
-                              const int32_t *share, const struct qrnn_act *act, const struct qrnn_product *out)
+QRNN_INLINE void product_form(int form, const struct tiled *t)
 {
-#define TILE(R, P) tile_u8s8(form, R, P, 1, w, panel, q, q_stride, share, act, row, out)
+#define TILE(R, P) tile_u8s8(form, R, P, 1, t, panel, row)
+    const size_t count = t->w->count, batch = t->out->batch;
     size_t panel = 0, row = 0;
-    if (out->batch == 1)
-        for (; panel + 4 <= w->count; panel += 4) TILE(1, 4);
-    for (; panel + 2 <= w->count; panel += 2) {
-        for (row = 0; row + 2 <= out->batch; row += 2) TILE(2, 2);
-        if (row < out->batch) TILE(1, 2);
+    if (batch == 1)
+        for (; panel + 4 <= count; panel += 4) TILE(1, 4);
+    for (; panel + 2 <= count; panel += 2) {
+        for (row = 0; row + 2 <= batch; row += 2) TILE(2, 2);
+        if (row < batch) TILE(1, 2);
     }
-    if (panel < w->count) {
-        for (row = 0; row + 4 <= out->batch; row += 4) TILE(4, 1);
-        for (; row < out->batch; row++) TILE(1, 1);
+    if (panel < count) {
+        for (row = 0; row + 4 <= batch; row += 4) TILE(4, 1);
+        for (; row < batch; row++) TILE(1, 1);
     }
 #undef TILE
 }
 
-static void product_narrow(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
-                           const struct qrnn_product *out)
+static void product_narrow(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
-    product_form(NARROW, w, q, q_stride, NULL, act, out);
+    const struct tiled t = tiled_product(w, x, out);
+    product_form(NARROW, &t);
 }
 
 /* Sum of max(128 - q, 0) over the codes of a row; a line holds the last of them. Read as quantize_by wrote them: a
  * load across two stores waits for both to reach the cache. */
-static int32_t share_of(const uint8_t *q, size_t quads)
+static int32_t left_out_of(const uint8_t *q, size_t quads)
 {
     static const uint8_t first[32] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
     const size_t n = quads * QRNN_QUAD;
@@ -88,52 +88,54 @@ static int32_t share_of(const uint8_t *q, size_t quads)
     size_t k = 0;
     for (; k + 32 <= n; k += 32) {
         const __m256i codes = _mm256_load_si256((const __m256i *)(const void *)(q + k));
-        const __m256i shares = _mm256_subs_epu8(_mm256_set1_epi8(-128), codes);
-        sums = _mm256_add_epi64(sums, _mm256_sad_epu8(shares, _mm256_setzero_si256()));
+        const __m256i rests = _mm256_subs_epu8(_mm256_set1_epi8(-128), codes);
+        sums = _mm256_add_epi64(sums, _mm256_sad_epu8(rests, _mm256_setzero_si256()));
     }
     __m128i sum = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
     for (; k < n; k += 16) {
         const size_t left = n - k < 16 ? n - k : 16;
         const __m128i there = _mm_loadu_si128((const __m128i *)(const void *)(first + 16 - left));
         const __m128i codes = _mm_load_si128((const __m128i *)(const void *)(q + k));
-        const __m128i shares = _mm_and_si128(_mm_subs_epu8(_mm_set1_epi8(-128), codes), there);
-        sum = _mm_add_epi64(sum, _mm_sad_epu8(shares, _mm_setzero_si128()));
+        const __m128i rests = _mm_and_si128(_mm_subs_epu8(_mm_set1_epi8(-128), codes), there);
+        sum = _mm_add_epi64(sum, _mm_sad_epu8(rests, _mm_setzero_si128()));
     }
     return _mm_cvtsi128_si32(_mm_add_epi64(sum, _mm_unpackhi_epi64(sum, sum)));
 }
 
-/* Some rows at a time, whose shares fit the stack. */
-static void product_flipped(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
-                            const struct qrnn_product *out)
+/* Some rows at a time, so that what is left out of each fits the stack. */
+static void product_flipped(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     enum { ROWS = 64 };
-    int32_t share[ROWS];
+    int32_t left_out[ROWS];
     for (size_t row = 0; row < out->batch; row += ROWS) {
-        const size_t rows = out->batch - row < ROWS ? out->batch - row : ROWS, at = row * out->stride;
-        const struct qrnn_product part = {rows, out->y + at, out->add ? out->add + at : NULL,
-                                          out->acc ? out->acc + at : NULL, out->stride};
-        const uint8_t *const codes = q + row * q_stride;
-        for (size_t i = 0; i < rows; i++) share[i] = share_of(codes + i * q_stride, w->quads);
-        product_form(FLIPPED, w, codes, q_stride, share, act + row, &part);
+        const size_t rows = out->batch - row < ROWS ? out->batch - row : ROWS, start = row * out->stride;
+        const struct qrnn_product some = {rows, out->y + start, out->add ? out->add + start : NULL,
+                                          out->acc ? out->acc + start : NULL, out->stride};
+        struct tiled t = tiled_product(w, x, &some);
+        t.q += row * t.q_stride;
+        t.act += row;
+        t.left_out = left_out;
+        for (size_t i = 0; i < rows; i++) left_out[i] = left_out_of(t.q + i * t.q_stride, w->quads);
+        product_form(FLIPPED, &t);
     }
 }
 
-static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
-                         const struct qrnn_product *out)
+static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
-    if (w->max_code <= 128)
-        product_narrow(w, q, q_stride, act, out);
+    if (w->most_code <= 128)
+        product_narrow(w, x, out);
     else
-        product_flipped(w, q, q_stride, act, out);
+        product_flipped(w, x, out);
 }
 
 QRNN_INLINE __m256i code_s32(enum qrnn_rounding rounding, __m256 v, __m256 inv, __m256 zp, __m256i zp_s32)
 {
     switch (rounding) {
+    case QRNN_ROUND_PRODUCT: return _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(v, inv)), zp_s32);
     case QRNN_ROUND_FUSED: return _mm256_cvtps_epi32(_mm256_fmadd_ps(v, inv, zp));
     case QRNN_ROUND_TWICE: return _mm256_cvtps_epi32(_mm256_add_ps(_mm256_mul_ps(v, inv), zp));
-    default: return _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(v, inv)), zp_s32);
     }
+    QRNN_UNREACHABLE();
 }
 
 /* The two saturating packs clamp to 0..255: codes before them are within +-2^15 by far. */
@@ -173,9 +175,9 @@ void qrnn_use_avx2(struct qrnn_kernels *k)
 {
     k->range = range;
     k->quantize = quantize;
-    k->encode = encode;
-    k->product_u8s8 = product_u8s8;
-    k->product_f32 = product_f32;
+    k->encode[QRNN_ACTIVATIONS_U8] = encode_u8;
+    k->product[QRNN_PRODUCT_U8S8] = product_u8s8;
+    k->product[QRNN_PRODUCT_F32] = product_f32;
     QRNN_USE_ELEMENTWISE(k);
     use_ends(k);
 }

@@ -74,77 +74,78 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
  * height, so that no tail is thin: 8 rows are 4 + 4, not 6 + 2. vpdpbusd takes 4 to 5 cycles and up to two
  * can start in each, so small tiles run several sets of sums abreast. */
 #define PHASES(sums) ((sums) >= 8 ? 1 : (sums) >= 4 ? 2 : (sums) == 3 ? 3 : (sums) == 2 ? 4 : 8)
-#define TILE(R, P) tile_u8s8(0, R, P, PHASES((R) * (P)), w, panel, q, q_stride, NULL, act, row, out)
-#define PANELS(P)                                                                                        \
-    static void panels_##P(const struct qrnn_panels *w, size_t panel, const uint8_t *q, size_t q_stride, \
-                           const struct qrnn_act *act, const struct qrnn_product *out)                   \
-    {                                                                                                    \
-        size_t row = 0;                                                                                  \
-        for (size_t tiles = (out->batch + 5) / 6; tiles > 0; tiles--) {                                  \
-            const size_t rows = (out->batch - row + tiles - 1) / tiles;                                  \
-            switch (rows) {                                                                              \
-            case 6: TILE(6, P); break;                                                                   \
-            case 5: TILE(5, P); break;                                                                   \
-            case 4: TILE(4, P); break;                                                                   \
-            case 3: TILE(3, P); break;                                                                   \
-            case 2: TILE(2, P); break;                                                                   \
-            default: TILE(1, P); break;                                                                  \
-            }                                                                                            \
-            row += rows;                                                                                 \
-        }                                                                                                \
+#define TILE(R, P) tile_u8s8(0, R, P, PHASES((R) * (P)), t, panel, row)
+#define PANELS(P)                                                          \
+    static void panels_##P(const struct tiled *tiled, size_t panel)        \
+    {                                                                      \
+        const struct tiled local = *tiled, *const t = &local;              \
+        size_t row = 0;                                                    \
+        for (size_t tiles = (t->out->batch + 5) / 6; tiles > 0; tiles--) { \
+            const size_t rows = (t->out->batch - row + tiles - 1) / tiles; \
+            switch (rows) {                                                \
+            case 6: TILE(6, P); break;                                     \
+            case 5: TILE(5, P); break;                                     \
+            case 4: TILE(4, P); break;                                     \
+            case 3: TILE(3, P); break;                                     \
+            case 2: TILE(2, P); break;                                     \
+            case 1: TILE(1, P); break;                                     \
+            }                                                              \
+            row += rows;                                                   \
+        }                                                                  \
     }
 PANELS(1)
 PANELS(2)
 PANELS(3)
 PANELS(4)
 
-static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
-                         const struct qrnn_product *out)
+static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
+    const struct tiled t = tiled_product(w, x, out);
     size_t panel = 0;
-    for (; panel + 4 <= w->count; panel += 4) panels_4(w, panel, q, q_stride, act, out);
+    for (; panel + 4 <= w->count; panel += 4) panels_4(&t, panel);
     switch (w->count - panel) {
-    case 3: panels_3(w, panel, q, q_stride, act, out); break;
-    case 2: panels_2(w, panel, q, q_stride, act, out); break;
-    case 1: panels_1(w, panel, q, q_stride, act, out); break;
-    default: break;
+    case 3: panels_3(&t, panel); break;
+    case 2: panels_2(&t, panel); break;
+    case 1: panels_1(&t, panel); break;
     }
 }
 
 /* Products of one row wait for their loads, ends for their divisions: taken by turns, the one runs while the
  * other waits (LSTM in a sequence, a step of 64: 0.42 us instead of 0.45, of 128: 1.24 instead of 1.39). A turn is
  * all gates of 16 units, or of 64 where there is one gate. */
-#define QRNN_ROW(NAME, name, G, P)                                                                    \
-    static void name##_row(const struct qrnn_panels *w, const uint8_t *q, const struct qrnn_act *act, \
-                           const struct qrnn_product *out, const struct qrnn_ending *e)               \
-    {                                                                                                 \
-        const size_t turn = (P) / (G) * QRNN_PANEL, q_stride = 0, row = 0;                            \
-        struct spread s = spread_none();                                                              \
-        size_t panel = 0, i = 0;                                                                      \
-        for (; panel + (P) <= w->count; panel += (P)) {                                               \
-            TILE(1, P);                                                                               \
-            for (const size_t end = i + turn < e->units ? i + turn : e->units; i < end; i += LANES)   \
-                end_vector(QRNN_END_##NAME, e, 0, i, end - i < LANES ? end - i : LANES, &s);          \
-        }                                                                                             \
-        for (; panel < w->count; panel++) {                                                           \
-            TILE(1, 1);                                                                               \
-            end_vector(QRNN_END_##NAME, e, 0, i, e->units - i < LANES ? e->units - i : LANES, &s);    \
-            i += LANES;                                                                               \
-        }                                                                                             \
-        if (e->extent) e->extent[0] = spread_extent(&s);                                              \
+#define ROW(name, G, P)                                                                                              \
+    static void name##_row(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out, \
+                           const struct qrnn_end_args *e)                                                            \
+    {                                                                                                                \
+        const struct tiled local = tiled_product(w, x, out), *const t = &local;                                      \
+        const size_t turn = (P) / (G) * QRNN_PANEL, row = 0;                                                         \
+        struct spread s = spread_none();                                                                             \
+        size_t panel = 0, i = 0;                                                                                     \
+        for (; panel + (P) <= w->count; panel += (P)) {                                                              \
+            TILE(1, P);                                                                                              \
+            for (const size_t end = i + turn < e->units ? i + turn : e->units; i < end; i += LANES)                  \
+                end_vector(name##_of, name##_takes, e, 0, i, end - i < LANES ? end - i : LANES, &s);                 \
+        }                                                                                                            \
+        for (; panel < w->count; panel++) {                                                                          \
+            TILE(1, 1);                                                                                              \
+            end_vector(name##_of, name##_takes, e, 0, i, e->units - i < LANES ? e->units - i : LANES, &s);           \
+            i += LANES;                                                                                              \
+        }                                                                                                            \
+        if (e->extent) e->extent[0] = spread_extent(&s);                                                             \
     }
-QRNN_ROW(RNN_TANH, rnn_tanh, 1, 4)
-QRNN_ROW(RNN_RELU, rnn_relu, 1, 4)
-QRNN_ROW(LSTM, lstm, 4, 4)
-QRNN_ROW(GRU, gru, 3, 3)
+ROW(rnn_tanh, 1, 4)
+ROW(rnn_relu, 1, 4)
+ROW(lstm, 4, 4)
+ROW(gru, 3, 3)
 
 QRNN_INLINE __m512i code_s32(enum qrnn_rounding rounding, __m512 v, __m512 inv, __m512 zp, __m512i zp_s32)
 {
     switch (rounding) {
+    case QRNN_ROUND_PRODUCT: return _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(v, inv)), zp_s32);
     case QRNN_ROUND_FUSED: return _mm512_cvtps_epi32(_mm512_fmadd_ps(v, inv, zp));
     case QRNN_ROUND_TWICE: return _mm512_cvtps_epi32(_mm512_add_ps(_mm512_mul_ps(v, inv), zp));
-    default: return _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(v, inv)), zp_s32);
     }
+    QRNN_UNREACHABLE();
 }
 
 QRNN_INLINE void quantize_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act,
@@ -166,9 +167,9 @@ void qrnn_use_avx512vnni(struct qrnn_kernels *k)
 {
     k->range = range;
     k->quantize = quantize;
-    k->encode = encode;
-    k->product_u8s8 = product_u8s8;
-    k->product_f32 = product_f32;
+    k->encode[QRNN_ACTIVATIONS_U8] = encode_u8;
+    k->product[QRNN_PRODUCT_U8S8] = product_u8s8;
+    k->product[QRNN_PRODUCT_F32] = product_f32;
     QRNN_USE_ELEMENTWISE(k);
     use_ends(k);
     k->row[QRNN_END_RNN_TANH] = rnn_tanh_row;

@@ -31,28 +31,28 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 #include "product.h"
 
 /* vpdpbusd takes 5 cycles and two can start in each: a lone row runs 8 sums abreast, three rows 12. */
-static void product_u8s8(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
-                         const struct qrnn_product *out)
+static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
-    size_t panel = 0;
+#define TILE(R, P, F) tile_u8s8(0, R, P, F, &t, panel, row)
+    const struct tiled t = tiled_product(w, x, out);
+    size_t panel = 0, row = 0;
     if (out->batch == 1)
-        for (; panel + 4 <= w->count; panel += 4) tile_u8s8(0, 1, 4, 1, w, panel, q, q_stride, NULL, act, 0, out);
+        for (; panel + 4 <= w->count; panel += 4) TILE(1, 4, 1);
     for (; panel + 2 <= w->count; panel += 2) {
-        size_t row = 0;
-        for (; row + 3 <= out->batch; row += 3) tile_u8s8(0, 3, 2, 1, w, panel, q, q_stride, NULL, act, row, out);
-        for (; row + 2 <= out->batch; row += 2) tile_u8s8(0, 2, 2, 1, w, panel, q, q_stride, NULL, act, row, out);
-        for (; row < out->batch; row++) tile_u8s8(0, 1, 2, 2, w, panel, q, q_stride, NULL, act, row, out);
+        for (row = 0; row + 3 <= out->batch; row += 3) TILE(3, 2, 1);
+        for (; row + 2 <= out->batch; row += 2) TILE(2, 2, 1);
+        for (; row < out->batch; row++) TILE(1, 2, 2);
     }
     if (panel < w->count) {
-        size_t row = 0;
-        for (; row + 4 <= out->batch; row += 4) tile_u8s8(0, 4, 1, 1, w, panel, q, q_stride, NULL, act, row, out);
-        for (; row < out->batch; row++) tile_u8s8(0, 1, 1, 4, w, panel, q, q_stride, NULL, act, row, out);
+        for (row = 0; row + 4 <= out->batch; row += 4) TILE(4, 1, 1);
+        for (; row < out->batch; row++) TILE(1, 1, 4);
     }
+#undef TILE
 }
 
 void qrnn_use_avxvnni(struct qrnn_kernels *k)
 {
-    k->product_u8s8 = product_u8s8;
+    k->product[QRNN_PRODUCT_U8S8] = product_u8s8;
 }
 
 QRNN_REGION_END

@@ -50,8 +50,8 @@ static void quantize(size_t rows, size_t n, const float *const *v, const struct 
 
 /* Of several rows scales first, then codes, so that the divisions overlap: 6 % of a step of 32 rows of 16. Of one
  * row the scale goes from register to register: 1.5 % of a step of 16. */
-static void encode(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent, struct qrnn_act *act,
-                   uint8_t *q, size_t q_stride)
+static void encode_u8(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent,
+                      struct qrnn_act *act, uint8_t *q, size_t q_stride)
 {
     if (rows == 1) {
         const struct qrnn_extent e = extent ? extent[0] : extent_of(v[0], n);

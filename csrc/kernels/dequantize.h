@@ -12,11 +12,11 @@ QRNN_INLINE f32v with_bias(f32v sum, f32v bias, const float *add)
 /* The rules of enum qrnn_dequant, then + add. */
 QRNN_INLINE f32v dequantize(enum qrnn_dequant rule, f32v acc, f32v a, f32v s, f32v b, const float *add)
 {
-    f32v y;
+    f32v y = b;
     switch (rule) {
+    case QRNN_DEQUANT_FUSED: y = v_fma(acc, v_mul(a, s), b); break;
     case QRNN_DEQUANT_TWICE: y = v_add(v_mul(acc, v_mul(a, s)), b); break;
     case QRNN_DEQUANT_THRICE: y = v_add(v_mul(v_mul(acc, a), s), b); break;
-    default: y = v_fma(acc, v_mul(a, s), b); break;
     }
     return add ? v_add(y, v_load(add)) : y;
 }

@@ -1,126 +1,95 @@
-/* ends.h - from products to states: the element-wise ends of the cells, written once over the vocabulary
- * of vec_*.h. All gates of a unit meet in registers. Included after poly.h and elementwise.h.
- *
- * "Exact" ends take the correctly rounded tanh. fma rounds once, every other operation too; every NaN
- * comes out as 0x7FC00000.
- */
+/* ends.h - from products to states: the ends of ends.def over the vocabulary of vec_*.h. Included after poly.h and
+ * elementwise.h. Every NaN comes out as 0x7FC00000. */
 #ifndef QRNN_ENDS_H
 #define QRNN_ENDS_H
 
-/* Gates of a row of products, at unit i, a multiple of LANES. */
+enum { TAKES_H = 1, TAKES_C = 2, TAKES_INNER = 4 };
+
+QRNN_INLINE f32v lstm_equation(int exact, f32v i, f32v f, f32v g, f32v o, f32v *c)
+{
+    const f32v in = sigmoid_f32(i), forget = sigmoid_f32(f);
+    const f32v new = exact ? tanh_exact_f32(g) : tanh_f32(g), out = sigmoid_f32(o);
+    *c = v_canonical(v_fma(forget, *c, v_mul(in, new)));
+    return v_mul(out, exact ? tanh_exact_f32(*c) : tanh_f32(*c));
+}
+
+/* n + z (h - n) */
+QRNN_INLINE f32v between(f32v z, f32v h, f32v n)
+{
+    return v_fma(z, v_sub(h, n), n);
+}
+
+/* A gate of a row of products, at unit i, a multiple of LANES. */
 QRNN_INLINE f32v gate_at(const float *row, size_t gates, size_t gate, size_t i)
 {
     return v_load(row + (i / QRNN_PANEL * gates + gate) * QRNN_PANEL + i % QRNN_PANEL);
 }
 
-QRNN_INLINE f32v either_tanh(int exact, f32v x)
-{
-    return exact ? tanh_exact_f32(x) : tanh_f32(x);
-}
+/* Rows of products, unit i in them, and the states before. */
+typedef f32v equation(const float *ih, const float *hh, const float *inner, size_t i, f32v h, f32v *c);
 
-/* c' = sig(f) c + sig(i) tanh(g) ;  h' = sig(o) tanh(c') */
-QRNN_INLINE f32v lstm_end(int exact, const float *ih, size_t i, f32v *c)
-{
-    const f32v in = sigmoid_f32(gate_at(ih, 4, 0, i)), forget = sigmoid_f32(gate_at(ih, 4, 1, i));
-    const f32v new = either_tanh(exact, gate_at(ih, 4, 2, i)), out = sigmoid_f32(gate_at(ih, 4, 3, i));
-    const f32v next = v_fma(forget, *c, v_mul(in, new));
-    *c = v_canonical(next);
-    return v_mul(out, either_tanh(exact, *c));
-}
-
-/* h' = n + z (h - n) */
-QRNN_INLINE f32v mix(f32v z, f32v h, f32v n)
-{
-    return v_fma(z, v_sub(h, n), n);
-}
-
-/* r = sig(hh_r + ih_r), z alike ;  n = tanh(ih_n + r hh_n) */
-QRNN_INLINE f32v gru_end(int exact, const float *ih, const float *hh, size_t i, f32v h)
-{
-    const f32v r = sigmoid_f32(v_add(gate_at(hh, 3, 0, i), gate_at(ih, 3, 0, i)));
-    const f32v z = sigmoid_f32(v_add(gate_at(hh, 3, 1, i), gate_at(ih, 3, 1, i)));
-    const f32v n = either_tanh(exact, v_fma(r, gate_at(hh, 3, 2, i), gate_at(ih, 3, 2, i)));
-    return mix(z, h, n);
-}
-
-/* r h, where hh holds r and z alone */
-QRNN_INLINE f32v reset_end(const float *ih, const float *hh, size_t i, f32v h)
-{
-    return v_mul(sigmoid_f32(v_add(gate_at(hh, 2, 0, i), gate_at(ih, 3, 0, i))), h);
-}
-
-/* n = tanh(hn + ih_n), hn = W_hn (r h) + b_hn */
-QRNN_INLINE f32v gru_reset_before_end(const float *ih, const float *hh, const float *hn, size_t i, f32v h)
-{
-    const f32v z = sigmoid_f32(v_add(gate_at(hh, 2, 1, i), gate_at(ih, 3, 1, i)));
-    return mix(z, h, tanh_f32(v_add(gate_at(hn, 1, 0, i), gate_at(ih, 3, 2, i))));
-}
-
-QRNN_INLINE f32v end_f32(enum qrnn_end end, const float *ih, const float *hh, const float *hn, size_t i, f32v h,
-                         f32v *c)
-{
-    switch (end) {
-    case QRNN_END_LINEAR: return gate_at(ih, 1, 0, i);
-    case QRNN_END_RNN_TANH: return tanh_f32(gate_at(ih, 1, 0, i));
-    case QRNN_END_RNN_TANH_EXACT: return tanh_exact_f32(gate_at(ih, 1, 0, i));
-    case QRNN_END_RNN_RELU: return relu_f32(gate_at(ih, 1, 0, i));
-    case QRNN_END_LSTM: return lstm_end(0, ih, i, c);
-    case QRNN_END_LSTM_EXACT: return lstm_end(1, ih, i, c);
-    case QRNN_END_GRU: return gru_end(0, ih, hh, i, h);
-    case QRNN_END_GRU_EXACT: return gru_end(1, ih, hh, i, h);
-    case QRNN_END_RESET: return reset_end(ih, hh, i, h);
-    default: return gru_reset_before_end(ih, hh, hn, i, h);
+#define IH(gate) gate_at(ih, IH_GATES, gate, i)
+#define HH(gate) gate_at(hh, HH_GATES, gate, i)
+#define INNER gate_at(inner, 1, 0, i)
+#define QRNN_END(NAME, name, ih_gates, hh_gates, takes, ...)                                                    \
+    enum { name##_takes = (takes) | ((hh_gates) << 8) };                                                        \
+    QRNN_INLINE f32v name##_of(const float *ih, const float *hh, const float *inner, size_t i, f32v h, f32v *c) \
+    {                                                                                                           \
+        enum { IH_GATES = ih_gates, HH_GATES = hh_gates };                                                      \
+        (void)hh, (void)inner, (void)h, (void)c;                                                                \
+        __VA_ARGS__                                                                                             \
     }
-}
+#include "ends.def"
+#undef QRNN_END
+#undef IH
+#undef HH
+#undef INNER
 
 /* `n` units from the `i`th of the slice on: LANES of them, or, in a row's last vector, fewer. Lanes past
  * the end hold products of zero weights, so their state is 0, or NaN where the row's is. */
-QRNN_INLINE void end_vector(enum qrnn_end end, const struct qrnn_ending *e, size_t row, size_t i, size_t n,
+QRNN_INLINE void end_vector(equation *f, int takes, const struct qrnn_end_args *e, size_t row, size_t i, size_t n,
                             struct spread *s)
 {
-    const int has_c = end == QRNN_END_LSTM || end == QRNN_END_LSTM_EXACT;
-    const int has_h = end >= QRNN_END_GRU;
-    const size_t at = e->first + i;
+    const size_t unit = e->first + i;
     f32v h = v_set1(0.0f), c = h;
-    if (has_h) h = n == LANES ? v_load(e->h[row] + at) : v_load_n(e->h[row] + at, n);
-    if (has_c) c = n == LANES ? v_load(e->c[row] + at) : v_load_n(e->c[row] + at, n);
-    h = end_f32(end, e->ih + row * e->ih_stride, has_h ? e->hh + row * e->hh_stride : NULL,
-                end == QRNN_END_GRU_RESET_BEFORE ? e->hn + row * e->hn_stride : NULL, i, h, &c);
-    h = v_canonical(h);
+    if (takes & TAKES_H) h = n == LANES ? v_load(e->h[row] + unit) : v_load_n(e->h[row] + unit, n);
+    if (takes & TAKES_C) c = n == LANES ? v_load(e->c[row] + unit) : v_load_n(e->c[row] + unit, n);
+    h = v_canonical(f(e->ih + row * e->ih_stride, takes >> 8 ? e->hh + row * e->hh_stride : NULL,
+                      takes & TAKES_INNER ? e->inner + row * e->inner_stride : NULL, i, h, &c));
     if (n == LANES)
-        v_store(e->h_out[row] + at, h);
+        v_store(e->h_out[row] + unit, h);
     else
-        v_store_n(e->h_out[row] + at, h, n);
-    if (has_c && n == LANES)
-        v_store(e->c_out[row] + at, c);
-    else if (has_c)
-        v_store_n(e->c_out[row] + at, c, n);
+        v_store_n(e->h_out[row] + unit, h, n);
+    if (takes & TAKES_C && n == LANES)
+        v_store(e->c_out[row] + unit, c);
+    else if (takes & TAKES_C)
+        v_store_n(e->c_out[row] + unit, c, n);
     spread_add(s, h);
 }
 
-QRNN_INLINE void end_rows(enum qrnn_end end, const struct qrnn_ending *e)
+QRNN_INLINE void end_rows(equation *f, int takes, const struct qrnn_end_args *e)
 {
     for (size_t row = 0; row < e->rows; row++) {
         struct spread s = spread_none();
         size_t i = 0;
-        for (; i + LANES <= e->units; i += LANES) end_vector(end, e, row, i, LANES, &s);
-        if (i < e->units) end_vector(end, e, row, i, e->units - i, &s);
+        for (; i + LANES <= e->units; i += LANES) end_vector(f, takes, e, row, i, LANES, &s);
+        if (i < e->units) end_vector(f, takes, e, row, i, e->units - i, &s);
         if (e->extent) e->extent[row] = spread_extent(&s);
     }
 }
 
-#define QRNN_END(NAME, name)                                 \
-    static void name##_end_rows(const struct qrnn_ending *e) \
-    {                                                        \
-        end_rows(QRNN_END_##NAME, e);                        \
+#define QRNN_END(NAME, name, ...)                          \
+    static void name##_rows(const struct qrnn_end_args *e) \
+    {                                                      \
+        end_rows(name##_of, name##_takes, e);              \
     }
 #include "ends.def"
 #undef QRNN_END
 
 static void use_ends(struct qrnn_kernels *k)
 {
-#define QRNN_END(NAME, name)                   \
-    k->end[QRNN_END_##NAME] = name##_end_rows; \
+#define QRNN_END(NAME, name, ...)          \
+    k->end[QRNN_END_##NAME] = name##_rows; \
     k->row[QRNN_END_##NAME] = NULL;
 #include "ends.def"
 #undef QRNN_END

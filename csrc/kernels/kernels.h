@@ -32,6 +32,25 @@
 
 enum { QRNN_PANEL = 16, QRNN_QUAD = 4, QRNN_LINE = 64 };
 
+/* The formats of formats.def, and the kernels of products. */
+enum qrnn_weight_format {
+#define QRNN_WEIGHTS(NAME, ...) QRNN_WEIGHTS_##NAME,
+#include "formats.def"
+    QRNN_WEIGHT_FORMATS
+};
+
+enum qrnn_activation_format {
+#define QRNN_ACTIVATIONS(NAME, ...) QRNN_ACTIVATIONS_##NAME,
+#include "formats.def"
+    QRNN_ACTIVATION_FORMATS
+};
+
+enum qrnn_product_kernel {
+#define QRNN_PRODUCT(NAME, ...) QRNN_PRODUCT_##NAME,
+#include "formats.def"
+    QRNN_PRODUCTS
+};
+
 /* How v becomes a code; inv = 1 / scale, zp the zero point; rint is half to even.
  *   PRODUCT  clamp(rint(v * inv) + zp, 0, 255)             the product rounded, then an integer sum
  *   FUSED    clamp(rint(fma(v, inv, zp)), 0, 255)
@@ -57,19 +76,26 @@ struct qrnn_extent {
     int finite;
 };
 
-/* A packed matrix. Of a float one `codes`, `sum` and `scale` are NULL, of an int8 one `values`. */
+/* A packed matrix. One of floats has neither sums nor scales. */
 struct qrnn_panels {
     size_t rows, cols;
     size_t gates;             /* rows = gates * units, interleaved as above */
     size_t count;             /* panels: gates * ceil(units / 16) */
     size_t quads;             /* ceil(cols / 4) */
-    const float *values;
-    const int8_t *codes;
+    const void *data;         /* the panels: int8 codes or floats */
+    size_t panel_bytes;
     const int32_t *sum;       /* sum of the row's codes */
     const float *scale;       /* factor of the row, as `dequant` takes it */
     const float *bias;        /* -0.0f where there is none: x + -0.0f == x for every x */
     enum qrnn_dequant dequant;
-    int max_code;             /* largest activation code that the engine makes: 128 or 255 */
+    int most_code;            /* of the activations that it meets */
+};
+
+/* Rows of activations, as a product takes them: codes, with the scale and zero point of each row, or floats. */
+struct qrnn_inputs {
+    const void *rows;
+    size_t stride;            /* in codes or floats */
+    const struct qrnn_act *act; /* [rows]; NULL of floats */
 };
 
 /* y = product (+ add). All three arrays share the row stride; add and acc may be NULL, add may be y. */
@@ -81,20 +107,19 @@ struct qrnn_product {
     size_t stride;            /* elements; a multiple of 16, at least 16 * count */
 };
 
-/* How products become a state, element by element over hidden units (ends.h has the equations; the
- * names are those of cells.c, the functions know nothing else of a cell). */
+/* How products become a state, element by element over hidden units: ends.def. They know nothing else of a cell. */
 enum qrnn_end {
-#define QRNN_END(NAME, name) QRNN_END_##NAME,
+#define QRNN_END(NAME, ...) QRNN_END_##NAME,
 #include "ends.def"
 #undef QRNN_END
     QRNN_ENDS
 };
 
 /* Rows of units first .. first + units - 1. The products begin at unit `first`, the states at unit 0. */
-struct qrnn_ending {
+struct qrnn_end_args {
     size_t rows, first, units;
-    const float *ih, *hh, *hn; /* products, gates interleaved; those that the end needs */
-    size_t ih_stride, hh_stride, hn_stride;
+    const float *ih, *hh, *inner; /* products, gates interleaved; those that the end takes */
+    size_t ih_stride, hh_stride, inner_stride;
     const float *const *h, *const *c; /* [rows] states before */
     float *const *h_out, *const *c_out; /* [rows] states after; may be those before */
     struct qrnn_extent *extent; /* [rows], of what went to h_out; NULL: not wanted */
@@ -109,29 +134,30 @@ struct qrnn_kernels {
     void (*quantize)(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
                      enum qrnn_rounding rounding, uint8_t *q, size_t q_stride);
 
-    /* Rows in ranges of their own (choose.h): extent, act and codes, rounded by PRODUCT, or 0 for all of a row
+    /* Of the formats with a scale a row (choose.h), else NULL: extent, act and codes of rows, 0 for all of a row
      * where act[i].inv is 0. `extent` where it is known, else NULL. */
-    void (*encode)(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent, struct qrnn_act *act,
-                   uint8_t *q, size_t q_stride);
+    void (*encode[QRNN_ACTIVATION_FORMATS])(size_t rows, size_t n, const float *const *v,
+                                            const struct qrnn_extent *extent, struct qrnn_act *act, uint8_t *q,
+                                            size_t q_stride);
 
-    /* acc[i][r] = sum_k (q[i][k] - act[i].zero_point) * codes[r][k], exact;
-     * y[i][r] = dequant(acc[i][r]) (+ add[i][r]). A NaN may have any payload. */
-    void (*product_u8s8)(const struct qrnn_panels *w, const uint8_t *q, size_t q_stride, const struct qrnn_act *act,
-                         const struct qrnn_product *out);
-
-    /* s_j = sum of x[i][k] * values[r][k] over k = j, j + 4, ... upwards, by fma from +0;
-     * y[i][r] = ((s_0 + s_1) + (s_2 + s_3)) + bias[r] (+ add[i][r]). A NaN may have any payload. */
-    void (*product_f32)(const struct qrnn_panels *w, const float *x, size_t x_stride, const struct qrnn_product *out);
+    /* A NaN in y may have any payload.
+     *
+     *   U8S8  acc[i][r] = sum_k (q[i][k] - act[i].zero_point) * codes[r][k], exact;
+     *         y[i][r] = dequant(acc[i][r]) (+ add[i][r])
+     *   F32   s_j = sum of x[i][k] * values[r][k] over k = j, j + 4, ... upwards, by fma from +0;
+     *         y[i][r] = ((s_0 + s_1) + (s_2 + s_3)) + bias[r] (+ add[i][r])                            */
+    void (*product[QRNN_PRODUCTS])(const struct qrnn_panels *w, const struct qrnn_inputs *x,
+                                   const struct qrnn_product *out);
 
     /* y[i] = f(x[i]); y may be x. */
     void (*map[QRNN_FUNCTIONS])(const float *x, float *y, size_t n);
 
-    void (*end[QRNN_ENDS])(const struct qrnn_ending *e);
+    void (*end[QRNN_ENDS])(const struct qrnn_end_args *e);
 
-    /* product_u8s8 of one row and its end, by turns, a few panels at a time. NULL where the two are called
+    /* The product U8S8 of one row and its end, by turns, a few panels at a time. NULL where the two are called
      * one after the other. */
-    void (*row[QRNN_ENDS])(const struct qrnn_panels *w, const uint8_t *q, const struct qrnn_act *act,
-                           const struct qrnn_product *out, const struct qrnn_ending *e);
+    void (*row[QRNN_ENDS])(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out,
+                           const struct qrnn_end_args *e);
 };
 
 /* Fills the table of an instruction set (NULL: the best of this CPU); its name, or NULL if there is no

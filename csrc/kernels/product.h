@@ -8,7 +8,7 @@
  *   codes4_load(q)    the same, from four bytes
  *   dot(form, acc, w, q)    acc[i] + sum_{j<4} w[4 i + j] * q[j]; exact while the sum fits
  *   DOT_BIAS(form)    what codes4_load takes off each code (128 where the products are signed, else 0)
- *   share[row]        where it takes off something: what `dot` leaves out of the row's sums
+ *   t->left_out[row]  where it takes off something: what `dot` leaves out of the row's sums
  *
  * R, P, F and form are constants in every instance, so the loops below unroll and the arrays live in
  * registers (checked in the assembly: gcc 12 keeps them there once the loops are unrolled in full).
@@ -42,14 +42,34 @@ QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, si
     }
 }
 
-/* A tile's sums, less the zero point's share, by engine qrnn's rule, from register to register; a column's factors are
- * read once for all rows. Through memory, and by rows, 16 sums of a tile of 4 rows took 3.3 ns instead of 1.4 (Zen 4). */
-QRNN_INLINE void finish_sums(int has_add, int bias, int R, int V, s32v *acc, const struct qrnn_panels *w, size_t panel,
-                             const struct qrnn_act *act, size_t row, const struct qrnn_product *out)
+/* What all tiles of a product have in common: locals, so that a compiler keeps them in registers. */
+struct tiled {
+    const struct qrnn_panels *w;
+    const int8_t *codes;      /* of w */
+    const uint8_t *q;
+    size_t q_stride;
+    const struct qrnn_act *act;
+    const int32_t *left_out;
+    const struct qrnn_product *out;
+};
+
+QRNN_INLINE struct tiled tiled_product(const struct qrnn_panels *w, const struct qrnn_inputs *x,
+                                       const struct qrnn_product *out)
 {
-    const size_t first = panel * QRNN_PANEL, at = row * out->stride + first;
-    float *const y = out->y + at;
-    const float *const add = has_add ? out->add + at : NULL;
+    return (struct tiled){w, w->data, x->rows, x->stride, x->act, NULL, out};
+}
+
+/* A tile's sums, less what the zero point adds, by engine qrnn's rule, from register to register; a column's factors
+ * are read once for all rows. Through memory, and by rows, 16 sums of a tile of 4 rows took 3.3 ns instead of 1.4
+ * (Zen 4). */
+QRNN_INLINE void finish_sums(int has_add, int bias, int R, int V, s32v *acc, const struct tiled *t, size_t panel,
+                             size_t row)
+{
+    const struct qrnn_panels *const w = t->w;
+    const struct qrnn_product *const out = t->out;
+    const size_t first = panel * QRNN_PANEL, start = row * out->stride + first;
+    float *const y = out->y + start;
+    const float *const add = has_add ? out->add + start : NULL;
     UNROLL for (int v = 0; v < V; v++)
     {
         const size_t i = (size_t)v * LANES;
@@ -57,7 +77,7 @@ QRNN_INLINE void finish_sums(int has_add, int bias, int R, int V, s32v *acc, con
         const f32v scale = v_load(w->scale + first + i), b = v_load(w->bias + first + i);
         UNROLL for (int r = 0; r < R; r++)
         {
-            const struct qrnn_act *const a = act + row + (size_t)r;
+            const struct qrnn_act *const a = t->act + row + (size_t)r;
             const size_t to = (size_t)r * out->stride + i;
             const s32v sum = s_sub(acc[r * V + v], s_mul(s_set1(a->zero_point - bias), all));
             v_store(y + to, dequantize(QRNN_DEQUANT_FUSED, v_from_s32(sum), v_set1(a->scale), scale, b,
@@ -66,60 +86,65 @@ QRNN_INLINE void finish_sums(int has_add, int bias, int R, int V, s32v *acc, con
     }
 }
 
-/* The same by any rule, and for the door, which shows the sums. */
-static __attribute__((noinline)) void finish_stored(int bias, size_t R, size_t P, const struct qrnn_panels *w,
-                                                    size_t panel, const int32_t *sums, const struct qrnn_act *act,
-                                                    size_t row, const struct qrnn_product *out)
+/* The same by any rule, and for the probe, which shows the sums. */
+static __attribute__((noinline)) void finish_stored(int bias, size_t R, size_t P, const struct tiled *t, size_t panel,
+                                                    const int32_t *sums, size_t row)
 {
+    const struct qrnn_panels *const w = t->w;
+    const struct qrnn_product *const out = t->out;
     const size_t first = panel * QRNN_PANEL, width = P * QRNN_PANEL;
     for (size_t i = 0; i < width; i += LANES) {
         const s32v all = s_load(w->sum + first + i);
         const f32v scale = v_load(w->scale + first + i), b = v_load(w->bias + first + i);
         for (size_t r = 0; r < R; r++) {
-            const struct qrnn_act *const a = act + row + r;
-            const size_t at = (row + r) * out->stride + first + i;
+            const struct qrnn_act *const a = t->act + row + r;
+            const size_t to = (row + r) * out->stride + first + i;
             const s32v sum = s_sub(s_load(sums + r * width + i), s_mul(s_set1(a->zero_point - bias), all));
-            if (out->acc) s_store(out->acc + at, sum);
-            v_store(out->y + at, dequantize(w->dequant, v_from_s32(sum), v_set1(a->scale), scale, b,
-                                            out->add ? out->add + at : NULL));
+            if (out->acc) s_store(out->acc + to, sum);
+            v_store(out->y + to, dequantize(w->dequant, v_from_s32(sum), v_set1(a->scale), scale, b,
+                                            out->add ? out->add + to : NULL));
         }
     }
 }
 
-/* F sets of sums take turns over k, to cover the latency of dot where a tile has few; of the last quads, fewer than
- * F, each goes to a set of its own (one after the other: 2 of 63 ns of a step of I = H = 16). */
-QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct qrnn_panels *w, size_t panel, const uint8_t *q,
-                           size_t q_stride, const int32_t *share, const struct qrnn_act *act, size_t row,
-                           const struct qrnn_product *out)
+/* The sums of a tile's dots. F sets of them take turns over k, to cover the latency of dot where a tile has few; of
+ * the last quads, fewer than F, each goes to a set of its own (one after the other: 2 of 63 ns of a step of
+ * I = H = 16). */
+QRNN_INLINE void sum_tile(int form, int R, int P, int F, const struct tiled *t, size_t panel, size_t row, s32v *acc)
 {
     const int V = P * VECS, S = R * V;
-    (void)share;
-    const uint8_t *codes = q + row * q_stride;
+    const size_t quads = t->w->quads;
+    const uint8_t *const q = t->q + row * t->q_stride;
     const int8_t *line[4];
-    s32v acc[TILE_MAX];
-    UNROLL for (int p = 0; p < P; p++) line[p] = w->codes + (panel + (size_t)p) * w->quads * QRNN_LINE;
+    UNROLL for (int p = 0; p < P; p++) line[p] = t->codes + (panel + (size_t)p) * quads * QRNN_LINE;
     UNROLL for (int i = 0; i < F * S; i++) acc[i] = s_set1(0);
 
     size_t k = 0;
-    for (; k + (size_t)F <= w->quads; k += (size_t)F)
-        UNROLL for (int f = 0; f < F; f++) quad_u8s8(form, R, V, line, k + (size_t)f, codes, q_stride, acc + f * S);
-    UNROLL for (int f = 0; f < F - 1; f++) if (k + (size_t)f < w->quads)
-        quad_u8s8(form, R, V, line, k + (size_t)f, codes, q_stride, acc + f * S);
+    for (; k + (size_t)F <= quads; k += (size_t)F)
+        UNROLL for (int f = 0; f < F; f++) quad_u8s8(form, R, V, line, k + (size_t)f, q, t->q_stride, acc + f * S);
+    UNROLL for (int f = 0; f < F - 1; f++) if (k + (size_t)f < quads)
+        quad_u8s8(form, R, V, line, k + (size_t)f, q, t->q_stride, acc + f * S);
     UNROLL for (int f = 1; f < F; f++) UNROLL for (int i = 0; i < S; i++) acc[i] = s_add(acc[i], acc[f * S + i]);
-    UNROLL for (int i = 0; i < S; i++) QRNN_IN_REGISTER(acc[i]); /* else gcc 12 keeps some of them on the stack in the
-                                                                    k loop, where what follows needs registers */
-    if (DOT_BIAS(form)) {
-        UNROLL for (int i = 0; i < S; i++) acc[i] = s_add(acc[i], s_set1(share[row + (size_t)(i / V)]));
-    }
+    /* Else gcc 12 keeps some of them on the stack in the k loop, where what follows needs registers. */
+    UNROLL for (int i = 0; i < S; i++) QRNN_IN_REGISTER(acc[i]);
+    if (DOT_BIAS(form))
+        UNROLL for (int i = 0; i < S; i++) acc[i] = s_add(acc[i], s_set1(t->left_out[row + (size_t)(i / V)]));
+}
 
-    if (w->dequant == QRNN_DEQUANT_FUSED && !out->acc) {
-        if (out->add)
-            finish_sums(1, DOT_BIAS(form), R, V, acc, w, panel, act, row, out);
+QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct tiled *t, size_t panel, size_t row)
+{
+    const int V = P * VECS, S = R * V;
+    s32v acc[TILE_MAX];
+    sum_tile(form, R, P, F, t, panel, row, acc);
+    if (t->w->dequant == QRNN_DEQUANT_FUSED && !t->out->acc) {
+        if (t->out->add)
+            finish_sums(1, DOT_BIAS(form), R, V, acc, t, panel, row);
         else
-            finish_sums(0, DOT_BIAS(form), R, V, acc, w, panel, act, row, out);
+            finish_sums(0, DOT_BIAS(form), R, V, acc, t, panel, row);
         return;
     }
     _Alignas(QRNN_LINE) int32_t sums[TILE_MAX * LANES];
     UNROLL for (int i = 0; i < S; i++) s_store(sums + i * LANES, acc[i]);
-    finish_stored(DOT_BIAS(form), (size_t)R, (size_t)P, w, panel, sums, act, row, out);
+    const struct tiled copy = *t; /* whose address may be known: `t` stays in registers */
+    finish_stored(DOT_BIAS(form), (size_t)R, (size_t)P, &copy, panel, sums, row);
 }

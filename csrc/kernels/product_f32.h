@@ -27,14 +27,14 @@ QRNN_INLINE void column_f32(int R, int V, int ahead, const float *const *line, s
 /* The four partial sums of R rows and P panels, as many at a time as fit the registers: in 4 / F passes over
  * k. With all four, weights stream in order. From 4 rows on there is time to fetch the next panel to the
  * second-level cache: 1.15 times the speed where weights come from the third (16 MiB), nothing elsewhere. */
-QRNN_INLINE void tile_f32(int R, int P, const struct qrnn_panels *w, size_t panel, const float *x, size_t x_stride,
-                          size_t row, const struct qrnn_product *out)
+QRNN_INLINE void tile_f32(int R, int P, const struct qrnn_panels *w, const struct qrnn_inputs *x,
+                          const struct qrnn_product *out, size_t panel, size_t row)
 {
     const int V = P * VECS, S = R * V, F = 4 * S <= SUMS_F32 ? 4 : 2 * S <= SUMS_F32 ? 2 : 1;
     const float *rows[ROWS_F32], *line[4];
     f32v part[4][TILE_MAX];
-    UNROLL for (int r = 0; r < R; r++) rows[r] = x + (row + (size_t)r) * x_stride;
-    UNROLL for (int p = 0; p < P; p++) line[p] = w->values + (panel + (size_t)p) * w->cols * QRNN_PANEL;
+    UNROLL for (int r = 0; r < R; r++) rows[r] = (const float *)x->rows + (row + (size_t)r) * x->stride;
+    UNROLL for (int p = 0; p < P; p++) line[p] = (const float *)w->data + (panel + (size_t)p) * w->cols * QRNN_PANEL;
     for (int j = 0; j < 4; j += F) {
         f32v sum[TILE_MAX];
         UNROLL for (int i = 0; i < F * S; i++) sum[i] = v_set1(0.0f);
@@ -56,11 +56,11 @@ QRNN_INLINE void tile_f32(int R, int P, const struct qrnn_panels *w, size_t pane
 }
 
 /* Not inlined: gcc 12 runs out of registers for the rows' addresses. */
-#define QRNN_TILE_F32(R)                                                                                            \
-    static __attribute__((noinline)) void tile_f32_##R(const struct qrnn_panels *w, size_t panel, const float *x,   \
-                                                       size_t x_stride, size_t row, const struct qrnn_product *out) \
-    {                                                                                                               \
-        tile_f32(R, 1, w, panel, x, x_stride, row, out);                                                            \
+#define QRNN_TILE_F32(R)                                                                                         \
+    static __attribute__((noinline)) void tile_f32_##R(const struct qrnn_panels *w, const struct qrnn_inputs *x, \
+                                                       const struct qrnn_product *out, size_t panel, size_t row) \
+    {                                                                                                            \
+        tile_f32(R, 1, w, x, out, panel, row);                                                                   \
     }
 QRNN_TILE_F32(2)
 QRNN_TILE_F32(3)
@@ -68,19 +68,24 @@ QRNN_TILE_F32(4)
 QRNN_TILE_F32(5)
 QRNN_TILE_F32(6)
 
+typedef void f32_tile(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out,
+                      size_t panel, size_t row);
+static f32_tile *const f32_tiles[ROWS_F32 + 1] = {NULL,       NULL,       tile_f32_2, tile_f32_3,
+                                                  tile_f32_4, tile_f32_5, tile_f32_6};
+
 /* One row: the four sums of a panel no more than cover the latency of fma where a panel is one register. */
-static void row_f32(const struct qrnn_panels *w, const float *x, const struct qrnn_product *out)
+static void row_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     size_t panel = 0;
     if (VECS == 1) {
-        for (; panel + 4 <= w->count; panel += 4) tile_f32(1, 4, w, panel, x, 0, 0, out);
-        for (; panel + 2 <= w->count; panel += 2) tile_f32(1, 2, w, panel, x, 0, 0, out);
+        for (; panel + 4 <= w->count; panel += 4) tile_f32(1, 4, w, x, out, panel, 0);
+        for (; panel + 2 <= w->count; panel += 2) tile_f32(1, 2, w, x, out, panel, 0);
     }
-    for (; panel < w->count; panel++) tile_f32(1, 1, w, panel, x, 0, 0, out);
+    for (; panel < w->count; panel++) tile_f32(1, 1, w, x, out, panel, 0);
 }
 
 /* Tiles of at most 6 rows and of even height, so that no tail is thin: 8 rows are 4 + 4, not 6 + 2. */
-static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_stride, const struct qrnn_product *out)
+static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     if (out->batch < 2) {
         row_f32(w, x, out);
@@ -91,13 +96,7 @@ static void product_f32(const struct qrnn_panels *w, const float *x, size_t x_st
     for (size_t panel = 0; panel < w->count; panel++)
         for (size_t tile = 0, row = 0; tile < tiles; tile++) {
             const size_t rows = least + (tile < higher);
-            switch (rows) {
-            case 6: tile_f32_6(w, panel, x, x_stride, row, out); break;
-            case 5: tile_f32_5(w, panel, x, x_stride, row, out); break;
-            case 4: tile_f32_4(w, panel, x, x_stride, row, out); break;
-            case 3: tile_f32_3(w, panel, x, x_stride, row, out); break;
-            default: tile_f32_2(w, panel, x, x_stride, row, out); break;
-            }
+            f32_tiles[rows](w, x, out, panel, row);
             row += rows;
         }
 }

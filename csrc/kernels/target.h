@@ -46,6 +46,13 @@
 #define QRNN_IN_REGISTER(vector) ((void)0)
 #endif
 
+/* After a switch that names every case. */
+#if defined(__GNUC__)
+#define QRNN_UNREACHABLE() __builtin_unreachable()
+#else
+#define QRNN_UNREACHABLE() __assume(0)
+#endif
+
 /* With QRNN_COUNTED, which gcov's build defines, each function is there once, to be counted as it is written. */
 #if defined(__GNUC__) && !defined(QRNN_COUNTED)
 #define QRNN_INLINE static inline __attribute__((always_inline))

@@ -107,6 +107,10 @@ PyObject *error_from_status(qrnn_status status, const struct error_context *cont
         raise_name("engine", PyUnicode_FromString(context->engine), join_names(qrnn_engine_name, NULL), "");
         break;
     case QRNN_ERR_UNSUPPORTED: raise_unsupported(context); break;
+    case QRNN_ERR_FORMAT:
+        PyErr_Format(PyExc_ValueError, "%s: no kernel multiplies weights and activations of these formats",
+                     context->weight);
+        break;
     case QRNN_ERR_SCALE: raise_float(context->scale, "finite, positive scales", context->bad_scale); break;
     case QRNN_ERR_WEIGHT: raise_float(context->bias, "finite values", context->bad_bias); break;
     case QRNN_ERR_INPUT_RANGE: raise_range(context->input, context->engine, context->step); break;

@@ -274,10 +274,46 @@ static void check_weights(void)
     }
 }
 
+/* What a matrix may store and meet. */
+static void check_formats(void)
+{
+    static const float one = 1.0f, values[GATE_ROWS * IN];
+    static const int8_t codes[GATE_ROWS * IN];
+    const qrnn_weight coded = {.codes = codes, .scale = &one, .n_scale = 1}, floats = {.values = values};
+    const struct {
+        const char *what, *engine;
+        qrnn_weight weight;
+    } wrong[] = {
+        {"no weights", "qrnn", {.scale = &one, .n_scale = 1}},
+        {"no float weights", "float32", {.bias = NULL}},
+        {"codes of a float module", "float32", coded},
+        {"weights of no such format", "qrnn", {.codes = codes, .scale = &one, .n_scale = 1, .format = "none"}},
+        {"codes that are not given", "qrnn", {.values = values, .format = "int8"}},
+        {"activations of no such format", "qrnn", {.codes = codes, .scale = &one, .n_scale = 1, .activations = "none"}},
+        {"codes with floats", "qrnn", {.codes = codes, .scale = &one, .n_scale = 1, .activations = "float32"}},
+        {"floats with codes", "qrnn", {.values = values, .activations = "u8"}},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const qrnn_weight weights[2] = {strcmp(wrong[i].engine, "qrnn") == 0 ? coded : floats, wrong[i].weight};
+        const qrnn_spec spec = {.kind = QRNN_LSTM,
+                                .engine = wrong[i].engine,
+                                .input_size = IN,
+                                .hidden_size = UNITS,
+                                .layers = 1,
+                                .directions = 1,
+                                .weights = weights};
+        refused_spec(&spec, QRNN_ERR_FORMAT, 1, wrong[i].what);
+    }
+    const struct testcase t = {.spec = {.engine = "qrnn"}};
+    tally(!qrnn_weights_name(99) && !qrnn_activations_name(99), "past the formats' ends", &t);
+    tally(qrnn_weights_name(0) && qrnn_activations_name(0), "the formats' first rows", &t);
+}
+
 static void check_specs(void)
 {
     static const float one = 1.0f;
-    const qrnn_weight weights[2] = {{.scale = &one, .n_scale = 1}, {.scale = &one, .n_scale = 1}};
+    static const int8_t code; /* none of them is read */
+    const qrnn_weight any = {.codes = &code, .scale = &one, .n_scale = 1}, weights[2] = {any, any};
     const size_t huge = SIZE_MAX / 2048;
     const struct {
         qrnn_status status;
@@ -441,6 +477,7 @@ int main(void)
 {
     const char *const engines[] = {"float32", "qrnn", "fbgemm"};
     check_specs();
+    check_formats();
     check_weights();
     check_functions();
     check_inside();

@@ -1,34 +1,41 @@
-/* functions.c - what a module's parts do, without a module: activation codes, element-wise functions. */
+/* standalone.c - what works without a module: activation codes, element-wise functions. */
 #include "block.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-qrnn_status qrnn_quantize(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v,
-                          uint8_t *codes, float *scale, int32_t *zero_point)
+/* The codes of one row at a time, by the way that calls take. */
+static qrnn_status quantize_rows(const struct qrnn_module *m, const struct qrnn_activations *activations, size_t batch,
+                                 size_t n, const float *v, uint8_t *codes, float *scale, int32_t *zero_point)
 {
-    qrnn_module m = {.engine = qrnn_engine_find(engine_name)};
-    if (!m.engine || !m.engine->quantized) return QRNN_ERR_ENGINE;
-    if (!qrnn_kernels_init(&m.kernels, isa)) return QRNN_ERR_ISA;
-    struct qrnn_act whole, act;
+    struct qrnn_act given, act;
     struct qrnn_extent extent;
     struct qrnn_operand o = {.extent = &extent, .act = &act, .code_stride = qrnn_round_up(n, QRNN_LINE)};
     o.codes = qrnn_scratch(o.code_stride + QRNN_LINE);
     if (!o.codes) return QRNN_ERR_MEMORY;
-
-    qrnn_status status = QRNN_OK;
-    const uint32_t fp = qrnn_fp_enter();
-    if (!m.engine->per_row) {
-        o.whole = &whole;
-        if (!qrnn_choose_whole(&m, batch * n, v, &whole)) status = QRNN_ERR_INPUT_RANGE;
+    if (qrnn_activations_share_scale(activations)) {
+        o.given = &given;
+        if (!qrnn_choose_scale(m, activations, batch * n, v, &given)) return QRNN_ERR_INPUT_RANGE;
     }
-    for (size_t i = 0; i < batch && status == QRNN_OK; i++) {
+    for (size_t i = 0; i < batch; i++) {
         const float *const row = v + i * n;
-        qrnn_encode(&m, &o, 1, n, &row, NULL);
+        qrnn_encode(m, activations, &o, 1, n, &row, NULL);
         memcpy(codes + i * n, o.codes, n);
         scale[i] = act.scale;
         zero_point[i] = act.zero_point;
     }
+    return QRNN_OK;
+}
+
+qrnn_status qrnn_quantize(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v,
+                          uint8_t *codes, float *scale, int32_t *zero_point)
+{
+    qrnn_module m = {.engine = qrnn_engine_find(engine_name)};
+    if (!m.engine || !m.engine->info.quantized) return QRNN_ERR_ENGINE;
+    if (!qrnn_kernels_init(&m.kernels, isa)) return QRNN_ERR_ISA;
+    const struct qrnn_activations *const activations = qrnn_activations_row(m.engine->activations);
+    const uint32_t fp = qrnn_fp_enter();
+    const qrnn_status status = quantize_rows(&m, activations, batch, n, v, codes, scale, zero_point);
     qrnn_fp_leave(fp);
     return status;
 }
@@ -36,7 +43,7 @@ qrnn_status qrnn_quantize(const char *engine_name, const char *isa, size_t batch
 qrnn_status qrnn_seen(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v, float *seen)
 {
     const struct qrnn_engine *const engine = qrnn_engine_find(engine_name);
-    if (batch == 0 || n == 0) return engine && engine->quantized ? QRNN_OK : QRNN_ERR_ENGINE;
+    if (batch == 0 || n == 0) return engine && engine->info.quantized ? QRNN_OK : QRNN_ERR_ENGINE;
     if (batch > SIZE_MAX / n / 16) return QRNN_ERR_MEMORY;
     uint8_t *const codes = malloc(batch * n);
     float *const scale = malloc(batch * sizeof *scale);

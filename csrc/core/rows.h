@@ -1,0 +1,12 @@
+/* rows.h - the order in which a sequence takes the rows of its batch: longest first, so that those that run at a time
+ * are always the first ones. */
+#ifndef QRNN_ROWS_H
+#define QRNN_ROWS_H
+
+#include "qrnn.h"
+
+size_t qrnn_row_length(const qrnn_run *run, size_t row);
+/* Sorts the n rows of `order`; `spare` has room for half of them. Rows of one length keep their order. */
+void qrnn_sort_rows(const qrnn_run *run, size_t *order, size_t *spare, size_t n);
+
+#endif
