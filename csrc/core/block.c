@@ -11,16 +11,15 @@
 
 /* Bytes of a row of an operand. */
 struct operand_bytes {
-    size_t coded;             /* 1: some cell takes codes */
-    size_t codes, staged;
+    size_t is;                /* 1: there is such an operand */
+    size_t act, codes, staged;
 };
 
 /* What layout.h's list of rooms is written in: bytes of a row. */
 struct room_bytes {
     struct operand_bytes x, h, inner;
-    size_t recurrent, probe;  /* 1 or 0 */
-    size_t ih_product, hh_product, hh_sums, inner_product;
-    size_t sliced, zeros, state_extents, inner_values, inner_extents;
+    size_t sequence, probe;   /* 1 or 0 */
+    size_t ih_product, hh_product, hh_sums, inner_product, zeros, extents;
 };
 
 static size_t widest_input(const qrnn_module *m)
@@ -30,15 +29,15 @@ static size_t widest_input(const qrnn_module *m)
 }
 
 /* Of rows of `cols` values for the matrices that lie `offset` behind the start of each cell. */
-static struct operand_bytes measure_operand(const qrnn_module *m, size_t offset, size_t cols, enum qrnn_purpose purpose)
+static struct operand_bytes measure_operand(const qrnn_module *m, size_t offset, size_t cols)
 {
-    struct operand_bytes bytes = {0, 0, 0};
+    struct operand_bytes bytes = {.is = 1};
     for (size_t i = 0; i < m->layers * m->directions; i++) {
         const void *const matrix = (const char *)&m->cells[i] + offset;
         if (((const struct qrnn_matrix *)matrix)->activations->most_code) {
-            bytes.coded = 1;
+            bytes.act = sizeof(struct qrnn_act);
             bytes.codes = qrnn_round_up(cols, QRNN_LINE);
-        } else if (purpose == QRNN_FOR_SEQUENCE) {
+        } else {
             bytes.staged = cols * sizeof(float);
         }
     }
@@ -67,28 +66,31 @@ void qrnn_rooms_make(const qrnn_module *m, size_t slices, enum qrnn_purpose purp
     const size_t gate = most_panels(m->hidden_size, slices) * QRNN_PANEL * sizeof(float);
     const size_t inner_gate =
         most_panels(m->proj_size ? m->proj_size : m->hidden_size, slices) * QRNN_PANEL * sizeof(float);
-    const size_t extents = slices * sizeof(struct qrnn_extent);
     struct room_bytes bytes = {0}, *const z = &bytes;
-    z->recurrent = m->kind->info.states > 0;
+    z->sequence = purpose == QRNN_FOR_SEQUENCE;
     z->probe = purpose == QRNN_FOR_PROBE;
-    z->x = measure_operand(m, offsetof(struct qrnn_cell, ih), widest_input(m), purpose);
+    z->x = measure_operand(m, offsetof(struct qrnn_cell, ih), widest_input(m));
     z->ih_product = m->kind->info.gates * gate;
-    z->sliced = slices > 1 ? 3 * sizeof(struct qrnn_panels) : 0;
     z->zeros = m->hidden_size * sizeof(float);
-    if (z->recurrent) {
-        z->h = measure_operand(m, offsetof(struct qrnn_cell, hh), m->state_size, purpose);
+    z->extents = slices * sizeof(struct qrnn_extent);
+    if (m->kind->info.states) {
+        z->h = measure_operand(m, offsetof(struct qrnn_cell, hh), m->state_size);
         z->hh_sums = hh_gates(m) * gate;
         z->hh_product = m->kind->hh_apart ? z->hh_sums : 0;
-        z->state_extents = purpose == QRNN_FOR_SEQUENCE ? extents : 0;
     }
-    if (qrnn_has_inner(m)) {
-        z->inner = measure_operand(m, offsetof(struct qrnn_cell, inner), m->hidden_size, purpose);
+    if (m->has_inner) {
+        z->inner = measure_operand(m, offsetof(struct qrnn_cell, inner), m->hidden_size);
         z->inner_product = inner_gate;
-        z->inner_values = m->hidden_size * sizeof(float);
-        z->inner_extents = extents;
     }
-#define ROOM(field, fixed, x_row, row) {fixed, x_row, row},
-    *rooms = (struct qrnn_rooms){{QRNN_OWN_ROOMS(ROOM)}, {QRNN_SHARED_ROOMS(ROOM)}};
+    memset(rooms, 0, sizeof *rooms);
+#define ROOM(field, fixed, x_row, row) *room++ = (struct qrnn_room){fixed, x_row, row};
+#define GROUP(name, ROOMS, there)             \
+    if (there) {                              \
+        struct qrnn_room *room = rooms->name; \
+        ROOMS(ROOM)                           \
+    }
+    QRNN_ROOM_GROUPS(GROUP)
+#undef GROUP
 #undef ROOM
 }
 
@@ -114,45 +116,74 @@ QRNN_INLINE size_t divide_units(size_t units, const struct qrnn_block *b, size_t
     return panels;
 }
 
-void qrnn_block_open(struct qrnn_block *b, const qrnn_module *m, size_t slice, size_t slices,
-                     const struct qrnn_layout *layout, size_t rows, enum qrnn_purpose purpose, unsigned char *own,
-                     unsigned char *shared)
+#define ROOM(field, fixed, x_row, row) b->field = (void *)(memory + *offset++);
+#define OPEN(name, ROOMS)                    \
+    do {                                     \
+        const size_t *offset = layout->name; \
+        ROOMS(ROOM)                          \
+    } while (0)
+
+/* What sequences and the probe need beside the rest. */
+static void open_more(struct qrnn_block *b, const struct qrnn_layout *layout, enum qrnn_purpose purpose, size_t rows,
+                      unsigned char *own, unsigned char *shared)
 {
-    size_t i = 0;
-    b->m = m;
-    b->slice = slice;
-    b->slices = slices;
-    b->team = NULL;
-    b->wants_stop = b->stop = 0;
-    b->x.given = b->h.given = b->inner.given = NULL;
-    b->x.code_stride = qrnn_round_up(widest_input(m), QRNN_LINE);
-    b->h.code_stride = qrnn_round_up(m->state_size, QRNN_LINE);
-    const size_t panels = divide_units(m->hidden_size, b, &b->first, &b->units);
-    b->stride = m->kind->info.gates * panels * QRNN_PANEL;
-    b->hh_stride = hh_gates(m) * panels * QRNN_PANEL;
-#define ROOM(field, fixed, x_row, row) b->field = (void *)(own + layout->own[i++]);
-    QRNN_OWN_ROOMS(ROOM)
-#undef ROOM
-    i = 0;
-#define ROOM(field, fixed, x_row, row) b->field = (void *)(shared + layout->shared[i++]);
-    QRNN_SHARED_ROOMS(ROOM)
-#undef ROOM
-    if (purpose != QRNN_FOR_PROBE) b->acc_ih = b->acc_hh = b->acc_inner = NULL;
-    if (purpose != QRNN_FOR_SEQUENCE) b->before.extent = b->after.extent = NULL;
-    b->before.slices = b->after.slices = slices;
+    unsigned char *memory = own;
+    if (purpose == QRNN_FOR_PROBE) OPEN(probe, QRNN_PROBE_ROOMS);
+    if (purpose != QRNN_FOR_SEQUENCE) return;
+    OPEN(sequence, QRNN_SEQUENCE_ROOMS);
+    memory = shared;
+    OPEN(shared_sequence, QRNN_SHARED_SEQUENCE_ROOMS);
+    b->before.slices = b->after.slices = b->slices;
     b->before.rows = b->after.rows = rows;
-    if (!qrnn_has_inner(m)) return;
-    b->inner.code_stride = qrnn_round_up(m->hidden_size, QRNN_LINE);
-    b->inner_extents.slices = slices;
+}
+
+static void open_inner(struct qrnn_block *b, const struct qrnn_layout *layout, size_t rows, unsigned char *own,
+                       unsigned char *shared)
+{
+    const qrnn_module *m = b->m;
+    unsigned char *memory = own;
+    OPEN(inner, QRNN_INNER_ROOMS);
+    memory = shared;
+    OPEN(shared_inner, QRNN_SHARED_INNER_ROOMS);
+    b->inner.given = NULL;
+    b->inner.coded = (struct qrnn_inputs){b->inner.codes, qrnn_round_up(m->hidden_size, QRNN_LINE), b->inner.act};
+    b->inner_extents.slices = b->slices;
     b->inner_extents.rows = rows;
     const size_t units = m->proj_size ? m->proj_size : m->hidden_size;
     b->inner_stride = divide_units(units, b, &b->inner_first, &b->inner_units) * QRNN_PANEL;
 }
 
+void qrnn_block_open(struct qrnn_block *b, const qrnn_module *m, size_t slice, size_t slices,
+                     const struct qrnn_layout *layout, size_t rows, enum qrnn_purpose purpose, unsigned char *own,
+                     unsigned char *shared)
+{
+    b->m = m;
+    b->slice = slice;
+    b->slices = slices;
+    b->team = NULL;
+    b->wants_stop = b->stop = 0;
+    b->x.given = b->h.given = NULL;
+    b->acc_ih = b->acc_hh = b->acc_inner = NULL;
+    b->before.extent = b->after.extent = NULL;
+    const size_t panels = divide_units(m->hidden_size, b, &b->first, &b->units);
+    b->stride = m->kind->info.gates * panels * QRNN_PANEL;
+    b->hh_stride = hh_gates(m) * panels * QRNN_PANEL;
+    unsigned char *memory = shared;
+    OPEN(shared, QRNN_SHARED_ROOMS);
+    memory = own;
+    OPEN(step, QRNN_STEP_ROOMS);
+    b->x.coded = (struct qrnn_inputs){b->x.codes, qrnn_round_up(widest_input(m), QRNN_LINE), b->x.act};
+    b->h.coded = (struct qrnn_inputs){b->h.codes, qrnn_round_up(m->state_size, QRNN_LINE), b->h.act};
+    if (m->has_inner) open_inner(b, layout, rows, own, shared);
+    if (purpose != QRNN_FOR_STEP) open_more(b, layout, purpose, rows, own, shared);
+}
+#undef OPEN
+#undef ROOM
+
 void qrnn_block_clear_shared(const struct qrnn_block *b, size_t rows)
 {
     memset(b->zeros, 0, b->m->hidden_size * sizeof(float));
-    if (!qrnn_has_inner(b->m)) return;
+    if (!b->m->has_inner) return;
     for (size_t i = 0; i < rows; i++) b->inner_rows[i] = b->inner_values + i * b->m->hidden_size;
 }
 
@@ -180,7 +211,7 @@ void qrnn_block_set_cell(struct qrnn_block *b, const struct qrnn_cell *cell)
     b->sliced[1] = qrnn_slice(b->hh, first * hh_gates(b->m), b->hh_stride / QRNN_PANEL);
     b->ih = &b->sliced[0];
     b->hh = &b->sliced[1];
-    if (!qrnn_has_inner(b->m)) return;
+    if (!b->m->has_inner) return;
     b->sliced[2] = qrnn_slice(b->inner_weights, b->inner_first / QRNN_PANEL, b->inner_stride / QRNN_PANEL);
     b->inner_weights = &b->sliced[2];
 }
@@ -226,11 +257,11 @@ static void gather(struct qrnn_operand *o, size_t rows, const float *const *v, s
     size_t i = 1;
     while (i < rows && (const char *)v[i] == (const char *)v[i - 1] + step) i++;
     if (i >= rows && step % sizeof(float) == 0 && step < SIZE_MAX / 2) {
-        o->inputs = (struct qrnn_inputs){v[0], step / sizeof(float), NULL};
+        o->floats = (struct qrnn_inputs){v[0], step / sizeof(float), NULL};
         return;
     }
     for (i = 0; i < rows; i++) memcpy(o->staged + i * n, v[i], n * sizeof(float));
-    o->inputs = (struct qrnn_inputs){o->staged, n, NULL};
+    o->floats = (struct qrnn_inputs){o->staged, n, NULL};
 }
 
 /* One scale for all rows: the given one, or by the extents of all; 0 if one of them is not finite. */
@@ -250,27 +281,27 @@ static int choose_for_all(const struct qrnn_activations *activations, struct qrn
     return 1;
 }
 
-int qrnn_encode(const qrnn_module *m, const struct qrnn_activations *activations, struct qrnn_operand *o, size_t rows,
-                size_t n, const float *const *v, const struct qrnn_extents *extents)
+int qrnn_encode(const qrnn_module *m, const struct qrnn_matrix *matrix, struct qrnn_operand *o, size_t rows, size_t n,
+                const float *const *v, const struct qrnn_extents *extents)
 {
+    if (matrix->encode) {
+        const struct qrnn_extent *const extent = extents ? join_slices(o, rows, extents) : NULL;
+        matrix->encode(rows, n, v, extent, o->act, o->codes, o->coded.stride);
+        return 1;
+    }
+    const struct qrnn_activations *const activations = matrix->activations;
     if (!activations->most_code) {
         gather(o, rows, v, n);
         return 1;
     }
-    o->inputs = (struct qrnn_inputs){o->codes, o->code_stride, o->act};
-    const struct qrnn_extent *extent = extents ? join_slices(o, rows, extents) : NULL;
-    if (activations->per_row) {
-        m->kernels.encode[activations->format](rows, n, v, extent, o->act, o->codes, o->code_stride);
-        return 1;
-    }
-    if (!choose_for_all(activations, o, rows, extent)) return 0;
-    m->kernels.quantize(rows, n, v, o->act, activations->rounding, o->codes, o->code_stride);
+    if (!choose_for_all(activations, o, rows, extents ? join_slices(o, rows, extents) : NULL)) return 0;
+    m->kernels.quantize(rows, n, v, o->act, activations->rounding, o->codes, o->coded.stride);
     return 1;
 }
 
-struct qrnn_inputs qrnn_inputs_from(const struct qrnn_operand *o, size_t first)
+struct qrnn_inputs qrnn_inputs_from(const struct qrnn_operand *o, const struct qrnn_matrix *matrix, size_t first)
 {
-    const struct qrnn_inputs all = o->inputs;
+    const struct qrnn_inputs all = *qrnn_inputs_of(o, matrix);
     if (!all.act) return (struct qrnn_inputs){(const float *)all.rows + first * all.stride, all.stride, NULL};
     return (struct qrnn_inputs){(const uint8_t *)all.rows + first * all.stride, all.stride, all.act + first};
 }

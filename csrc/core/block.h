@@ -15,12 +15,12 @@
 /* Activations on their way to a product: rooms for their codes, or for floats that lie at no stride. */
 struct qrnn_operand {
     const struct qrnn_act *given; /* of formats that share a scale: it; NULL: by the extents */
-    struct qrnn_extent *extent; /* [rows] */
     struct qrnn_act *act;     /* [rows] */
     uint8_t *codes;           /* [rows][code_stride] */
-    size_t code_stride;
+    struct qrnn_inputs coded, floats; /* what a product takes, once it is encoded: the codes, or rows as they lie */
+    /* Of sequences: */
+    struct qrnn_extent *extent; /* [rows] over all slices */
     float *staged;            /* [rows][cols] */
-    struct qrnn_inputs inputs; /* what the product takes, once it is encoded */
 };
 
 /* Extents of rows, by slices of units: what threads that share a call found, each in its slice. */
@@ -66,12 +66,6 @@ struct qrnn_block {
     int wants_stop, stop;     /* this slice wants to give up; all know of one that does */
 };
 
-/* Whether something is multiplied inside a step. */
-QRNN_INLINE int qrnn_has_inner(const qrnn_module *m)
-{
-    return m->proj_size || m->kind->inner != QRNN_ENDS;
-}
-
 /* What the rooms of blocks that are slices of a module take; layout.h. */
 void qrnn_rooms_make(const qrnn_module *m, size_t slices, enum qrnn_purpose purpose, struct qrnn_rooms *rooms);
 
@@ -92,13 +86,19 @@ void qrnn_block_set_cell(struct qrnn_block *b, const struct qrnn_cell *cell);
 int qrnn_choose_scale(const qrnn_module *m, const struct qrnn_activations *activations, size_t n, const float *v,
                       struct qrnn_act *act);
 
-/* Codes (or, of floats, the whereabouts) of rows of n values, for o->inputs. `extents` of the rows, or NULL where
- * they are to be found by reading or o->given is set. 0 if one scale is for all and a value is not finite. */
-int qrnn_encode(const qrnn_module *m, const struct qrnn_activations *activations, struct qrnn_operand *o, size_t rows,
-                size_t n, const float *const *v, const struct qrnn_extents *extents);
+/* Codes (or, of floats, the whereabouts) of rows of n values, as `matrix` takes them. `extents` of the rows, or NULL
+ * where they are to be found by reading or o->given is set. 0 if one scale is for all and a value is not finite. */
+int qrnn_encode(const qrnn_module *m, const struct qrnn_matrix *matrix, struct qrnn_operand *o, size_t rows, size_t n,
+                const float *const *v, const struct qrnn_extents *extents);
 
-/* The encoded rows of an operand from `first` on. */
-struct qrnn_inputs qrnn_inputs_from(const struct qrnn_operand *o, size_t first);
+/* What `matrix` multiplies of an encoded operand. */
+QRNN_INLINE const struct qrnn_inputs *qrnn_inputs_of(const struct qrnn_operand *o, const struct qrnn_matrix *matrix)
+{
+    return matrix->activations->most_code ? &o->coded : &o->floats;
+}
+
+/* The same from row `first` on. */
+struct qrnn_inputs qrnn_inputs_from(const struct qrnn_operand *o, const struct qrnn_matrix *matrix, size_t first);
 
 /* Waits until every slice of the block's team is here, and learns whether to stop. */
 void qrnn_block_meet(struct qrnn_block *b);

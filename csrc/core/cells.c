@@ -34,44 +34,42 @@ static struct qrnn_end_args end_args(const struct qrnn_block *b, size_t rows, co
 }
 
 /* The recurrent product, added to `ih` in place or in b->hh_product, and what the end makes of it. */
-static void multiply_and_end(const struct qrnn_block *b, size_t rows, float *ih, enum qrnn_end end,
+static void multiply_and_end(const struct qrnn_block *b, size_t rows, float *ih, qrnn_end_kernel *end,
                              const struct qrnn_end_args *e)
 {
-    const qrnn_module *m = b->m;
-    const int apart = m->kind->hh_apart;
-    const enum qrnn_product_kernel product = b->cell->hh.product;
+    const struct qrnn_cell *const cell = b->cell;
+    const int apart = b->m->kind->hh_apart;
     const struct qrnn_product out = {rows, apart ? b->hh_product : ih, apart ? NULL : ih, b->acc_hh, b->hh_stride};
-    if (rows == 1 && product == QRNN_PRODUCT_U8S8 && m->kernels.row[end]) {
-        m->kernels.row[end](b->hh, &b->h.inputs, &out, e);
+    if (rows == 1 && cell->row) {
+        cell->row(b->hh, &b->h.coded, &out, e);
         return;
     }
-    m->kernels.product[product](b->hh, &b->h.inputs, &out);
-    m->kernels.end[end](e);
+    cell->hh.multiply(b->hh, qrnn_inputs_of(&b->h, &cell->hh), &out);
+    end(e);
 }
 
 /* The product of what an end made. */
 static void multiply_inner(struct qrnn_block *b, size_t rows)
 {
-    const qrnn_module *m = b->m;
     const struct qrnn_matrix *const matrix = &b->cell->inner;
     const struct qrnn_product out = {rows, b->inner_product, NULL, b->acc_inner, b->inner_stride};
     qrnn_block_meet(b);
-    qrnn_encode(m, matrix->activations, &b->inner, rows, m->hidden_size, (const float *const *)b->inner_rows,
+    qrnn_encode(b->m, matrix, &b->inner, rows, b->m->hidden_size, (const float *const *)b->inner_rows,
                 &b->inner_extents);
-    m->kernels.product[matrix->product](b->inner_weights, &b->inner.inputs, &out);
+    matrix->multiply(b->inner_weights, qrnn_inputs_of(&b->inner, matrix), &out);
 }
 
 /* A step in two products: `first` makes what the second multiplies. */
-static void step_in_two(struct qrnn_block *b, size_t rows, float *ih, enum qrnn_end last, struct qrnn_end_args *e)
+static void step_in_two(struct qrnn_block *b, size_t rows, float *ih, struct qrnn_end_args *e)
 {
     const qrnn_module *m = b->m;
     struct qrnn_end_args first = *e;
     first.h_out = b->inner_rows;
     first.extent = b->cell->inner.activations->most_code ? own_extents(b, &b->inner_extents) : NULL;
-    multiply_and_end(b, rows, ih, m->proj_size ? last : m->kind->inner, &first);
+    multiply_and_end(b, rows, ih, m->inner_end, &first);
     multiply_inner(b, rows);
     if (!m->proj_size) {
-        m->kernels.end[last](e);
+        m->end(e);
         return;
     }
     e->ih = b->inner_product;
@@ -84,12 +82,11 @@ static void step_in_two(struct qrnn_block *b, size_t rows, float *ih, enum qrnn_
 void qrnn_cell_step(struct qrnn_block *b, size_t rows, float *ih)
 {
     const qrnn_module *m = b->m;
-    const enum qrnn_end end = m->kind->end[m->engine->exact];
     struct qrnn_end_args e = end_args(b, rows, ih);
     if (m->kind->info.states == 0)
-        m->kernels.end[end](&e);
-    else if (qrnn_has_inner(m))
-        step_in_two(b, rows, ih, end, &e);
+        m->end(&e);
+    else if (m->has_inner)
+        step_in_two(b, rows, ih, &e);
     else
-        multiply_and_end(b, rows, ih, end, &e);
+        multiply_and_end(b, rows, ih, m->end, &e);
 }

@@ -2,94 +2,121 @@
  *
  * Rooms, each on lines of its own, for the rows of x and the rows of a step that a block works on. What a room takes
  * of each follows from the module alone: qrnn_rooms, made once a module. Where rooms lie is that times the rows:
- * qrnn_layout, offsets from the start. A block's pointers are the offsets from where its memory is (block.c).
+ * qrnn_layout, offsets from the start. A block's pointers are its memory's address and the offsets (block.c).
  *
- *   own       of the block of one slice of the hidden units
- *   shared    by the blocks of all slices */
+ * Rooms come in groups: what a call does not need is neither laid out nor pointed to. Those of a block belong to it
+ * alone; the shared ones to the blocks of all slices. */
 #ifndef QRNN_LAYOUT_H
 #define QRNN_LAYOUT_H
 
 #include "kernels.h"
 
-/* ROOM(field of struct qrnn_block, bytes in any case, bytes a row of x, bytes a row of a step); z is struct extents_of
- * block.c. The only list of rooms. */
-#define QRNN_OWN_ROOMS(ROOM)                                              \
-    ROOM(x.extent, 0, z->x.coded * sizeof(struct qrnn_extent), 0)         \
-    ROOM(x.act, 0, z->x.coded * sizeof(struct qrnn_act), 0)               \
-    ROOM(x.codes, 0, z->x.codes, 0)                                       \
-    ROOM(x.staged, 0, z->x.staged, 0)                                     \
-    ROOM(x_from, 0, sizeof(float *), 0)                                   \
-    ROOM(ih_product, 0, z->ih_product, 0)                                 \
-    ROOM(acc_ih, 0, z->probe * z->ih_product, 0)                          \
-    ROOM(h_to, 0, 0, sizeof(float *))                                     \
-    ROOM(h.extent, 0, 0, z->h.coded * sizeof(struct qrnn_extent))         \
-    ROOM(h.act, 0, 0, z->h.coded * sizeof(struct qrnn_act))               \
-    ROOM(h.codes, 0, 0, z->h.codes)                                       \
-    ROOM(h.staged, 0, 0, z->h.staged)                                     \
-    ROOM(h_from, 0, 0, z->recurrent * sizeof(float *))                    \
-    ROOM(c_from, 0, 0, z->recurrent * sizeof(float *))                    \
-    ROOM(c_to, 0, 0, z->recurrent * sizeof(float *))                      \
-    ROOM(hh_product, 0, 0, z->hh_product)                                 \
-    ROOM(acc_hh, 0, 0, z->probe * z->hh_sums)                             \
-    ROOM(inner.extent, 0, 0, z->inner.coded * sizeof(struct qrnn_extent)) \
-    ROOM(inner.act, 0, 0, z->inner.coded * sizeof(struct qrnn_act))       \
-    ROOM(inner.codes, 0, 0, z->inner.codes)                               \
-    ROOM(inner.staged, 0, 0, z->inner.staged)                             \
-    ROOM(inner_product, 0, 0, z->inner_product)                           \
-    ROOM(acc_inner, 0, 0, z->probe * z->inner_product)                    \
-    ROOM(sliced, z->sliced, 0, 0)
+/* The only list of rooms: ROOM(field of struct qrnn_block, bytes in any case, bytes a row of x, bytes a row of a step);
+ * z is struct room_bytes of block.c. */
+#define QRNN_STEP_ROOMS(ROOM)             \
+    ROOM(x.act, 0, z->x.act, 0)           \
+    ROOM(x.codes, 0, z->x.codes, 0)       \
+    ROOM(x_from, 0, sizeof(float *), 0)   \
+    ROOM(ih_product, 0, z->ih_product, 0) \
+    ROOM(h_to, 0, 0, sizeof(float *))     \
+    ROOM(h.act, 0, 0, z->h.act)           \
+    ROOM(h.codes, 0, 0, z->h.codes)       \
+    ROOM(h_from, 0, 0, sizeof(float *))   \
+    ROOM(c_from, 0, 0, sizeof(float *))   \
+    ROOM(c_to, 0, 0, sizeof(float *))     \
+    ROOM(hh_product, 0, 0, z->hh_product)
 
-#define QRNN_SHARED_ROOMS(ROOM)                                   \
-    ROOM(zeros, z->zeros, 0, 0)                                   \
-    ROOM(before.extent, 0, 0, z->state_extents)                   \
-    ROOM(after.extent, 0, 0, z->state_extents)                    \
-    ROOM(inner_values, 0, 0, z->inner_values)                     \
-    ROOM(inner_rows, 0, 0, z->inner_values ? sizeof(float *) : 0) \
-    ROOM(inner_extents.extent, 0, 0, z->inner_extents)            \
-    ROOM(unseen_h, 0, 0, z->probe * z->zeros)                     \
-    ROOM(unseen_c, 0, 0, z->probe * z->zeros)
+/* Of what is multiplied inside a step. */
+#define QRNN_INNER_ROOMS(ROOM)              \
+    ROOM(inner.act, 0, 0, z->inner.act)     \
+    ROOM(inner.codes, 0, 0, z->inner.codes) \
+    ROOM(inner_product, 0, 0, z->inner_product)
 
-enum {
-#define ROOM(field, fixed, x_row, row) +1
-    QRNN_OWN_COUNT = 0 QRNN_OWN_ROOMS(ROOM),
-    QRNN_SHARED_COUNT = 0 QRNN_SHARED_ROOMS(ROOM)
-#undef ROOM
-};
+/* Of sequences, whose rows may lie at no stride, and whose slices each find an extent. */
+#define QRNN_SEQUENCE_ROOMS(ROOM)                        \
+    ROOM(x.staged, 0, z->x.staged, 0)                    \
+    ROOM(h.staged, 0, 0, z->h.staged)                    \
+    ROOM(inner.staged, 0, 0, z->inner.staged)            \
+    ROOM(h.extent, 0, 0, sizeof(struct qrnn_extent))     \
+    ROOM(inner.extent, 0, 0, sizeof(struct qrnn_extent)) \
+    ROOM(sliced, 3 * sizeof(struct qrnn_panels), 0, 0)
+
+/* Of the probe: integer sums, and the states that nobody sees. */
+#define QRNN_PROBE_ROOMS(ROOM)              \
+    ROOM(acc_ih, 0, z->ih_product, 0)       \
+    ROOM(acc_hh, 0, 0, z->hh_sums)          \
+    ROOM(acc_inner, 0, 0, z->inner_product) \
+    ROOM(unseen_h, 0, 0, z->zeros)          \
+    ROOM(unseen_c, 0, 0, z->zeros)
+
+#define QRNN_SHARED_ROOMS(ROOM) ROOM(zeros, z->zeros, 0, 0)
+
+#define QRNN_SHARED_INNER_ROOMS(ROOM)       \
+    ROOM(inner_values, 0, 0, z->zeros)      \
+    ROOM(inner_rows, 0, 0, sizeof(float *)) \
+    ROOM(inner_extents.extent, 0, 0, z->extents)
+
+#define QRNN_SHARED_SEQUENCE_ROOMS(ROOM)  \
+    ROOM(before.extent, 0, 0, z->extents) \
+    ROOM(after.extent, 0, 0, z->extents)
+
+/* The groups, in the order in which they lie. */
+#define QRNN_ROOM_GROUPS(GROUP)                                     \
+    GROUP(shared, QRNN_SHARED_ROOMS, 1)                             \
+    GROUP(shared_inner, QRNN_SHARED_INNER_ROOMS, z->inner.is)       \
+    GROUP(shared_sequence, QRNN_SHARED_SEQUENCE_ROOMS, z->sequence) \
+    GROUP(step, QRNN_STEP_ROOMS, 1)                                 \
+    GROUP(inner, QRNN_INNER_ROOMS, z->inner.is)                     \
+    GROUP(sequence, QRNN_SEQUENCE_ROOMS, z->sequence)               \
+    GROUP(probe, QRNN_PROBE_ROOMS, z->probe)
 
 /* What a room takes in any case, of each row of x, of each row of a step. */
 struct qrnn_room {
     size_t fixed, x_row, row;
 };
 
+#define QRNN_COUNT(field, fixed, x_row, row) +1
+
 struct qrnn_rooms {
-    struct qrnn_room own[QRNN_OWN_COUNT], shared[QRNN_SHARED_COUNT];
+#define GROUP(name, ROOMS, there) struct qrnn_room name[0 ROOMS(QRNN_COUNT)];
+    QRNN_ROOM_GROUPS(GROUP)
+#undef GROUP
 };
 
-/* Offsets; the last ones are the ends. */
+/* Offsets of all rooms, those of a block from its start, which is where the shared ones end. */
 struct qrnn_layout {
-    size_t own[QRNN_OWN_COUNT + 1], shared[QRNN_SHARED_COUNT + 1];
+#define GROUP(name, ROOMS, there) size_t name[0 ROOMS(QRNN_COUNT)];
+    QRNN_ROOM_GROUPS(GROUP)
+#undef GROUP
+    size_t shared_bytes, own_bytes;
 };
 
-QRNN_INLINE void qrnn_offsets(size_t count, const struct qrnn_room *rooms, size_t x_rows, size_t rows, size_t *offsets)
-{
-    offsets[0] = 0;
-    for (size_t i = 0; i < count; i++) {
-        const size_t bytes = rooms[i].fixed + rooms[i].x_row * x_rows + rooms[i].row * rows;
-        offsets[i + 1] = offsets[i] + qrnn_round_up(bytes, QRNN_LINE);
-    }
-}
+enum {
+    QRNN_ROOM_COUNT = sizeof(struct qrnn_rooms) / sizeof(struct qrnn_room),
+    QRNN_SHARED_COUNT = offsetof(struct qrnn_rooms, step) / sizeof(struct qrnn_room)
+};
 
+/* Rooms and offsets are arrays of one type throughout. */
 QRNN_INLINE void qrnn_layout_scale(const struct qrnn_rooms *rooms, size_t x_rows, size_t rows,
                                    struct qrnn_layout *layout)
 {
-    qrnn_offsets(QRNN_OWN_COUNT, rooms->own, x_rows, rows, layout->own);
-    qrnn_offsets(QRNN_SHARED_COUNT, rooms->shared, x_rows, rows, layout->shared);
+    const struct qrnn_room *const room = (const void *)rooms;
+    size_t *const offsets = (void *)layout, next = 0;
+    for (int i = 0; i < QRNN_ROOM_COUNT; i++) {
+        if (i == QRNN_SHARED_COUNT) {
+            layout->shared_bytes = next;
+            next = 0;
+        }
+        offsets[i] = next;
+        next += qrnn_round_up(room[i].fixed + room[i].x_row * x_rows + room[i].row * rows, QRNN_LINE);
+    }
+    layout->own_bytes = next;
 }
 
 /* Bytes of the memory of all slices. */
 QRNN_INLINE size_t qrnn_layout_bytes(const struct qrnn_layout *layout, size_t slices)
 {
-    return layout->shared[QRNN_SHARED_COUNT] + slices * layout->own[QRNN_OWN_COUNT];
+    return layout->shared_bytes + slices * layout->own_bytes;
 }
 
 #endif

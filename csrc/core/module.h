@@ -28,7 +28,8 @@ struct qrnn_matrix {
     struct qrnn_panels panels;
     enum qrnn_weight_format format;
     const struct qrnn_activations *activations;
-    enum qrnn_product_kernel product;
+    qrnn_encode_kernel *encode; /* of activations with a scale a row, else NULL */
+    qrnn_multiply_kernel *multiply;
     size_t n_scale;
     const float *given_scale; /* [n_scale], as it came */
     int has_bias;
@@ -38,6 +39,7 @@ struct qrnn_matrix {
  * that resets before the product, which meet r * h, or W_hr, which meets an LSTM's h before its projection. */
 struct qrnn_cell {
     struct qrnn_matrix ih, hh, inner;
+    qrnn_row_kernel *row;     /* the product of hh and its end, of one row; NULL: one after the other */
 };
 
 struct qrnn_module {
@@ -50,6 +52,9 @@ struct qrnn_module {
     size_t layers, directions;
     size_t bytes;
     int shares_scale;         /* some activations have one scale for all rows */
+    int has_inner;            /* something is multiplied inside a step */
+    qrnn_end_kernel *end;     /* of what hh multiplied, or, with an inner product that is no projection, of that */
+    qrnn_end_kernel *inner_end; /* makes what the inner product takes */
     struct qrnn_rooms rooms;  /* of a step, */
     struct qrnn_layout one_row; /* and of a step of one row */
     atomic_long references;

@@ -169,17 +169,31 @@ static struct qrnn_matrix *matrix_at(struct qrnn_cell *cell, enum qrnn_role role
     return role == QRNN_IH ? &cell->ih : role == QRNN_HR || last ? &cell->inner : &cell->hh;
 }
 
+/* The end of what hh multiplied. */
+static enum qrnn_end first_end(const qrnn_module *m)
+{
+    return m->kind->inner != QRNN_ENDS ? m->kind->inner : m->kind->end[m->engine->exact];
+}
+
+static qrnn_row_kernel *row_kernel(const qrnn_module *m)
+{
+    return m->kernels.row[first_end(m)];
+}
+
 /* Of a specification that was checked. */
 static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void *context)
 {
     struct work *const work = context;
     qrnn_module *const m = work->m;
     const qrnn_weight *const w = &spec->weights[p->index];
-    struct qrnn_matrix *const out =
-        matrix_at(&m->cells[p->info.layer * spec->directions + p->info.direction], p->role, p->last);
+    struct qrnn_cell *const cell = &m->cells[p->info.layer * spec->directions + p->info.direction];
+    struct qrnn_matrix *const out = matrix_at(cell, p->role, p->last);
     enum qrnn_weight_format format;
+    enum qrnn_product_kernel product = QRNN_PRODUCTS;
     find_format(work, w, &format);
-    find_product(work, w, format, &out->activations, &out->product);
+    find_product(work, w, format, &out->activations, &product);
+    out->multiply = m->kernels.product[product];
+    out->encode = out->activations->most_code ? m->kernels.encode[out->activations->format] : NULL;
     const size_t first = p->first_gate * spec->hidden_size, skipped = first * p->info.cols;
     const qrnn_weight rows = {
         .values = w->values ? w->values + skipped : NULL,
@@ -192,6 +206,7 @@ static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void
     qrnn_pack(&packing, &rows, work->memory, out);
     out->panels.most_code = out->activations->most_code;
     m->shares_scale |= qrnn_activations_share_scale(out->activations);
+    if (p->role == QRNN_HH && !p->last && product == QRNN_PRODUCT_U8S8) cell->row = row_kernel(m);
     work->memory += qrnn_pack_bytes(&packing, rows.n_scale);
     return QRNN_OK;
 }
@@ -219,6 +234,9 @@ static void set_sizes(qrnn_module *m, const qrnn_spec *spec)
     m->state_size = spec->proj_size ? spec->proj_size : spec->hidden_size;
     m->layers = spec->layers;
     m->directions = spec->directions;
+    m->has_inner = spec->proj_size || m->kind->inner != QRNN_ENDS;
+    m->end = m->kernels.end[m->kind->end[m->engine->exact]];
+    m->inner_end = m->kernels.end[first_end(m)];
 }
 
 qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *matrix)

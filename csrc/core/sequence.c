@@ -138,7 +138,7 @@ static size_t encode_inputs(const struct walk *w, size_t step, size_t *rows)
         for (size_t i = 0; i < active; i++) b->x_from[filled++] = view_at(g, &w->x, time, i);
     }
     *rows = filled;
-    qrnn_encode(g->m, b->cell->ih.activations, &b->x, filled, w->inputs, b->x_from, NULL);
+    qrnn_encode(g->m, &b->cell->ih, &b->x, filled, w->inputs, b->x_from, NULL);
     return step;
 }
 
@@ -148,7 +148,7 @@ static void multiply_inputs(struct walk *w, size_t rows)
 {
     struct qrnn_block *b = w->b;
     const struct qrnn_panels all = *b->ih;
-    const enum qrnn_product_kernel product = b->cell->ih.product;
+    const struct qrnn_matrix *const matrix = &b->cell->ih;
     const size_t fit = QRNN_CHUNK_INPUTS / 2 / (w->inputs + 1), rows_piece = fit > w->g->rows ? fit : w->g->rows;
     const size_t work = (rows < rows_piece ? rows : rows_piece) * w->inputs * QRNN_PANEL;
     const size_t most = QRNN_STOP_WORK / (work + 1) / 4 * 4, piece = most < 4 ? 4 : most;
@@ -157,10 +157,10 @@ static void multiply_inputs(struct walk *w, size_t rows)
         const struct qrnn_panels some = qrnn_slice(&all, panel, count);
         for (size_t first = 0; first < rows && !b->wants_stop; first += rows_piece) {
             const size_t n = rows - first < rows_piece ? rows - first : rows_piece;
-            const struct qrnn_inputs inputs = qrnn_inputs_from(&b->x, first);
+            const struct qrnn_inputs inputs = qrnn_inputs_from(&b->x, matrix, first);
             const struct qrnn_product out = {n, b->ih_product + first * b->stride + panel * QRNN_PANEL, NULL, NULL,
                                              b->stride};
-            b->m->kernels.product[product](&some, &inputs, &out);
+            matrix->multiply(&some, &inputs, &out);
             ask_stop(w, count * work);
         }
     }
@@ -210,8 +210,7 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
     struct qrnn_block *b = w->b;
     const size_t time = time_of(w, step);
     for (size_t i = 0; i < active; i++) b->h_to[i] = view_at(w->g, &w->out, time, i);
-    const struct qrnn_activations *const activations = b->cell->hh.activations;
-    if (!qrnn_encode(b->m, activations, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
+    if (!qrnn_encode(b->m, &b->cell->hh, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
     qrnn_cell_step(b, active, ih);
     const struct qrnn_extents extents = b->before;
     b->before = b->after;
@@ -353,8 +352,8 @@ static size_t place_group(struct group *g, size_t slices, unsigned char *memory)
 
 static void open_blocks(const struct group *g, size_t slices, const struct qrnn_layout *layout, unsigned char *shared)
 {
-    unsigned char *own = shared + layout->shared[QRNN_SHARED_COUNT];
-    for (size_t s = 0; s < slices; s++, own += layout->own[QRNN_OWN_COUNT])
+    unsigned char *own = shared + layout->shared_bytes;
+    for (size_t s = 0; s < slices; s++, own += layout->own_bytes)
         qrnn_block_open(&g->members[s].block, g->m, s, slices, layout, g->rows, QRNN_FOR_SEQUENCE, own, shared);
     qrnn_block_clear_shared(&g->members[0].block, g->rows);
 }

@@ -10,8 +10,9 @@ static qrnn_status quantize_rows(const struct qrnn_module *m, const struct qrnn_
 {
     struct qrnn_act given, act;
     struct qrnn_extent extent;
-    struct qrnn_operand o = {.extent = &extent, .act = &act, .code_stride = qrnn_round_up(n, QRNN_LINE)};
-    o.codes = qrnn_scratch(o.code_stride + QRNN_LINE);
+    const struct qrnn_matrix matrix = {.activations = activations, .encode = m->kernels.encode[activations->format]};
+    struct qrnn_operand o = {.extent = &extent, .act = &act, .coded.stride = qrnn_round_up(n, QRNN_LINE)};
+    o.codes = qrnn_scratch(o.coded.stride + QRNN_LINE);
     if (!o.codes) return QRNN_ERR_MEMORY;
     if (qrnn_activations_share_scale(activations)) {
         o.given = &given;
@@ -19,7 +20,7 @@ static qrnn_status quantize_rows(const struct qrnn_module *m, const struct qrnn_
     }
     for (size_t i = 0; i < batch; i++) {
         const float *const row = v + i * n;
-        qrnn_encode(m, activations, &o, 1, n, &row, NULL);
+        qrnn_encode(m, &matrix, &o, 1, n, &row, NULL);
         memcpy(codes + i * n, o.codes, n);
         scale[i] = act.scale;
         zero_point[i] = act.zero_point;

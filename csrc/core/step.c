@@ -114,10 +114,10 @@ static void run_block(struct qrnn_block *b, size_t rows, size_t row, const struc
     const struct qrnn_product out = {rows, b->ih_product, NULL, b->acc_ih, b->stride};
     b->x_from[0] = call->x + row * m->input_size;
     for (size_t i = 1; i < rows; i++) b->x_from[i] = b->x_from[i - 1] + m->input_size;
-    qrnn_encode(m, cell->ih.activations, &b->x, rows, m->input_size, b->x_from, NULL);
+    qrnn_encode(m, &cell->ih, &b->x, rows, m->input_size, b->x_from, NULL);
     set_states(b, rows, row, call);
-    if (m->kind->info.states) qrnn_encode(m, cell->hh.activations, &b->h, rows, m->state_size, b->h_from, NULL);
-    m->kernels.product[cell->ih.product](b->ih, &b->x.inputs, &out);
+    if (m->kind->info.states) qrnn_encode(m, &cell->hh, &b->h, rows, m->state_size, b->h_from, NULL);
+    cell->ih.multiply(b->ih, qrnn_inputs_of(&b->x, &cell->ih), &out);
     qrnn_cell_step(b, rows, b->ih_product);
     if (call->pre) show_block(b, rows, row, call);
 }
@@ -144,9 +144,9 @@ static int open_block(const qrnn_module *m, size_t rows, struct call *call, stru
     const size_t bytes = qrnn_layout_bytes(layout, 1);
     unsigned char *const memory = bytes > QRNN_STACK_BYTES ? qrnn_scratch(bytes) : stack;
     if (!memory) return 0;
-    qrnn_block_open(b, m, 0, 1, layout, rows, purpose, memory + layout->shared[QRNN_SHARED_COUNT], memory);
+    qrnn_block_open(b, m, 0, 1, layout, rows, purpose, memory + layout->shared_bytes, memory);
     qrnn_block_set_cell(b, &m->cells[0]);
-    if (qrnn_has_inner(m) || (m->kind->info.states && (!call->h || (call->c_out && !call->c))))
+    if (m->has_inner || (m->kind->info.states && (!call->h || (call->c_out && !call->c))))
         qrnn_block_clear_shared(b, rows);
     if (call->pre) {
         call->h_out = b->unseen_h;

@@ -75,23 +75,24 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
  * can start in each, so small tiles run several sets of sums abreast. */
 #define PHASES(sums) ((sums) >= 8 ? 1 : (sums) >= 4 ? 2 : (sums) == 3 ? 3 : (sums) == 2 ? 4 : 8)
 #define TILE(R, P) tile_u8s8(0, R, P, PHASES((R) * (P)), t, panel, row)
-#define PANELS(P)                                                          \
-    static void panels_##P(const struct tiled *tiled, size_t panel)        \
-    {                                                                      \
-        const struct tiled local = *tiled, *const t = &local;              \
-        size_t row = 0;                                                    \
-        for (size_t tiles = (t->out->batch + 5) / 6; tiles > 0; tiles--) { \
-            const size_t rows = (t->out->batch - row + tiles - 1) / tiles; \
-            switch (rows) {                                                \
-            case 6: TILE(6, P); break;                                     \
-            case 5: TILE(5, P); break;                                     \
-            case 4: TILE(4, P); break;                                     \
-            case 3: TILE(3, P); break;                                     \
-            case 2: TILE(2, P); break;                                     \
-            case 1: TILE(1, P); break;                                     \
-            }                                                              \
-            row += rows;                                                   \
-        }                                                                  \
+#define PANELS(P)                                                                                                    \
+    static void panels_##P(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out, \
+                           size_t panel)                                                                             \
+    {                                                                                                                \
+        const struct tiled local = tiled_product(w, x, out), *const t = &local;                                      \
+        size_t row = 0;                                                                                              \
+        for (size_t tiles = (out->batch + 5) / 6; tiles > 0; tiles--) {                                              \
+            const size_t rows = (out->batch - row + tiles - 1) / tiles;                                              \
+            switch (rows) {                                                                                          \
+            case 6: TILE(6, P); break;                                                                               \
+            case 5: TILE(5, P); break;                                                                               \
+            case 4: TILE(4, P); break;                                                                               \
+            case 3: TILE(3, P); break;                                                                               \
+            case 2: TILE(2, P); break;                                                                               \
+            case 1: TILE(1, P); break;                                                                               \
+            }                                                                                                        \
+            row += rows;                                                                                             \
+        }                                                                                                            \
     }
 PANELS(1)
 PANELS(2)
@@ -100,13 +101,12 @@ PANELS(4)
 
 static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
-    const struct tiled t = tiled_product(w, x, out);
     size_t panel = 0;
-    for (; panel + 4 <= w->count; panel += 4) panels_4(&t, panel);
+    for (; panel + 4 <= w->count; panel += 4) panels_4(w, x, out, panel);
     switch (w->count - panel) {
-    case 3: panels_3(&t, panel); break;
-    case 2: panels_2(&t, panel); break;
-    case 1: panels_1(&t, panel); break;
+    case 3: panels_3(w, x, out, panel); break;
+    case 2: panels_2(w, x, out, panel); break;
+    case 1: panels_1(w, x, out, panel); break;
     }
 }
 

@@ -111,6 +111,7 @@ const char *qrnn_kernels_init(struct qrnn_kernels *k, const char *isa)
     for (size_t i = 0; i < ISA_COUNT; i++)
         if ((isa_rows[i].needs & ~have) == 0 && (!isa || strcmp(isa, isa_rows[i].name) == 0)) chosen = i;
     if (chosen == ISA_COUNT) return NULL;
+    *k = (struct qrnn_kernels){0}; /* NULL: nobody has it */
     for (size_t i = 0; i <= chosen; i++)
         if ((isa_rows[i].needs & ~isa_rows[chosen].needs) == 0) isa_rows[i].use(k);
     return isa_rows[chosen].name;

@@ -125,6 +125,14 @@ struct qrnn_end_args {
     struct qrnn_extent *extent; /* [rows], of what went to h_out; NULL: not wanted */
 };
 
+typedef void qrnn_encode_kernel(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent,
+                                struct qrnn_act *act, uint8_t *q, size_t q_stride);
+typedef void qrnn_multiply_kernel(const struct qrnn_panels *w, const struct qrnn_inputs *x,
+                                  const struct qrnn_product *out);
+typedef void qrnn_end_kernel(const struct qrnn_end_args *e);
+typedef void qrnn_row_kernel(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out,
+                             const struct qrnn_end_args *e);
+
 struct qrnn_kernels {
     /* Extents of rows of n values; a v of NULL is a row of zeros. */
     void (*range)(size_t rows, size_t n, const float *const *v, struct qrnn_extent *extent);
@@ -136,9 +144,7 @@ struct qrnn_kernels {
 
     /* Of the formats with a scale a row (choose.h), else NULL: extent, act and codes of rows, 0 for all of a row
      * where act[i].inv is 0. `extent` where it is known, else NULL. */
-    void (*encode[QRNN_ACTIVATION_FORMATS])(size_t rows, size_t n, const float *const *v,
-                                            const struct qrnn_extent *extent, struct qrnn_act *act, uint8_t *q,
-                                            size_t q_stride);
+    qrnn_encode_kernel *encode[QRNN_ACTIVATION_FORMATS];
 
     /* A NaN in y may have any payload.
      *
@@ -146,18 +152,16 @@ struct qrnn_kernels {
      *         y[i][r] = dequant(acc[i][r]) (+ add[i][r])
      *   F32   s_j = sum of x[i][k] * values[r][k] over k = j, j + 4, ... upwards, by fma from +0;
      *         y[i][r] = ((s_0 + s_1) + (s_2 + s_3)) + bias[r] (+ add[i][r])                            */
-    void (*product[QRNN_PRODUCTS])(const struct qrnn_panels *w, const struct qrnn_inputs *x,
-                                   const struct qrnn_product *out);
+    qrnn_multiply_kernel *product[QRNN_PRODUCTS];
 
     /* y[i] = f(x[i]); y may be x. */
     void (*map[QRNN_FUNCTIONS])(const float *x, float *y, size_t n);
 
-    void (*end[QRNN_ENDS])(const struct qrnn_end_args *e);
+    qrnn_end_kernel *end[QRNN_ENDS];
 
     /* The product U8S8 of one row and its end, by turns, a few panels at a time. NULL where the two are called
      * one after the other. */
-    void (*row[QRNN_ENDS])(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out,
-                           const struct qrnn_end_args *e);
+    qrnn_row_kernel *row[QRNN_ENDS];
 };
 
 /* Fills the table of an instruction set (NULL: the best of this CPU); its name, or NULL if there is no

@@ -83,14 +83,7 @@ def test_definitions_are_found():
     assert len(graph) > 50
 
 
-@pytest.mark.parametrize(
-    "folder",
-    [
-        "python",
-        pytest.param("core", marks=pytest.mark.xfail(strict=True, reason="blocks and cells know each other")),
-        "kernels",
-    ],
-)
+@pytest.mark.parametrize("folder", ["python", "core", "kernels"])
 def test_c_files_without_circles(folder):
     graph = {name: set(uses) for name, uses in dependencies().items() if name.startswith(folder)}
     found = circle(graph)

@@ -1,0 +1,122 @@
+"""Times two builds of the extension against each other: cells and sequences of every kind, in one process.
+
+    python benchmarks/builds.py OLD NEW [--rounds 41] [--isa avx2] [--only lstm] [--engines qrnn,float32]
+
+OLD and NEW are paths of two ``_core*.so``. Every point is called with the same weights and inputs in both builds, by
+turns and in changing order; a round is the CPU time of as many calls as take about a millisecond. The figure is the
+median over the rounds of NEW's time over OLD's of the same round. Results have to be equal, bit for bit.
+"""
+
+import machine
+
+machine.use_one_thread()
+
+import argparse
+import importlib.machinery
+import importlib.util
+import itertools
+import random
+import statistics
+import time
+
+import numpy as np
+
+KINDS = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3, "gru_reset_before": 3}
+SIZES, BATCHES = (16, 64, 256, 1024), (1, 4, 32)
+STEPS = {16: 64, 64: 32, 256: 16, 1024: 4}
+ROUND = 1e-3  # seconds
+
+
+def load(path):
+    """The extension at `path`, whatever else is loaded."""
+    loader = importlib.machinery.ExtensionFileLoader("qrnn._core", path)
+    spec = importlib.util.spec_from_file_location("qrnn._core", path, loader=loader)
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def matrices(kind, engine, size, rng):
+    """W_ih and W_hh with a bias each, int8 with a scale a row, or float32."""
+    rows, found = KINDS[kind] * size, []
+    for _ in range(2):
+        bias = rng.standard_normal(rows, np.float32) / 10
+        if engine == "float32":
+            found.append((rng.standard_normal((rows, size), np.float32) / np.float32(size**0.5), None, bias))
+        else:
+            scale = np.full(rows, 0.01 / size**0.5, np.float32)
+            found.append((rng.integers(-127, 128, (rows, size), np.int8), scale, bias))
+    return found
+
+
+def make(core, kind, engine, isa, weights, sequence):
+    module = core.Module()
+    module._pack(kind, engine, isa, *weights, sequence=(1, 1, False) if sequence else None)
+    return module
+
+
+def equal(a, b):
+    if isinstance(a, tuple):
+        return all(map(equal, a, b))
+    return a.tobytes() == b.tobytes()
+
+
+def seconds(module, args, calls):
+    start = time.thread_time()
+    for _ in range(calls):
+        module(*args)
+    return time.thread_time() - start
+
+
+def ratio(old, new, args, rounds):
+    """Median over rounds of new / old."""
+    assert equal(old(*args), new(*args)), "the builds differ"
+    once = min(seconds(old, args, 3) for _ in range(5)) / 3
+    calls = max(1, int(ROUND / once))
+    ratios = []
+    for _ in range(rounds):
+        order = [old, new]
+        random.shuffle(order)
+        times = {id(each): seconds(each, args, calls) for each in order}
+        ratios.append(times[id(new)] / times[id(old)])
+    return statistics.median(ratios), once
+
+
+def points(options):
+    kinds = options.only or KINDS
+    return itertools.product(options.engines, kinds, (False, True), options.sizes, options.batches)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("old")
+    parser.add_argument("new")
+    parser.add_argument("--rounds", type=int, default=41)
+    parser.add_argument("--isa", default=None)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=None)
+    parser.add_argument("--sizes", type=lambda text: [int(each) for each in text.split(",")], default=SIZES)
+    parser.add_argument("--batches", type=lambda text: [int(each) for each in text.split(",")], default=BATCHES)
+    parser.add_argument("--engines", type=lambda text: text.split(","), default=["qrnn", "float32"])
+    parser.add_argument("--most", type=float, default=1.02, help="print points above it once more at the end")
+    options = parser.parse_args()
+    old, new = load(options.old), load(options.new)
+    rng, above, every = np.random.default_rng(0), [], []
+    print(f"{machine.cpu_name()}, {options.isa or old.isas()[-1]}")
+    for engine, kind, sequence, size, batch in points(options):
+        weights = matrices(kind, engine, size, rng)
+        shape = (STEPS[size], batch, size) if sequence else (batch, size)
+        args = (rng.standard_normal(shape, np.float32),)
+        pair = [make(core, kind, engine, options.isa, weights, sequence) for core in (old, new)]
+        value, once = ratio(*pair, args, options.rounds)
+        line = f"{engine:8} {kind:17} {'sequence' if sequence else 'step':8} {size:5} batch {batch:3}"
+        print(f"{line}  {once * 1e6:10.2f} us  {value:.3f}", flush=True)
+        every.append(value)
+        if value > options.most:
+            above.append(f"{line}  {value:.3f}")
+    middle, worst = statistics.median(every), max(every)
+    print(f"median {middle:.3f}, worst {worst:.3f}, {len(above)} of {len(every)} above {options.most}")
+    print("\n".join(above))
+
+
+if __name__ == "__main__":
+    main()
