@@ -163,7 +163,6 @@ def test_python_modules_without_circles():
     assert found is None, " <- ".join(found)
 
 
-@pytest.mark.xfail(strict=True, reason="two are left: of qrnn._config and of Module")
 def test_no_private_name_crosses_modules():
     """Neither `from .x import _name` nor `x._name` of an imported module; private modules are no such names."""
     wrong = []
