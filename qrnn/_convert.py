@@ -1,8 +1,4 @@
-"""prepare, convert, quantize_dynamic and propagate_qconfig_, for the modules of any `Framework`.
-
-The public functions, which have the documentation, are in ``qrnn.quantization`` and
-``qrnn.torch.quantization``.
-"""
+"""prepare, convert, quantize_dynamic and propagate_qconfig_, for the modules of any `Framework`."""
 
 from __future__ import annotations
 
@@ -17,16 +13,7 @@ from ._selection import read_spec, select
 from ._types import expect_qint8
 from ._warn import warn
 
-__all__ = [
-    "NOT_GIVEN",
-    "convert",
-    "copied",
-    "named_errors",
-    "prepare",
-    "propagate_qconfig_",
-    "put_in_place",
-    "quantize_dynamic",
-]
+__all__ = ["NOT_GIVEN", "Converter", "copied", "named_errors", "put_in_place"]
 
 #: Attribute of a model that prepare(model, qconfig=...) prepared in place: convert does the same.
 _MARK = "_converts_in_place"
@@ -47,97 +34,109 @@ class _NotGiven:
 NOT_GIVEN = _NotGiven()
 
 
-def prepare(
-    framework: Framework,
-    model: Any,
-    inplace: bool | None,
-    allow_list: Collection[type] | None,
-    qconfig: Any,
-    engine: str | None,
-    isa: str | None,
-) -> Any:
-    """See `qrnn.quantization.prepare`."""
-    framework.expect(model, "model")
-    given = not isinstance(qconfig, _NotGiven)
-    spec = read_spec(framework, qconfig, "qconfig", empty_is_all=True) if given else {}
-    _config.check_engine_and_isa(engine, isa)
-    in_place = given if inplace is None else inplace
-    if not in_place:
-        model = copied(model)
-    preparation = _Preparation(framework, engine, isa, allow_list)
-    selected = select(framework, model, spec, "qconfig")
-    for name, module in model.named_modules():
-        if selected[id(module)] is not None:
-            preparation.add(name, module, selected[id(module)])
-    if preparation.empty():
-        warn(_NOTHING)
+class Converter:
+    """The functions of ``qrnn.quantization``, and of ``qrnn.torch.quantization``, which have their documentation."""
+
+    def __init__(self, framework: Framework, engine: str | None = None, isa: str | None = None) -> None:
+        self._framework, self._engine, self._isa = framework, engine, isa
+
+    def prepare(self, model: Any, inplace: bool | None, allow_list: Collection[type] | None, qconfig: Any) -> Any:
+        framework = self._framework
+        framework.expect(model, "model")
+        given = not isinstance(qconfig, _NotGiven)
+        spec = read_spec(framework, qconfig, "qconfig", empty_is_all=True) if given else {}
+        _config.check_engine_and_isa(self._engine, self._isa)
+        in_place = given if inplace is None else inplace
+        if not in_place:
+            model = copied(model)
+        preparation = _Preparation(framework, self._engine, self._isa, allow_list)
+        selected = select(framework, model, spec, "qconfig")
+        for name, module in model.named_modules():
+            if selected[id(module)] is not None:
+                preparation.add(name, module, selected[id(module)])
+        if preparation.empty():
+            warn(_NOTHING)
+            return model
+        model = put_in_place(framework, model, preparation.replacements, inplace)
+        for module, qconfig in preparation.left:
+            module.qconfig = qconfig
+        if given and inplace is None:
+            setattr(model, _MARK, True)
         return model
-    model = put_in_place(framework, model, preparation.replacements, inplace)
-    for module, chosen in preparation.left:
-        module.qconfig = chosen
-    if given and inplace is None:
-        setattr(model, _MARK, True)
-    return model
 
+    def convert(
+        self, module: Any, mapping: Mapping[type, Any] | None, inplace: bool | None, remove_qconfig: bool
+    ) -> Any:
+        self._framework.expect(module, "module")
+        _config.check_engine_and_isa(self._engine, self._isa)
+        in_place = module.__dict__.get(_MARK, False) if inplace is None else inplace
+        if not any(getattr(each, "qconfig", None) is not None for each in module.modules()):
+            warn(_NOTHING)
+            return deepcopy(module) if inplace is False else module
+        if not in_place:
+            module = deepcopy(module)
+        selected = {id(each): getattr(each, "qconfig", None) for each in module.modules()}
+        replacements = self._quantized(module, selected, mapping, by_data=True)
+        module = put_in_place(self._framework, module, replacements, inplace)
+        _clean(module, remove_qconfig)
+        return module
 
-def convert(
-    framework: Framework,
-    module: Any,
-    mapping: Mapping[type, Any] | None,
-    inplace: bool | None,
-    remove_qconfig: bool,
-    engine: str | None,
-    isa: str | None,
-) -> Any:
-    """See `qrnn.quantization.convert`."""
-    framework.expect(module, "module")
-    _config.check_engine_and_isa(engine, isa)
-    in_place = module.__dict__.get(_MARK, False) if inplace is None else inplace
-    if not any(getattr(each, "qconfig", None) is not None for each in module.modules()):
-        warn(_NOTHING)
-        return deepcopy(module) if inplace is False else module
-    if not in_place:
-        module = deepcopy(module)
-    selected = {id(each): getattr(each, "qconfig", None) for each in module.modules()}
-    replacements = _quantized(framework, module, selected, mapping, engine, isa, by_data=True)
-    module = put_in_place(framework, module, replacements, inplace)
-    _clean(module, remove_qconfig)
-    return module
+    def quantize_dynamic(
+        self, model: Any, qconfig_spec: Any, dtype: Any, mapping: Mapping[type, Any] | None, inplace: bool
+    ) -> Any:
+        self._framework.expect(model, "model")
+        expect_qint8(dtype)
+        spec = read_spec(self._framework, qconfig_spec, "qconfig_spec", empty_is_all=False)
+        _config.check_engine_and_isa(self._engine, self._isa)
+        if not inplace:
+            model = deepcopy(model)
+        selected = select(self._framework, model, spec, "qconfig_spec")
+        if all(qconfig is None for qconfig in selected.values()):
+            warn(_NOTHING)
+        replacements = self._quantized(model, selected, mapping, by_data=False)
+        model = put_in_place(self._framework, model, replacements, inplace)
+        _clean(model, remove_qconfig=True)
+        return model.eval()
 
+    def propagate_qconfig_(self, module: Any, qconfig_dict: Any) -> None:
+        framework = self._framework
+        framework.expect(module, "module")
+        spec = {} if qconfig_dict is None else read_spec(framework, qconfig_dict, "qconfig_dict", empty_is_all=False)
+        selected = select(framework, module, spec, "qconfig_dict")
+        for each in module.modules():
+            each.qconfig = selected[id(each)]
 
-def quantize_dynamic(
-    framework: Framework,
-    model: Any,
-    qconfig_spec: Any,
-    dtype: Any,
-    mapping: Mapping[type, Any] | None,
-    inplace: bool,
-    engine: str | None,
-    isa: str | None,
-) -> Any:
-    """See `qrnn.quantization.quantize_dynamic`."""
-    framework.expect(model, "model")
-    expect_qint8(dtype)
-    spec = read_spec(framework, qconfig_spec, "qconfig_spec", empty_is_all=False)
-    _config.check_engine_and_isa(engine, isa)
-    if not inplace:
-        model = deepcopy(model)
-    selected = select(framework, model, spec, "qconfig_spec")
-    if all(qconfig is None for qconfig in selected.values()):
-        warn(_NOTHING)
-    replacements = _quantized(framework, model, selected, mapping, engine, isa, by_data=False)
-    model = put_in_place(framework, model, replacements, inplace)
-    _clean(model, remove_qconfig=True)
-    return model.eval()
+    def _quantized(
+        self, model: Any, selected: Mapping[int, Any], mapping: Mapping[type, Any] | None, by_data: bool
+    ) -> dict[int, Any]:
+        """The quantized module for each float one that is selected, by identity."""
+        framework = self._framework
+        table = framework.mappings() if mapping is None else mapping
+        replacements: dict[int, Any] = {}
+        for name, module in model.named_modules():
+            qconfig, found = selected[id(module)], framework.find(module)
+            base = next((each for each in type(module).__mro__ if each in table), None)
+            if qconfig is None or base is None or (mapping is None and found is None):
+                continue
+            prepared = found is not None and framework.prepared_engine(module) is not None
+            if framework.overrides_call(module, found[1] if found is not None and prepared else base):
+                cls = type(module)
+                warn(f"{name or 'the model'}: {cls.__qualname__} overrides forward or __call__ and is left float")
+                continue
+            lost = framework.lost_in_conversion(module)
+            if lost is not None:
+                warn(f"{name or 'the model'}: {lost}")
+            with named_errors(name):
+                replacements[id(module)] = self._converted(table[base], module, qconfig, by_data)
+        return replacements
 
-
-def propagate_qconfig_(framework: Framework, module: Any, qconfig_dict: Any) -> None:
-    """See `qrnn.quantization.propagate_qconfig_`."""
-    framework.expect(module, "module")
-    spec = {} if qconfig_dict is None else read_spec(framework, qconfig_dict, "qconfig_dict", empty_is_all=False)
-    selected = select(framework, module, spec, "qconfig_dict")
-    for each in module.modules():
-        each.qconfig = selected[id(each)]
+    def _converted(self, target: Any, module: Any, qconfig: Any, by_data: bool) -> Any:
+        """What the type `target` makes of `module`."""
+        if isinstance(target, type) and issubclass(target, self._framework.quantized_base):
+            return self._framework.quantized(target, module, qconfig, self._engine, self._isa, by_data)
+        module = copy(module)  # for a type that is not ours, which reads the attribute
+        module.qconfig = qconfig
+        return target.from_float(module)
 
 
 def copied(model: Any) -> Any:
@@ -214,44 +213,6 @@ class _Preparation:
     def _allows(self, module: Any, float_type: type) -> bool:
         allowed = self._allow_list
         return allowed is None or type(module) in allowed or float_type in allowed
-
-
-def _quantized(
-    framework: Framework,
-    model: Any,
-    selected: Mapping[int, Any],
-    mapping: Mapping[type, Any] | None,
-    engine: str | None,
-    isa: str | None,
-    by_data: bool,
-) -> dict[int, Any]:
-    """The quantized module for each float one that is selected, by identity."""
-    table = framework.mappings() if mapping is None else mapping
-    replacements: dict[int, Any] = {}
-    for name, module in model.named_modules():
-        qconfig, found = selected[id(module)], framework.find(module)
-        base = next((each for each in type(module).__mro__ if each in table), None)
-        if qconfig is None or base is None or (mapping is None and found is None):
-            continue
-        if found is not None and framework.prepared_engine(module) is not None:
-            base, target = found[1], table[base]
-        else:
-            target = table[base]
-        if framework.overrides_call(module, base):
-            cls = type(module)
-            warn(f"{name or 'the model'}: {cls.__qualname__} overrides forward or __call__ and is left float")
-            continue
-        lost = framework.lost_in_conversion(module)
-        if lost is not None:
-            warn(f"{name or 'the model'}: {lost}")
-        with named_errors(name):
-            if isinstance(target, type) and issubclass(target, framework.quantized_base):
-                replacements[id(module)] = framework.quantized(target, module, qconfig, engine, isa, by_data)
-            else:  # a type that is not ours, which reads the attribute
-                read = copy(module)
-                read.qconfig = qconfig
-                replacements[id(module)] = target.from_float(read)
-    return replacements
 
 
 def _clean(model: Any, remove_qconfig: bool) -> None:

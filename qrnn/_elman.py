@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._layer import FloatLayer
 from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
-from ._recurrent import FloatCell, RecurrentLayer, SequenceLayer, no_projection
+from ._recurrent import FloatCell, FloatSequence, RecurrentLayer, no_projection
 from ._rows import quantizes
-from ._spec import cell_spec, rnn_kind, sequence_spec
+from ._spec import Described, cell_spec, rnn_kind, sequence_spec
 from ._types import expect_float32, expect_qint8, qint8
 
-__all__ = ["RNN", "QuantizedRNN", "QuantizedRNNCell", "RNNCell"]
+__all__ = ["RNN", "ElmanCell", "ElmanLayer", "QuantizedRNN", "QuantizedRNNCell", "RNNCell"]
 
 
-class ElmanLayer(RecurrentLayer):
+class ElmanLayer(Described):
     """What has a choice of non-linearity."""
 
     @property
     def nonlinearity(self) -> str:
         """``"tanh"`` or ``"relu"``."""
-        return self.kind.removeprefix("rnn_")
+        return str(self._spec.options["nonlinearity"])
 
 
-class ElmanCell(ElmanLayer):
+class ElmanCell(ElmanLayer, RecurrentLayer):
     """PyTorch shows the non-linearity of a cell, but not that of a sequence."""
 
     def extra_repr(self) -> str:
@@ -108,7 +107,7 @@ class RNNCell(ElmanCell, FloatCell):
 
 
 @public("qrnn.nn")
-class RNN(ElmanLayer, SequenceLayer, FloatLayer):
+class RNN(ElmanLayer, FloatSequence):
     """Elman layers over whole sequences in float32, as ``torch.nn.RNN``.
 
     Each layer in each direction computes the steps of an `RNNCell`.

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._layer import FloatLayer
 from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
-from ._recurrent import FloatCell, RecurrentLayer, SequenceLayer, no_projection
+from ._recurrent import FloatCell, FloatSequence, no_projection
 from ._rows import quantizes
-from ._spec import KINDS, cell_spec, gru_kind, sequence_spec
+from ._spec import Described, cell_spec, gru_kind, sequence_spec
 from ._types import expect_float32, expect_qint8, qint8
 
 __all__ = ["GRU", "GRUCell", "QuantizedGRU", "QuantizedGRUCell"]
 
 
-class GRULayer(RecurrentLayer):
+class GRULayer(Described):
     """What has a choice of where the reset gate acts."""
 
     @property
     def reset_after(self) -> bool:
         """Whether the reset gate is applied after the recurrent product, as PyTorch does, or before it."""
-        return not KINDS[self.kind].resets_before
+        return not self._spec.row.resets_before
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")
@@ -111,7 +110,7 @@ class GRUCell(GRULayer, FloatCell):
 
 
 @public("qrnn.nn")
-class GRU(GRULayer, SequenceLayer, FloatLayer):
+class GRU(GRULayer, FloatSequence):
     """Gated recurrent units over whole sequences in float32, as ``torch.nn.GRU``.
 
     Each layer in each direction computes the steps of a `GRUCell`.

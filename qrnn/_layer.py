@@ -18,7 +18,7 @@ from . import _arrays, _config, _core
 from ._loading import LoadPlan
 from ._module import Module
 from ._random import uniform
-from ._spec import LayerSpec, Matrix, Slot, pack, packed_spec
+from ._spec import Described, LayerSpec, Matrix, Slot, pack, packed_spec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,22 +28,27 @@ __all__ = ["FloatLayer", "Layer", "new_matrices"]
 T = TypeVar("T", bound="Layer")
 
 
-class Layer(_core.Module, Module):
+class Layer(_core.Module, Module, Described):
     """A layer over one packed module of the core, which computes its calls in C."""
 
     #: Which parameters are attributes: those that are a "weight", those that are a "bias".
     _attributes: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def _spec(self) -> LayerSpec:
+        """What is packed."""
+        return packed_spec(self)
+
     def _matrices(self) -> list[Matrix]:
         """Fresh copies of everything that is packed."""
         return [
             Matrix(self._unpack(index, "weight"), self._unpack(index, "scale"), self._unpack(index, "bias"))
-            for index in range(len(packed_spec(self).matrices))
+            for index in range(len(self._spec.matrices))
         ]
 
     def _biases(self) -> dict[str, NDArray[Any] | None]:
         """Read-only copies of the biases by name; None where there are none."""
-        return {name: self._parameter(slot) for name, slot in packed_spec(self).slots.items() if slot.what == "bias"}
+        return {name: self._parameter(slot) for name, slot in self._spec.slots.items() if slot.what == "bias"}
 
     def _parameter(self, slot: Slot) -> NDArray[Any] | None:
         """A read-only copy of a parameter, or None."""
@@ -58,7 +63,7 @@ class Layer(_core.Module, Module):
 
     def _packed(self, matrices: list[Matrix]) -> _core.Module:
         """`matrices` packed as this module's are, for `_swap_in`."""
-        return pack(packed_spec(self), self.engine, self.isa, matrices)
+        return pack(self._spec, self.engine, self.isa, matrices)
 
     def _swap_in(self, packed: _core.Module) -> None:
         """Hold `packed` from here on, and forget what is known of the old weights; cannot fail."""
@@ -72,7 +77,7 @@ class Layer(_core.Module, Module):
 
         Every look-up of an attribute that is not there and every assignment comes here.
         """
-        return packed_spec(self).slots.get(name) if name.startswith(("weight", "bias")) else None
+        return self._spec.slots.get(name) if name.startswith(("weight", "bias")) else None
 
     if not TYPE_CHECKING:
 
@@ -134,7 +139,7 @@ class Layer(_core.Module, Module):
 
     def _state(self) -> dict[str, NDArray[Any]]:
         matrices, state = self._matrices(), {}
-        for name, (index, what) in packed_spec(self).slots.items():
+        for name, (index, what) in self._spec.slots.items():
             array, scale = getattr(matrices[index], what), matrices[index].scale
             if array is not None:
                 state[name] = array
@@ -147,7 +152,7 @@ class Layer(_core.Module, Module):
             plan.matrices[id(self)] = self._matrices()
         matrices = plan.matrices[id(self)]
         before = list(matrices)
-        plan.read(packed_spec(self).slots, prefix, matrices)
+        plan.read(self._spec.slots, prefix, matrices)
         if plan.errors or all(new is old for new, old in zip(matrices, before, strict=True)):
             return
         try:
@@ -173,7 +178,7 @@ class FloatLayer(Layer):
         self._swap_in(self._packed(matrices))
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *packed_spec(self).slots]
+        return [*super().__dir__(), *self._spec.slots]
 
     def _fill(self, spec: LayerSpec, isa: str | None) -> None:
         """Pack new weights."""

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._layer import FloatLayer, Layer
+from ._layer import FloatLayer
 from ._public import public
 from ._qtensor import QTensor
 from ._quantized_layer import QuantizedLayer
 from ._rows import quantizes
-from ._spec import linear_spec
+from ._spec import Described, linear_spec
 from ._types import expect_float32, expect_qint8, qint8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Linear", "QuantizedLinear"]
+__all__ = ["Linear", "LinearLayer", "QuantizedLinear"]
 
 
-class LinearLayer(Layer):
+class LinearLayer(Described):
     """PyTorch's names of the sizes."""
 
     @property
     def in_features(self) -> int:
         """Size of an input row."""
-        return self.input_size
+        return self._spec.input_size
 
     @property
     def out_features(self) -> int:
         """Size of an output row."""
-        return self.hidden_size
+        return self._spec.hidden_size
 
 
 @public("qrnn.nn")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._layer import FloatLayer
 from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
-from ._recurrent import FloatCell, SequenceLayer
+from ._recurrent import FloatCell, FloatSequence
 from ._rows import quantizes
 from ._spec import cell_spec, sequence_spec
 from ._types import expect_float32, expect_qint8, qint8
@@ -97,7 +96,7 @@ class LSTMCell(FloatCell):
 
 
 @public("qrnn.nn")
-class LSTM(SequenceLayer, FloatLayer):
+class LSTM(FloatSequence):
     """Long short-term memory over whole sequences in float32, as ``torch.nn.LSTM``.
 
     Each layer in each direction computes the steps of an `LSTMCell`. With a projection (Sak, Senior

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import _convert
+from ._convert import NOT_GIVEN, Converter
 from ._framework import framework_of
 from ._module import Module
 from ._numpy_framework import NUMPY
@@ -19,7 +19,7 @@ def prepare(
     inplace: bool | None = None,
     allow_list: Collection[type] | None = None,
     *,
-    qconfig: Any = _convert.NOT_GIVEN,
+    qconfig: Any = NOT_GIVEN,
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
@@ -82,7 +82,7 @@ def prepare(
       (1): PreparedLinear(in_features=3, out_features=2, bias=True, engine=qrnn)
     )
     """
-    return _convert.prepare(framework_of(model, NUMPY), model, inplace, allow_list, qconfig, engine, isa)
+    return Converter(framework_of(model, NUMPY), engine, isa).prepare(model, inplace, allow_list, qconfig)
 
 
 def convert(
@@ -145,7 +145,7 @@ def convert(
       (0): DynamicQuantizedRNNCell(4, 3)
     )
     """
-    return _convert.convert(framework_of(module, NUMPY), module, mapping, inplace, remove_qconfig, engine, isa)
+    return Converter(framework_of(module, NUMPY), engine, isa).convert(module, mapping, inplace, remove_qconfig)
 
 
 def quantize_dynamic(
@@ -206,8 +206,8 @@ def quantize_dynamic(
       (1): Linear(in_features=3, out_features=2, bias=True)
     )
     """
-    framework = framework_of(model, NUMPY)
-    return _convert.quantize_dynamic(framework, model, qconfig_spec, dtype, mapping, inplace, engine, isa)
+    converter = Converter(framework_of(model, NUMPY), engine, isa)
+    return converter.quantize_dynamic(model, qconfig_spec, dtype, mapping, inplace)
 
 
 def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None) -> None:
@@ -238,4 +238,4 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
     >>> model[0].qconfig is per_channel_dynamic_qconfig
     True
     """
-    _convert.propagate_qconfig_(framework_of(module, NUMPY), module, qconfig_dict)
+    Converter(framework_of(module, NUMPY)).propagate_qconfig_(module, qconfig_dict)

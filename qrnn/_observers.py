@@ -7,7 +7,7 @@ inputs are quantized in each call; its observer is a placeholder.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Factory",
     "MinMaxObserver",
     "NoopObserver",
     "ObserverBase",
@@ -92,16 +91,23 @@ class ObserverBase(Module):
 class _RangeObserver(ObserverBase):
     """Keeps the least and the greatest value, of all or per channel."""
 
+    _granularity: ClassVar[str]
+
     def __init__(
         self,
-        dtype: Any,
-        qscheme: Any,
-        reduce_range: bool,
-        quant_min: int | None,
-        quant_max: int | None,
-        eps: float,
-        is_dynamic: bool,
+        dtype: Any = _types.quint8,
+        qscheme: Any = _types.per_tensor_affine,
+        reduce_range: bool = False,
+        quant_min: int | None = None,
+        quant_max: int | None = None,
+        eps: float = float(_quantize.EPS),
+        is_dynamic: bool = False,
     ) -> None:
+        scheme = _types.as_qscheme(qscheme)
+        if scheme not in _SCHEMES[self._granularity]:
+            raise ValueError(f"qscheme: expected a {self._granularity} scheme, got {qscheme!r}")
+        if reduce_range and scheme is _types.per_tensor_symmetric and _types.as_dtype(dtype) is _types.quint8:
+            raise NotImplementedError("reduce_range: Cannot reduce range for symmetric quantization for quint8")
         super().__init__(dtype, is_dynamic)
         known = _types.as_dtype(dtype)
         if known not in (_types.qint8, _types.quint8):
@@ -176,6 +182,12 @@ class _RangeObserver(ObserverBase):
         return f"min_val={self.min_val}, max_val={self.max_val}"
 
 
+_SCHEMES = {
+    "per_tensor": (_types.per_tensor_affine, _types.per_tensor_symmetric),
+    "per_channel": (_types.per_channel_affine, _types.per_channel_symmetric),
+}
+
+
 @public("qrnn.quantization.observer")
 class MinMaxObserver(_RangeObserver):
     """The range of a whole array, as PyTorch's.
@@ -213,22 +225,7 @@ class MinMaxObserver(_RangeObserver):
     [2.] [0]
     """
 
-    def __init__(
-        self,
-        dtype: Any = _types.quint8,
-        qscheme: Any = _types.per_tensor_affine,
-        reduce_range: bool = False,
-        quant_min: int | None = None,
-        quant_max: int | None = None,
-        eps: float = float(_quantize.EPS),
-        is_dynamic: bool = False,
-    ) -> None:
-        if _types.as_qscheme(qscheme) not in (_types.per_tensor_affine, _types.per_tensor_symmetric):
-            raise ValueError(f"qscheme: expected a per_tensor scheme, got {qscheme!r}")
-        symmetric = _types.as_qscheme(qscheme) is _types.per_tensor_symmetric
-        if reduce_range and symmetric and _types.as_dtype(dtype) is _types.quint8:
-            raise NotImplementedError("reduce_range: Cannot reduce range for symmetric quantization for quint8")
-        super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps, is_dynamic)
+    _granularity = "per_tensor"
 
     def forward(self, x: Any) -> Any:
         """Take in the values of `x`, an array of any shape; returns `x`."""
@@ -268,6 +265,8 @@ class PerChannelMinMaxObserver(_RangeObserver):
     [2.  0.5]
     """
 
+    _granularity = "per_channel"
+
     def __init__(
         self,
         ch_axis: int = 0,
@@ -279,8 +278,6 @@ class PerChannelMinMaxObserver(_RangeObserver):
         eps: float = float(_quantize.EPS),
         is_dynamic: bool = False,
     ) -> None:
-        if _types.as_qscheme(qscheme) not in (_types.per_channel_affine, _types.per_channel_symmetric):
-            raise ValueError(f"qscheme: expected a per_channel scheme, got {qscheme!r}")
         super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps, is_dynamic)
         self.ch_axis = ch_axis
 

@@ -9,8 +9,8 @@ from . import _arrays, _config, _core, _quantize
 from ._layer import FloatLayer, Layer, new_matrices
 from ._module import overrides
 from ._qtensor import QTensor
-from ._recurrent import CellLayer, RecurrentLayer, SequenceLayer
-from ._spec import LayerSpec, Matrix, Slot, float_matrices, is_torch_type, module_spec, pack, packed_spec
+from ._recurrent import RecurrentLayer, SequenceLayer
+from ._spec import LayerSpec, Matrix, Slot, float_matrices, is_torch_type, module_spec, pack
 from ._types import dtype as _dtype
 from ._types import qint8
 
@@ -131,7 +131,7 @@ class QuantizedLayer(Layer):
         raise AttributeError(f"{name}: a quantized module's weights and biases are set by set_weight_bias")
 
     def _qtensors(self) -> dict[str, QTensor]:
-        named = zip(packed_spec(self).matrices, self._matrices(), strict=True)
+        named = zip(self._spec.matrices, self._matrices(), strict=True)
         return {each.weight: QTensor(matrix.weight, matrix.scale) for each, matrix in named}
 
     def get_weight(self) -> dict[str, QTensor]:
@@ -145,7 +145,7 @@ class QuantizedLayer(Layer):
     def _replace_all(self, weights: dict[str, Any], biases: dict[str, Any]) -> None:
         """Pack other weights and biases of the same shapes."""
         matrices, given = [], set()
-        for each in packed_spec(self).matrices:
+        for each in self._spec.matrices:
             tensor, bias = QTensor.of(weights[each.weight], each.weight), None
             if tensor.shape != each.shape:
                 raise ValueError(f"{each.weight}: expected shape {each.shape}, got {tensor.shape}")
@@ -176,7 +176,7 @@ class QuantizedRecurrent(RecurrentLayer, QuantizedLayer):
         return {"weight": dict(self.get_weight()), "bias": dict(self.get_bias())}
 
 
-class QuantizedCell(CellLayer, QuantizedRecurrent):
+class QuantizedCell(QuantizedRecurrent):
     """What quantized cells share."""
 
     bias_ih: NDArray[Any] | None
@@ -205,6 +205,12 @@ class QuantizedCell(CellLayer, QuantizedRecurrent):
 
 class QuantizedSequence(SequenceLayer, QuantizedRecurrent):
     """What quantized sequences share."""
+
+    dropout: float
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # bias_ih_l0, bias_hh_l1_reverse, ...
 
     @property
     def dtype(self) -> _dtype:

@@ -1,35 +1,48 @@
-"""What recurrent layers share, float and quantized: sizes, options and their text."""
+"""What recurrent layers of both packages share: options and text, from their spec."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._layer import FloatLayer, Layer
-from ._spec import packed_spec
+from ._layer import FloatLayer
+from ._spec import Described
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CellLayer", "FloatCell", "RecurrentLayer", "SequenceLayer", "no_projection"]
+__all__ = ["FloatCell", "FloatSequence", "RecurrentLayer", "SequenceLayer", "no_projection"]
 
 
-class RecurrentLayer(Layer):
+class RecurrentLayer(Described):
     """What cells and sequences share."""
 
     @property
     def bias(self) -> bool:
         """Whether there are biases."""
-        return self._unpack(0, "bias") is not None
+        return self._spec.bias
 
     def extra_repr(self) -> str:
-        return packed_spec(self).shown
+        return self._spec.shown
 
 
-class CellLayer(RecurrentLayer):
-    """A single cell: one time step a call."""
+class SequenceLayer(RecurrentLayer):
+    """Whole sequences, through layers and directions."""
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether there is a second direction, from the end of a sequence to its start."""
+        return self._spec.sequence is not None and self._spec.sequence.num_directions == 2
+
+    @property
+    def mode(self) -> str:
+        """PyTorch's name of the kind: ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``."""
+        return self._spec.mode
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: models written for PyTorch call it."""
 
 
-class FloatCell(CellLayer, FloatLayer):
+class FloatCell(RecurrentLayer, FloatLayer):
     """What float cells share: the types of their parameters."""
 
     weight_ih: NDArray[Any]
@@ -38,27 +51,14 @@ class FloatCell(CellLayer, FloatLayer):
     bias_hh: NDArray[Any] | None
 
 
-class SequenceLayer(RecurrentLayer):
-    """Whole sequences, through layers and directions."""
+class FloatSequence(SequenceLayer, FloatLayer):
+    """What float sequences share: the types of their parameters and options."""
 
     dropout: float
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...  # weight_ih_l0, bias_hh_l1_reverse, ...
-
-    @property
-    def bidirectional(self) -> bool:
-        """Whether there is a second direction, from the end of a sequence to its start."""
-        return self.num_directions == 2
-
-    @property
-    def mode(self) -> str:
-        """PyTorch's name of the kind: ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``."""
-        return packed_spec(self).mode
-
-    def flatten_parameters(self) -> None:
-        """Do nothing: models written for PyTorch call it."""
 
 
 def no_projection(proj_size: Any) -> None:

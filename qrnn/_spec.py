@@ -12,7 +12,7 @@ import numbers
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _arrays, _core
 from ._warn import warn
@@ -20,6 +20,7 @@ from ._warn import warn
 __all__ = [
     "ENGINES",
     "KINDS",
+    "Described",
     "Engine",
     "Kind",
     "LayerSpec",
@@ -28,7 +29,6 @@ __all__ = [
     "Sequence",
     "Slot",
     "cell_spec",
-    "check_engine_has",
     "checked_size",
     "float_matrices",
     "gru_kind",
@@ -220,6 +220,16 @@ def pack(spec: LayerSpec, engine: str, isa: str | None, matrices: Iterable[Matri
     return packed
 
 
+class Described:
+    """A layer of either package that knows its spec."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def _spec(self) -> LayerSpec: ...
+        def extra_repr(self) -> str: ...
+
+
 # ---- modules that are there
 
 
@@ -289,15 +299,6 @@ def float_matrices(mod: Any, spec: LayerSpec) -> list[Matrix]:
             )
         )
     return matrices
-
-
-def check_engine_has(spec: LayerSpec, engine: str) -> None:
-    """Raise ValueError where a layer does what `engine`, one of PyTorch's, lacks."""
-    lacks = f"with engine {engine!r}, which has PyTorch's arithmetic alone: use engine 'qrnn'"
-    if spec.proj_size and not ENGINES[engine].projects:
-        raise ValueError(f"proj_size: expected 0 {lacks}")
-    if spec.row.resets_before and not ENGINES[engine].resets_before:
-        raise ValueError(f"reset_after: expected True {lacks}")
 
 
 # ---- the arguments of constructors

@@ -1,39 +1,7 @@
 """``qrnn.nn``: float32 modules over NumPy, where PyTorch has ``torch.nn``."""
 
-from . import quantized
-from .modules import (
-    GRU,
-    LSTM,
-    RNN,
-    Dropout,
-    GRUCell,
-    Identity,
-    Linear,
-    LSTMCell,
-    Module,
-    ModuleList,
-    ReLU,
-    RNNCell,
-    Sequential,
-    Sigmoid,
-    Tanh,
-)
+from . import modules, quantized
+from .modules import *  # noqa: F403
 
-__all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "Dropout",
-    "GRUCell",
-    "Identity",
-    "LSTMCell",
-    "Linear",
-    "Module",
-    "ModuleList",
-    "RNNCell",
-    "ReLU",
-    "Sequential",
-    "Sigmoid",
-    "Tanh",
-    "quantized",
-]
+__all__ = ["quantized"]
+__all__ += modules.__all__

@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 
+from .._elman import ElmanCell, ElmanLayer
+from .._recurrent import no_projection
 from .._spec import cell_spec, rnn_kind, sequence_spec
 from .._types import qint8
 from ._prepared import PreparedCell, PreparedSequence
-from ._recurrent import Cell, Nonlinear, SequenceLayer, documented, no_projection
+from ._recurrent import Cell, Sequence, documented
 from ._rows import quantizes
 
 __all__ = ["RNN", "RNNCell"]
@@ -17,7 +19,7 @@ __all__ = ["RNN", "RNNCell"]
 
 @quantizes(torch.nn.RNNCell, PreparedCell)
 @documented
-class RNNCell(Nonlinear, Cell):
+class RNNCell(ElmanCell, Cell):
     """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
 
     ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit integers.
@@ -54,13 +56,10 @@ class RNNCell(Nonlinear, Cell):
     ) -> None:
         self._initialize(cell_spec(rnn_kind(nonlinearity), input_size, hidden_size, bias), dtype, engine, isa)
 
-    def extra_repr(self) -> str:
-        return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
-
 
 @quantizes(torch.nn.RNN, PreparedSequence)
 @documented
-class RNN(Nonlinear, SequenceLayer):
+class RNN(ElmanLayer, Sequence):
     """Elman layers with int8 weights over whole sequences; ``torch.ao`` has no such module.
 
     Parameters

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
+from .._recurrent import no_projection
 from .._spec import cell_spec, sequence_spec
 from .._types import qint8
 from ._prepared import PreparedCell, PreparedSequence
-from ._recurrent import Cell, SequenceLayer, documented, no_projection
+from ._recurrent import Cell, Sequence, documented
 from ._rows import quantizes
 
 __all__ = ["GRU", "GRUCell"]
@@ -52,7 +53,7 @@ class GRUCell(Cell):
 
 @quantizes(torch.nn.GRU, PreparedSequence)
 @documented
-class GRU(SequenceLayer):
+class GRU(Sequence):
     """GRU layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRU``.
 
     Parameters

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from .._linear import LinearLayer
 from .._spec import linear_spec
 from .._types import qint8
 from . import _ops
@@ -19,7 +20,7 @@ __all__ = ["Linear"]
 
 
 @quantizes(torch.nn.Linear, PreparedLinearLayer)
-class Linear(QuantizedLayer):
+class Linear(LinearLayer, QuantizedLayer):
     """``y = x W^T + b`` with int8 weights, as ``torch.ao.nn.quantized.dynamic.Linear``.
 
     Parameters
@@ -93,16 +94,6 @@ class Linear(QuantizedLayer):
         if traced(x):
             return _ops.call_linear_operator(self._spec, self._engine, self._tensors(), x)
         return call_linear(self._packed_module(), x)
-
-    @property
-    def in_features(self) -> int:
-        """Size of an input row."""
-        return self._spec.input_size
-
-    @property
-    def out_features(self) -> int:
-        """Size of an output row."""
-        return self._spec.hidden_size
 
     def weight(self) -> QTensor:
         """The weight, of shape (out_features, in_features)."""

@@ -9,7 +9,7 @@ import torch
 from .._spec import cell_spec, sequence_spec
 from .._types import qint8
 from ._prepared import PreparedCell, PreparedSequence
-from ._recurrent import Cell, SequenceLayer, documented
+from ._recurrent import Cell, Sequence, documented
 from ._rows import quantizes
 
 __all__ = ["LSTM", "LSTMCell"]
@@ -55,7 +55,7 @@ class LSTMCell(Cell):
 
 @quantizes(torch.nn.LSTM, PreparedSequence)
 @documented
-class LSTM(SequenceLayer):
+class LSTM(Sequence):
     """LSTM layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
 
     Parameters

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from .. import _config, _convert
+from .. import _config
+from .._convert import NOT_GIVEN, Converter, copied, named_errors, put_in_place
 from .._types import qint8
 from . import _torch_ao
 from ._framework import TORCH
@@ -22,7 +23,7 @@ def prepare(
     inplace: bool | None = None,
     allow_list: Collection[type] | None = None,
     *,
-    qconfig: Any = _convert.NOT_GIVEN,
+    qconfig: Any = NOT_GIVEN,
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
@@ -82,7 +83,7 @@ def prepare(
       (0): PreparedLinear(in_features=4, out_features=3, bias=True, engine=qrnn)
     )
     """
-    return _convert.prepare(TORCH, model, inplace, allow_list, qconfig, engine, isa)
+    return Converter(TORCH, engine, isa).prepare(model, inplace, allow_list, qconfig)
 
 
 def prepare_qat(
@@ -90,7 +91,7 @@ def prepare_qat(
     mapping: None = None,
     inplace: bool | None = None,
     *,
-    qconfig: Any = _convert.NOT_GIVEN,
+    qconfig: Any = NOT_GIVEN,
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
@@ -189,7 +190,7 @@ def convert(
       (0): DynamicQuantizedRNNCell(4, 3)
     )
     """
-    return _convert.convert(TORCH, module, mapping, inplace, remove_qconfig, engine, isa)
+    return Converter(TORCH, engine, isa).convert(module, mapping, inplace, remove_qconfig)
 
 
 def quantize_dynamic(
@@ -249,7 +250,7 @@ def quantize_dynamic(
       (1): Linear(in_features=3, out_features=2, bias=True)
     )
     """
-    return _convert.quantize_dynamic(TORCH, model, qconfig_spec, dtype, mapping, inplace, engine, isa)
+    return Converter(TORCH, engine, isa).quantize_dynamic(model, qconfig_spec, dtype, mapping, inplace)
 
 
 def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None) -> None:
@@ -278,7 +279,7 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
     >>> model[0].qconfig is per_channel_dynamic_qconfig
     True
     """
-    _convert.propagate_qconfig_(TORCH, module, qconfig_dict)
+    Converter(TORCH).propagate_qconfig_(module, qconfig_dict)
 
 
 def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = None, isa: str | None = None) -> Any:
@@ -317,11 +318,11 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
     TORCH.expect(model, "model")
     _config.check_engine_and_isa(engine, isa)
     if not inplace:
-        model = _convert.copied(model)
+        model = copied(model)
     replacements: dict[int, Module] = {}
     for name, module in model.named_modules():
         for row in TORCH.rows:
             if _torch_ao.is_a(module, row.float_type.__name__):
-                with _convert.named_errors(name):
+                with named_errors(name):
                     replacements[id(module)] = row.quantized_type._from_torch_ao(module, engine, isa)
-    return _convert.put_in_place(TORCH, model, replacements, inplace)
+    return put_in_place(TORCH, model, replacements, inplace)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .. import _arrays, _config, _core, _quantize
-from .._spec import LayerSpec, Matrix, Sequence, float_matrices, module_spec, pack
+from .._spec import Described, LayerSpec, Matrix, Sequence, float_matrices, module_spec, pack
 from .._types import dtype as _dtype
 from .._types import expect_qint8, qint8
 from . import _torch_ao
@@ -24,7 +24,7 @@ __all__ = ["QuantizedLayer"]
 Q = TypeVar("Q", bound="QuantizedLayer")
 
 
-class QuantizedLayer(torch.nn.Module):
+class QuantizedLayer(Described, torch.nn.Module):
     """A layer with int8 weights whose inputs are quantized in each call.
 
     Codes, scales and biases are buffers under PyTorch's parameter names. The core's packed module is made

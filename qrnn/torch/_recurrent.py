@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from torch.nn.utils.rnn import PackedSequence
 
-from .._recurrent import no_projection
-from .._spec import LayerSpec, Sequence
+from .._recurrent import RecurrentLayer, SequenceLayer
+from .._spec import Sequence as SequenceSpec
 from .._types import dtype as _dtype
 from .._types import qint8
 from . import _ops
@@ -17,7 +17,7 @@ from ._calls import call, call_sequence, traced
 from ._packed_sequences import run_packed
 from ._quantized_layer import QuantizedLayer
 
-__all__ = ["Cell", "Nonlinear", "SequenceLayer", "documented", "no_projection"]
+__all__ = ["Cell", "Sequence", "documented"]
 
 C = TypeVar("C", bound=type)
 
@@ -52,7 +52,7 @@ def documented(cls: C) -> C:
     return cls
 
 
-class Recurrent(QuantizedLayer):
+class Recurrent(RecurrentLayer, QuantizedLayer):
     """What cells and layers share."""
 
     def set_weight_bias(self, weight_bias_dict: Mapping[str, Mapping[str, Any]]) -> None:
@@ -90,14 +90,6 @@ class Recurrent(QuantizedLayer):
         """Size of a hidden row."""
         return self._spec.hidden_size
 
-    @property
-    def bias(self) -> bool:
-        """Whether there are biases."""
-        return self._spec.bias
-
-    def extra_repr(self) -> str:
-        return self._spec.shown
-
 
 class Cell(Recurrent):
     """A cell whose state is one tensor."""
@@ -128,7 +120,7 @@ class Cell(Recurrent):
         return call(self._packed_module(), input, hx)
 
 
-class SequenceLayer(Recurrent):
+class Sequence(SequenceLayer, Recurrent):
     """Layers over whole sequences."""
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
@@ -170,11 +162,6 @@ class SequenceLayer(Recurrent):
         return self._sequence.num_layers
 
     @property
-    def bidirectional(self) -> bool:
-        """Whether there is a reverse direction."""
-        return self._sequence.num_directions == 2
-
-    @property
     def batch_first(self) -> bool:
         """Whether inputs and outputs are (batch, time, ...)."""
         return self._sequence.batch_first
@@ -190,30 +177,11 @@ class SequenceLayer(Recurrent):
         return self._spec.proj_size
 
     @property
-    def mode(self) -> str:
-        """PyTorch's name of the kind: ``"RNN_TANH"``, ``"RNN_RELU"``, ``"LSTM"`` or ``"GRU"``."""
-        return self._spec.mode
-
-    @property
     def dtype(self) -> _dtype:
         """`qrnn.qint8`."""
         return qint8
 
-    def flatten_parameters(self) -> None:
-        """Do nothing: models written for PyTorch call it."""
-
     @property
-    def _sequence(self) -> Sequence:
+    def _sequence(self) -> SequenceSpec:
         assert self._spec.sequence is not None
         return self._spec.sequence
-
-
-class Nonlinear:
-    """What Elman cells and layers add."""
-
-    _spec: LayerSpec
-
-    @property
-    def nonlinearity(self) -> str:
-        """``"tanh"`` or ``"relu"``."""
-        return str(self._spec.options["nonlinearity"])
