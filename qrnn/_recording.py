@@ -8,6 +8,7 @@ it. r*h and a projection's o*tanh(c) follow from the gates, which one product gi
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -86,7 +87,7 @@ def _copied(value: Any) -> Any:
 
 
 def _rows(x: Array) -> Array:
-    return x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 class _Direction(NamedTuple):

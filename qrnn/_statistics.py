@@ -30,20 +30,20 @@ Product = tuple[int, int]
 _LOCK = threading.Lock()
 
 
-def _finite(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Those of the rows that are finite."""
-    finite = np.isfinite(rows)
-    return rows if finite.all() else rows[finite.all(axis=1)]
+def _symmetric(outer: NDArray[np.float64]) -> NDArray[np.float64]:
+    """With what stands above the diagonal below it too."""
+    return np.asarray(np.triu(outer) + np.triu(outer, 1).T)
 
 
 class Moments:
     """Running sums over rows: how many, their sum, the sum of their outer products.
 
+    Rows that are not finite are left out.
+
     Parameters
     ----------
     engine : str, optional
-        An engine that quantizes each row by itself: rows are summed as it sees them, and those that are not finite
-        are left out. Default: rows are summed as they are.
+        An engine that quantizes each row by itself: rows are summed as it sees them. Default: as they are.
 
     Examples
     --------
@@ -57,11 +57,11 @@ class Moments:
 
     __module__ = "qrnn.quantization.statistics"  # the path in pickles
 
-    def __init__(self, engine: str | None = None) -> None:
+    def __init__(self, engine: str = "float32") -> None:
         self._engine = engine
         self._count = 0
         self._sum: Any = 0.0
-        self._outer: Any = 0.0
+        self._outer: Any = 0.0  # what lies below the diagonal does not count
         # A few rows are kept until they fill a block: one matrix product takes less time than many small ones.
         self._kept: list[NDArray[np.float32]] = []
         self._rows_kept = 0
@@ -70,7 +70,7 @@ class Moments:
         """Take in `rows`, of shape (any, columns)."""
         with _LOCK:
             if len(rows) >= BLOCK:
-                self._add_blocks(rows)
+                self._add_rows(rows)
                 return
             self._kept.append(rows.copy())
             self._rows_kept += len(rows)
@@ -80,19 +80,13 @@ class Moments:
     def _add_kept(self) -> None:
         kept, self._kept, self._rows_kept = self._kept, [], 0
         if kept:
-            self._add_blocks(np.concatenate(kept))
+            self._add_rows(np.concatenate(kept))
 
-    def _add_blocks(self, rows: NDArray[np.float32]) -> None:
-        for start in range(0, len(rows), BLOCK):
-            block = rows[start : start + BLOCK]
-            if self._engine is not None:
-                block = _core.fake_quantize(self._engine, _finite(block))
-            wide = block.astype(np.float64)
-            self._count += len(wide)
-            self._sum = self._sum + wide.sum(axis=0)
-            outer = wide.T @ wide
-            outer += self._outer
-            self._outer = outer
+    def _add_rows(self, rows: NDArray[np.float32]) -> None:
+        count, total, outer = _core.moments(self._engine, rows)
+        outer += self._outer
+        self._count += count
+        self._sum, self._outer = self._sum + total, outer
 
     @property
     def count(self) -> int:
@@ -123,7 +117,8 @@ class Moments:
 
     def __getstate__(self) -> dict[str, Any]:
         new = self.copy()
-        return {"count": new._count, "_sum": new._sum, "_outer": new._outer, "_kept": [], "_rows_kept": 0}
+        outer = _symmetric(new._outer) if new._count else 0.0
+        return {"count": new._count, "_sum": new._sum, "_outer": outer, "_kept": [], "_rows_kept": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
@@ -139,7 +134,7 @@ class Moments:
         """Mean of the outer products of the rows, shape (columns, columns)."""
         with _LOCK:
             self._add_kept()
-            return np.asarray(self._outer / self._count)
+            return _symmetric(self._outer / self._count)
 
 
 class Statistics:
@@ -158,14 +153,10 @@ class Statistics:
 
     def __init__(self, engine: str) -> None:
         self.engine = engine
+        self.per_row = ENGINES[engine].per_row  # whether each row is quantized by itself
         self.enabled = True
         # Rows that several products multiply are summed once.
         self._moments: dict[tuple[Product, ...], Moments] = {}
-
-    @property
-    def per_row(self) -> bool:
-        """Whether each row is quantized by itself."""
-        return ENGINES[self.engine].per_row
 
     def record(self, rows: NDArray[np.float32], *products: Product) -> None:
         """Take in `rows` that each of the `products` multiplies at once; those that are not finite are left out.
@@ -177,14 +168,18 @@ class Statistics:
         *products : Product
         """
         if not self.per_row:
-            rows = _finite(rows)
-            rows = _core.fake_quantize(self.engine, rows) if rows.size else rows
+            finite = np.isfinite(rows)
+            rows = rows if finite.all() else rows[finite.all(axis=1)]
+            rows = _core.fake_quantize(self.engine, rows)
         if rows.size:
             self._of_all(products).add(rows)
 
     def _of_all(self, products: tuple[Product, ...]) -> Moments:
         """The moments of the rows that exactly these products share."""
-        return self._moments.setdefault(products, Moments(self.engine if self.per_row else None))
+        found = self._moments.get(products)
+        if found is None:
+            found = self._moments.setdefault(products, Moments(self.engine if self.per_row else "float32"))
+        return found
 
     def of(self, matrix: int, product: int = 0) -> Moments | None:
         """The moments of a product; None if it saw nothing."""

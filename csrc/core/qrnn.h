@@ -181,6 +181,12 @@ qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, siz
 /* The values that those codes stand for, [batch][n]: what the products of `engine` see of v. */
 qrnn_status qrnn_seen(const char *engine, const char *isa, size_t batch, size_t n, const float *v, float *seen);
 
+/* Running sums over those rows of v, [batch][n], that are finite: sum[i] += v[i] and, for i <= j, outer[i][j] +=
+ * v[i] * v[j], in double, one row after the other. For i > j `outer` is undefined. An engine that quantizes each row
+ * by itself sums the values that the codes stand for, "float32" the rows as they are; of others QRNN_ERR_ENGINE. */
+qrnn_status qrnn_moments(const char *engine, const char *isa, size_t batch, size_t n, const float *v, double *sum,
+                         double *outer, size_t *count);
+
 typedef enum qrnn_function {
     QRNN_TANH = 0,            /* within 2 ulp */
     QRNN_TANH_EXACT,          /* correctly rounded */

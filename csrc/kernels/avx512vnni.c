@@ -162,6 +162,7 @@ QRNN_INLINE void quantize_by(enum qrnn_rounding rounding, const float *v, size_t
 }
 
 #include "choose.h"
+#include "moments.h"
 
 void qrnn_use_avx512vnni(struct qrnn_kernels *k)
 {
@@ -170,6 +171,7 @@ void qrnn_use_avx512vnni(struct qrnn_kernels *k)
     k->encode[QRNN_ACTIVATIONS_U8] = encode_u8;
     k->product[QRNN_PRODUCT_U8S8] = product_u8s8;
     k->product[QRNN_PRODUCT_F32] = product_f32;
+    k->moments = moments;
     QRNN_USE_ELEMENTWISE(k);
     use_ends(k);
     k->row[QRNN_END_RNN_TANH] = rnn_tanh_row;

@@ -30,7 +30,7 @@
 #include "qrnn.h"
 #include "target.h"
 
-enum { QRNN_PANEL = 16, QRNN_QUAD = 4, QRNN_LINE = 64 };
+enum { QRNN_PANEL = 16, QRNN_QUAD = 4, QRNN_LINE = 64, QRNN_MOMENTS_PANEL = 24 };
 
 /* The formats of formats.def, and the kernels of products. */
 enum qrnn_weight_format {
@@ -156,6 +156,11 @@ struct qrnn_kernels {
 
     /* y[i] = f(x[i]); y may be x. */
     void (*map[QRNN_FUNCTIONS])(const float *x, float *y, size_t n);
+
+    /* Running sums over rows of n finite values, in double, one row after the other: sum[i] += v[r][i] and, for
+     * i <= j, outer[i][j] += v[r][i] * v[r][j], whose product is exact. Below its diagonal `outer`, [n][n], is
+     * undefined. `panels` is working memory: rows * n doubles, n rounded up to QRNN_MOMENTS_PANEL. */
+    void (*moments)(size_t rows, size_t n, const float *const *v, double *sum, double *outer, double *panels);
 
     qrnn_end_kernel *end[QRNN_ENDS];
 

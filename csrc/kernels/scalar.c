@@ -67,6 +67,16 @@ static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x
     }
 }
 
+static void moments(size_t rows, size_t n, const float *const *v, double *sum, double *outer, double *panels)
+{
+    (void)panels;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n; i++) {
+            sum[i] += v[r][i];
+            for (size_t j = i; j < n; j++) outer[i * n + j] += (double)v[r][i] * v[r][j];
+        }
+}
+
 void qrnn_use_scalar(struct qrnn_kernels *k)
 {
     k->range = range;
@@ -74,6 +84,7 @@ void qrnn_use_scalar(struct qrnn_kernels *k)
     k->encode[QRNN_ACTIVATIONS_U8] = encode_u8;
     k->product[QRNN_PRODUCT_U8S8] = product_u8s8;
     k->product[QRNN_PRODUCT_F32] = product_f32;
+    k->moments = moments;
     QRNN_USE_ELEMENTWISE(k);
     use_ends(k);
 }

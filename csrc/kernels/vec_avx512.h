@@ -153,6 +153,16 @@ QRNN_INLINE f64v d_set1(double x)
     return _mm512_set1_pd(x);
 }
 
+QRNN_INLINE f64v d_load(const double *p)
+{
+    return _mm512_loadu_pd(p);
+}
+
+QRNN_INLINE void d_store(double *p, f64v a)
+{
+    _mm512_storeu_pd(p, a);
+}
+
 QRNN_INLINE f64v d_sub(f64v a, f64v b)
 {
     return _mm512_sub_pd(a, b);

@@ -169,6 +169,16 @@ QRNN_INLINE f64v d_set1(double x)
     return x;
 }
 
+QRNN_INLINE f64v d_load(const double *p)
+{
+    return *p;
+}
+
+QRNN_INLINE void d_store(double *p, f64v a)
+{
+    *p = a;
+}
+
 QRNN_INLINE f64v d_sub(f64v a, f64v b)
 {
     return a - b;

@@ -17,7 +17,8 @@ static int init_signatures(struct module_state *state)
     if (signature_init(&state->apply, "apply", apply, 4, 2) < 0) return -1;
     if (signature_init(&state->gates, "_gates", gates, 3, 2) < 0) return -1;
     if (signature_init(&state->quantize, "quantize", quantize, 3, 2) < 0) return -1;
-    return signature_init(&state->fake_quantize, "fake_quantize", quantize, 3, 2);
+    if (signature_init(&state->fake_quantize, "fake_quantize", quantize, 3, 2) < 0) return -1;
+    return signature_init(&state->moments, "moments", quantize, 3, 2);
 }
 
 static int exec(PyObject *module)
@@ -59,6 +60,7 @@ static int clear(PyObject *module)
     signature_clear(&state->gates);
     signature_clear(&state->quantize);
     signature_clear(&state->fake_quantize);
+    signature_clear(&state->moments);
     return 0;
 }
 

@@ -121,6 +121,32 @@ static PyObject *fake_quantize_plain(const char *engine, const char *isa, PyArra
     return NULL;
 }
 
+/* Sums over the rows of `v`: how many are finite, their sum, the sum of their outer products. */
+static PyObject *moments_plain(const char *engine, const char *isa, PyArrayObject *v)
+{
+    PyObject *result = NULL;
+    npy_intp dims[2] = {PyArray_DIM(v, 1), PyArray_DIM(v, 1)};
+    PyArrayObject *outer = NULL, *const sum = (PyArrayObject *)PyArray_ZEROS(1, dims, NPY_FLOAT64, 0);
+    if (!sum) goto exit;
+    outer = (PyArrayObject *)PyArray_ZEROS(2, dims, NPY_FLOAT64, 0);
+    if (!outer) goto exit;
+    qrnn_status status;
+    size_t count;
+    Py_BEGIN_ALLOW_THREADS;
+    status = qrnn_moments(engine, isa, (size_t)PyArray_DIM(v, 0), (size_t)dims[0], PyArray_DATA(v), PyArray_DATA(sum),
+                          PyArray_DATA(outer), &count);
+    Py_END_ALLOW_THREADS;
+    if (status == QRNN_OK)
+        result = Py_BuildValue("nOO", (Py_ssize_t)count, sum, outer);
+    else
+        error_from_status(status, &(struct error_context){.engine = engine, .isa = isa, .input = "v", .weight = "v"});
+
+exit:
+    Py_XDECREF(sum);
+    Py_XDECREF(outer);
+    return result;
+}
+
 /* The result of `plain` for an engine's name, an instruction set's or NULL, and a matrix. */
 static PyObject *of_rows(PyObject *module, const struct signature *signature, PyObject *const *args, Py_ssize_t nargs,
                          PyObject *kwnames, PyObject *(*plain)(const char *, const char *, PyArrayObject *))
@@ -154,6 +180,12 @@ static PyObject *fake_quantize(PyObject *module, PyObject *const *args, Py_ssize
     return of_rows(module, &state->fake_quantize, args, nargs, kwnames, fake_quantize_plain);
 }
 
+static PyObject *moments(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    const struct module_state *const state = PyModule_GetState(module);
+    return of_rows(module, &state->moments, args, nargs, kwnames, moments_plain);
+}
+
 /* --- the table --- */
 
 PyDoc_STRVAR(gates_doc, "_gates($module, /, module, x, hx=None)\n--\n\n"
@@ -171,9 +203,17 @@ PyDoc_STRVAR(fake_quantize_doc,
              "fake_quantize($module, /, engine, v, isa=None)\n--\n\n"
              "The values float32 that the codes of the rows of `v` stand for: what a product of `engine` sees.");
 
+PyDoc_STRVAR(
+    moments_doc,
+    "moments($module, /, engine, v, isa=None)\n--\n\n"
+    "(count, sum, outer) of the finite rows of `v`: how many, their sum, the sum of their outer products.\n\n"
+    "Engine \"qrnn\" sums what a product sees of them, \"float32\" the rows as they are. Both are float64, one\n"
+    "row after the other; of `outer` what lies below the diagonal is undefined.");
+
 PyMethodDef probe_functions[] = {
     {"_gates", FAST(gates), METH_FASTCALL | METH_KEYWORDS, gates_doc},
     {"quantize", FAST(quantize), METH_FASTCALL | METH_KEYWORDS, quantize_doc},
     {"fake_quantize", FAST(fake_quantize), METH_FASTCALL | METH_KEYWORDS, fake_quantize_doc},
+    {"moments", FAST(moments), METH_FASTCALL | METH_KEYWORDS, moments_doc},
     {NULL, NULL, 0, NULL},
 };

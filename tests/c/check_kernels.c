@@ -283,12 +283,33 @@ struct coded {
     int32_t zero_point[ROWS];
 };
 
+/* Sums of the rows in x, by scalar and by the other sets; what lies below the diagonal is their own. */
+static void check_moments(const char *engine, size_t batch, size_t n)
+{
+    static double sum[2][MOST], outer[2][MOST * MOST];
+    size_t count[2];
+    for (size_t set = next_set(0); set; set = next_set(set)) {
+        const char *const isa[2] = {"scalar", qrnn_isa_name(set)};
+        qrnn_status status[2];
+        memset(sum, 0, sizeof sum);
+        memset(outer, 0, sizeof outer);
+        for (int i = 0; i < 2; i++) status[i] = qrnn_moments(engine, isa[i], batch, n, x, sum[i], outer[i], &count[i]);
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < i; j++) outer[0][i * n + j] = outer[1][i * n + j] = 0.0;
+        expect(status[0] == status[1] && count[0] == count[1], "rows summed", isa[1], engine, batch, n, n);
+        expect(memcmp(sum[0], sum[1], sizeof sum[0]) == 0, "sum", isa[1], engine, batch, n, n);
+        expect(memcmp(outer[0], outer[1], n * n * sizeof(double)) == 0, "outer products", isa[1], engine, batch, n, n);
+    }
+}
+
 static void check_codes(const char *engine)
 {
     static struct coded a, b;
     const size_t n = pick_size(), batch = 1 + below(4);
     if (strcmp(engine, "float32") == 0) return;
     fill_rows(x, batch, n, 0);
+    check_moments(engine, batch, n);
+    check_moments("float32", batch, n);
     memset(&a, 0, sizeof a);
     const qrnn_status status = qrnn_quantize(engine, "scalar", batch, n, x, a.q, a.scale, a.zero_point);
     digest_number(status);

@@ -188,6 +188,30 @@ def test_inputs_are_what_the_engine_sees(engine):
     np.testing.assert_allclose(_core.fake_quantize(engine, rows), expected, rtol=3e-7)
 
 
+@pytest.mark.parametrize("columns", (1, 3, 7, 12, 25, 48, 70))
+def test_moments_are_summed_row_by_row(isa, columns):
+    """The same bits on every instruction set, as each product of two floats is exact in float64."""
+    rng = np.random.default_rng([9, columns])
+    for rows in (1, 2, 127, 128, 130):
+        given = (rng.standard_normal((rows, columns)) * np.exp(4 * rng.standard_normal((rows, 1)))).astype(f32)
+        given[1::50, 0], given[2::60, -1] = np.nan, -np.inf
+        finite = given[np.isfinite(given).all(axis=1)]
+        for engine, seen in (("float32", finite), ("qrnn", _core.fake_quantize("qrnn", finite))):
+            total, outer = np.zeros(columns), np.zeros((columns, columns))
+            for row in seen.astype(np.float64):
+                total += row
+                outer += np.multiply.outer(row, row)
+            count, got_total, got_outer = _core.moments(engine, given, isa=isa)
+            assert count == len(seen)
+            np.testing.assert_array_equal(got_total, total)
+            np.testing.assert_array_equal(np.triu(got_outer), np.triu(outer))
+
+
+def test_moments_need_a_scale_for_each_row():
+    with pytest.raises(ValueError, match="engine"):
+        _core.moments("fbgemm", np.ones((2, 3), f32))
+
+
 @pytest.mark.parametrize("engine", ("qrnn", "fbgemm"))
 def test_rows_that_are_not_finite_are_left_out(engine):
     rows = np.ones((4, 3), f32)
