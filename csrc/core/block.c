@@ -22,7 +22,7 @@ struct room_bytes {
     size_t ih_product, hh_product, hh_sums, inner_product, zeros, extents;
 };
 
-static size_t widest_input(const qrnn_module *m)
+size_t qrnn_widest_input(const qrnn_module *m)
 {
     const size_t later = m->layers > 1 ? m->directions * m->state_size : 0;
     return m->input_size > later ? m->input_size : later;
@@ -69,7 +69,7 @@ void qrnn_rooms_make(const qrnn_module *m, size_t slices, enum qrnn_purpose purp
     struct room_bytes bytes = {0}, *const z = &bytes;
     z->sequence = purpose == QRNN_FOR_SEQUENCE;
     z->probe = purpose == QRNN_FOR_PROBE;
-    z->x = measure_operand(m, offsetof(struct qrnn_cell, ih), widest_input(m));
+    z->x = measure_operand(m, offsetof(struct qrnn_cell, ih), qrnn_widest_input(m));
     z->ih_product = m->kind->info.gates * gate;
     z->zeros = m->hidden_size * sizeof(float);
     z->extents = slices * sizeof(struct qrnn_extent);
@@ -172,8 +172,8 @@ void qrnn_block_open(struct qrnn_block *b, const qrnn_module *m, size_t slice, s
     OPEN(shared, QRNN_SHARED_ROOMS);
     memory = own;
     OPEN(step, QRNN_STEP_ROOMS);
-    b->x.coded = (struct qrnn_inputs){b->x.codes, qrnn_round_up(widest_input(m), QRNN_LINE), b->x.act};
-    b->h.coded = (struct qrnn_inputs){b->h.codes, qrnn_round_up(m->state_size, QRNN_LINE), b->h.act};
+    b->x.coded = (struct qrnn_inputs){b->x.codes, m->x_stride, b->x.act};
+    b->h.coded = (struct qrnn_inputs){b->h.codes, m->h_stride, b->h.act};
     if (m->has_inner) open_inner(b, layout, rows, own, shared);
     if (purpose != QRNN_FOR_STEP) open_more(b, layout, purpose, rows, own, shared);
 }
@@ -250,17 +250,22 @@ static const struct qrnn_extent *join_slices(struct qrnn_operand *o, size_t rows
     return o->extent;
 }
 
+/* Whether rows of floats lie at a stride, and at which, in floats. */
+static int find_stride(size_t rows, const float *const *v, size_t *stride)
+{
+    const size_t step = (size_t)((const char *)v[1] - (const char *)v[0]);
+    size_t i = 1;
+    while (i < rows && (const char *)v[i] == (const char *)v[i - 1] + step) i++;
+    *stride = step / sizeof(float);
+    return i >= rows && step % sizeof(float) == 0 && step < SIZE_MAX / 2;
+}
+
 /* Rows of floats: where they lie, if at a stride, else gathered. */
 static void gather(struct qrnn_operand *o, size_t rows, const float *const *v, size_t n)
 {
-    const size_t step = rows > 1 ? (size_t)((const char *)v[1] - (const char *)v[0]) : 0;
-    size_t i = 1;
-    while (i < rows && (const char *)v[i] == (const char *)v[i - 1] + step) i++;
-    if (i >= rows && step % sizeof(float) == 0 && step < SIZE_MAX / 2) {
-        o->floats = (struct qrnn_inputs){v[0], step / sizeof(float), NULL};
-        return;
-    }
-    for (i = 0; i < rows; i++) memcpy(o->staged + i * n, v[i], n * sizeof(float));
+    o->floats = (struct qrnn_inputs){v[0], 0, NULL};
+    if (rows <= 1 || find_stride(rows, v, &o->floats.stride)) return;
+    for (size_t i = 0; i < rows; i++) memcpy(o->staged + i * n, v[i], n * sizeof(float));
     o->floats = (struct qrnn_inputs){o->staged, n, NULL};
 }
 

@@ -66,6 +66,9 @@ struct qrnn_block {
     int wants_stop, stop;     /* this slice wants to give up; all know of one that does */
 };
 
+/* Columns of the widest input of a layer. */
+size_t qrnn_widest_input(const qrnn_module *m);
+
 /* What the rooms of blocks that are slices of a module take; layout.h. */
 void qrnn_rooms_make(const qrnn_module *m, size_t slices, enum qrnn_purpose purpose, struct qrnn_rooms *rooms);
 

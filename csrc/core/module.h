@@ -50,6 +50,7 @@ struct qrnn_module {
     struct qrnn_kernels kernels;
     size_t input_size, hidden_size, proj_size, state_size;
     size_t layers, directions;
+    size_t x_stride, h_stride; /* of codes */
     size_t bytes;
     int shares_scale;         /* some activations have one scale for all rows */
     int has_inner;            /* something is multiplied inside a step */

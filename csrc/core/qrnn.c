@@ -234,6 +234,8 @@ static void set_sizes(qrnn_module *m, const qrnn_spec *spec)
     m->state_size = spec->proj_size ? spec->proj_size : spec->hidden_size;
     m->layers = spec->layers;
     m->directions = spec->directions;
+    m->x_stride = qrnn_round_up(qrnn_widest_input(m), QRNN_LINE);
+    m->h_stride = qrnn_round_up(m->state_size, QRNN_LINE);
     m->has_inner = spec->proj_size || m->kind->inner != QRNN_ENDS;
     m->end = m->kernels.end[m->kind->end[m->engine->exact]];
     m->inner_end = m->kernels.end[first_end(m)];
