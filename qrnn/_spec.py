@@ -274,7 +274,7 @@ def module_spec(name: str, mod: Any) -> LayerSpec:
     kind = _KIND_BY_OPTION[family](mod) if family in _KIND_BY_OPTION else _KIND_OF_FAMILY[family]
     if not KINDS[kind].states:
         return LayerSpec(kind, mod.in_features, mod.out_features, bias=mod.bias is not None)
-    if not hasattr(mod, "bidirectional"):
+    if name != family:
         return LayerSpec(kind, mod.input_size, mod.hidden_size, bias=mod.bias)
     sequence = Sequence(int(mod.num_layers), 2 if mod.bidirectional else 1, bool(mod.batch_first))
     proj_size = getattr(mod, "proj_size", 0)  # torch.ao has none

@@ -11,7 +11,7 @@ from .. import _arrays
 __all__ = ["array_of", "call", "call_linear", "call_sequence", "expect_tensor", "traced"]
 
 _from_numpy = torch.from_numpy
-_is_compiling = torch.compiler.is_compiling
+_is_compiling, _tracing_state = torch.compiler.is_compiling, torch._C._get_tracing_state
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
 
 
@@ -22,7 +22,7 @@ def traced(input: Any) -> bool:
     """
     kind = type(input)
     if kind is _Tensor or kind is _Parameter:
-        return input.is_meta or _is_compiling() or torch._C._get_tracing_state() is not None
+        return input.is_meta or _is_compiling() or _tracing_state() is not None
     return isinstance(input, _Tensor)
 
 
@@ -49,22 +49,23 @@ def expect_tensor(value: Any, name: str) -> None:
 def to_tensors(result: Any) -> Any:
     """Tensors over the arrays of a result."""
     if isinstance(result, tuple):
-        return tuple(to_tensors(each) for each in result)
+        return tuple(map(to_tensors, result))
     return _from_numpy(result)
 
 
 def state_of(hx: Any) -> Any:
     """A state, a tensor or a pair of them, as the core takes it."""
-    if hx is None:
-        return None
-    if isinstance(hx, (tuple, list)):
-        return tuple(array_of(each, f"hx[{index}]") for index, each in enumerate(hx))
-    return array_of(hx, "hx")
+    if not isinstance(hx, (tuple, list)):
+        return array_of(hx, "hx")
+    if len(hx) == 2:  # texts are made for no other
+        return array_of(hx[0], "hx[0]"), array_of(hx[1], "hx[1]")
+    return tuple(array_of(each, f"hx[{index}]") for index, each in enumerate(hx))
 
 
 def call(packed: Any, input: Any, hx: Any = None) -> Any:
     """A cell of the core, of tensors; `hx` is None, a tensor or a pair."""
-    return to_tensors(packed(array_of(input, "input"), state_of(hx)))
+    result = packed(array_of(input, "input"), None if hx is None else state_of(hx))
+    return to_tensors(result) if isinstance(result, tuple) else _from_numpy(result)
 
 
 def call_linear(packed: Any, input: Any) -> Any:
@@ -74,7 +75,8 @@ def call_linear(packed: Any, input: Any) -> Any:
 
 def call_sequence(packed: Any, input: Any, hx: Any, lengths: Any) -> Any:
     """A layer of the core over sequences, of tensors; `lengths` may be a list too."""
+    state = None if hx is None else state_of(hx)
     if lengths is None:
-        return to_tensors(packed(array_of(input, "input"), state_of(hx)))
+        return to_tensors(packed(array_of(input, "input"), state))
     lengths = array_of(lengths, "lengths") if isinstance(lengths, _Tensor) else lengths
-    return to_tensors(packed(array_of(input, "input"), state_of(hx), lengths=lengths))
+    return to_tensors(packed(array_of(input, "input"), state, lengths=lengths))

@@ -56,9 +56,7 @@ def _packed(
         spec = LayerSpec(kind, weights[0].shape[1], weights[0].shape[0] // KINDS[kind].gates, sequence=sequence)
         return pack(spec, engine, _config.resolve_isa(), map(Matrix, *arrays))
 
-    tensors = [tensor for tensor in (*weights, *scales, *biases) if tensor is not None]
-    key = (id(weights[0]), kind, engine, sequence, *(bias is None for bias in biases))
-    return _known.get(key, tensors, make)
+    return _known.get((id(weights[0]), kind, engine, sequence), (*weights, *scales, *biases), make)
 
 
 # ---- what they compute

@@ -2,7 +2,7 @@
 
 Weights change in three ways, so there are three rules that tell whether they did, each a `Cache`:
 
-* `BufferCache`, of a quantized layer's buffers. One changes when another tensor takes its place, or in place,
+* `BufferCache`, of the buffers of a quantized layer. One changes when another tensor takes its place, or in place,
   which PyTorch counts.
 * `OperatorCache`, of an operator's arguments. They change in the same ways, but the cache must not keep them
   alive: what was made of them goes with the first of them.
@@ -38,29 +38,29 @@ class Cache(ABC, Generic[S, T]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return type(self)()
+
+    @abstractmethod
     def get(self, key: Hashable, sources: S, make: Callable[[], T]) -> T:
         """What was made of `sources` under `key`, or what `make` makes of them now."""
-        entry = self._entries.get(key)
-        if entry is not None and self._unchanged(entry[0], sources):
-            return entry[1]
+
+    @abstractmethod
+    def _remember(self, key: Hashable, sources: S) -> Any:
+        """What tells whether other sources are the same, and unchanged."""
+
+    def _renew(self, key: Hashable, sources: S, make: Callable[[], T]) -> T:
+        """What `make` makes now, kept."""
         # Remembered first: a source that changes while `make` runs has changed for the next call.
         remembered = self._remember(key, sources)
         made = make()
         self._entries[key] = remembered, made
         return made
 
-    @abstractmethod
-    def _remember(self, key: Hashable, sources: S) -> Any:
-        """What `_unchanged` needs to know of `sources`."""
 
-    @abstractmethod
-    def _unchanged(self, remembered: Any, sources: S) -> bool:
-        """Whether `sources` are those that are remembered, and have not changed since."""
-
-
-def _version_of(tensor: torch.Tensor) -> int | None:
+def _version_of(tensor: torch.Tensor | None) -> int | None:
     """The count of changes in place; None for inference tensors, which keep none."""
-    return None if tensor.is_inference() else tensor._version
+    return None if tensor is None or tensor.is_inference() else tensor._version
 
 
 class BufferCache(Cache[Mapping[str, Any], T]):
@@ -73,48 +73,58 @@ class BufferCache(Cache[Mapping[str, Any], T]):
     def __deepcopy__(self, memo: dict[int, Any]) -> BufferCache[T]:
         return BufferCache(self._names)
 
-    def _remember(self, key: Hashable, sources: Mapping[str, Any]) -> Any:
-        found = [(name, sources[name]) for name in self._names]
-        return [(name, tensor, _version_of(tensor)) for name, tensor in found if tensor is not None]
+    def get(self, key: Hashable, sources: Mapping[str, Any], make: Callable[[], T]) -> T:
+        entry = self._entries.get(key)
+        if entry is not None:
+            for name, tensor, version in entry[0]:
+                if sources[name] is not tensor or (version is not None and tensor._version != version):
+                    break
+            else:
+                return entry[1]
+        return self._renew(key, sources, make)
 
-    def _unchanged(self, remembered: Any, sources: Mapping[str, Any]) -> bool:
-        for name, tensor, version in remembered:
-            if sources[name] is not tensor or (version is not None and tensor._version != version):
-                return False
-        return True
+    def _remember(self, key: Hashable, sources: Mapping[str, Any]) -> Any:
+        return [(name, sources[name], _version_of(sources[name])) for name in self._names]
 
 
 class OperatorCache(Cache[Sequence[Any], T]):
-    """What is made of tensors that others own."""
+    """What is made of tensors that others own, the first of them no None."""
+
+    def get(self, key: Hashable, sources: Sequence[Any], make: Callable[[], T]) -> T:
+        entry = self._entries.get(key)
+        if entry is not None and len(entry[0]) == len(sources):
+            for (reference, version), tensor in zip(entry[0], sources):
+                if reference() is not tensor or (version is not None and tensor._version != version):
+                    break
+            else:
+                return entry[1]
+        return self._renew(key, sources, make)
 
     def _remember(self, key: Hashable, sources: Sequence[Any]) -> Any:
         def forget(_: Any) -> None:
             self._entries.pop(key, None)
 
-        references = [weakref.ref(sources[0], forget), *map(weakref.ref, sources[1:])]
+        references: list[Callable[[], Any]] = [weakref.ref(sources[0], forget)]
+        references += [_nothing if each is None else weakref.ref(each) for each in sources[1:]]
         return list(zip(references, map(_version_of, sources), strict=True))
 
-    def _unchanged(self, remembered: Any, sources: Sequence[Any]) -> bool:
-        if len(remembered) != len(sources):
-            return False
-        for (reference, version), tensor in zip(remembered, sources):
-            if reference() is not tensor or (version is not None and tensor._version != version):
-                return False
-        return True
+
+def _nothing() -> None:
+    """What stands for a weak reference to None."""
 
 
 class ValueCache(Cache[Sequence[Any], T]):
     """What is made of arrays, compared by their values, and of other objects, compared by identity."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ValueCache[T]:
-        return ValueCache()
+    def get(self, key: Hashable, sources: Sequence[Any], make: Callable[[], T]) -> T:
+        entry = self._entries.get(key)
+        if entry is not None and all(map(_same_value, entry[0], sources)):
+            return entry[1]
+        return self._renew(key, sources, make)
 
     def _remember(self, key: Hashable, sources: Sequence[Any]) -> Any:
         return [each.copy() if isinstance(each, np.ndarray) else each for each in sources]
 
-    def _unchanged(self, remembered: Any, sources: Sequence[Any]) -> bool:
-        return all(map(_same, remembered, sources))
 
-
-def _same(a: Any, b: Any) -> bool:
+def _same_value(a: Any, b: Any) -> bool:
     return a is b or (isinstance(a, np.ndarray) and np.array_equal(a, b))
