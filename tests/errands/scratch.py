@@ -97,7 +97,7 @@ class Scratch:
 
     def _run(self, command, folder):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("QRNN_", "PYTEST_"))}
-        environment["PYTHONPATH"] = str(self.folder)
+        environment["PYTHONPATH"] = f"{self.folder}:{self.folder / 'tests/errands'}"
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         printed = done.stdout + done.stderr
         assert done.returncode == 0, f"{' '.join(command)}: exit status {done.returncode}\n{printed[-8000:]}"

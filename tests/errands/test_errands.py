@@ -33,6 +33,10 @@ ERRANDS = {
             (RULES, "-k", "instruction_set or scalar2 or avx_in or projects_names"),
         ),
     ),
+    "cell": Errand(4, (("core", "-k", "minimal_gru"),)),
+    "engine": Errand(2, (("core", "-k", "plain8"),)),
+    "activation_format": Errand(3, (("core/test_cells.py", "-k", "scalar"),)),
+    "weight_format": Errand(4, (("core/test_cells.py", "-k", "scalar"),)),
     "error_text": Errand(2, (("core/test_packing.py", "-k", "what_pytorch_lacks"),)),
 }
 
