@@ -1,23 +1,20 @@
 """Every instruction set of this CPU against the scalar kernels and against the reference, with ==.
 
-The cases aim at the kernels: sizes round every tile, extreme codes, the longest allowed sum, arrays
-that end at an unmapped page. Cells and engines as such are in the files beside this one.
+The cases aim at the kernels: sizes round every tile, extreme codes, the longest allowed sum, the codes of activations,
+tanh and sigmoid. Cells and sequences are in the files beside this one.
 """
 
 from __future__ import annotations
-
-import mmap
 
 import numpy as np
 import pytest
 import support
 from support import (
+    SHAPES,
     assert_same_bits,
-    pack,
     pack_float,
     pack_linear,
     random_bias,
-    random_cell,
     random_rows,
     random_weight,
 )
@@ -30,52 +27,12 @@ pytestmark = pytest.mark.core
 f32 = np.float32
 QUANTIZED = ("qrnn", "fbgemm", "qnnpack", "onednn")
 
-# (batch, inputs, hidden): each size along each axis with odd partners, then all three together
-SHAPES = sorted(
-    {(3, n, 17) for n in support.SIZES}
-    | {(2, 37, n) for n in support.SIZES if n}
-    | {(n, 19, 33) for n in support.SIZES}
-    | {(5, 251, 131), (1, 512, 64), (70, 20, 16), (65, 100, 48), (129, 7, 5), (4, 300, 257), (7, 64, 128)}
-)
-
 
 def test_scalar_is_first_and_supported():
     isas, known = _core.isas(), _core.known_isas()
     assert isas[0] == known[0] == "scalar"
     assert [name for name in known if name in isas] == list(isas), "order differs"
     assert len(set(known)) == len(known)
-
-
-def check_gates(cell, x, h, isa):
-    """acc, pre and the new state of one call, against the reference and against scalar."""
-    module = pack(cell, isa)
-    assert module.isa == isa
-    what = f"{cell.engine} {cell.nonlinearity} batch, inputs, hidden = {len(x), x.shape[1], h.shape[1]}"
-    acc_ih, acc_hh, pre = _core._gates(module, x, h)
-    for got, want in zip((acc_ih, acc_hh), cell.gates(x, h)[:2]):
-        np.testing.assert_array_equal(got, want, what)
-    assert_same_bits(pre, cell.gates(x, h)[2], what)
-    out = module(x, h)
-    assert_same_bits(out, pack(cell, "scalar")(x, h), what)
-    assert_same_bits(out, cell.step(x, h), what)
-
-
-@pytest.mark.parametrize("engine", QUANTIZED)
-def test_shapes(isa, engine):
-    rng = np.random.default_rng(10)
-    for number, (batch, inputs, hidden) in enumerate(SHAPES):
-        cell = random_cell(
-            rng,
-            engine,
-            ("tanh", "relu")[number % 2],
-            inputs,
-            hidden,
-            per_channel=number % 3 > 0,
-            bias=number % 4 > 0,
-            low=(-128, -127)[number // 2 % 2],  # with and without the code that abs() does not hold
-        )
-        x = random_rows(rng, batch, inputs, 3.0)
-        check_gates(cell, x, random_rows(rng, batch, hidden, 1.0), isa)
 
 
 @pytest.mark.parametrize("engine", QUANTIZED)
@@ -149,21 +106,6 @@ def test_float32_products(isa):
         x = random_rows(rng, batch, inputs, 2.0)
         got = pack_float("linear", (w, bias), isa=isa)(x)
         assert_same_bits(got, ref.linear_float32(x, w, bias), f"{(batch, inputs, hidden)}")
-
-
-def test_float32_cell(isa):
-    rng = np.random.default_rng(13)
-    for batch, inputs, hidden in ((1, 1, 1), (2, 5, 3), (7, 31, 33), (65, 9, 17), (1, 64, 48)):
-        w_ih, w_hh = (rng.standard_normal((hidden, n)).astype(f32) / 8 for n in (inputs, hidden))
-        for b_ih, b_hh in ((None, None), (random_bias(rng, hidden), random_bias(rng, hidden))):
-            x, h = random_rows(rng, batch, inputs), random_rows(rng, batch, hidden)
-            pre = ref.linear_float32(x, w_ih, b_ih) + ref.linear_float32(h, w_hh, b_hh)
-            module = pack_float("rnn_relu", (w_ih, b_ih), (w_hh, b_hh), isa)
-            assert_same_bits(module(x, h), ref.relu(pre))
-            none_ih, none_hh, door = _core._gates(module, x, h)
-            assert none_ih is None and none_hh is None
-            assert_same_bits(door, pre)
-            assert_same_bits(pack_float("rnn_tanh", (w_ih, b_ih), (w_hh, b_hh), isa)(x, h), ref.tanh_fast(pre))
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -290,74 +232,3 @@ def test_functions_keep_the_shape(isa):
     x = np.arange(24, dtype=f32).reshape(2, 3, 4) - 12
     assert_same_bits(_core.apply("relu", x, isa), np.maximum(x, 0))
     assert _core.apply("tanh", f32(0.5), isa).shape == ()
-
-
-# ---------------------------------------------------------------------------------------------------
-# Memory
-# ---------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("engine", [*QUANTIZED, "float32"])
-def test_calls_write_only_their_output(isa, engine):
-    rng = np.random.default_rng(16)
-    for batch, inputs, hidden in ((1, 3, 1), (2, 16, 15), (3, 17, 17), (66, 5, 33), (5, 0, 7)):
-        if engine == "float32":
-            w = (rng.standard_normal((hidden, n)).astype(f32) for n in (inputs, hidden))
-            module = pack_float("rnn_tanh", *((v, None) for v in w), isa)
-        else:
-            module = pack(random_cell(rng, engine, "tanh", inputs, hidden), isa)
-        x, h = random_rows(rng, batch, inputs), random_rows(rng, batch, hidden)
-        frame = np.full((batch + 2) * hidden + 32, 77, f32)
-        view = frame[hidden + 16 : hidden + 16 + batch * hidden].reshape(batch, hidden)
-        module(x, h, out=view)
-        assert_same_bits(view, module(x, h))
-        assert (frame[: hidden + 16] == 77).all() and (frame[hidden + 16 + batch * hidden :] == 77).all()
-
-
-PAGES = """
-import ctypes, mmap
-import numpy as np
-from support import *
-
-libc = ctypes.CDLL(None, use_errno=True)
-libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-page = mmap.PAGESIZE
-keep = []
-
-def fenced(a):
-    '''Copies of a between two pages that may not be touched: flush with the right one, then the left.'''
-    size = (a.nbytes + page - 1) // page * page
-    memory = mmap.mmap(-1, size + 2 * page)
-    base = np.frombuffer(memory, np.uint8).ctypes.data
-    assert libc.mprotect(base, page, 0) == 0 and libc.mprotect(base + page + size, page, 0) == 0
-    keep.append(memory)
-    for offset in (page + size - a.nbytes, page):
-        view = np.frombuffer(memory, np.float32, a.size, offset).reshape(a.shape)
-        view[...] = a
-        yield view
-
-rng = np.random.default_rng(17)
-for engine in ("qrnn", "fbgemm", "onednn", "float32"):
-    for batch, inputs, hidden in ((1, 1, 1), (1, 17, 5), (2, 16, 16), (3, 33, 31), (7, 4, 47), (65, 3, 9)):
-        if engine == "float32":
-            w = [rng.standard_normal((hidden, n)).astype(f32) for n in (inputs, hidden)]
-            module = pack_float("rnn_relu", (w[0], None), (w[1], None), ISA)
-        else:
-            module = pack(random_cell(rng, engine, "relu", inputs, hidden), ISA)
-        x, h = random_rows(rng, batch, inputs), random_rows(rng, batch, hidden)
-        want = module(x, h)
-        for a, b, c in zip(fenced(x), fenced(h), fenced(h)):
-            module(a, b, out=c)
-            assert_same_bits(c, want)
-for n in (1, 7, 8, 15, 16, 31, 33, 1001):
-    x = random_rows(rng, 1, n)
-    for a, b in zip(fenced(x), fenced(x)):
-        for name in ("tanh", "tanh_exact", "sigmoid", "relu"):
-            from qrnn import _core
-            _core.apply(name, a, ISA, out=b)
-print("survived")
-"""
-
-
-@pytest.mark.skipif(not hasattr(mmap, "MAP_PRIVATE"), reason="NO mprotect ON THIS SYSTEM: page test not run")
-def test_arrays_at_the_end_of_their_pages(isa):
-    """Inputs and outputs between unmapped pages: one read or write beside them would kill the process."""
-    assert support.run_python(f"ISA = {isa!r}\n{PAGES}").strip() == "survived"

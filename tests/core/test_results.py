@@ -78,6 +78,7 @@ import ctypes, mmap
 import numpy as np
 from support import *
 from support.kernel_cases import *
+from qrnn import _core
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -115,6 +116,11 @@ for case in CASES:
         for a, c, *b in zip(fenced(x), fenced(want[0]), *map(fenced, state)):
             module(a, as_hx(b), lengths=lengths, out=(c, as_hx(b)))
             assert_same_run((c, tuple(b)), want)
+for n in (1, 7, 8, 15, 16, 31, 33, 1001):
+    x = random_rows(rng, 1, n)
+    for a, b in zip(fenced(x), fenced(x)):
+        for name in ("tanh", "tanh_exact", "sigmoid", "relu"):
+            _core.apply(name, a, ISA, out=b)
 print("survived")
 """
 

@@ -107,8 +107,8 @@ def test_a_sequence_goes_on_where_one_ended(isa, kind, proj, engine):
 @every_kind
 def test_a_row_of_a_cell_is_that_row_alone(isa, kind, proj, engine):
     rng = np.random.default_rng(92)
-    for batch in (2, 3, 5, 9, 16, 17, 33, 63, 64, 65, 130):
-        inputs, hidden = int(rng.integers(1, 60)), int(rng.integers(6, 40))
+    for batch in (2, 3, 5, 9, 16, 17, 33, 63, 64, 65, 66, 130):
+        inputs, hidden = int(rng.integers(1, 80)), int(rng.integers(proj + 1, 80))
         unit = random_unit(rng, kind, engine, inputs, hidden, proj=proj)
         module = pack_unit(unit, isa)
         x = random_rows(rng, batch, inputs) * (10.0 ** rng.uniform(-4, 4, (batch, 1))).astype(f32)
@@ -164,11 +164,11 @@ def bad_value(bad):
 def test_a_row_of_a_cell_that_is_not_finite(isa, kind, proj, engine, bad):
     """No bit of another row changes. Engine qrnn: all h' of the row are NaN, of the one bit pattern."""
     rng = np.random.default_rng(94)
-    for batch in (1, 3, 66):
-        unit = random_unit(rng, kind, engine, 9, 18, proj=proj)
+    for batch, inputs in ((1, 9), (3, 9), (66, 9), (1, 21), (3, 21), (70, 21)):
+        unit = random_unit(rng, kind, engine, inputs, 18, proj=proj)
         module = pack_unit(unit, isa)
         row, others = batch // 2, np.arange(batch) != batch // 2
-        x, state = random_rows(rng, batch, 9), tuple(v[0] for v in random_state(rng, [[unit]], batch))
+        x, state = random_rows(rng, batch, inputs), tuple(v[0] for v in random_state(rng, [[unit]], batch))
         want = as_tuple(module(x, as_hx(state)))
         for number, v in enumerate((x, *state)):
             place = row, int(rng.integers(v.shape[1]))
@@ -181,6 +181,20 @@ def test_a_row_of_a_cell_that_is_not_finite(isa, kind, proj, engine, bad):
             for a in got:
                 assert (support.bits(a)[np.isnan(a)] == 0x7FC00000).all()
             v[place] = kept
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_row_of_a_linear_layer_that_is_not_finite(isa, bad):
+    rng = np.random.default_rng(24)
+    for batch in (1, 3, 70):
+        module = support.pack_linear("qrnn", support.random_weight(rng, 18, 21), None, isa)
+        row, others = batch // 2, np.arange(batch) != batch // 2
+        x = random_rows(rng, batch, 21)
+        want = module(x)
+        x[row, int(rng.integers(21))] = bad_value(bad)
+        got = module(x)
+        assert (support.bits(got[row]) == 0x7FC00000).all()
+        assert_same_bits(got[others], want[others], "other rows")
 
 
 @pytest.mark.parametrize("bad", BAD)

@@ -10,7 +10,7 @@ pytest.register_assert_rewrite(*(f"support.{path.stem}" for path in Path(__file_
 
 from support.bits import assert_same_bits, assert_same_results, bits, hexes, leaves, same_bits, step_ulps, ulps
 from support.float_settings import float_environment
-from support.inputs import SIZES, random_lengths, random_rows, ties
+from support.inputs import SHAPES, SIZES, random_lengths, random_rows, ties
 from support.modules import (
     as_hx,
     as_tuple,
@@ -34,6 +34,7 @@ from support.torch_there import HAVE_TORCH, needs_torch
 __all__ = [
     "HAVE_TORCH",
     "ROOT",
+    "SHAPES",
     "SIZES",
     "as_hx",
     "as_tuple",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import ctypes.util
+import functools
 import platform
 import sys
 from typing import ClassVar
@@ -38,6 +39,11 @@ class _Environment:
         self.lib.fesetenv(self.buffer)
 
 
+@functools.cache
+def _environment():
+    return _Environment()  # which takes a while to find the library
+
+
 @contextlib.contextmanager
 def float_environment(*, flush=False, rounding="nearest"):
     """Run a block as a caller who has set flush-to-zero or another rounding mode.
@@ -46,7 +52,7 @@ def float_environment(*, flush=False, rounding="nearest"):
     """
     if sys.platform != "linux" or platform.machine() not in _Environment.LAYOUTS:
         pytest.skip(f"NO WAY KNOWN to set the float environment on {sys.platform} {platform.machine()}")
-    env = _Environment()
+    env = _environment()
     before = env.get()
     status = 0x3F if platform.machine() == "x86_64" else 0  # sticky exception flags, not settings
     wanted = (before & ~(env.flush | env.all_rounding)) | env.rounding[rounding] | (env.flush if flush else 0)

@@ -42,6 +42,15 @@ SIZES = (
 )
 
 
+# (batch, inputs, hidden): each size along each axis with odd partners, then all three together
+SHAPES = sorted(
+    {(3, n, 17) for n in SIZES}
+    | {(2, 37, n) for n in SIZES if n}
+    | {(n, 19, 33) for n in SIZES}
+    | {(5, 251, 131), (1, 512, 64), (70, 20, 16), (65, 100, 48), (129, 7, 5), (4, 300, 257), (7, 64, 128)}
+)
+
+
 def random_rows(rng, rows, n, scale=1.0, kind=0):
     """A batch of one of seven kinds: zero, constant, positive, negative, and three of general rows."""
     v = (rng.standard_normal((rows, n)) * scale).astype(f32)
