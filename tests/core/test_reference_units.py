@@ -1,4 +1,4 @@
-"""The reference of LSTM, GRU and RNN, cells and sequences, beside PyTorch. Nothing here runs the C core."""
+"""The reference of cells and sequences of every kind, beside PyTorch. Nothing here runs the C core."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def assert_products(engine, float_units, packed, v, state_rows):
 
 @needs_torch
 @pytest.mark.parametrize("engine", ["fbgemm", "x86", "qnnpack", "onednn"])
-@pytest.mark.parametrize("name", ["LSTMCell", "GRUCell"])
+@pytest.mark.parametrize("name", ["RNNCell tanh", "RNNCell relu", "LSTMCell", "GRUCell"])
 def test_quantized_cells_are_torch_aos(engine, name):
     """The products bit for bit; a step within 1e-6, which the roundings of sigmoid and tanh take."""
     rng = np.random.default_rng(68)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import assert_same_bits, needs_torch, ulps
+from support import assert_same_bits, leaves, needs_torch, ulps
 from support import reference as ref
+from support.layers import CELLS, OPTIONS, ids, inputs_of, make
 
 import qrnn
 from qrnn import nn
@@ -69,17 +70,21 @@ def test_relu_in_place_of_what_cannot_be_written_over():
             relu(bad)
 
 
-@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
-@pytest.mark.parametrize("bias", [True, False])
-def test_float_cell(nonlinearity, bias):
-    cell = nn.RNNCell(5, 4, bias=bias, nonlinearity=nonlinearity)
-    assert cell.weight_ih.shape == (4, 5) and cell.weight_hh.shape == (4, 4)
-    assert cell.bias is bias and (cell.bias_ih is not None) == bias
-    assert cell.nonlinearity == nonlinearity and (cell.input_size, cell.hidden_size) == (5, 4)
-    rng = np.random.default_rng(81)
-    x, h = rng.standard_normal((3, 5)).astype(f32), rng.standard_normal((3, 4)).astype(f32)
-    want = ref.cell_float64(nonlinearity, x, h, cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
-    np.testing.assert_allclose(cell(x, h), want, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("name, options", [(name, options) for name in CELLS for options in OPTIONS[name]], ids=ids)
+def test_float_cells(name, options):
+    """Attributes, shapes, and the values of the float64 reference."""
+    cell = make(name, options)
+    gates = ref.GATES[cell.kind]
+    assert cell.weight_ih.shape == (4 * gates, 5) and cell.weight_hh.shape == (4 * gates, 4)
+    assert cell.bias is options["bias"] and (cell.bias_ih is not None) == options["bias"]
+    assert getattr(cell, "nonlinearity", None) == options.get("nonlinearity")
+    assert (cell.input_size, cell.hidden_size) == (5, 4)
+    unit = ref.Unit(cell.kind, "float64", cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+    x, hx = inputs_of(cell)
+    state = leaves(hx)
+    for got, want in zip(leaves(cell(x, hx)), unit.step(x, state), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+        assert got.shape == (3, 4) and got.dtype == f32
 
 
 def test_assignment_packs_anew():
@@ -96,12 +101,12 @@ def test_assignment_packs_anew():
 
 def test_new_weights():
     """Uniform in +-1/sqrt(hidden_size), from the generator that manual_seed seeds."""
-    for make in (lambda: nn.RNNCell(50, 64), lambda: nn.Linear(64, 50)):
+    for build in (lambda: nn.RNNCell(50, 64), lambda: nn.Linear(64, 50)):
         qrnn.manual_seed(5)
-        a = make().state_dict()
-        b = make().state_dict()
+        a = build().state_dict()
+        b = build().state_dict()
         qrnn.manual_seed(5)
-        again = make().state_dict()
+        again = build().state_dict()
         for name, value in a.items():
             assert_same_bits(value, again[name])
             assert not (value == b[name]).all()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import assert_same_bits
 from support import reference as ref
-from support.quantization_models import Model, X, no_qconfig_is_left, quantized, schemes
+from support.quantization_models import LEAVES, Model, X, no_qconfig_is_left, quantized, schemes
 
 import qrnn
 from qrnn import nn
@@ -22,9 +22,6 @@ pytestmark = pytest.mark.filterwarnings("error")  # one that no test expects is 
 f32 = np.float32
 
 TENSOR, CHANNEL = q.default_dynamic_qconfig, q.per_channel_dynamic_qconfig
-
-
-LEAVES = ("cell", "fc", "sub.0", "sub.2")
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -83,18 +80,6 @@ def test_inplace_means_what_it_says(given):
     assert (new is kept) is given and quantized(new) == set(LEAVES)
 
 
-def test_a_root_that_is_quantizable():
-    for make in (lambda: nn.RNNCell(4, 3), lambda: qd.RNNCell(4, 3)):
-        cell = make()
-        with pytest.raises(ValueError, match="inplace"):
-            qrnn.prepare(cell, inplace=True, qconfig={})
-        prepared = qrnn.prepare(cell, qconfig={})
-        assert prepared is not cell and type(cell) is type(make())
-        with pytest.raises(ValueError, match="inplace"):
-            qrnn.convert(prepared, inplace=True)
-        assert type(qrnn.convert(prepared)) is qd.RNNCell
-
-
 def test_convert_of_what_nobody_prepared():
     model = Model()
     with pytest.warns(UserWarning, match="None of the submodule got qconfig applied"):
@@ -123,37 +108,6 @@ def test_training_between():
     got = model.cell.get_weight()["weight_ih"]
     np.testing.assert_array_equal(got.int_repr(), want.codes)
     assert_same_bits(got.q_per_channel_scales(), want.scale)
-
-
-@pytest.mark.parametrize("engine", ["qrnn", "fbgemm", "qnnpack"])
-def test_quantized_modules_are_prepared_too(engine):
-    """From their dequantized weights; unchanged ones get their codes and scales back, bit for bit."""
-    rng = np.random.default_rng(102)
-    cell = qd.RNNCell(4, 3, engine=engine)
-    codes = rng.integers(-100, 100, (3, 4)).astype(np.int8)  # the largest is not 127: requantizing would move them
-    weights = cell._weight_bias()
-    weights["weight"]["weight_ih"] = qrnn.QTensor(codes, f32(0.0123))
-    cell.set_weight_bias(weights)
-    model = nn.Sequential(cell)
-    state, want = model.state_dict(), model(X)
-    qrnn.prepare(model, qconfig={})
-    prepared = model[0]
-    assert isinstance(prepared, nn.RNNCell) and prepared.engine == "float32"
-    assert_same_bits(prepared.weight_ih, cell.get_weight()["weight_ih"].dequantize())
-    prepared.bias_ih = prepared.bias_ih  # biases do not count
-    qrnn.convert(model)
-    assert model[0].engine == engine, "the engine is kept"
-    for name, value in state.items():
-        np.testing.assert_array_equal(model.state_dict()[name], value)
-    assert_same_bits(model(X), want)
-    qrnn.prepare(model, qconfig={})
-    changed = np.array(model[0].weight_ih)
-    changed[0, 0] = np.nextafter(changed[0, 0], f32(9))
-    model[0].weight_ih = changed
-    qrnn.convert(model)
-    rule = ref.weight_qrnn(changed) if engine == "qrnn" else ref.weight_torch(changed, False)
-    np.testing.assert_array_equal(model[0].get_weight()["weight_ih"].int_repr(), rule.codes)
-    np.testing.assert_array_equal(model.state_dict()["0.weight_hh"], state["0.weight_hh"], "that one is unchanged")
 
 
 def test_prepared_modules_are_float_modules():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support import assert_same_bits, needs_torch
 from support import reference as ref
-from support.quantization_models import Model, X, no_qconfig_is_left, quantized, schemes
+from support.quantization_models import ALL_LEAVES, LEAVES, Everything, Model, X, no_qconfig_is_left, quantized, schemes
 
 import qrnn
 from qrnn import nn
@@ -17,9 +17,6 @@ pytestmark = pytest.mark.filterwarnings("error")  # one that no test expects is 
 
 
 TENSOR, CHANNEL = q.default_dynamic_qconfig, q.per_channel_dynamic_qconfig
-
-
-LEAVES = ("cell", "fc", "sub.0", "sub.2")
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -40,25 +37,31 @@ def test_everything_by_default():
 
 
 @pytest.mark.parametrize(
-    "spec, expected",
+    "model, spec, expected",
     [
-        ({nn.RNNCell}, {"cell", "sub.2"}),
-        ({nn.Linear}, {"fc", "sub.0"}),
-        ({nn.RNNCell, "fc"}, {"cell", "sub.2", "fc"}),
-        ({"sub"}, {"sub.0", "sub.2"}),
-        ({"sub.0"}, {"sub.0"}),
-        ({"cell": TENSOR}, {"cell"}),
-        ({nn.RNNCell: TENSOR, "cell": None}, {"sub.2"}),
-        ({"sub": TENSOR, "sub.2": None}, {"sub.0"}),
-        ({"": TENSOR}, set(LEAVES)),
-        ({"": TENSOR, "fc": None}, set(LEAVES) - {"fc"}),
-        (None, set(LEAVES)),
-        (TENSOR, set(LEAVES)),
+        (Model, {nn.RNNCell}, {"cell", "sub.2"}),
+        (Model, {nn.Linear}, {"fc", "sub.0"}),
+        (Model, {nn.RNNCell, "fc"}, {"cell", "sub.2", "fc"}),
+        (Model, {"sub"}, {"sub.0", "sub.2"}),
+        (Model, {"sub.0"}, {"sub.0"}),
+        (Model, {"cell": TENSOR}, {"cell"}),
+        (Model, {nn.RNNCell: TENSOR, "cell": None}, {"sub.2"}),
+        (Model, {"sub": TENSOR, "sub.2": None}, {"sub.0"}),
+        (Model, {"": TENSOR}, set(LEAVES)),
+        (Model, {"": TENSOR, "fc": None}, set(LEAVES) - {"fc"}),
+        (Model, None, set(LEAVES)),
+        (Model, TENSOR, set(LEAVES)),
+        (Everything, {nn.LSTM}, {"lstm"}),
+        (Everything, {nn.GRU, nn.RNN}, {"gru", "rnn"}),
+        (Everything, {nn.GRUCell, "lstm"}, {"cells.2", "lstm"}),
+        (Everything, {nn.LSTMCell: TENSOR, nn.RNN: CHANNEL, "rnn": None}, {"cells.1"}),
+        (Everything, {"cells": TENSOR}, {"cells.0", "cells.1", "cells.2"}),
+        (Everything, None, set(ALL_LEAVES)),
     ],
     ids=str,
 )
-def test_spec_by_type_name_set_and_none(spec, expected):
-    assert quantized(qrnn.quantize_dynamic(Model(), spec)) == expected
+def test_spec_by_type_name_set_and_none(model, spec, expected):
+    assert quantized(qrnn.quantize_dynamic(model(), spec)) == expected
 
 
 def test_spec_chooses_the_scheme():
@@ -99,17 +102,6 @@ def test_in_place():
     assert quantized(model) == set(LEAVES) and model.fc is not fc
 
 
-def test_the_root_itself():
-    """PyTorch returns it unchanged; here it is quantized, but not in place."""
-    for make in (lambda: nn.RNNCell(4, 3), lambda: nn.Linear(4, 3)):
-        module = make()
-        new = qrnn.quantize_dynamic(module)
-        assert type(new) in (qd.RNNCell, qd.Linear) and not new.training
-        with pytest.raises(ValueError, match="inplace"):
-            qrnn.quantize_dynamic(module, inplace=True)
-        assert no_qconfig_is_left(module) and module.training
-
-
 def test_bias_free_cells():
     """PyTorch refuses them: 'mod.bias must be True'."""
     model = nn.Sequential(nn.RNNCell(4, 3, bias=False), nn.Linear(3, 2, bias=False))
@@ -125,12 +117,6 @@ def test_qconfigs_reach_the_weights(qconfig, scheme):
     assert schemes(got) == {"0": scheme}
     want = ref.weight_torch(model[0].weight_hh, scheme == "channel")
     np.testing.assert_array_equal(got[0].get_weight()["weight_hh"].int_repr(), want.codes)
-
-
-@pytest.mark.parametrize("engine", qrnn._core.engines())
-def test_engine_and_isa(engine):
-    new = qrnn.quantize_dynamic(Model(), engine=engine, isa="scalar")
-    assert {(m.engine, m.isa) for m in new.modules() if isinstance(m, (qd.RNNCell, qd.Linear))} == {(engine, "scalar")}
 
 
 def test_bad_arguments():
@@ -164,33 +150,6 @@ def test_failure_changes_nothing():
     with pytest.raises(ValueError, match="weight_hh"):
         qrnn.quantize_dynamic(model, inplace=True)
     assert list(model.modules()) == before and no_qconfig_is_left(model) and model.training
-
-
-def test_subclasses():
-    class Plain(nn.RNNCell):
-        pass
-
-    class Own(nn.RNNCell):
-        def forward(self, x, h=None):
-            return super().forward(x, h)
-
-    model = nn.Sequential(Plain(4, 4), Own(4, 4))
-    with pytest.warns(UserWarning, match="forward"):
-        new = qrnn.quantize_dynamic(model)
-    assert quantized(new) == {"0"} and type(new[1]) is Own
-
-
-def test_a_shared_module_stays_one():
-    """PyTorch leaves the second reference float."""
-    cell = nn.RNNCell(4, 4)
-    model = nn.Sequential(cell, cell)
-    model.again = cell
-    new = qrnn.quantize_dynamic(model)
-    assert type(new[0]) is qd.RNNCell and new[0] is new[1] is new.again
-    prepared = qrnn.prepare(model, qconfig={}, inplace=False)
-    assert prepared[0] is prepared[1]
-    back = qrnn.convert(prepared)
-    assert back[0] is back[1] and type(back[0]) is qd.RNNCell
 
 
 def tied():

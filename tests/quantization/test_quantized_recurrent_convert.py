@@ -10,7 +10,8 @@ import pytest
 from support import assert_same_bits, assert_same_results, needs_torch
 from support import reference as ref
 from support.layers import CELLS, SEQUENCES, inputs_of
-from support.quantized_layers import MIXED, engine_for, make, mixed
+from support.quantization_models import ALL_LEAVES, Everything, no_qconfig_is_left, quantized
+from support.quantized_layers import MIXED, any_layer, engine_for, make, mixed, result_of
 
 import qrnn
 from qrnn import nn
@@ -22,51 +23,21 @@ pytestmark = pytest.mark.filterwarnings("error", "ignore:LSTM with projections:U
 
 f32 = np.float32
 ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
-NAMES = (*CELLS, *SEQUENCES)
 TENSOR, CHANNEL = q.default_dynamic_qconfig, q.per_channel_dynamic_qconfig
 
 
 # ---------------------------------------------------------------------------------------------------
 # prepare, convert, quantize_dynamic
 # ---------------------------------------------------------------------------------------------------
-class Everything(nn.Module):
-    """A module of each kind, and a few of their options."""
-
-    def __init__(self):
-        super().__init__()
-        self.embed = nn.Linear(4, 5)
-        self.rnn = nn.RNN(5, 4, 2, "relu", bias=False)
-        self.lstm = nn.LSTM(4, 6, 2, bidirectional=True, dropout=0.25)
-        self.gru = nn.GRU(12, 4)
-        self.cells = nn.ModuleList([nn.RNNCell(4, 4), nn.LSTMCell(4, 4, bias=False), nn.GRUCell(4, 4)])
-
-    def forward(self, x, lengths=None):
-        y, _ = self.rnn(self.embed(x), lengths=lengths)
-        y, (_, c) = self.lstm(y, lengths=lengths)
-        y, h = self.gru(y, lengths=lengths)
-        h = self.cells[0](y[-1], h[0])
-        h, c = self.cells[1](h, (h, c[0, :, :4]))
-        return self.cells[2](h, c)
-
-
-LEAVES = ("embed", "rnn", "lstm", "gru", "cells.0", "cells.1", "cells.2")
 X = np.random.default_rng(120).standard_normal((6, 3, 4)).astype(f32)
-
-
-def named(model, *kinds):
-    return {name for name, module in model.named_modules() if isinstance(module, kinds)}
-
-
-def quantized(model):
-    return named(model, *(getattr(qd, name) for name in (*NAMES, "Linear")))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_quantize_dynamic(engine):
     model = Everything()
     new = qrnn.quantize_dynamic(model, engine=engine, isa="scalar")
-    assert quantized(new) == set(LEAVES) and quantized(model) == set() and not new.training
-    leaves_ = [module for name, module in new.named_modules() if name in LEAVES]
+    assert quantized(new) == set(ALL_LEAVES) and quantized(model) == set() and not new.training
+    leaves_ = [module for name, module in new.named_modules() if name in ALL_LEAVES]
     assert {(module.engine, module.isa) for module in leaves_} == {(engine, "scalar")}
     assert repr(new) == (
         "Everything(\n"
@@ -86,22 +57,6 @@ def test_quantize_dynamic(engine):
     assert np.abs(new(X, lengths=[6, 2, 4]) - model(X, lengths=[6, 2, 4])).max() < 0.2
 
 
-@pytest.mark.parametrize(
-    "spec, expected",
-    [
-        ({nn.LSTM}, {"lstm"}),
-        ({nn.GRU, nn.RNN}, {"gru", "rnn"}),
-        ({nn.GRUCell, "lstm"}, {"cells.2", "lstm"}),
-        ({nn.LSTMCell: TENSOR, nn.RNN: CHANNEL, "rnn": None}, {"cells.1"}),
-        ({"cells": TENSOR}, {"cells.0", "cells.1", "cells.2"}),
-        (None, set(LEAVES)),
-    ],
-    ids=str,
-)
-def test_spec(spec, expected):
-    assert quantized(qrnn.quantize_dynamic(Everything(), spec)) == expected
-
-
 @needs_torch
 def test_spec_by_torchs_types():
     import torch
@@ -114,7 +69,7 @@ def test_prepare_and_convert_in_place():
     model = Everything()
     want = model(X)
     assert qrnn.prepare(model, qconfig={}) is model
-    assert [type(module).__name__ for name, module in model.named_modules() if name in LEAVES] == [
+    assert [type(module).__name__ for name, module in model.named_modules() if name in ALL_LEAVES] == [
         f"Prepared{name}" for name in ("Linear", *SEQUENCES, *CELLS)
     ]
     assert repr(model.lstm) == ("PreparedLSTM(4, 6, num_layers=2, dropout=0.25, bidirectional=True, engine=qrnn)")
@@ -122,7 +77,7 @@ def test_prepare_and_convert_in_place():
     model.apply(qrnn.quantization.disable_observer)  # else convert rounds by X
     assert_same_bits(model(X), want, "a prepared model computes in float")
     plain = qrnn.quantize_dynamic(pickle.loads(pickle.dumps(model)))
-    assert qrnn.convert(model) is model and quantized(model) == set(LEAVES)
+    assert qrnn.convert(model) is model and quantized(model) == set(ALL_LEAVES)
     assert_same_bits(model(X), plain(X))
     assert model.lstm.dropout == 0.25
 
@@ -132,66 +87,96 @@ def test_prepare_copies():
     prepared = qrnn.prepare(model, qconfig={}, inplace=False)
     assert prepared is not model and quantized(prepared) == set()
     new = qrnn.convert(prepared)
-    assert new is not prepared and quantized(new) == set(LEAVES) and type(prepared.gru).__name__ == "PreparedGRU"
+    assert new is not prepared and quantized(new) == set(ALL_LEAVES) and type(prepared.gru).__name__ == "PreparedGRU"
     assert_same_bits(new(X), qrnn.quantize_dynamic(model)(X))
 
 
 @mixed
-@pytest.mark.parametrize("engine", ["qrnn", "fbgemm"])
+@pytest.mark.parametrize("engine", ["qrnn", "fbgemm", "qnnpack"])
 def test_quantized_modules_get_their_codes_back(name, options, engine):
-    """Those of weights that did not change; a changed one is quantized anew, and alone."""
+    """Those of weights that did not change, bit for bit; a changed one is quantized anew, and alone."""
     engine = engine_for(options, engine)
-    model = nn.Sequential(make(name, options, engine=engine))
+    module = make(name, options, engine=engine)
+    first, state = next(iter(module.get_weight())), module.state_dict()
+    rng = np.random.default_rng(102)  # the largest code is not 127: quantizing once more would move it
+    state[first] = rng.integers(-100, 100, state[first].shape).astype(np.int8)
+    state[f"{first}_scale"] = np.array(0.0123, f32)
+    module.load_state_dict(state)
+    model = nn.Sequential(module)
     before, weights = model.state_dict(), model[0].get_weight()
     x, hx = inputs_of(model[0])
     want = model[0](x, hx)
     qrnn.prepare(model, qconfig={})
-    assert repr(model[0]).startswith(f"Prepared{name}(5, 4") and model[0]._prepared.engine == engine
+    prepared = model[0]
+    assert isinstance(prepared, getattr(nn, name)) and prepared.engine == "float32"
+    assert repr(prepared).startswith(f"Prepared{name}(5, 4") and f"engine={engine}" in repr(prepared)
     for key, value in weights.items():
-        assert_same_bits(getattr(model[0], key), value.dequantize())
+        assert_same_bits(getattr(prepared, key), value.dequantize())
+    if prepared.bias:
+        for key in module.get_bias():
+            setattr(prepared, key, getattr(prepared, key))  # biases do not count
     kept = copy.deepcopy(model)
     qrnn.convert(model)
+    assert model[0].engine == engine, "the engine is kept"
     assert_same_results(model[0](x, hx), want)
     for key, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[key])
-    changed = next(iter(weights))
-    weight = getattr(kept[0], changed) * 2
-    setattr(kept[0], changed, weight)
-    new = qrnn.convert(kept).state_dict()
-    assert (new.pop(f"0.{changed}_scale") != before.pop(f"0.{changed}_scale")).any()
-    anew = ref.weight_qrnn(weight) if engine == "qrnn" else ref.weight_torch(weight, False)
-    before[f"0.{changed}"] = anew.codes
-    for key, value in new.items():
-        np.testing.assert_array_equal(value, before[key])
+    for change in (lambda weight: weight * 2, lambda weight: np.nextafter(weight, f32(9))):
+        changed = copy.deepcopy(kept)
+        weight = change(getattr(changed[0], first))
+        setattr(changed[0], first, weight)
+        new = qrnn.convert(changed).state_dict()
+        anew = ref.weight_qrnn(weight) if engine == "qrnn" else ref.weight_torch(weight, False)
+        expected = {**before, f"0.{first}": anew.codes, f"0.{first}_scale": anew.scale}
+        assert new.keys() == expected.keys()
+        for key, value in new.items():
+            np.testing.assert_array_equal(value, expected[key])
 
 
-@mixed
+@any_layer
 def test_the_root_itself(name, options):
+    """PyTorch returns it unchanged; here it is quantized, but not in place."""
     model = getattr(nn, name)(5, 4, **options)
     new = qrnn.quantize_dynamic(model)
     assert type(new) is getattr(qd, name) and not new.training and model.training
     with pytest.raises(ValueError, match="inplace"):
         qrnn.quantize_dynamic(model, inplace=True)
-    prepared = qrnn.prepare(model, qconfig={})
-    assert prepared is not model and type(prepared).__name__ == f"Prepared{name}"
-    back = qrnn.convert(prepared)
-    x, hx = inputs_of(model)
-    assert_same_results(prepared(x, hx), model(x, hx))
-    assert_same_results(back(x, hx), new(x, hx))
-    assert type(getattr(qd, name).from_float(prepared)) is getattr(qd, name)
+    assert no_qconfig_is_left(model) and model.training
+    for root in (model, new):
+        with pytest.raises(ValueError, match="inplace"):
+            qrnn.prepare(root, qconfig={}, inplace=True)
+        before = type(root)
+        prepared = qrnn.prepare(root, qconfig={})
+        assert prepared is not root and type(root) is before and type(prepared).__name__ == f"Prepared{name}"
+        with pytest.raises(ValueError, match="inplace"):
+            qrnn.convert(prepared, inplace=True)
+        back = qrnn.convert(prepared)
+        assert type(back) is getattr(qd, name)
+        assert_same_results(result_of(back), result_of(new))
+        if root is model:
+            assert_same_results(result_of(prepared), result_of(model))
+        assert type(getattr(qd, name).from_float(prepared)) is getattr(qd, name)
 
 
-def test_shared_submodules_stay_one():
-    lstm, cell = nn.LSTM(4, 4, proj_size=3), nn.GRUCell(4, 4, reset_after=False)
+@any_layer
+def test_shared_modules_stay_one(name, options):
+    """PyTorch leaves the second reference float."""
+    layer = getattr(nn, name)(5, 4, **options)
     model = nn.Module()
-    model.first, model.second, model.cells = lstm, lstm, nn.ModuleList([cell, cell])
-    new = qrnn.quantize_dynamic(model)
-    assert new.first is new.second and new.cells[0] is new.cells[1]
-    assert type(new.first) is qd.LSTM and type(new.cells[0]) is qd.GRUCell
+    model.first, model.second, model.list = layer, layer, nn.ModuleList([layer, layer])
+
+    def all_are(model, kind):
+        assert type(model.first) is kind and model.first is model.second is model.list[0] is model.list[1]
+
+    all_are(qrnn.quantize_dynamic(model), getattr(qd, name))
+    prepared = qrnn.prepare(model, qconfig={}, inplace=False)
+    all_are(prepared, type(prepared.first))
+    assert type(prepared.first) is not type(layer)
+    all_are(qrnn.convert(prepared), getattr(qd, name))
     qrnn.prepare(model, qconfig={})
-    assert model.first is model.second and model.cells[0] is model.cells[1]
+    all_are(model, type(prepared.first))
     qrnn.convert(model)
-    assert model.first is model.second and type(model.first) is qd.LSTM
+    all_are(model, getattr(qd, name))
 
 
 def test_engines_mix():
@@ -206,15 +191,20 @@ def test_engines_mix():
         qrnn.convert(model, engine="qrnn")
 
 
-def test_a_subclass_that_overrides_forward_stays_float():
-    class Mine(nn.LSTM):
-        def forward(self, input, hx=None):
-            return super().forward(input, hx)[0]
+@any_layer
+def test_a_subclass_that_overrides_forward_stays_float(name, options):
+    class Plain(getattr(nn, name)):
+        pass
 
-    model = nn.Sequential(Mine(4, 3), nn.GRU(3, 2))
+    class Mine(getattr(nn, name)):
+        def forward(self, *args):
+            return super().forward(*args)
+
+    model = nn.Sequential(Mine(5, 4, **options), nn.GRU(3, 2), Plain(5, 4, **options))
     with pytest.warns(UserWarning, match=r"^0: .*Mine overrides forward or __call__ and is left float"):
         new = qrnn.quantize_dynamic(model)
-    assert type(new[0]) is Mine and type(new[1]) is qd.GRU
+    assert quantized(new) == {"1", "2"}
+    assert type(new[0]) is Mine and type(new[1]) is qd.GRU and type(new[2]) is getattr(qd, name)
 
 
 def test_prepared_modules_keep_everything():

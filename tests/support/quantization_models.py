@@ -1,4 +1,4 @@
-"""A model of a cell and linear layers, and what of it is quantized."""
+"""Models of layers that can be quantized, and what of them is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from qrnn import nn
 from qrnn.nn.quantized import dynamic as qd
+from support.layers import CELLS, SEQUENCES
 
 f32 = np.float32
 
@@ -26,16 +27,43 @@ class Model(nn.Module):
         return self.sub(self.fc(self.cell(x)))
 
 
+LEAVES = ("cell", "fc", "sub.0", "sub.2")
+
+
+class Everything(nn.Module):
+    """A module of each kind, and a few of their options."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Linear(4, 5)
+        self.rnn = nn.RNN(5, 4, 2, "relu", bias=False)
+        self.lstm = nn.LSTM(4, 6, 2, bidirectional=True, dropout=0.25)
+        self.gru = nn.GRU(12, 4)
+        self.cells = nn.ModuleList([nn.RNNCell(4, 4), nn.LSTMCell(4, 4, bias=False), nn.GRUCell(4, 4)])
+
+    def forward(self, x, lengths=None):
+        y, _ = self.rnn(self.embed(x), lengths=lengths)
+        y, (_, c) = self.lstm(y, lengths=lengths)
+        y, h = self.gru(y, lengths=lengths)
+        h = self.cells[0](y[-1], h[0])
+        h, c = self.cells[1](h, (h, c[0, :, :4]))
+        return self.cells[2](h, c)
+
+
+ALL_LEAVES = ("embed", "rnn", "lstm", "gru", "cells.0", "cells.1", "cells.2")
+QUANTIZED = tuple(getattr(qd, name) for name in ("Linear", *CELLS, *SEQUENCES))
+
+
 def quantized(model):
     """Names of the quantized submodules."""
-    return {n for n, m in model.named_modules() if isinstance(m, (qd.RNNCell, qd.Linear))}
+    return {n for n, m in model.named_modules() if isinstance(m, QUANTIZED)}
 
 
 def schemes(model):
     return {
         n: "channel" if "channel" in str(next(iter(m.get_weight().values())).qscheme()) else "tensor"
         for n, m in model.named_modules()
-        if isinstance(m, (qd.RNNCell, qd.Linear))
+        if isinstance(m, QUANTIZED)
     }
 
 

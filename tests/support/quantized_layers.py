@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from qrnn.nn.quantized import dynamic as qd
@@ -9,6 +10,7 @@ from support.layers import (
     ALL,
     OURS,
     ids,
+    inputs_of,
 )
 
 #: Every kind with options of its own.
@@ -16,6 +18,7 @@ MIXED = [*ALL[::5], *ALL[-1:], *OURS]
 
 
 mixed = pytest.mark.parametrize("name, options", MIXED, ids=ids)
+any_layer = pytest.mark.parametrize("name, options", [*MIXED, ("Linear", {}), ("Linear", {"bias": False})], ids=ids)
 
 
 def only_ours(options):
@@ -29,3 +32,10 @@ def engine_for(options, engine="fbgemm"):
 
 def make(name, options, sizes=(5, 4), **kwargs):
     return getattr(qd, name)(*sizes, **options, **kwargs)
+
+
+def result_of(module):
+    """What a module of any kind, float or quantized, makes of an input that is always the same."""
+    if hasattr(module, "in_features"):
+        return module(np.random.default_rng(110).standard_normal((3, module.in_features)).astype(np.float32))
+    return module(*inputs_of(module))
