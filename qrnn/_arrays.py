@@ -96,6 +96,8 @@ def to_float32(obj: Any, name: str) -> NDArray[np.float32]:
     Traceback (most recent call last):
     TypeError: input: expected an array of real numbers, got ndarray of complex128
     """
+    if type(obj) is np.ndarray and obj.dtype == np.float32 and obj.flags.c_contiguous and obj.flags.aligned:
+        return obj  # at once
     array = to_numpy(obj, name)
     with np.errstate(over="ignore", invalid="ignore"):
         array = np.asarray(array, dtype=np.float32, order="C")

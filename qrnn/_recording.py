@@ -62,7 +62,7 @@ def recorded_call(module: FloatLayer, statistics: Statistics, args: tuple[Any, .
     states = [] if hx is None else list(hx) if spec.row.states == 2 else [hx]
     states = [_arrays.to_float32(state, "hx") for state in states]
     if not spec.row.states:
-        statistics.record(_rows(x), (0, 0))
+        statistics.record(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), (0, 0))
     elif spec.sequence is None:
         _Recorder(module, spec, statistics, np.atleast_2d(x)[None]).cell(states)
     else:
@@ -84,10 +84,6 @@ def _copied(value: Any) -> Any:
         return np.array(_arrays.to_float32(value, ""))
     except TypeError:  # None, a list of two unlike states, or what the call refuses
         return [_copied(each) for each in value] if isinstance(value, list) else value
-
-
-def _rows(x: Array) -> Array:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 class _Direction(NamedTuple):
@@ -121,6 +117,7 @@ class _Recorder:
         self._x = x
         self._steps, self._batch, _ = x.shape
         self._lengths = None if lengths is None else np.array([operator.index(each) for each in lengths])
+        self._valid = None if self._lengths is None else np.arange(self._steps)[:, None] < self._lengths
 
     def cell(self, states: list[Array]) -> None:
         """Record a call of a cell."""
@@ -144,7 +141,11 @@ class _Recorder:
         for layer, y in enumerate(outputs):
             places = range(layer * count, (layer + 1) * count)
             inputs = [(place * each, 0) for place in places]
-            self._statistics.record(self._last(x) if chained and layer else self._valid(x), *inputs)
+            if chained and layer:
+                self._statistics.record(self._last(x), *inputs)
+            else:  # all at once, where they share a scale
+                valid = None if self._valid is None else self._valid.ravel()
+                self._statistics.record(x.reshape(-1, x.shape[-1]), *inputs, valid=valid)
             above = [(places.stop * each, 0)] if chained and layer < len(outputs) - 1 else []
             for reverse, place in enumerate(places):
                 h = y[..., reverse * size : (reverse + 1) * size]
@@ -153,34 +154,17 @@ class _Recorder:
 
     def _direction(self, direction: _Direction, above: Iterable[Product]) -> None:
         """Record the products that follow W_ih's; those of `above` multiply each h but the last one too."""
-        spec, product = self._spec, (direction.first + 1, 0)
+        spec, record, valid, first = self._spec, self._statistics.record, self._valid, direction.first
         if self._statistics.per_row:
             h = direction.h[1:] if direction.reverse else direction.h[:-1]
-            self._statistics.record(self._valid(h, 1), product, *above)
-            self._statistics.record(direction.h0, product)
+            record(h, (first + 1, 0), *above, valid=None if valid is None else valid[1:])
+            record(direction.h0, (first + 1, 0))
         else:
-            self._by_step(self._before(direction), product)
+            record(self._before(direction), (first + 1, 0), valid=valid)
         if spec.row.resets_before:
-            self._by_step(self._reset(direction), (direction.first + 1, 1))
+            record(self._reset(direction), (first + 1, 1), valid=valid)
         if spec.proj_size:
-            self._by_step(self._unprojected(direction), (direction.first + 2, 0))
-
-    def _by_step(self, rows: Array, product: Product) -> None:
-        """Record what a product multiplies step by step."""
-        if self._statistics.per_row:
-            self._statistics.record(self._valid(rows), product)
-        else:
-            for step, each in enumerate(rows):
-                self._statistics.record(each if self._lengths is None else each[step < self._lengths], product)
-
-    # ---- rows of (steps, batch, columns)
-
-    def _valid(self, rows: Array, first: int = 0) -> Array:
-        """The rows that take part, of the steps from `first` on."""
-        if self._lengths is None:
-            return _rows(rows)
-        valid = np.arange(first, self._steps)[:, None] < self._lengths
-        return np.asarray(rows[valid])
+            record(self._unprojected(direction), (first + 2, 0), valid=valid)
 
     def _last(self, rows: Array) -> Array:
         """The rows of the last step of each sequence."""

@@ -158,20 +158,28 @@ class Statistics:
         # Rows that several products multiply are summed once.
         self._moments: dict[tuple[Product, ...], Moments] = {}
 
-    def record(self, rows: NDArray[np.float32], *products: Product) -> None:
-        """Take in `rows` that each of the `products` multiplies at once; those that are not finite are left out.
+    def record(self, rows: NDArray[np.float32], *products: Product, valid: NDArray[np.bool_] | None = None) -> None:
+        """Take in `rows` that each of the `products` multiplies; those that are not finite are left out.
 
         Parameters
         ----------
-        rows : ndarray, float32, shape (any, columns)
-            With an engine that has one scale for all rows, all that are multiplied at once.
+        rows : ndarray, float32, shape (rows, columns) or (steps, rows, columns)
+            An engine with one scale for all rows has one for each step.
         *products : Product
+        valid : ndarray of bool, shape (rows,) or (steps, rows), optional
+            Which of the rows count. Default: all.
         """
+        if not rows.size:
+            return
         if not self.per_row:
             finite = np.isfinite(rows)
-            rows = rows if finite.all() else rows[finite.all(axis=1)]
+            if not finite.all():
+                valid = np.logical_and(finite.all(axis=-1), True if valid is None else valid)
+            if valid is not None:
+                rows = np.where(valid[..., None], rows, np.float32(0))  # no scale depends on a 0
             rows = _core.fake_quantize(self.engine, rows)
-        if rows.size:
+        rows = rows.reshape(-1, rows.shape[-1]) if valid is None else rows[valid]
+        if len(rows):
             self._of_all(products).add(rows)
 
     def _of_all(self, products: tuple[Product, ...]) -> Moments:

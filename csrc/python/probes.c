@@ -108,13 +108,19 @@ exit:
     return result;
 }
 
-/* The values that the codes of `v` stand for. */
+/* The values that the codes of `v` stand for, a matrix, or of one matrix after the other. */
 static PyObject *fake_quantize_plain(const char *engine, const char *isa, PyArrayObject *v)
 {
-    PyArrayObject *values = array_new(NPY_FLOAT32, 2, PyArray_DIMS(v));
+    const int ndim = PyArray_NDIM(v);
+    const size_t batch = (size_t)PyArray_DIM(v, ndim - 2), n = (size_t)PyArray_DIM(v, ndim - 1);
+    const size_t matrices = ndim == 3 ? (size_t)PyArray_DIM(v, 0) : 1;
+    PyArrayObject *values = array_new(NPY_FLOAT32, ndim, PyArray_DIMS(v));
     if (!values) return NULL;
-    const qrnn_status status = qrnn_seen(engine, isa, (size_t)PyArray_DIM(v, 0), (size_t)PyArray_DIM(v, 1),
-                                         PyArray_DATA(v), PyArray_DATA(values));
+    const float *from = PyArray_DATA(v);
+    float *to = PyArray_DATA(values);
+    qrnn_status status = QRNN_OK;
+    for (size_t i = 0; i < matrices && status == QRNN_OK; i++, from += batch * n, to += batch * n)
+        status = qrnn_seen(engine, isa, batch, n, from, to);
     if (status == QRNN_OK) return (PyObject *)values;
     error_from_status(status, &(struct error_context){.engine = engine, .isa = isa, .input = "v", .weight = "v"});
     Py_DECREF(values);
@@ -147,9 +153,10 @@ exit:
     return result;
 }
 
-/* The result of `plain` for an engine's name, an instruction set's or NULL, and a matrix. */
+/* The result of `plain` for an engine's name, an instruction set's or NULL, and an array of 2 to `most_dims`. */
 static PyObject *of_rows(PyObject *module, const struct signature *signature, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames, PyObject *(*plain)(const char *, const char *, PyArrayObject *))
+                         PyObject *kwnames, int most_dims,
+                         PyObject *(*plain)(const char *, const char *, PyArrayObject *))
 {
     enum { ENGINE, V, ISA };
     PyObject *result = NULL, *values[MAX_PARAMETERS];
@@ -160,7 +167,7 @@ static PyObject *of_rows(PyObject *module, const struct signature *signature, Py
     if (values[ISA] && !isa) return NULL;
     PyArrayObject *v = array_from(PyModule_GetState(module), values[V], "v");
     if (!v) return NULL;
-    if (PyArray_NDIM(v) == 2)
+    if (PyArray_NDIM(v) >= 2 && PyArray_NDIM(v) <= most_dims)
         result = plain(engine, isa, v);
     else
         PyErr_Format(PyExc_ValueError, "v: expected a 2D array, got %dD", PyArray_NDIM(v));
@@ -171,19 +178,19 @@ static PyObject *of_rows(PyObject *module, const struct signature *signature, Py
 static PyObject *quantize(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     const struct module_state *const state = PyModule_GetState(module);
-    return of_rows(module, &state->quantize, args, nargs, kwnames, quantize_plain);
+    return of_rows(module, &state->quantize, args, nargs, kwnames, 2, quantize_plain);
 }
 
 static PyObject *fake_quantize(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     const struct module_state *const state = PyModule_GetState(module);
-    return of_rows(module, &state->fake_quantize, args, nargs, kwnames, fake_quantize_plain);
+    return of_rows(module, &state->fake_quantize, args, nargs, kwnames, 3, fake_quantize_plain);
 }
 
 static PyObject *moments(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     const struct module_state *const state = PyModule_GetState(module);
-    return of_rows(module, &state->moments, args, nargs, kwnames, moments_plain);
+    return of_rows(module, &state->moments, args, nargs, kwnames, 2, moments_plain);
 }
 
 /* --- the table --- */
@@ -201,7 +208,8 @@ PyDoc_STRVAR(quantize_doc,
 
 PyDoc_STRVAR(fake_quantize_doc,
              "fake_quantize($module, /, engine, v, isa=None)\n--\n\n"
-             "The values float32 that the codes of the rows of `v` stand for: what a product of `engine` sees.");
+             "The values float32 that the codes of the rows of `v` stand for: what a product of `engine` sees.\n\n"
+             "Of three dimensions, each v[i] is quantized by itself.");
 
 PyDoc_STRVAR(
     moments_doc,

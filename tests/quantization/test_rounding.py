@@ -207,6 +207,16 @@ def test_moments_are_summed_row_by_row(isa, columns):
             np.testing.assert_array_equal(np.triu(got_outer), np.triu(outer))
 
 
+@pytest.mark.parametrize("engine", ref.ENGINES)
+def test_each_step_is_quantized_by_itself(engine):
+    steps = np.random.default_rng(10).standard_normal((4, 3, 5)).astype(f32) * f32([[[1]], [[2]], [[9]], [[0]]])
+    expected = [_core.fake_quantize(engine, step) for step in steps]
+    np.testing.assert_array_equal(_core.fake_quantize(engine, steps), np.stack(expected))
+    assert _core.fake_quantize(engine, steps[:0]).shape == (0, 3, 5)
+    with pytest.raises(ValueError, match="2D"):
+        _core.quantize(engine, steps)
+
+
 def test_moments_need_a_scale_for_each_row():
     with pytest.raises(ValueError, match="engine"):
         _core.moments("fbgemm", np.ones((2, 3), f32))
