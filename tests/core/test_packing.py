@@ -1,4 +1,4 @@
-"""_pack, _unpack, _take_packed and the test door of every kind."""
+"""_pack, _unpack, _take_packed and the gate probe of every kind."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_what_pytorch_lacks(engine):
 
 
 # ---------------------------------------------------------------------------------------------------
-# The test door
+# The gate probe
 # ---------------------------------------------------------------------------------------------------
 @every
 def test_gates_have_every_row(kind, engine):

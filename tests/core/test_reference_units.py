@@ -199,7 +199,7 @@ def test_engine_qrnn_computes_the_dequantized_cell(kind, proj):
 @pytest.mark.parametrize("engine", [*ref.ENGINES, "float32"])
 @pytest.mark.parametrize("kind", BY_HAND)
 def test_gates_lead_to_the_step(kind, engine):
-    """The test door: finishing what it shows gives the next state, bit for bit."""
+    """The gate probe: finishing what it shows gives the next state, bit for bit."""
     rng = np.random.default_rng(65)
     unit = random_unit(rng, kind, engine, 11, 6)
     x, state = random_rows(rng, 4, 11), tuple(v[0] for v in random_state(rng, [[unit]], 4))

@@ -17,7 +17,7 @@ import pytest
 from support import ROOT
 
 CSRC = ROOT / "csrc"
-CORE, KERNELS, DOOR = CSRC / "core", CSRC / "kernels", CSRC / "python"
+CORE, KERNELS, BINDING = CSRC / "core", CSRC / "kernels", CSRC / "python"
 SOURCES = sorted(CSRC.rglob("*.[ch]"))
 COMPUTING = sorted([*CORE.glob("*.c"), *KERNELS.glob("*.c")])
 COMPILER = os.environ.get("CC", "cc").split()[0]
@@ -59,15 +59,15 @@ def includes(path):
 
 
 def test_there_are_sources():
-    assert len(COMPUTING) >= 6 and (CORE / "qrnn.h").exists() and len(list(DOOR.glob("*.c"))) >= 1
+    assert len(COMPUTING) >= 6 and (CORE / "qrnn.h").exists() and len(list(BINDING.glob("*.c"))) >= 1
 
 
 # ---------------------------------------------------------------------------------------------------
 # Layers
 # ---------------------------------------------------------------------------------------------------
-def test_python_only_behind_the_door():
+def test_python_only_in_the_binding():
     for path in SOURCES:
-        if path.parent != DOOR:
+        if path.parent != BINDING:
             used = [h for h in includes(path) if "Python.h" in h or h.startswith("numpy/")]
             assert not used, f"{path} includes {used}"
             words = re.findall(r"\bPy[A-Z_]\w+|\bNPY_\w+", without_comments(path.read_text()))
@@ -84,16 +84,16 @@ def test_intrinsics_only_in_kernels():
 
 
 def test_arrows_point_one_way():
-    """python -> core -> kernels: kernels know qrnn.h (sizes and names) of the core, and nobody the door."""
-    own = {directory: {p.name for p in directory.glob("*.h")} for directory in (CORE, KERNELS, DOOR)}
+    """python -> core -> kernels: kernels know qrnn.h (sizes and names) of the core, and nobody the binding."""
+    own = {directory: {p.name for p in directory.glob("*.h")} for directory in (CORE, KERNELS, BINDING)}
     for path in SOURCES:
         for header in includes(path):
             if path.parent == KERNELS:
-                assert header not in own[CORE] - {"qrnn.h"} and header not in own[DOOR], f"{path}: {header}"
+                assert header not in own[CORE] - {"qrnn.h"} and header not in own[BINDING], f"{path}: {header}"
             elif path.parent == CORE:
-                assert header not in own[DOOR], f"{path}: {header}"
+                assert header not in own[BINDING], f"{path}: {header}"
                 assert header not in own[KERNELS] - {"kernels.h", "target.h"}, f"{path}: {header}"
-            elif path.parent == DOOR:
+            elif path.parent == BINDING:
                 assert header not in own[KERNELS] | (own[CORE] - {"qrnn.h"}), f"{path}: {header}"
 
 
