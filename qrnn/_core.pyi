@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 # Weight (float32 or int8), scale (float32, () or (rows,); None for float32 weights), bias.
-_Matrix: TypeAlias = tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.float32] | None]
+_Parts: TypeAlias = tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.float32] | None]
+# The same with the name of the format of activations that it multiplies.
+_Matrix: TypeAlias = _Parts | tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.float32] | None, str]
 
 @disjoint_base
 class Module:

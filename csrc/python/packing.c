@@ -112,16 +112,28 @@ static PyArrayObject *take_array(PyObject *object, const char *name, int type)
     return NULL;
 }
 
+/* A matrix comes as a tuple of these; the last, a format's name, may be left out. */
+enum { WEIGHT, SCALE, BIAS, ACTIVATIONS };
+
+/* Whether a matrix comes in codes: that of a quantized engine does, unless it is of floats and has no scale. */
+static int is_coded(const struct plan *plan, size_t index)
+{
+    PyObject *const tuple = plan->matrices[index], *const weight = PyTuple_GET_ITEM(tuple, WEIGHT);
+    const int floats = PyArray_Check(weight) && PyArray_TYPE((PyArrayObject *)weight) == NPY_FLOAT32;
+    return plan->quantized && !(floats && PyTuple_GET_ITEM(tuple, SCALE) == Py_None);
+}
+
 /* The weight of a matrix, two-dimensional with at least a row. */
 static PyArrayObject *take_weight(const struct plan *plan, size_t index, const char *name)
 {
     PyObject *const tuple = plan->matrices[index];
-    if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != 3) {
+    const Py_ssize_t size = PyTuple_Check(tuple) ? PyTuple_GET_SIZE(tuple) : 0;
+    if (size != ACTIVATIONS && size != ACTIVATIONS + 1) {
         PyErr_Format(PyExc_TypeError, "%s: expected a tuple (weight, scale, bias), got %R", name, tuple);
         return NULL;
     }
     PyArrayObject *const weight =
-        take_array(PyTuple_GET_ITEM(tuple, 0), name, plan->quantized ? NPY_INT8 : NPY_FLOAT32);
+        take_array(PyTuple_GET_ITEM(tuple, WEIGHT), name, is_coded(plan, index) ? NPY_INT8 : NPY_FLOAT32);
     if (weight && (PyArray_NDIM(weight) != 2 || PyArray_DIM(weight, 0) < 1)) {
         raise_shape(name, "(rows, columns) with at least one row", weight);
         return NULL;
@@ -169,11 +181,11 @@ static int check_weight(PyArrayObject *weight, const qrnn_matrix_info *info)
     return raise_shape(info->weight, expected, weight);
 }
 
-static int take_scale(PyObject *object, const struct names *names, int quantized, PyArrayObject **scale)
+static int take_scale(PyObject *object, const struct names *names, int coded, PyArrayObject **scale)
 {
     char expected[SHAPE_TEXT];
     *scale = NULL;
-    if (!quantized) {
+    if (!coded) {
         if (object == Py_None) return 0;
         PyErr_Format(PyExc_ValueError, "%s: expected None for float32 weights, got %s", names->scale,
                      Py_TYPE(object)->tp_name);
@@ -211,15 +223,21 @@ static int take_matrix(const struct plan *plan, size_t index, qrnn_weight *out, 
     PyArrayObject *const weight = take_weight(plan, index, names.info.weight);
     if (!weight || check_weight(weight, &names.info) < 0) return -1;
     PyObject *const tuple = plan->matrices[index];
-    if (take_scale(PyTuple_GET_ITEM(tuple, 1), &names, plan->quantized, &scale) < 0
-        || take_bias(PyTuple_GET_ITEM(tuple, 2), &names.info, &bias) < 0)
+    const int coded = is_coded(plan, index);
+    const char *activations = NULL;
+    if (take_scale(PyTuple_GET_ITEM(tuple, SCALE), &names, coded, &scale) < 0
+        || take_bias(PyTuple_GET_ITEM(tuple, BIAS), &names.info, &bias) < 0)
+        return -1;
+    if (PyTuple_GET_SIZE(tuple) > ACTIVATIONS
+        && !(activations = arguments_text(PyTuple_GET_ITEM(tuple, ACTIVATIONS), names.info.weight)))
         return -1;
     *out = (qrnn_weight){
-        .values = plan->quantized ? NULL : PyArray_DATA(weight),
-        .codes = plan->quantized ? PyArray_DATA(weight) : NULL,
+        .values = coded ? NULL : PyArray_DATA(weight),
+        .codes = coded ? PyArray_DATA(weight) : NULL,
         .scale = array_data(scale),
         .n_scale = scale ? (size_t)PyArray_SIZE(scale) : 0,
         .bias = array_data(bias),
+        .activations = activations,
     };
     *scale_ndim = scale && PyArray_NDIM(scale) == 1;
     return 0;

@@ -17,7 +17,7 @@ static PyObject *gates_plain(const struct callee *callee, PyArrayObject *x, PyAr
     struct result_shape shape;
     PyObject *result = NULL;
     PyArrayObject *acc_ih = NULL, *acc_hh = NULL, *pre = NULL;
-    const int quantized = qrnn_module_n_scale(packed, 0) > 0, linear = callee->kind->states == 0;
+    const int linear = callee->kind->states == 0;
     if ((linear ? shapes_check_linear(callee, shape_of(x), &shape)
                 : shapes_check_cell(callee, shape_of(x), shape_of(h), shape_of(c), &shape))
         < 0)
@@ -25,11 +25,11 @@ static PyObject *gates_plain(const struct callee *callee, PyArrayObject *x, PyAr
     shape.dims[shape.ndim - 1] = (npy_intp)qrnn_module_rows(packed, 0);
     pre = array_new(NPY_FLOAT32, shape.ndim, shape.dims);
     if (!pre) goto exit;
-    if (quantized) {
+    if (qrnn_module_n_scale(packed, 0) > 0) {
         acc_ih = array_new(NPY_INT32, shape.ndim, shape.dims);
         if (!acc_ih) goto exit;
     }
-    if (quantized && !linear) {
+    if (!linear && qrnn_module_n_scale(packed, 1) > 0) {
         acc_hh = array_new(NPY_INT32, shape.ndim, shape.dims);
         if (!acc_hh) goto exit;
     }

@@ -81,7 +81,8 @@ PyDoc_STRVAR(forward_layers_doc,
 PyDoc_STRVAR(pack_doc,
              "_pack($self, kind, engine, isa, /, *matrices, sequence=None)\n--\n\n"
              "Pack weights and put them in place; on failure nothing changes.\n\n"
-             "Each matrix is (weight, scale, bias): float32 or int8 (rows, columns), float32 () or (rows,)\n"
+             "Each matrix is (weight, scale, bias) or, with the name of the format that it multiplies,\n"
+             "(weight, scale, bias, activations): float32 or int8 (rows, columns), float32 () or (rows,)\n"
              "or None for float32 weights, float32 (rows,) or None. A linear has one, every layer and\n"
              "direction of the rest ih, hh and, of an LSTM with a projection, hr, without bias: layers first\n"
              "to last, forward before reverse. `sequence` is (num_layers, num_directions, batch_first), None\n"

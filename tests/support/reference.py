@@ -210,11 +210,14 @@ def linear_float64(v, w, bias):
 
 
 def product(engine, v, weight, bias):
-    """acc and y = W v + b of any engine; without codes acc is None and the weight a float array."""
-    if engine == "float32":
-        return None, linear_float32(v, weight, bias)
+    """acc and y = W v + b of any engine; without codes acc is None and the weight a float array.
+
+    A float matrix of a quantized engine has the product of a float32 module.
+    """
     if engine == "float64":
         return None, linear_float64(v, weight, bias)
+    if not isinstance(weight, Weight):
+        return None, linear_float32(v, weight, bias)
     return linear(engine, v, weight, bias)
 
 
