@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._constructors import RNNCellConstructor, RNNConstructor
 from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
 from ._recurrent import FloatCell, FloatSequence, RecurrentLayer, no_projection
 from ._rows import quantizes
 from ._spec import Described, cell_spec, rnn_kind, sequence_spec
-from ._types import expect_float32, expect_qint8, qint8
+from ._types import expect_float32
 
 __all__ = ["RNN", "ElmanCell", "ElmanLayer", "QuantizedRNN", "QuantizedRNNCell", "RNNCell"]
 
@@ -219,7 +220,7 @@ class RNN(ElmanLayer, FloatSequence):
 
 @quantizes(RNNCell)
 @public("qrnn.nn.quantized.dynamic", "RNNCell")
-class QuantizedRNNCell(ElmanCell, QuantizedCell):
+class QuantizedRNNCell(RNNCellConstructor, ElmanCell, QuantizedCell):
     """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
 
     ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit
@@ -277,25 +278,10 @@ class QuantizedRNNCell(ElmanCell, QuantizedCell):
     QTensor(shape=(3, 4), dtype=qrnn.qint8, qscheme=qrnn.per_channel_affine)
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        dtype: Any = qint8,
-        *,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        super().__init__()
-        expect_qint8(dtype)
-        self._fill(cell_spec(rnn_kind(nonlinearity), input_size, hidden_size, bias), engine, isa)
-
 
 @quantizes(RNN)
 @public("qrnn.nn.quantized.dynamic", "RNN")
-class QuantizedRNN(ElmanLayer, QuantizedSequence):
+class QuantizedRNN(RNNConstructor, ElmanLayer, QuantizedSequence):
     """Elman layers with int8 weights over whole sequences; PyTorch has none.
 
     One call computes all steps, layers and directions, as in ``qrnn.nn.RNN``, by products of 8-bit
@@ -367,25 +353,3 @@ class QuantizedRNN(ElmanLayer, QuantizedSequence):
     >>> output.shape, h_n.shape
     ((5, 2, 3), (2, 2, 3))
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        dtype: Any = qint8,
-        *,
-        proj_size: None = None,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        super().__init__()
-        no_projection(proj_size)
-        expect_qint8(dtype)
-        options = bias, batch_first, dropout, bidirectional
-        self._fill(sequence_spec(rnn_kind(nonlinearity), input_size, hidden_size, num_layers, *options), engine, isa)

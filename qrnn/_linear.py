@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._constructors import LinearConstructor
 from ._layer import FloatLayer
 from ._public import public
 from ._qtensor import QTensor
 from ._quantized_layer import QuantizedLayer
 from ._rows import quantizes
 from ._spec import Described, linear_spec
-from ._types import expect_float32, expect_qint8, qint8
+from ._types import expect_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,7 +105,7 @@ class Linear(LinearLayer, FloatLayer):
 
 @quantizes(Linear)
 @public("qrnn.nn.quantized.dynamic", "Linear")
-class QuantizedLinear(LinearLayer, QuantizedLayer):
+class QuantizedLinear(LinearConstructor, LinearLayer, QuantizedLayer):
     """``y = x W^T + b`` with int8 weights, as ``torch.ao.nn.quantized.dynamic.Linear``.
 
     Each call quantizes its input to 8 bits (the torch engines on x86 to 7): with engine ``qrnn``
@@ -152,20 +153,6 @@ class QuantizedLinear(LinearLayer, QuantizedLayer):
     >>> layer(np.ones((2, 4), np.float32)).shape
     (2, 3)
     """
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias_: bool = True,
-        dtype: Any = qint8,
-        *,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        super().__init__()
-        expect_qint8(dtype)
-        self._fill(linear_spec(in_features, out_features, bias_), engine, isa)
 
     def weight(self) -> QTensor:
         """The weight, of shape (out_features, in_features)."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._constructors import CellConstructor, LSTMConstructor
 from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
 from ._recurrent import FloatCell, FloatSequence
 from ._rows import quantizes
 from ._spec import cell_spec, sequence_spec
-from ._types import expect_float32, expect_qint8, qint8
+from ._types import expect_float32
 
 __all__ = ["LSTM", "LSTMCell", "QuantizedLSTM", "QuantizedLSTMCell"]
 
@@ -198,7 +199,7 @@ class LSTM(FloatSequence):
 
 @quantizes(LSTMCell)
 @public("qrnn.nn.quantized.dynamic", "LSTMCell")
-class QuantizedLSTMCell(QuantizedCell):
+class QuantizedLSTMCell(CellConstructor, QuantizedCell):
     """A long short-term memory cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
 
     Both products are of 8-bit integers. Each call quantizes x and h, but not c: with engine ``qrnn``
@@ -255,24 +256,12 @@ class QuantizedLSTMCell(QuantizedCell):
     ((2, 3), dtype('float32'))
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        dtype: Any = qint8,
-        *,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        super().__init__()
-        expect_qint8(dtype)
-        self._fill(cell_spec("lstm", input_size, hidden_size, bias), engine, isa)
+    _kind = "lstm"
 
 
 @quantizes(LSTM)
 @public("qrnn.nn.quantized.dynamic", "LSTM")
-class QuantizedLSTM(QuantizedSequence):
+class QuantizedLSTM(LSTMConstructor, QuantizedSequence):
     """Long short-term memory with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
 
     One call computes all steps, layers and directions, as in ``qrnn.nn.LSTM``, by products of 8-bit
@@ -347,23 +336,3 @@ class QuantizedLSTM(QuantizedSequence):
     >>> list(lstm.get_weight())[:3]
     ['weight_ih_l0', 'weight_hh_l0', 'weight_hr_l0']
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        dtype: Any = qint8,
-        *,
-        proj_size: int = 0,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        super().__init__()
-        expect_qint8(dtype)
-        options = bias, batch_first, dropout, bidirectional, proj_size
-        self._fill(sequence_spec("lstm", input_size, hidden_size, num_layers, *options), engine, isa)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
+from .._constructors import RNNCellConstructor, RNNConstructor
 from .._elman import ElmanCell, ElmanLayer
-from .._recurrent import no_projection
-from .._spec import cell_spec, rnn_kind, sequence_spec
-from .._types import qint8
 from ._prepared import PreparedCell, PreparedSequence
 from ._recurrent import Cell, Sequence, documented
 from ._rows import quantizes
@@ -19,7 +15,7 @@ __all__ = ["RNN", "RNNCell"]
 
 @quantizes(torch.nn.RNNCell, PreparedCell)
 @documented
-class RNNCell(ElmanCell, Cell):
+class RNNCell(RNNCellConstructor, ElmanCell, Cell):
     """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
 
     ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit integers.
@@ -43,23 +39,10 @@ class RNNCell(ElmanCell, Cell):
     torch.Size([2, 3])
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        dtype: Any = qint8,
-        *,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        self._initialize(cell_spec(rnn_kind(nonlinearity), input_size, hidden_size, bias), dtype, engine, isa)
-
 
 @quantizes(torch.nn.RNN, PreparedSequence)
 @documented
-class RNN(ElmanLayer, Sequence):
+class RNN(RNNConstructor, ElmanLayer, Sequence):
     """Elman layers with int8 weights over whole sequences; ``torch.ao`` has no such module.
 
     Parameters
@@ -88,23 +71,3 @@ class RNN(ElmanLayer, Sequence):
     >>> output.shape, h_n.shape
     (torch.Size([5, 2, 3]), torch.Size([1, 2, 3]))
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        dtype: Any = qint8,
-        *,
-        proj_size: None = None,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        no_projection(proj_size)
-        kind, options = rnn_kind(nonlinearity), (bias, batch_first, dropout, bidirectional)
-        self._initialize(sequence_spec(kind, input_size, hidden_size, num_layers, *options), dtype, engine, isa)

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
+from .._constructors import CellConstructor
 from .._recurrent import no_projection
-from .._spec import cell_spec, sequence_spec
-from .._types import qint8
+from .._spec import sequence_spec
+from .._types import expect_qint8, qint8
 from ._prepared import PreparedCell, PreparedSequence
 from ._recurrent import Cell, Sequence, documented
 from ._rows import quantizes
@@ -18,7 +19,7 @@ __all__ = ["GRU", "GRUCell"]
 
 @quantizes(torch.nn.GRUCell, PreparedCell)
 @documented
-class GRUCell(Cell):
+class GRUCell(CellConstructor, Cell):
     """A GRU cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRUCell``.
 
     Parameters
@@ -38,17 +39,7 @@ class GRUCell(Cell):
     torch.Size([2, 3])
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        dtype: Any = qint8,
-        *,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        self._initialize(cell_spec("gru", input_size, hidden_size, bias), dtype, engine, isa)
+    _kind = "gru"
 
 
 @quantizes(torch.nn.GRU, PreparedSequence)
@@ -97,6 +88,8 @@ class GRU(Sequence):
         engine: str | None = None,
         isa: str | None = None,
     ) -> None:
+        super().__init__()
         no_projection(proj_size)
+        expect_qint8(dtype)
         options = bias, batch_first, dropout, bidirectional
-        self._initialize(sequence_spec("gru", input_size, hidden_size, num_layers, *options), dtype, engine, isa)
+        self._fill(sequence_spec("gru", input_size, hidden_size, num_layers, *options), engine, isa)

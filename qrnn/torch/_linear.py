@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 
+from .._constructors import LinearConstructor
 from .._linear import LinearLayer
-from .._spec import linear_spec
-from .._types import qint8
 from . import _ops
 from ._calls import call_linear, traced
 from ._prepared import PreparedLinearLayer
@@ -20,7 +19,7 @@ __all__ = ["Linear"]
 
 
 @quantizes(torch.nn.Linear, PreparedLinearLayer)
-class Linear(LinearLayer, QuantizedLayer):
+class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
     """``y = x W^T + b`` with int8 weights, as ``torch.ao.nn.quantized.dynamic.Linear``.
 
     Parameters
@@ -59,18 +58,6 @@ class Linear(LinearLayer, QuantizedLayer):
     >>> layer(torch.ones(2, 4)).shape
     torch.Size([2, 3])
     """
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias_: bool = True,
-        dtype: Any = qint8,
-        *,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        self._initialize(linear_spec(in_features, out_features, bias_), dtype, engine, isa)
 
     def forward(self, x: Any) -> Any:
         """``x W^T + b``.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from .._spec import cell_spec, sequence_spec
-from .._types import qint8
+from .._constructors import CellConstructor, LSTMConstructor
 from ._prepared import PreparedCell, PreparedSequence
 from ._recurrent import Cell, Sequence, documented
 from ._rows import quantizes
@@ -17,7 +14,7 @@ __all__ = ["LSTM", "LSTMCell"]
 
 @quantizes(torch.nn.LSTMCell, PreparedCell)
 @documented
-class LSTMCell(Cell):
+class LSTMCell(CellConstructor, Cell):
     """An LSTM cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
 
     Its state is a pair ``(h, c)``; c is not quantized.
@@ -40,22 +37,12 @@ class LSTMCell(Cell):
     (torch.Size([2, 3]), torch.Size([2, 3]))
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        dtype: Any = qint8,
-        *,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        self._initialize(cell_spec("lstm", input_size, hidden_size, bias), dtype, engine, isa)
+    _kind = "lstm"
 
 
 @quantizes(torch.nn.LSTM, PreparedSequence)
 @documented
-class LSTM(Sequence):
+class LSTM(LSTMConstructor, Sequence):
     """LSTM layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
 
     Parameters
@@ -83,21 +70,3 @@ class LSTM(Sequence):
     >>> output.shape, h_n.shape
     (torch.Size([5, 2, 6]), torch.Size([2, 2, 3]))
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        dtype: Any = qint8,
-        *,
-        proj_size: int = 0,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        options = bias, batch_first, dropout, bidirectional, proj_size
-        self._initialize(sequence_spec("lstm", input_size, hidden_size, num_layers, *options), dtype, engine, isa)

@@ -12,7 +12,7 @@ import torch
 from .. import _arrays, _config, _core, _quantize
 from .._spec import Described, LayerSpec, Matrix, Sequence, float_matrices, module_spec, pack
 from .._types import dtype as _dtype
-from .._types import expect_qint8, qint8
+from .._types import qint8
 from . import _torch_ao
 from ._loading import LayerEntries
 from ._modules import copy_hooks, overrides_call, take_hooks
@@ -43,10 +43,8 @@ class QuantizedLayer(Described, torch.nn.Module):
 
     # ---- making one
 
-    def _initialize(self, spec: LayerSpec, dtype: Any, engine: Any, isa: Any) -> None:
-        """The constructor: new weights, uniform, from PyTorch's generator."""
-        super().__init__()
-        expect_qint8(dtype)
+    def _fill(self, spec: LayerSpec, engine: str | None, isa: str | None) -> None:
+        """Hold new weights, uniform, from PyTorch's generator."""
         engine, isa = _config.resolve_engine(engine), _config.resolve_isa(isa)
         bound, matrices = spec.bound, []
         for each in spec.matrices:

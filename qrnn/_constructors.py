@@ -1,0 +1,125 @@
+"""Constructors of quantized layers, which those of both packages have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ._recurrent import no_projection
+from ._spec import LayerSpec, cell_spec, linear_spec, rnn_kind, sequence_spec
+from ._types import expect_qint8, qint8
+
+__all__ = ["CellConstructor", "LSTMConstructor", "LinearConstructor", "RNNCellConstructor", "RNNConstructor"]
+
+
+class _Constructor:
+    if TYPE_CHECKING:
+
+        def _fill(self, spec: LayerSpec, engine: str | None, isa: str | None) -> None:
+            """Make new weights."""
+
+
+class LinearConstructor(_Constructor):
+    """The constructor of a quantized Linear."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias_: bool = True,
+        dtype: Any = qint8,
+        *,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        super().__init__()
+        expect_qint8(dtype)
+        self._fill(linear_spec(in_features, out_features, bias_), engine, isa)
+
+
+class CellConstructor(_Constructor):
+    """The constructor of a quantized cell without options, whose kind the class says."""
+
+    _kind: ClassVar[str]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = qint8,
+        *,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        super().__init__()
+        expect_qint8(dtype)
+        self._fill(cell_spec(self._kind, input_size, hidden_size, bias), engine, isa)
+
+
+class RNNCellConstructor(_Constructor):
+    """The constructor of a quantized Elman cell."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        dtype: Any = qint8,
+        *,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        super().__init__()
+        expect_qint8(dtype)
+        self._fill(cell_spec(rnn_kind(nonlinearity), input_size, hidden_size, bias), engine, isa)
+
+
+class RNNConstructor(_Constructor):
+    """The constructor of quantized Elman layers over sequences."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = qint8,
+        *,
+        proj_size: None = None,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        super().__init__()
+        no_projection(proj_size)
+        expect_qint8(dtype)
+        options = bias, batch_first, dropout, bidirectional
+        self._fill(sequence_spec(rnn_kind(nonlinearity), input_size, hidden_size, num_layers, *options), engine, isa)
+
+
+class LSTMConstructor(_Constructor):
+    """The constructor of quantized LSTM layers over sequences."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = qint8,
+        *,
+        proj_size: int = 0,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> None:
+        super().__init__()
+        expect_qint8(dtype)
+        options = bias, batch_first, dropout, bidirectional, proj_size
+        self._fill(sequence_spec("lstm", input_size, hidden_size, num_layers, *options), engine, isa)
