@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
 
 from ._module import Module
+from ._public import public
 
 __all__ = ["CalibrationReport", "WeightReport", "calibration_report"]
 
 
+@public("qrnn.quantization")
 class WeightReport(NamedTuple):
     """What rounding by data did to one weight.
 
@@ -44,6 +46,7 @@ class WeightReport(NamedTuple):
 WeightReport.__module__ = "qrnn.quantization"  # the path in pickles
 
 
+@public("qrnn.quantization")
 class CalibrationReport(Sequence[WeightReport]):
     """A row for each weight that was rounded by data; prints as a table, in Jupyter as HTML.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._public import public
 from ._spec import ENGINES
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def _symmetric(outer: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.triu(outer) + np.triu(outer, 1).T)
 
 
+@public("qrnn.quantization.statistics")
 class Moments:
     """Running sums over rows: how many, their sum, the sum of their outer products.
 
@@ -137,6 +139,7 @@ class Moments:
             return _symmetric(self._outer / self._count)
 
 
+@public("qrnn.quantization.statistics")
 class Statistics:
     """The moments of the products of one layer.
 
