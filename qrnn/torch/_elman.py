@@ -15,7 +15,7 @@ __all__ = ["RNN", "RNNCell"]
 
 @quantizes(torch.nn.RNNCell, PreparedCell)
 @documented
-class RNNCell(RNNCellConstructor, ElmanCell, Cell):
+class RNNCell(RNNCellConstructor, ElmanCell, Cell[torch.Tensor]):
     """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
 
     ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit integers.
@@ -42,7 +42,7 @@ class RNNCell(RNNCellConstructor, ElmanCell, Cell):
 
 @quantizes(torch.nn.RNN, PreparedSequence)
 @documented
-class RNN(RNNConstructor, ElmanLayer, Sequence):
+class RNN(RNNConstructor, ElmanLayer, Sequence[torch.Tensor]):
     """Elman layers with int8 weights over whole sequences; ``torch.ao`` has no such module.
 
     Parameters

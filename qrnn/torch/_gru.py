@@ -19,7 +19,7 @@ __all__ = ["GRU", "GRUCell"]
 
 @quantizes(torch.nn.GRUCell, PreparedCell)
 @documented
-class GRUCell(CellConstructor, Cell):
+class GRUCell(CellConstructor, Cell[torch.Tensor]):
     """A GRU cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRUCell``.
 
     Parameters
@@ -44,7 +44,7 @@ class GRUCell(CellConstructor, Cell):
 
 @quantizes(torch.nn.GRU, PreparedSequence)
 @documented
-class GRU(Sequence):
+class GRU(Sequence[torch.Tensor]):
     """GRU layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRU``.
 
     Parameters

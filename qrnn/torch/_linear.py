@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -59,7 +59,7 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
     torch.Size([2, 3])
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``x W^T + b``.
 
         Parameters
@@ -79,8 +79,13 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
             If its last size differs from in_features.
         """
         if traced(x):
-            return _ops.call_linear_operator(self._spec, self._engine, self._tensors(), x)
-        return call_linear(self._packed_module(), x)
+            y: torch.Tensor = _ops.call_linear_operator(self._spec, self._engine, self._tensors(), x)
+        else:
+            y = call_linear(self._packed_module(), x)
+        return y
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def weight(self) -> QTensor:
         """The weight, of shape (out_features, in_features)."""

@@ -14,7 +14,7 @@ __all__ = ["LSTM", "LSTMCell"]
 
 @quantizes(torch.nn.LSTMCell, PreparedCell)
 @documented
-class LSTMCell(CellConstructor, Cell):
+class LSTMCell(CellConstructor, Cell[tuple[torch.Tensor, torch.Tensor]]):
     """An LSTM cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
 
     Its state is a pair ``(h, c)``; c is not quantized.
@@ -42,7 +42,7 @@ class LSTMCell(CellConstructor, Cell):
 
 @quantizes(torch.nn.LSTM, PreparedSequence)
 @documented
-class LSTM(LSTMConstructor, Sequence):
+class LSTM(LSTMConstructor, Sequence[tuple[torch.Tensor, torch.Tensor]]):
     """LSTM layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
 
     Parameters

@@ -160,13 +160,13 @@ class QuantizedLayer(Described, torch.nn.Module):
 
     @classmethod
     def from_float(
-        cls,
+        cls: type[Q],
         mod: torch.nn.Module,
         use_precomputed_fake_quant: bool = False,
         *,
         engine: str | None = None,
         isa: str | None = None,
-    ) -> Any:
+    ) -> Q:
         """Quantize a float module.
 
         Parameters
@@ -206,13 +206,14 @@ class QuantizedLayer(Described, torch.nn.Module):
         return copy_hooks(cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa))
 
     @classmethod
-    def _from_float(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Any:
+    def _from_float(cls: type[Q], mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Q:
         """`from_float` under `qconfig`, whatever the module's own is."""
         if not isinstance(mod, cls._float_type):
             cls._refuse(mod)
         prepared = getattr(mod, "_prepared", None)
         if prepared is not None:
-            return prepared.convert(mod, cls, qconfig, engine, isa)
+            converted: Q = prepared.convert(mod, cls, qconfig, engine, isa)
+            return converted
         if overrides_call(mod, cls._float_type):
             cls._refuse(mod, "which overrides forward or __call__")
         spec, engine = module_spec(cls._float_type.__name__, mod), _config.resolve_engine(engine)
@@ -220,7 +221,7 @@ class QuantizedLayer(Described, torch.nn.Module):
         return cls._replacing(mod, spec, engine, _config.resolve_isa(isa), matrices)
 
     @classmethod
-    def from_torch_ao(cls, mod: torch.nn.Module, *, engine: str | None = None, isa: str | None = None) -> Any:
+    def from_torch_ao(cls: type[Q], mod: torch.nn.Module, *, engine: str | None = None, isa: str | None = None) -> Q:
         """Take over a module of ``torch.ao.nn.quantized.dynamic``: its codes, scales and biases.
 
         Parameters
@@ -248,7 +249,7 @@ class QuantizedLayer(Described, torch.nn.Module):
         return copy_hooks(cls._from_torch_ao(mod, engine, isa))
 
     @classmethod
-    def _from_torch_ao(cls, mod: Any, engine: str | None, isa: str | None) -> Any:
+    def _from_torch_ao(cls: type[Q], mod: Any, engine: str | None, isa: str | None) -> Q:
         """`from_torch_ao`, in the place of `mod`."""
         name = cls._float_type.__name__
         if not _torch_ao.is_a(mod, name):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from .._recurrent import RecurrentLayer, SequenceLayer
@@ -20,6 +21,7 @@ from ._quantized_layer import QuantizedLayer
 __all__ = ["Cell", "Sequence", "documented"]
 
 C = TypeVar("C", bound=type)
+State = TypeVar("State")  # a tensor, for LSTM a pair of them
 
 _PARAMETERS = """dtype : qint8
     `qrnn.qint8` or `torch.qint8`.
@@ -91,10 +93,10 @@ class Recurrent(RecurrentLayer, QuantizedLayer):
         return self._spec.hidden_size
 
 
-class Cell(Recurrent):
-    """A cell whose state is one tensor."""
+class Cell(Recurrent, Generic[State]):
+    """One step of a recurrent layer."""
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: torch.Tensor, hx: State | None = None) -> State:
         """The next state.
 
         Parameters
@@ -116,13 +118,26 @@ class Cell(Recurrent):
             If the shapes do not fit, or, for a torch engine, a value is not finite.
         """
         if traced(input):
-            return _ops.call_cell_operator(self._spec, self._engine, self._tensors(), input, hx)
-        return call(self._packed_module(), input, hx)
+            state: State = _ops.call_cell_operator(self._spec, self._engine, self._tensors(), input, hx)
+        else:
+            state = call(self._packed_module(), input, hx)
+        return state
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
 
-class Sequence(SequenceLayer, Recurrent):
+class Sequence(SequenceLayer, Recurrent, Generic[State]):
     """Layers over whole sequences."""
 
+    @overload
+    def forward(
+        self, input: torch.Tensor, hx: State | None = None, *, lengths: Any = None
+    ) -> tuple[torch.Tensor, State]: ...
+    @overload
+    def forward(
+        self, input: PackedSequence, hx: State | None = None, *, lengths: None = None
+    ) -> tuple[PackedSequence, State]: ...
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """Outputs of all steps, and the last state.
 
@@ -155,6 +170,9 @@ class Sequence(SequenceLayer, Recurrent):
         if traced(input):
             return _ops.call_sequence_operator(self._spec, self._engine, self._tensors(), input, hx, lengths)
         return call_sequence(self._packed_module(), input, hx, lengths)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     @property
     def num_layers(self) -> int:
