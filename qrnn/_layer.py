@@ -18,7 +18,7 @@ from . import _arrays, _config, _core
 from ._loading import LoadPlan
 from ._module import Module
 from ._random import uniform
-from ._spec import Described, LayerSpec, Matrix, Slot, pack, packed_spec
+from ._spec import Described, LayerSpec, Matrix, Slot, pack, packed_matrices, packed_spec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,10 +41,7 @@ class Layer(_core.Module, Module, Described):
 
     def _matrices(self) -> list[Matrix]:
         """Fresh copies of everything that is packed."""
-        return [
-            Matrix(self._unpack(index, "weight"), self._unpack(index, "scale"), self._unpack(index, "bias"))
-            for index in range(len(self._spec.matrices))
-        ]
+        return packed_matrices(self)
 
     def _biases(self) -> dict[str, NDArray[Any] | None]:
         """Read-only copies of the biases by name; None where there are none."""
@@ -187,14 +184,12 @@ class FloatLayer(Layer):
 
 def new_matrices(spec: LayerSpec) -> list[Matrix]:
     """New float weights, drawn in the order of PyTorch's parameters."""
-    drawn: dict[Slot, NDArray[Any]] = {}
-    for slot in spec.slots.values():
-        rows, columns = spec.matrices[slot.matrix].shape
-        if slot.what == "weight":
-            drawn[slot] = uniform(spec.bound, rows, columns)
+    matrices, bound = spec.matrices, spec.bound
+    drawn: dict[tuple[int, str], NDArray[Any]] = {}
+    for index, what in spec.slots.values():
+        rows, columns = matrices[index].shape
+        if what == "weight":
+            drawn[index, what] = uniform(bound, rows, columns)
         elif spec.bias:
-            drawn[slot] = uniform(spec.bound, rows)
-    return [
-        Matrix(drawn[Slot(index, "weight")], None, drawn.get(Slot(index, "bias")))
-        for index in range(len(spec.matrices))
-    ]
+            drawn[index, what] = uniform(bound, rows)
+    return [Matrix(drawn[index, "weight"], None, drawn.get((index, "bias"))) for index in range(len(matrices))]

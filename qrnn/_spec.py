@@ -36,6 +36,7 @@ __all__ = [
     "linear_spec",
     "module_spec",
     "pack",
+    "packed_matrices",
     "packed_spec",
     "rnn_kind",
     "sequence_spec",
@@ -235,9 +236,20 @@ class Described:
 
 def packed_spec(module: _core.Module) -> LayerSpec:
     """The spec of what `module` has packed, and of its attribute ``dropout``, which is not packed."""
-    sequence = None if module.sequence is None else Sequence(*module.sequence)
-    bias, dropout = module._unpack(0, "bias") is not None, getattr(module, "dropout", 0.0)
-    return LayerSpec(module.kind, module.input_size, module.hidden_size, module.proj_size, sequence, bias, dropout)
+    sizes = module.kind, module.input_size, module.hidden_size, module.proj_size
+    bias, sequence = module._unpack(0, "bias") is not None, module.sequence
+    if sequence is None:
+        return LayerSpec(*sizes, None, bias)
+    return LayerSpec(*sizes, Sequence(*sequence), bias, getattr(module, "dropout", 0.0))
+
+
+def packed_matrices(module: _core.Module) -> list[Matrix]:
+    """Fresh copies of everything that `module` has packed."""
+    unpack = module._unpack
+    return [
+        Matrix(unpack(index, "weight"), unpack(index, "scale"), unpack(index, "bias"))
+        for index in range(len(packed_spec(module).matrices))
+    ]
 
 
 def rnn_kind(nonlinearity: Any) -> str:
@@ -288,6 +300,8 @@ def is_torch_type(cls: type, name: str) -> bool:
 
 def float_matrices(mod: Any, spec: LayerSpec) -> list[Matrix]:
     """The weights of a float module, ours or PyTorch's, as float32 arrays."""
+    if isinstance(mod, _core.Module):
+        return packed_matrices(mod)
     matrices = []
     for each in spec.matrices:
         bias = None if each.bias is None else getattr(mod, each.bias, None)
