@@ -11,7 +11,7 @@ from ._warn import warn
 
 __all__ = ["read_spec", "select"]
 
-_UNSAID = object()
+_NOT_SELECTED = object()
 
 
 def read_spec(framework: Framework, spec: Any, argument: str, empty_is_all: bool) -> dict[Any, Any]:
@@ -43,22 +43,22 @@ def select(framework: Framework, model: Any, spec: Mapping[Any, Any], argument: 
     A module with several names goes by what any of them says; ValueError where they disagree.
     """
     paths = list(_paths(framework, model))
-    by_name = _Said(argument)
+    by_name = _Selected(argument)
     for path in paths:
         if path.name in spec:
-            by_name.note(path, spec[path.name])
-    selected = _Said(argument)
+            by_name.add(path, spec[path.name])
+    selected = _Selected(argument)
     by_path: dict[str, Any] = {}
     for path in paths:
-        inherited = _UNSAID if path.parent is None else by_path[path.parent]
+        inherited = _NOT_SELECTED if path.parent is None else by_path[path.parent]
         qconfig = by_name.get(path.module, _by_type(framework, path.module, spec, inherited))
         qconfig = getattr(path.module, "qconfig", qconfig)
-        if not (qconfig is None or qconfig is _UNSAID or _is_qconfig(framework, qconfig)):
+        if not (qconfig is None or qconfig is _NOT_SELECTED or _is_qconfig(framework, qconfig)):
             where = f"{path.name}.qconfig" if path.name else "qconfig"
             raise TypeError(f"{where}: expected a QConfig or None, got {type(qconfig).__name__}")
         by_path[path.name] = qconfig
-        if qconfig is not _UNSAID:
-            selected.note(path, qconfig)
+        if qconfig is not _NOT_SELECTED:
+            selected.add(path, qconfig)
     unknown = sorted(key for key in spec if isinstance(key, str) and key not in by_path)
     if unknown:
         warn(f"{argument}: no submodule is named {', '.join(unknown)}")
@@ -96,15 +96,15 @@ def _paths(
             yield from _paths(framework, child, f"{name}.{child_name}" if name else child_name, name, above)
 
 
-class _Said:
-    """What is said of each module, by its identity: under which name, and what."""
+class _Selected:
+    """The qconfig of each module, by its identity, and the name under which it was selected."""
 
     def __init__(self, argument: str) -> None:
         self._argument = argument
         self._by_module: dict[int, tuple[str, Any]] = {}
 
-    def note(self, path: _Path, qconfig: Any) -> None:
-        """Add what is said of a module under one name; ValueError if another name says something else."""
+    def add(self, path: _Path, qconfig: Any) -> None:
+        """Select a module under one name; ValueError if another name selects it with another qconfig."""
         before, other = self._by_module.setdefault(id(path.module), (path.name, qconfig))
         if other is not qconfig and other != qconfig:
             raise ValueError(
@@ -113,5 +113,5 @@ class _Said:
             )
 
     def get(self, module: Any, default: Any) -> Any:
-        """What is said of `module`, or `default`."""
+        """The qconfig of `module`, or `default`."""
         return self._by_module.get(id(module), ("", default))[1]
