@@ -81,7 +81,7 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
         if traced(x):
             y: torch.Tensor = _ops.call_linear_operator(self._spec, self._engine, self._tensors(), x)
         else:
-            y = call_linear(self._packed_module(), x)
+            y = call_linear(self._packed.get(self), x)
         return y
 
     if TYPE_CHECKING:

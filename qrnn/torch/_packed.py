@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -29,6 +29,8 @@ T = TypeVar("T")
 class Cache(ABC, Generic[S, T]):
     """Things by key, each made of some sources, and made again when those have changed.
 
+    A subclass's `get` returns what was made of sources that are unchanged, or makes it now.
+
     Any number of threads may use one, as what was made and what it was made of are one entry. Copies are empty.
     """
 
@@ -40,10 +42,6 @@ class Cache(ABC, Generic[S, T]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return type(self)()
-
-    @abstractmethod
-    def get(self, key: Hashable, sources: S, make: Callable[[], T]) -> T:
-        """What was made of `sources` under `key`, or what `make` makes of them now."""
 
     @abstractmethod
     def _remember(self, key: Hashable, sources: S) -> Any:
@@ -63,35 +61,31 @@ def _version_of(tensor: torch.Tensor | None) -> int | None:
     return None if tensor is None or tensor.is_inference() else tensor._version
 
 
-class BufferCache(Cache[Mapping[str, Any], T]):
-    """What is made of the buffers that are called `names`; sources are all buffers of a module."""
+class BufferCache(Cache[Any, T]):
+    """What a layer's `_pack` makes of its buffers."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__()
-        self._names = names
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> BufferCache[T]:
-        return BufferCache(self._names)
-
-    def get(self, key: Hashable, sources: Mapping[str, Any], make: Callable[[], T]) -> T:
-        entry = self._entries.get(key)
-        if entry is not None:
-            for name, tensor, version in entry[0]:
-                if sources[name] is not tensor or (version is not None and tensor._version != version):
+    def get(self, layer: Any) -> T:
+        """What is made of the present buffers of `layer`, always the same one; this is part of every eager call."""
+        if None in self._entries:
+            buffers, (remembered, made) = layer._buffers, self._entries[None]
+            for name, tensor, version in remembered:
+                if buffers[name] is not tensor or (version is not None and tensor._version != version):
                     break
             else:
-                return entry[1]
-        return self._renew(key, sources, make)
+                return made
+        return self._renew(None, layer, layer._pack)
 
-    def _remember(self, key: Hashable, sources: Mapping[str, Any]) -> Any:
-        return [(name, sources[name], _version_of(sources[name])) for name in self._names]
+    def _remember(self, key: Hashable, sources: Any) -> Any:
+        found = [(name, sources._buffers[name]) for name in sources._weight_names()]
+        return [(name, tensor, _version_of(tensor)) for name, tensor in found]
 
 
 class OperatorCache(Cache[Sequence[Any], T]):
     """What is made of tensors that others own, the first of them no None."""
 
     def get(self, key: Hashable, sources: Sequence[Any], make: Callable[[], T]) -> T:
-        entry = self._entries.get(key)
+        """What was made of `sources` under `key`, or what `make` makes of them now."""
+        entry = self._entries.get(key)  # in one step, as it may go at any moment
         if entry is not None and len(entry[0]) == len(sources):
             for (reference, version), tensor in zip(entry[0], sources):
                 if reference() is not tensor or (version is not None and tensor._version != version):
@@ -117,14 +111,15 @@ class ValueCache(Cache[Sequence[Any], T]):
     """What is made of arrays, compared by their values, and of other objects, compared by identity."""
 
     def get(self, key: Hashable, sources: Sequence[Any], make: Callable[[], T]) -> T:
-        entry = self._entries.get(key)
-        if entry is not None and all(map(_same_value, entry[0], sources)):
-            return entry[1]
+        """What was made of `sources` under `key`, or what `make` makes of them now."""
+        if key in self._entries:
+            remembered, made = self._entries[key]
+            for old, new in zip(remembered, sources):
+                if old is not new and not (isinstance(old, np.ndarray) and np.array_equal(old, new)):
+                    break
+            else:
+                return made
         return self._renew(key, sources, make)
 
     def _remember(self, key: Hashable, sources: Sequence[Any]) -> Any:
         return [each.copy() if isinstance(each, np.ndarray) else each for each in sources]
-
-
-def _same_value(a: Any, b: Any) -> bool:
-    return a is b or (isinstance(a, np.ndarray) and np.array_equal(a, b))

@@ -72,12 +72,12 @@ class QuantizedLayer(Described, torch.nn.Module):
         self._engine, self._isa = engine, isa
         self._describe(spec)
         self._set_buffers(matrices)
-        self._packed_module()
+        self._packed.get(self)
 
     def _describe(self, spec: LayerSpec) -> None:
         self._spec = spec
         self._names = tuple((each.weight, each.scale, each.bias) for each in spec.matrices)
-        self._packed = BufferCache(self._weight_names())
+        self._packed = BufferCache()
 
     def _set_buffers(self, matrices: list[Matrix]) -> None:
         """Put `matrices` into new buffers, weights before biases; tensors that were taken out stay as they are."""
@@ -105,11 +105,8 @@ class QuantizedLayer(Described, torch.nn.Module):
             matrices.append(Matrix(codes, scale, bias))
         return matrices
 
-    def _packed_module(self) -> _core.Module:
-        """The core's module of the present buffers."""
-        return self._packed.get(None, self._buffers, self._pack)
-
     def _pack(self) -> _core.Module:
+        """The core's module of the present buffers; what `_packed` keeps."""
         return pack(self._spec, self._engine, _config.resolve_isa(self._isa), self._matrices())
 
     def _weight_names(self) -> list[str]:
@@ -354,12 +351,12 @@ class QuantizedLayer(Described, torch.nn.Module):
     @property
     def isa(self) -> str:
         """The instruction set that computes."""
-        return str(self._packed_module().isa)
+        return str(self._packed.get(self).isa)
 
     @property
     def nbytes(self) -> int:
         """Memory of the packed weights."""
-        return int(self._packed_module().nbytes)
+        return int(self._packed.get(self).nbytes)
 
     @property
     def weight_dtype(self) -> _dtype:

@@ -120,7 +120,7 @@ class Cell(Recurrent, Generic[State]):
         if traced(input):
             state: State = _ops.call_cell_operator(self._spec, self._engine, self._tensors(), input, hx)
         else:
-            state = call(self._packed_module(), input, hx)
+            state = call(self._packed.get(self), input, hx)
         return state
 
     if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
             return run_packed(self, self._spec, input, hx, lengths)
         if traced(input):
             return _ops.call_sequence_operator(self._spec, self._engine, self._tensors(), input, hx, lengths)
-        return call_sequence(self._packed_module(), input, hx, lengths)
+        return call_sequence(self._packed.get(self), input, hx, lengths)
 
     if TYPE_CHECKING:
         __call__ = forward
