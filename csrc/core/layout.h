@@ -113,6 +113,28 @@ QRNN_INLINE void qrnn_layout_scale(const struct qrnn_rooms *rooms, size_t x_rows
     layout->own_bytes = next;
 }
 
+/* The same for a step, whose rows of x are its rows: words of 4 bytes a row, of which a module keeps so few. The first
+ * room, a state of zeros, has a size of its own. */
+QRNN_INLINE void qrnn_step_words(const struct qrnn_rooms *rooms, uint32_t *words)
+{
+    const struct qrnn_room *const room = (const void *)rooms;
+    for (int i = 0; i < QRNN_ROOM_COUNT; i++) words[i] = (uint32_t)((room[i].x_row + room[i].row) / 4);
+}
+
+QRNN_INLINE void qrnn_step_layout(const uint32_t *words, size_t zeros, size_t rows, struct qrnn_layout *layout)
+{
+    size_t *const offsets = (void *)layout, next = 0;
+    for (int i = 0; i < QRNN_ROOM_COUNT; i++) {
+        if (i == QRNN_SHARED_COUNT) {
+            layout->shared_bytes = next;
+            next = 0;
+        }
+        offsets[i] = next;
+        next += qrnn_round_up(i == 0 ? zeros : (size_t)words[i] * 4 * rows, QRNN_LINE);
+    }
+    layout->own_bytes = next;
+}
+
 /* Bytes of the memory of all slices. */
 QRNN_INLINE size_t qrnn_layout_bytes(const struct qrnn_layout *layout, size_t slices)
 {

@@ -56,8 +56,8 @@ struct qrnn_module {
     int has_inner;            /* something is multiplied inside a step */
     qrnn_end_kernel *end;     /* of what hh multiplied, or, with an inner product that is no projection, of that */
     qrnn_end_kernel *inner_end; /* makes what the inner product takes */
-    struct qrnn_rooms rooms;  /* of a step, */
-    struct qrnn_layout one_row; /* and of a step of one row */
+    uint32_t step_words[QRNN_ROOM_COUNT]; /* the rooms of a step, layout.h, */
+    struct qrnn_layout one_row; /* and where they lie for one row */
     atomic_long references;
     struct qrnn_cell cells[]; /* [layers * directions] */
 };

@@ -14,6 +14,9 @@
 /* Sizes whose products stay below this cannot overflow. */
 #define SIZE_LIMIT ((size_t)1 << (sizeof(size_t) * 8 - 8))
 
+/* A row of either, of several gates, is counted in words of 32 bits (layout.h). */
+#define MOST_UNITS (UINT32_MAX / 64 < SIZE_LIMIT / 16 ? UINT32_MAX / 64 : SIZE_LIMIT / 16)
+
 /* --- pieces --- */
 
 /* A matrix of the specification, or the piece of it that is packed by itself: its gates from first_gate on. Two pieces
@@ -152,7 +155,7 @@ static qrnn_status check_sizes(const qrnn_spec *spec, const struct qrnn_engine *
 {
     const qrnn_kind_info *const kind = qrnn_kind_get(spec->kind);
     if (!kind || spec->hidden_size < 1) return QRNN_ERR_SIZE;
-    if (spec->hidden_size > SIZE_LIMIT / 16 || spec->input_size > SIZE_LIMIT / 16) return QRNN_ERR_SIZE;
+    if (spec->hidden_size > MOST_UNITS || spec->input_size > MOST_UNITS) return QRNN_ERR_SIZE;
     if (spec->layers < 1 || spec->layers > QRNN_MAX_LAYERS || spec->directions < 1 || spec->directions > 2)
         return QRNN_ERR_SIZE;
     if (!kind->states && spec->layers * spec->directions != 1) return QRNN_ERR_SIZE;
@@ -270,8 +273,10 @@ qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *ma
     work.m = m;
     work.memory = memory + head;
     for_pieces(spec, pack_piece, &work);
-    qrnn_rooms_make(m, 1, QRNN_FOR_STEP, &m->rooms);
-    qrnn_layout_scale(&m->rooms, 1, 1, &m->one_row);
+    struct qrnn_rooms rooms;
+    qrnn_rooms_make(m, 1, QRNN_FOR_STEP, &rooms);
+    qrnn_step_words(&rooms, m->step_words);
+    qrnn_layout_scale(&rooms, 1, 1, &m->one_row);
     *out = m;
     return QRNN_OK;
 }

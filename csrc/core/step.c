@@ -131,14 +131,13 @@ static int open_block(const qrnn_module *m, size_t rows, struct call *call, stru
     const enum qrnn_purpose purpose = purpose_of(call);
     struct qrnn_layout scaled;
     const struct qrnn_layout *layout = &m->one_row;
-    if (rows != 1 || call->pre) {
-        struct qrnn_rooms of_probe;
-        const struct qrnn_rooms *rooms = &m->rooms;
-        if (call->pre) {
-            qrnn_rooms_make(m, 1, purpose, &of_probe);
-            rooms = &of_probe;
-        }
-        qrnn_layout_scale(rooms, rows, rows, &scaled);
+    if (call->pre) {
+        struct qrnn_rooms rooms;
+        qrnn_rooms_make(m, 1, purpose, &rooms);
+        qrnn_layout_scale(&rooms, rows, rows, &scaled);
+        layout = &scaled;
+    } else if (rows != 1) {
+        qrnn_step_layout(m->step_words, m->hidden_size * sizeof(float), rows, &scaled);
         layout = &scaled;
     }
     const size_t bytes = qrnn_layout_bytes(layout, 1);

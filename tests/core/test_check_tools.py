@@ -1,4 +1,7 @@
-"""tests/check/common.sh: a tool counts as there when it does its work, and what fails is installed and tried again."""
+"""tests/check: a tool counts as there when it does its work; what plants and reasons say of the sources holds.
+
+How tools are searched for is in common.sh, where what fails is installed and tried again.
+"""
 
 from __future__ import annotations
 
@@ -91,3 +94,20 @@ def test_a_program_that_does_not_run_is_no_tool(check):
 
 def test_a_check_may_go_on_without_a_tool(check):
     assert check("can runs false -- some-package || echo without it")[:2] == (0, "without it\n")
+
+
+def test_plants_replace_text_that_is_there():
+    command = ["bash", ROOT / "tests/check/planted", "texts"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_reasons_name_lines_that_are_there():
+    """Of unreached.txt, which the check `coverage` reads: it runs too long to be the first to see."""
+    rows = [line.split(" | ", 2) for line in (ROOT / "tests/check/unreached.txt").read_text().splitlines()]
+    rows = [row for row in rows if len(row) == 3]
+    assert len(rows) > 20
+    for file, function, text in rows:
+        source = (ROOT / "csrc" / file.split(" (")[0]).read_text()
+        assert function.removesuffix("_row") in source, f"{file}: {function}"
+        assert text == "*" or text in {line.strip() for line in source.splitlines()}, f"{file}: {text}"

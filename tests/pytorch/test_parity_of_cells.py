@@ -222,7 +222,11 @@ def test_state_near_ties(engine):
 @needs_torch
 @pytest.mark.parametrize("engine", ["fbgemm", "qnnpack"])
 def test_tanh_cells_are_within_one_ulp(engine):
-    """At most 1 ulp, and fewer than 1 in 300 elements different; the state of a run is fed back."""
+    """At most 1 ulp, and few elements different; the state of a run is fed back.
+
+    Ours is correctly rounded. How often PyTorch's is not depends on the library that computes it on this CPU: 1 in 330
+    on AMD's, 1 in 74 on Intel's with AVX-512.
+    """
     rng = np.random.default_rng(48)
     torch.manual_seed(48)
     different = elements = 0
@@ -238,7 +242,7 @@ def test_tanh_cells_are_within_one_ulp(engine):
             elements += ours.size
             h = theirs
     counted(f"{engine}, 150 tanh cells: {different} of {elements} elements differ, all by 1 ulp")
-    assert elements > 100_000 and different * 300 < elements
+    assert elements > 100_000 and different * 50 < elements
 
 
 @needs_torch

@@ -80,6 +80,16 @@ E __m512i _mm512_loadu_si512(const void *p)
     memcpy(&r, p, 64);
     return r;
 }
+E __m512d _mm512_loadu_pd(const void *p)
+{
+    __m512d r;
+    memcpy(&r, p, 64);
+    return r;
+}
+E void _mm512_storeu_pd(void *p, __m512d a)
+{
+    memcpy(p, &a, 64);
+}
 E void _mm512_storeu_ps(void *p, __m512 a)
 {
     memcpy(p, &a, 64);
