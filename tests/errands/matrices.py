@@ -1,4 +1,4 @@
-"""Steps of cells whose matrices have formats of their own, which Python's layers do not have: the core by ctypes."""
+"""Steps of cells whose weights have formats that Python's modules cannot name: the core by ctypes."""
 
 from __future__ import annotations
 

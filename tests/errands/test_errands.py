@@ -19,8 +19,9 @@ HERE = Path(__file__).resolve().parent
 
 
 class Errand(NamedTuple):
-    files: int  # that it may touch
+    aim: int  # files that it is to touch
     tests: tuple[tuple[str, ...], ...]  # arguments of pytest, one run each, besides the errand's check.py
+    over: int = 0  # files that it touches besides
 
 
 RULES = "core/test_source_rules.py"
@@ -36,7 +37,7 @@ ERRANDS = {
     "cell": Errand(4, (("core", "-k", "minimal_gru"),)),
     "engine": Errand(2, (("core", "-k", "plain8"),)),
     "activation_format": Errand(3, (("core/test_cells.py", "-k", "scalar"),)),
-    "weight_format": Errand(4, (("core/test_cells.py", "-k", "scalar"),)),
+    "weight_format": Errand(3, (("core/test_cells.py", "-k", "scalar"),), over=1),  # how pack.c lays out its rows
     "error_text": Errand(2, (("core/test_packing.py", "-k", "what_pytorch_lacks"),)),
 }
 
@@ -57,8 +58,8 @@ def test_errand(name, tmp_path):
     for arguments in ((f"errands/{name}/check.py",), *errand.tests):
         assert " passed" in scratch.test(*arguments)
     paths = ", ".join(touched)
-    report("errands: files that each touches, and the aim", f"{name:24}{len(touched):3}{errand.files:3}   {paths}")
-    assert len(touched) <= errand.files, paths
+    report("errands: files that each touches, and the aim", f"{name:24}{len(touched):3}{errand.aim:3}   {paths}")
+    assert len(touched) <= errand.aim + errand.over, paths
 
 
 def test_every_folder_is_carried_out():
