@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from copy import copy, deepcopy
+from copy import copy
 from typing import Any
 
 from . import _config
@@ -48,7 +48,7 @@ class Converter:
         _config.check_engine_and_isa(self._engine, self._isa)
         in_place = given if inplace is None else inplace
         if not in_place:
-            model = copied(model)
+            model = copied(framework, model)
         preparation = _Preparation(framework, self._engine, self._isa, allow_list)
         selected = select(framework, model, spec, "qconfig")
         for name, module in model.named_modules():
@@ -72,9 +72,9 @@ class Converter:
         in_place = module.__dict__.get(_MARK, False) if inplace is None else inplace
         if not any(getattr(each, "qconfig", None) is not None for each in module.modules()):
             warn(_NOTHING)
-            return deepcopy(module) if inplace is False else module
+            return self._framework.copied(module) if inplace is False else module
         if not in_place:
-            module = deepcopy(module)
+            module = self._framework.copied(module)
         selected = {id(each): getattr(each, "qconfig", None) for each in module.modules()}
         replacements = self._quantized(module, selected, mapping, by_data=True)
         module = put_in_place(self._framework, module, replacements, inplace)
@@ -89,7 +89,7 @@ class Converter:
         spec = read_spec(self._framework, qconfig_spec, "qconfig_spec", empty_is_all=False)
         _config.check_engine_and_isa(self._engine, self._isa)
         if not inplace:
-            model = deepcopy(model)
+            model = self._framework.copied(model)
         selected = select(self._framework, model, spec, "qconfig_spec")
         if all(qconfig is None for qconfig in selected.values()):
             warn(_NOTHING)
@@ -139,9 +139,9 @@ class Converter:
         return target.from_float(module)
 
 
-def copied(model: Any) -> Any:
+def copied(framework: Framework, model: Any) -> Any:
     """A copy of `model`, which `convert` does not change where it changes the original."""
-    model = deepcopy(model)
+    model = framework.copied(model)
     model.__dict__.pop(_MARK, None)
     return model
 

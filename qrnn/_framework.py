@@ -9,6 +9,7 @@ import importlib
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple
 
 __all__ = ["Framework", "Row", "framework_of", "register"]
@@ -63,6 +64,10 @@ class Framework(ABC):
     def known_as(self, named: type) -> type:
         """The float type that a user means by the type `named`, if it is not `named` itself."""
         return named
+
+    def copied(self, model: Any) -> Any:
+        """A deep copy of `model`."""
+        return deepcopy(model)
 
     @abstractmethod
     def children(self, module: Any) -> Iterable[tuple[str, Any]]:

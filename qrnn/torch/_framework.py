@@ -9,7 +9,7 @@ import torch
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from .._framework import Framework, Row, register
-from ._modules import overrides_call
+from ._modules import copied_module, overrides_call
 from ._prepared import PreparedLayer
 from ._quantized_layer import QuantizedLayer
 from ._rows import ROWS
@@ -31,6 +31,9 @@ class TorchFramework(Framework):
         Its weight is read, it is not called.
         """
         return None if isinstance(module, NonDynamicallyQuantizableLinear) else super().find(module)
+
+    def copied(self, model: Any) -> Any:
+        return copied_module(model)
 
     def children(self, module: Any) -> Iterable[tuple[str, Any]]:
         return ((name, child) for name, child in module._modules.items() if child is not None)

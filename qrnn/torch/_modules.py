@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from copy import deepcopy
+from typing import Any, TypeVar
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from .._module import overrides
 
-__all__ = ["copy_hooks", "overrides_call", "take_hooks"]
+__all__ = ["copied_module", "copy_hooks", "overrides_call", "take_hooks"]
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -20,6 +22,21 @@ _HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
+
+
+class _DetachedCopies(TorchFunctionMode):
+    """Have ``deepcopy`` copy a tensor that a computation made, which PyTorch refuses: detached, with its values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[0].detach().clone()
+        return func(*args, **(kwargs or {}))
+
+
+def copied_module(mod: M) -> M:
+    """A deep copy of `mod`, whatever its calls left in it: states that it keeps, weights that a hook computed."""
+    with _DetachedCopies():
+        return deepcopy(mod)
 
 
 def take_hooks(new: torch.nn.Module, mod: torch.nn.Module) -> None:

@@ -318,7 +318,7 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
     TORCH.expect(model, "model")
     _config.check_engine_and_isa(engine, isa)
     if not inplace:
-        model = copied(model)
+        model = copied(TORCH, model)
     replacements: dict[int, Module] = {}
     for name, module in model.named_modules():
         for row in TORCH.rows:
