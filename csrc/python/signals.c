@@ -13,8 +13,10 @@ static int64_t now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* 0: asked. -1: what the handler of a signal raised is set. */
 static int ask_main_thread(unsigned long *ident)
 {
+    if (PyErr_CheckSignals() < 0) return -1;
     PyObject *found = NULL, *threading = PyImport_ImportModule("threading");
     PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
     if (thread) found = PyObject_GetAttrString(thread, "ident");
@@ -22,11 +24,17 @@ static int ask_main_thread(unsigned long *ident)
     Py_XDECREF(found);
     Py_XDECREF(thread);
     Py_XDECREF(threading);
-    return PyErr_Occurred() ? -1 : 0;
+    /* A question that cannot be asked; anything else was raised by a handler, which these calls may have run. */
+    if (!PyErr_Occurred()) return 0;
+    if (!PyErr_ExceptionMatches(PyExc_ImportError) && !PyErr_ExceptionMatches(PyExc_AttributeError)
+        && !PyErr_ExceptionMatches(PyExc_TypeError))
+        return -1;
+    PyErr_Clear();
+    return 0;
 }
 
-/* Whether this is the thread that runs the handlers of signals: no other need wait for the GIL. It is
- * taken once a process to find out; where that fails, every thread asks. */
+/* Whether this is the thread that runs the handlers of signals: no other need wait for the GIL. It is taken once a
+ * process to find out; where that fails, every thread asks. -1: a handler raised meanwhile. */
 static int handles_signals(struct watch *watch)
 {
     struct module_state *const state = watch->state;
@@ -34,8 +42,9 @@ static int handles_signals(struct watch *watch)
     if (atomic_load(&state->main_of) != process) {
         unsigned long ident = 0;
         PyEval_RestoreThread(watch->thread);
-        if (ask_main_thread(&ident) < 0) PyErr_Clear();
+        const int raised = ask_main_thread(&ident) < 0;
         watch->thread = PyEval_SaveThread();
+        if (raised) return -1;
         atomic_store(&state->main_thread, ident);
         atomic_store(&state->main_of, process);
     }
@@ -57,7 +66,9 @@ int signals_ask(void *context)
     struct watch *const watch = context;
     const int64_t before = now();
     if (before < watch->next) return 0;
-    if (!handles_signals(watch)) {
+    const int handles = handles_signals(watch);
+    if (handles < 0) return 1;
+    if (!handles) {
         watch->next = INT64_MAX;
         return 0;
     }

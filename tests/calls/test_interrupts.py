@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import textwrap
 import threading
 import time
 
@@ -101,6 +102,32 @@ def test_handlers_run_during_a_call():
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert seen and all(seen)
+
+
+def test_a_signal_before_the_first_question():
+    """A process's first long call asks who the main thread is: what a handler raises then is not lost."""
+    program = """
+        import signal
+        import numpy as np
+        from qrnn import nn
+
+        class Enough(Exception):
+            pass
+
+        def handler(number, frame):
+            raise Enough
+
+        lstm, x = nn.LSTM(1, 384), np.zeros((20_000, 1, 1), np.float32)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.004)
+        try:
+            lstm(x)
+        except Enough:
+            pass
+        else:
+            raise SystemExit("the call ended without the handler's exception")
+    """
+    run_python(textwrap.dedent(program))
 
 
 @main_thread_only
