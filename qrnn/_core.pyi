@@ -1,6 +1,6 @@
 """The computing core, in C: see csrc/README.md."""
 
-from typing import Any, TypeAlias, TypedDict, type_check_only
+from typing import Any, Literal, TypeAlias, TypedDict, overload, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,10 @@ class Module:
         *matrices: _Matrix | None,
         sequence: tuple[int, int, bool] | None = None,
     ) -> None: ...
-    def _unpack(self, index: int, what: str, /) -> NDArray[Any] | None: ...
+    @overload
+    def _unpack(self, index: int, what: Literal["activations"], /) -> str: ...
+    @overload
+    def _unpack(self, index: int, what: Literal["weight", "scale", "bias"], /) -> NDArray[Any] | None: ...
     def _take_packed(self, other: Module, /) -> None: ...
 
 MAX_LAYERS: int

@@ -12,7 +12,7 @@ import numbers
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from . import _arrays, _core
 from ._warn import warn
@@ -98,7 +98,7 @@ class Slot(NamedTuple):
     """Where a parameter is packed."""
 
     matrix: int  # its index in the core's order
-    what: str  # "weight" or "bias"
+    what: Literal["weight", "bias"]
 
 
 class Sequence(NamedTuple):

@@ -67,7 +67,7 @@ static int check_outs(const struct sequence *s)
 static int output_is_clear(const struct sequence *s)
 {
     PyArrayObject *const output = (PyArrayObject *)s->output;
-    if (!qrnn_engine_by_name(qrnn_module_engine(s->callee->packed))->per_row) return 0;
+    if (qrnn_module_shares_scale(s->callee->packed)) return 0;
     return !array_overlap(output, s->x) && !array_overlap(output, s->h) && !array_overlap(output, s->c);
 }
 

@@ -43,7 +43,8 @@ static PyObject *unpack(const qrnn_module *packed, size_t matrix, const char *wh
         if (!qrnn_module_has_bias(packed, matrix)) Py_RETURN_NONE;
         return (PyObject *)unpack_bias(packed, matrix);
     }
-    PyErr_Format(PyExc_ValueError, "what: expected weight, scale or bias, got '%s'", what);
+    if (strcmp(what, "activations") == 0) return PyUnicode_FromString(qrnn_module_activations(packed, matrix));
+    PyErr_Format(PyExc_ValueError, "what: expected weight, scale, bias or activations, got '%s'", what);
     return NULL;
 }
 

@@ -85,6 +85,29 @@ def test_what_was_packed_comes_back():
     assert module._unpack(0, "weight").dtype == np.int8 and module._unpack(0, "scale").shape == (21,)
     assert_same_bits(module._unpack(1, "weight"), unit.hh)
     assert module._unpack(1, "scale") is None
+    assert [module._unpack(i, "activations") for i in (0, 1)] == ["u8", "float32"]
+
+
+def test_a_named_format_of_activations_comes_back():
+    module = _core.Module()
+    module._pack("linear", "qrnn", None, (np.ones((3, 4), np.int8), np.full((), 0.5, np.float32), None, "qnnpack"))
+    assert module._unpack(0, "activations") == "qnnpack"
+
+
+def test_a_format_that_shares_a_scale_leaves_the_output_alone_when_it_fails():
+    """Under an engine that else quantizes row by row."""
+    rng = np.random.default_rng(47)
+    module = _core.Module()
+    parts = [
+        (rng.integers(-9, 9, (4, 4), dtype=np.int8), np.full((), 0.5, np.float32), None, "qnnpack") for _ in range(2)
+    ]
+    module._pack("rnn_relu", "qrnn", None, *parts, sequence=(1, 1, False))
+    x, out = np.ones((5, 2, 4), np.float32), np.full((5, 2, 4), 7, np.float32)
+    x[3:] = 1e38
+    h = np.full((1, 2, 4), 7, np.float32)
+    with pytest.raises(ValueError, match="not finite|infinit"):
+        module(x, out=(out, h))
+    assert (out == 7).all() and (h == 7).all()
 
 
 def test_the_probe_shows_sums_of_codes_alone():
