@@ -28,10 +28,14 @@ const qrnn_kind_info *qrnn_kind_get(qrnn_kind kind)
     return (unsigned)kind < QRNN_KINDS ? &rows[kind].info : NULL;
 }
 
-/* Matrices of a layer in one direction. */
+size_t qrnn_kind_matrices(const struct qrnn_kind_row *kind, size_t proj_size)
+{
+    return kind->info.states == 0 ? 1 : proj_size ? 3 : 2;
+}
+
 static size_t per_direction(const qrnn_spec *spec)
 {
-    return rows[spec->kind].info.states == 0 ? 1 : spec->proj_size ? 3 : 2;
+    return qrnn_kind_matrices(&rows[spec->kind], spec->proj_size);
 }
 
 size_t qrnn_spec_matrices(const qrnn_spec *spec)

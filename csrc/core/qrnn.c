@@ -351,7 +351,7 @@ int qrnn_module_shares_scale(const qrnn_module *m)
 /* The packed matrix of an index, or its first piece; *last is the other, or NULL. */
 static const struct qrnn_matrix *packed_matrix(const qrnn_module *m, size_t matrix, const struct qrnn_matrix **last)
 {
-    const size_t each = m->kind->info.states == 0 ? 1 : m->proj_size ? 3 : 2;
+    const size_t each = qrnn_kind_matrices(m->kind, m->proj_size);
     const struct qrnn_cell *const cell = &m->cells[matrix / each];
     const enum qrnn_role role = (enum qrnn_role)(matrix % each);
     *last = role == QRNN_HH && m->kind->inner != QRNN_ENDS ? &cell->inner : NULL;

@@ -137,7 +137,7 @@ static int open_block(const qrnn_module *m, size_t rows, struct call *call, stru
         qrnn_layout_scale(&rooms, rows, rows, &scaled);
         layout = &scaled;
     } else if (rows != 1) {
-        qrnn_step_layout(m->step_words, m->hidden_size * sizeof(float), rows, &scaled);
+        qrnn_step_layout(m->step_words, m->hidden_size * sizeof(float), m->has_inner, rows, &scaled);
         layout = &scaled;
     }
     const size_t bytes = qrnn_layout_bytes(layout, 1);

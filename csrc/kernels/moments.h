@@ -36,7 +36,7 @@ static __attribute__((noinline)) void moments_any_tile(size_t vectors, size_t ro
     switch (vectors) {
     case 3: moments_tile(3, rows, tall, wide, outer, stride); break;
     case 2: moments_tile(2, rows, tall, wide, outer, stride); break;
-    default: moments_tile(1, rows, tall, wide, outer, stride); break;
+    case 1: moments_tile(1, rows, tall, wide, outer, stride); break;
     }
 }
 

@@ -68,11 +68,6 @@ QRNN_TILE_F32(4)
 QRNN_TILE_F32(5)
 QRNN_TILE_F32(6)
 
-typedef void f32_tile(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out,
-                      size_t panel, size_t row);
-static f32_tile *const f32_tiles[ROWS_F32 + 1] = {NULL,       NULL,       tile_f32_2, tile_f32_3,
-                                                  tile_f32_4, tile_f32_5, tile_f32_6};
-
 /* One row: the four sums of a panel no more than cover the latency of fma where a panel is one register. */
 static void row_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
@@ -96,7 +91,13 @@ static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x
     for (size_t panel = 0; panel < w->count; panel++)
         for (size_t tile = 0, row = 0; tile < tiles; tile++) {
             const size_t rows = least + (tile < higher);
-            f32_tiles[rows](w, x, out, panel, row);
+            switch (rows) {
+            case 6: tile_f32_6(w, x, out, panel, row); break;
+            case 5: tile_f32_5(w, x, out, panel, row); break;
+            case 4: tile_f32_4(w, x, out, panel, row); break;
+            case 3: tile_f32_3(w, x, out, panel, row); break;
+            case 2: tile_f32_2(w, x, out, panel, row); break;
+            }
             row += rows;
         }
 }
