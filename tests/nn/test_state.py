@@ -100,3 +100,14 @@ def test_copies(duplicate):
     cell = duplicate(model.first.cell)
     cell.bias_ih = np.full(3, 5, f32)
     assert (model.first.cell.bias_ih != 5).all(), "a copy's new weights are its own"
+
+
+@pytest.mark.xfail(strict=True, reason="codes are numbers too")
+@pytest.mark.parametrize("cls", [nn.Linear, nn.GRUCell, nn.LSTM])
+def test_codes_are_no_float_weights(cls):
+    layer = cls(3, 2)
+    before, codes = layer.state_dict(), getattr(qd, cls.__name__)(3, 2).state_dict()
+    with pytest.raises(RuntimeError, match="weight"):
+        layer.load_state_dict(codes, strict=False)
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
