@@ -119,9 +119,9 @@ class Converter:
             if qconfig is None or base is None or (mapping is None and found is None):
                 continue
             prepared = found is not None and framework.prepared_engine(module) is not None
-            if framework.overrides_call(module, found[1] if found is not None and prepared else base):
-                cls = type(module)
-                warn(f"{name or 'the model'}: {cls.__qualname__} overrides forward or __call__ and is left float")
+            adds = framework.stays(module, found[1] if found is not None and prepared else base)
+            if adds is not None:
+                warn(f"{name or 'the model'}: {type(module).__qualname__} {adds} and is left float")
                 continue
             lost = framework.lost_in_conversion(module)
             if lost is not None:
@@ -171,6 +171,8 @@ def put_in_place(framework: Framework, model: Any, replacements: Mapping[int, An
         for name, child in list(framework.children(module)):
             if id(child) in replacements:
                 framework.replace(module, name, replacements[id(child)])
+    for new in replacements.values():
+        framework.replaced(new)
     return replacements.get(id(model), model)
 
 
@@ -199,7 +201,7 @@ class _Preparation:
         if before is not None:
             if engine is not None and engine != before:
                 raise ValueError(f"engine: {name or 'the model'} was prepared for {before!r}, got {engine!r}")
-        elif framework.overrides_call(module, found[1]) or framework.left_for_convert(module):
+        elif framework.stays(module, found[1]) is not None or framework.left_for_convert(module):
             if not isinstance(module, framework.quantized_base):
                 self.left.append((module, qconfig))
         else:

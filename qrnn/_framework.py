@@ -69,6 +69,9 @@ class Framework(ABC):
         """A deep copy of `model`."""
         return deepcopy(model)
 
+    def replaced(self, new: Any) -> None:  # noqa: B027
+        """Finish `new`, which is in the place of another module now; cannot fail."""
+
     @abstractmethod
     def children(self, module: Any) -> Iterable[tuple[str, Any]]:
         """Name and module of every child, one referenced twice both times."""
@@ -78,8 +81,8 @@ class Framework(ABC):
         """Put `child` in the place of the child `name` of `parent`."""
 
     @abstractmethod
-    def overrides_call(self, module: Any, base: type) -> bool:
-        """Whether `module`, an instance of `base`, says itself what a call does."""
+    def stays(self, module: Any, base: type) -> str | None:
+        """What of `module`, an instance of `base`, no quantized module would have, to follow "which"; None: nothing."""
 
     def left_for_convert(self, module: Any) -> bool:
         """Whether `module` cannot be prepared, but can be converted."""

@@ -12,7 +12,7 @@ from ._public import public
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Module", "RemovableHandle", "indented", "overrides"]
+__all__ = ["Module", "RemovableHandle", "indented"]
 
 T = TypeVar("T", bound="Module")
 
@@ -362,13 +362,3 @@ class Module:
 def indented(text: str) -> str:
     """`text` with every line but the first moved by two spaces."""
     return text.replace("\n", "\n  ")
-
-
-def overrides(cls: type, base: type) -> bool:
-    """Whether `cls`, a subclass of `base`, says itself what a call does."""
-    for each in cls.__mro__:
-        if each is base:
-            return False
-        if "forward" in each.__dict__ or "__call__" in each.__dict__:
-            return True
-    return True

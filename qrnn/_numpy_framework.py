@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ._framework import Framework, Row, register
-from ._module import Module, overrides
+from ._module import Module
+from ._own import class_adds
 from ._prepared import PreparedLayer
 from ._quantized_layer import QuantizedLayer
 from ._rows import ROWS
@@ -36,8 +37,8 @@ class NumpyFramework(Framework):
     def replace(self, parent: Any, name: str, child: Any) -> None:
         setattr(parent, name, child)
 
-    def overrides_call(self, module: Any, base: type) -> bool:
-        return overrides(type(module), base)
+    def stays(self, module: Any, base: type) -> str | None:
+        return class_adds(type(module), base)
 
     def lost_in_conversion(self, module: Any) -> str | None:
         if any(module.__dict__.get(hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks")):

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from . import _arrays, _config, _core, _quantize
+from ._computed import computed_weights
 from ._layer import FloatLayer, Layer, new_matrices
-from ._module import overrides
+from ._own import class_adds, torch_module_adds
 from ._qtensor import QTensor
 from ._recurrent import RecurrentLayer, SequenceLayer
 from ._spec import LayerSpec, Matrix, Slot, float_matrices, is_torch_type, module_spec, pack
@@ -95,7 +96,8 @@ class QuantizedLayer(Layer):
             return prepared.convert(mod, cls, qconfig, engine, isa)  # type: ignore[no-any-return]
         cls._expect_float(mod)
         spec = module_spec(cls._float_type.__name__, mod)
-        matrices, engine = float_matrices(mod, spec), _config.resolve_engine(engine)
+        computed = {} if isinstance(mod, _core.Module) else computed_weights(mod, spec).values
+        matrices, engine = float_matrices(mod, spec, computed), _config.resolve_engine(engine)
         new = cls.__new__(cls)
         new.training = bool(mod.training)
         new._hold_quantized(spec, engine, _config.resolve_isa(isa), matrices, qconfig)
@@ -108,8 +110,9 @@ class QuantizedLayer(Layer):
         base = next((c for c in type(mod).__mro__ if c is own or is_torch_type(c, own.__name__)), None)
         if base is None:
             cls._refuse(mod)
-        if overrides(type(mod), base) or (base is not own and "forward" in vars(mod)):
-            cls._refuse(mod, "which overrides forward or __call__")
+        adds = class_adds(type(mod), base) if base is own else torch_module_adds(mod, base)
+        if adds is not None:
+            cls._refuse(mod, f"which {adds}")
 
     @classmethod
     def _refuse(cls, mod: Any, why: str = "") -> NoReturn:

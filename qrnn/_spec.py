@@ -12,6 +12,7 @@ import numbers
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from . import _arrays, _core
@@ -298,21 +299,16 @@ def is_torch_type(cls: type, name: str) -> bool:
     return cls.__name__ == name and cls.__module__.rpartition(".")[0] == "torch.nn.modules"
 
 
-def float_matrices(mod: Any, spec: LayerSpec) -> list[Matrix]:
-    """The weights of a float module, ours or PyTorch's, as float32 arrays."""
+def float_matrices(mod: Any, spec: LayerSpec, computed: Mapping[str, Any] = MappingProxyType({})) -> list[Matrix]:
+    """The weights of a float module, ours or PyTorch's, as float32 arrays; `computed` has some in its place."""
     if isinstance(mod, _core.Module):
         return packed_matrices(mod)
-    matrices = []
-    for each in spec.matrices:
-        bias = None if each.bias is None else getattr(mod, each.bias, None)
-        matrices.append(
-            Matrix(
-                _arrays.to_float32(getattr(mod, each.weight), each.weight),
-                None,
-                None if bias is None else _arrays.to_float32(bias, str(each.bias)),
-            )
-        )
-    return matrices
+
+    def read(name: str | None) -> Any:
+        value = None if name is None else computed[name] if name in computed else getattr(mod, name, None)
+        return None if value is None else _arrays.to_float32(value, str(name))
+
+    return [Matrix(read(each.weight), None, read(each.bias)) for each in spec.matrices]
 
 
 # ---- the arguments of constructors

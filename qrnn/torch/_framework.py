@@ -9,7 +9,8 @@ import torch
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from .._framework import Framework, Row, register
-from ._modules import copied_module, overrides_call
+from .._own import torch_module_adds
+from ._modules import copied_module, leave_hooks
 from ._prepared import PreparedLayer
 from ._quantized_layer import QuantizedLayer
 from ._rows import ROWS
@@ -35,14 +36,18 @@ class TorchFramework(Framework):
     def copied(self, model: Any) -> Any:
         return copied_module(model)
 
+    def replaced(self, new: Any) -> None:
+        """Drop the hooks that computed weights of the module that `new` replaces."""
+        leave_hooks(new)
+
     def children(self, module: Any) -> Iterable[tuple[str, Any]]:
         return ((name, child) for name, child in module._modules.items() if child is not None)
 
     def replace(self, parent: Any, name: str, child: Any) -> None:
         parent._modules[name] = child
 
-    def overrides_call(self, module: Any, base: type) -> bool:
-        return overrides_call(module, base)
+    def stays(self, module: Any, base: type) -> str | None:
+        return torch_module_adds(module, base)
 
     def left_for_convert(self, module: Any) -> bool:
         """Parametrized modules, whose weights are computed from other parameters."""

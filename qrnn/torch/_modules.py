@@ -1,18 +1,20 @@
-"""What is asked of any torch module: its hooks, and whether it has a call of its own."""
+"""What is asked of any torch module: its copies and its hooks."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Hashable
 from copy import deepcopy
 from typing import Any, TypeVar
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from .._module import overrides
-
-__all__ = ["copied_module", "copy_hooks", "overrides_call", "take_hooks"]
+__all__ = ["copied_module", "copy_hooks", "leave_hooks", "take_hooks"]
 
 M = TypeVar("M", bound=torch.nn.Module)
+
+#: Attribute of a module that is to replace another: keys of the hooks that it will leave behind.
+_LEFT = "_leaves_hooks"
 
 #: Attributes of a module that hold its hooks.
 _HOOKS = (
@@ -39,22 +41,28 @@ def copied_module(mod: M) -> M:
         return deepcopy(mod)
 
 
-def take_hooks(new: torch.nn.Module, mod: torch.nn.Module) -> None:
+def take_hooks(new: torch.nn.Module, mod: torch.nn.Module, but: Collection[Hashable] = ()) -> None:
     """Give the hooks of `mod` to `new`, which takes its place.
 
-    They are not copied: what registering one returned still removes it.
+    They are not copied: what registering one returned still removes it. So those whose keys are in `but` go when
+    `new` is in its place, by `leave_hooks`, or are never in its copies.
     """
     for name in _HOOKS:
         new.__dict__[name] = mod.__dict__[name]
+    if but:
+        new.__dict__[_LEFT] = frozenset(but)
+
+
+def leave_hooks(new: torch.nn.Module) -> None:
+    """Drop the hooks that `new` was to leave behind, from what it took over too."""
+    for key in new.__dict__.pop(_LEFT, ()):
+        for name in _HOOKS:
+            new.__dict__[name].pop(key, None)
 
 
 def copy_hooks(new: M) -> M:
     """`new` with copies of its hooks, for use beside the module that it took them over from."""
     for name in _HOOKS:
         new.__dict__[name] = new.__dict__[name].copy()
+    leave_hooks(new)
     return new
-
-
-def overrides_call(mod: torch.nn.Module, base: type) -> bool:
-    """Whether `mod`, an instance of `base`, says itself what a call does."""
-    return overrides(type(mod), base) or "forward" in vars(mod)

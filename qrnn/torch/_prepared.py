@@ -7,6 +7,8 @@ and has a gradient (see ``_training``). In eval mode the engine itself computes,
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from .. import _config, _core, _preparation, _quantize
+from .._computed import computed_weights
 from .._public import public
 from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
 from . import _training
@@ -53,10 +56,10 @@ class Preparation(_preparation.Preparation):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({**state, "_packed": ValueCache(), "_codes": ValueCache()})
 
-    def matrices(self, mod: PreparedLayer, qconfig: Any) -> list[Matrix]:
-        """Codes, scale and bias of each matrix of `mod` as it is now."""
+    def matrices(self, mod: PreparedLayer, qconfig: Any, computed: Mapping[str, Any] = MappingProxyType({})) -> Any:
+        """Codes, scale and bias of each matrix of `mod` as it is now, or as `computed` has it, in a list."""
         spec, matrices = mod._spec, []
-        for index, (weight, _, bias) in enumerate(float_matrices(mod, spec)):
+        for index, (weight, _, bias) in enumerate(float_matrices(mod, spec, computed)):
             make = functools.partial(self._quantized, spec, index, weight, qconfig)
             # The next step of a cell has the same weights.
             matrices.append(Matrix(*self._codes.get(index, (qconfig, weight), make), bias))
@@ -72,8 +75,9 @@ class Preparation(_preparation.Preparation):
     ) -> Any:
         """The quantized module, of type `cls`, that the prepared `mod` becomes."""
         self.expect_engine(engine)
-        isa = _config.resolve_isa(isa or self.isa)
-        return cls._replacing(mod, mod._spec, self.engine, isa, self.matrices(mod, qconfig))
+        isa, computed = _config.resolve_isa(isa or self.isa), computed_weights(mod, mod._spec)
+        matrices = self.matrices(mod, qconfig, computed.values)
+        return cls._replacing(mod, mod._spec, self.engine, isa, matrices, computed)
 
     def packed_module(self, mod: PreparedLayer) -> _core.Module:
         """The core's module that `mod` would be converted to now."""

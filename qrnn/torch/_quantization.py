@@ -143,7 +143,8 @@ def convert(
 ) -> Any:
     """Quantize the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
 
-    Hooks, and the mode, go over to the new modules.
+    Hooks, and the mode, go over to the new modules. Hooks that compute weights from other parameters, as ``prune`` and
+    ``weight_norm`` leave them, are run once more, in eval mode, and stay behind.
 
     Parameters
     ----------

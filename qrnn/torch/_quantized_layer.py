@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from .. import _arrays, _config, _core, _quantize
+from .._computed import NOTHING_COMPUTED, Computed, computed_weights
+from .._own import torch_module_adds
 from .._spec import Described, LayerSpec, Matrix, Sequence, float_matrices, module_spec, pack
 from .._types import dtype as _dtype
 from .._types import qint8
 from . import _torch_ao
 from ._loading import LayerEntries
-from ._modules import copy_hooks, overrides_call, take_hooks
+from ._modules import copy_hooks, take_hooks
 from ._packed import BufferCache
 from ._qtensor import QTensor
 
@@ -57,14 +59,23 @@ class QuantizedLayer(Described, torch.nn.Module):
 
     @classmethod
     def _replacing(
-        cls: type[Q], mod: torch.nn.Module, spec: LayerSpec, engine: str, isa: str | None, matrices: list[Matrix]
+        cls: type[Q],
+        mod: torch.nn.Module,
+        spec: LayerSpec,
+        engine: str,
+        isa: str | None,
+        matrices: list[Matrix],
+        computed: Computed = NOTHING_COMPUTED,
     ) -> Q:
-        """A module of given weights to be put in the place of `mod`, whose hooks and mode it takes over."""
+        """A module of given weights to be put in the place of `mod`, whose hooks and mode it takes over.
+
+        The hooks of `computed` have done their work: `leave_hooks`, when it is in its place, drops them.
+        """
         new = cls.__new__(cls)
         torch.nn.Module.__init__(new)
         new._hold(spec, engine, isa, matrices)
         new.training = bool(mod.training)
-        take_hooks(new, mod)
+        take_hooks(new, mod, computed.hooks)
         return new
 
     def _hold(self, spec: LayerSpec, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
@@ -172,7 +183,8 @@ class QuantizedLayer(Described, torch.nn.Module):
             The float module of the same kind, or a prepared one, which brings its engine along. A subclass
             that overrides neither ``forward`` nor ``__call__`` counts as its base. Its attribute
             ``qconfig``, ours or PyTorch's, says how weights are quantized; where it has none or None, the
-            engine's own rule is taken.
+            engine's own rule is taken. A weight that a hook computes from other parameters (``weight_norm``,
+            ``prune``, one of yours) is computed as for a call in eval mode.
         use_precomputed_fake_quant : bool
             PyTorch's; not used.
         engine : str, optional
@@ -183,14 +195,14 @@ class QuantizedLayer(Described, torch.nn.Module):
         Returns
         -------
         quantized module
-            Of this class, with a copy of the hooks of `mod`.
+            Of this class, with a copy of the hooks of `mod` but for those that compute weights.
 
         Raises
         ------
         TypeError
             If `mod` is something else.
         ValueError
-            If a weight is not finite (naming it), or the qconfig asks for something else than symmetric
+            If a weight is not finite (naming it), a hook that computes one fails, or the qconfig asks for something else than symmetric
             int8.
 
         Examples
@@ -211,11 +223,13 @@ class QuantizedLayer(Described, torch.nn.Module):
         if prepared is not None:
             converted: Q = prepared.convert(mod, cls, qconfig, engine, isa)
             return converted
-        if overrides_call(mod, cls._float_type):
-            cls._refuse(mod, "which overrides forward or __call__")
+        adds = torch_module_adds(mod, cls._float_type)
+        if adds is not None:
+            cls._refuse(mod, f"which {adds}")
         spec, engine = module_spec(cls._float_type.__name__, mod), _config.resolve_engine(engine)
-        matrices = _quantize.quantize_matrices(spec, float_matrices(mod, spec), engine, qconfig)
-        return cls._replacing(mod, spec, engine, _config.resolve_isa(isa), matrices)
+        computed = computed_weights(mod, spec)
+        matrices = _quantize.quantize_matrices(spec, float_matrices(mod, spec, computed.values), engine, qconfig)
+        return cls._replacing(mod, spec, engine, _config.resolve_isa(isa), matrices, computed)
 
     @classmethod
     def from_torch_ao(cls: type[Q], mod: torch.nn.Module, *, engine: str | None = None, isa: str | None = None) -> Q:
