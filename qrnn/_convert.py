@@ -9,7 +9,9 @@ from typing import Any
 
 from . import _config
 from ._framework import Framework
-from ._selection import read_spec, select
+from ._left_float import warn_of_left_float, without_read
+from ._mapping import read_mapping
+from ._selection import NO_SPEC, Selection, read_spec, select, selected_by_attributes
 from ._types import expect_qint8
 from ._warn import warn
 
@@ -44,16 +46,17 @@ class Converter:
         framework = self._framework
         framework.expect(model, "model")
         given = not isinstance(qconfig, _NotGiven)
-        spec = read_spec(framework, qconfig, "qconfig", empty_is_all=True) if given else {}
+        spec = read_spec(framework, qconfig, "qconfig", empty_is_all=True) if given else NO_SPEC
         _config.check_engine_and_isa(self._engine, self._isa)
         in_place = given if inplace is None else inplace
         if not in_place:
             model = copied(framework, model)
         preparation = _Preparation(framework, self._engine, self._isa, allow_list)
-        selected = select(framework, model, spec, "qconfig")
+        selection = without_read(framework, select(framework, model, spec, "qconfig"))
         for name, module in model.named_modules():
-            if selected[id(module)] is not None:
-                preparation.add(name, module, selected[id(module)])
+            if selection.qconfig(module) is not None:
+                preparation.add(name, module, selection.qconfig(module))
+        warn_of_left_float(framework, selection, lambda module: framework.find(module) is not None, False)
         if preparation.empty():
             warn(_NOTHING)
             return model
@@ -67,57 +70,59 @@ class Converter:
     def convert(
         self, module: Any, mapping: Mapping[type, Any] | None, inplace: bool | None, remove_qconfig: bool
     ) -> Any:
-        self._framework.expect(module, "module")
+        framework = self._framework
+        framework.expect(module, "module")
+        table = read_mapping(framework, mapping)
         _config.check_engine_and_isa(self._engine, self._isa)
         in_place = module.__dict__.get(_MARK, False) if inplace is None else inplace
         if not any(getattr(each, "qconfig", None) is not None for each in module.modules()):
             warn(_NOTHING)
-            return self._framework.copied(module) if inplace is False else module
+            return framework.copied(module) if inplace is False else module
         if not in_place:
-            module = self._framework.copied(module)
-        selected = {id(each): getattr(each, "qconfig", None) for each in module.modules()}
-        replacements = self._quantized(module, selected, mapping, by_data=True)
-        module = put_in_place(self._framework, module, replacements, inplace)
+            module = framework.copied(module)
+        replacements = self._quantized(module, selected_by_attributes(framework, module), table, by_data=True)
+        module = put_in_place(framework, module, replacements, inplace)
         _clean(module, remove_qconfig)
         return module
 
     def quantize_dynamic(
         self, model: Any, qconfig_spec: Any, dtype: Any, mapping: Mapping[type, Any] | None, inplace: bool
     ) -> Any:
-        self._framework.expect(model, "model")
+        framework = self._framework
+        framework.expect(model, "model")
         expect_qint8(dtype)
-        spec = read_spec(self._framework, qconfig_spec, "qconfig_spec", empty_is_all=False)
+        table = read_mapping(framework, mapping)
+        spec = read_spec(framework, qconfig_spec, "qconfig_spec", empty_is_all=False)
         _config.check_engine_and_isa(self._engine, self._isa)
         if not inplace:
-            model = self._framework.copied(model)
-        selected = select(self._framework, model, spec, "qconfig_spec")
-        if all(qconfig is None for qconfig in selected.values()):
+            model = framework.copied(model)
+        selection = select(framework, model, spec, "qconfig_spec")
+        if all(qconfig is None for qconfig in selection.qconfigs.values()):
             warn(_NOTHING)
-        replacements = self._quantized(model, selected, mapping, by_data=False)
-        model = put_in_place(self._framework, model, replacements, inplace)
+        replacements = self._quantized(model, selection, table, by_data=False)
+        model = put_in_place(framework, model, replacements, inplace)
         _clean(model, remove_qconfig=True)
         return model.eval()
 
     def propagate_qconfig_(self, module: Any, qconfig_dict: Any) -> None:
         framework = self._framework
         framework.expect(module, "module")
-        spec = {} if qconfig_dict is None else read_spec(framework, qconfig_dict, "qconfig_dict", empty_is_all=False)
-        selected = select(framework, module, spec, "qconfig_dict")
+        argument, none = "qconfig_dict", qconfig_dict is None
+        spec = NO_SPEC if none else read_spec(framework, qconfig_dict, argument, empty_is_all=False)
+        selection = select(framework, module, spec, argument)
         for each in module.modules():
-            each.qconfig = selected[id(each)]
+            each.qconfig = selection.qconfig(each)
 
-    def _quantized(
-        self, model: Any, selected: Mapping[int, Any], mapping: Mapping[type, Any] | None, by_data: bool
-    ) -> dict[int, Any]:
+    def _quantized(self, model: Any, selection: Selection, table: Mapping[type, Any], by_data: bool) -> dict[int, Any]:
         """The quantized module for each float one that is selected, by identity."""
         framework = self._framework
-        table = framework.mappings() if mapping is None else mapping
+        selection = without_read(framework, selection)
         replacements: dict[int, Any] = {}
         for name, module in model.named_modules():
-            qconfig, found = selected[id(module)], framework.find(module)
-            base = next((each for each in type(module).__mro__ if each in table), None)
-            if qconfig is None or base is None or (mapping is None and found is None):
+            qconfig, base = selection.qconfig(module), self._base(module, table)
+            if qconfig is None or base is None:
                 continue
+            found = framework.find(module)
             prepared = found is not None and framework.prepared_engine(module) is not None
             adds = framework.stays(module, found[1] if found is not None and prepared else base)
             if adds is not None:
@@ -128,7 +133,18 @@ class Converter:
                 warn(f"{name or 'the model'}: {lost}")
             with named_errors(name):
                 replacements[id(module)] = self._converted(table[base], module, qconfig, by_data)
+        warn_of_left_float(framework, selection, lambda module: self._becomes_quantized(module, table), True)
         return replacements
+
+    def _base(self, module: Any, table: Mapping[type, Any]) -> type | None:
+        """The type of `table` that `module` counts as; none of a row's if the framework takes it for none."""
+        base = next((each for each in type(module).__mro__ if each in table), None)
+        of_a_row = base is not None and base in self._framework.mappings()
+        return None if of_a_row and self._framework.find(module) is None else base
+
+    def _becomes_quantized(self, module: Any, table: Mapping[type, Any]) -> bool:
+        """Whether `module` is quantized, or becomes so by `table` if it is selected."""
+        return isinstance(module, self._framework.quantized_base) or self._base(module, table) is not None
 
     def _converted(self, target: Any, module: Any, qconfig: Any, by_data: bool) -> Any:
         """What the type `target` makes of `module`."""
@@ -136,7 +152,9 @@ class Converter:
             return self._framework.quantized(target, module, qconfig, self._engine, self._isa, by_data)
         module = copy(module)  # for a type that is not ours, which reads the attribute
         module.qconfig = qconfig
-        return target.from_float(module)
+        made = target.from_float(module)
+        self._framework.expect(made, f"mapping: what {target.__name__}.from_float returned")
+        return made
 
 
 def copied(framework: Framework, model: Any) -> Any:

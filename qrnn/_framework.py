@@ -84,6 +84,18 @@ class Framework(ABC):
     def stays(self, module: Any, base: type) -> str | None:
         """What of `module`, an instance of `base`, no quantized module would have, to follow "which"; None: nothing."""
 
+    def opaque(self, module: Any) -> str | None:
+        """Why nothing in `module` can be seen and quantized, as the text of a warning; None if it can."""
+        return None
+
+    def reads(self, above: Any, module: Any) -> bool:
+        """Whether `above` reads the weight of `module`, which is below it, in place of calling it."""
+        return False
+
+    def why_float(self, module: Any) -> str:
+        """Why `module`, which belongs to no row, cannot be quantized, as the text of a warning."""
+        return f"there is no quantized {type(module).__name__}"
+
     def left_for_convert(self, module: Any) -> bool:
         """Whether `module` cannot be prepared, but can be converted."""
         return False

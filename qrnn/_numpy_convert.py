@@ -70,7 +70,8 @@ def prepare(
     Warns
     -----
     UserWarning
-        If there is nothing to prepare, or `qconfig` names a submodule that is not there.
+        If there is nothing to prepare, `qconfig` names a submodule that is not there, or a type or name that
+        has no quantized form.
 
     Examples
     --------
@@ -132,8 +133,8 @@ def convert(
     Warns
     -----
     UserWarning
-        If nobody prepared the model, or a module stays float because its class overrides
-        ``forward`` or ``__call__``.
+        If nobody prepared the model, or a module that was chosen stays float, because its class overrides
+        ``forward`` or ``__call__`` or it has no quantized form.
 
     Examples
     --------
@@ -194,8 +195,8 @@ def quantize_dynamic(
     Warns
     -----
     UserWarning
-        If nothing was chosen, a name is not there, or a module stays float because its class
-        overrides ``forward`` or ``__call__``.
+        If nothing was chosen, a name is not there, or something that was chosen stays float, because its
+        class overrides ``forward`` or ``__call__`` or it has no quantized form.
 
     Examples
     --------

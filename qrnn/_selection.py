@@ -9,17 +9,27 @@ from ._framework import Framework
 from ._qconfig import engine_qconfig
 from ._warn import warn
 
-__all__ = ["read_spec", "select"]
+__all__ = ["NO_SPEC", "Path", "Selection", "Spec", "paths_of", "read_spec", "select", "selected_by_attributes"]
 
 _NOT_SELECTED = object()
 
 
-def read_spec(framework: Framework, spec: Any, argument: str, empty_is_all: bool) -> dict[Any, Any]:
-    """What a user may give to select modules, as a dict of type or name to QConfig or None."""
+class Spec(NamedTuple):
+    """What a user gave to select modules."""
+
+    qconfigs: Mapping[Any, Any]  # type or name to QConfig or None
+    spelled_out: bool  # whether the keys are the user's: not so where everything is selected
+
+
+NO_SPEC = Spec({}, False)
+
+
+def read_spec(framework: Framework, spec: Any, argument: str, empty_is_all: bool) -> Spec:
+    """What a user may give to select modules, checked."""
     if spec is None or (empty_is_all and isinstance(spec, Mapping) and not spec):
         spec = engine_qconfig
     if _is_qconfig(framework, spec):
-        return {row.float_type: spec for row in framework.rows}
+        return Spec({row.float_type: spec for row in framework.rows}, False)
     if isinstance(spec, (set, frozenset)):
         spec = dict.fromkeys(spec, engine_qconfig)
     if not isinstance(spec, Mapping):
@@ -34,24 +44,49 @@ def read_spec(framework: Framework, spec: Any, argument: str, empty_is_all: bool
         if value is not None and not _is_qconfig(framework, value):
             raise TypeError(f"{argument}: expected QConfig or None for {key!r}, got {type(value).__name__}")
         result[framework.known_as(key) if isinstance(key, type) else key] = value
-    return result
+    return Spec(result, True)
 
 
-def select(framework: Framework, model: Any, spec: Mapping[Any, Any], argument: str) -> dict[int, Any]:
-    """The qconfig of every module, by identity: its attribute, else name, else type, else parent's.
+class Path(NamedTuple):
+    """One of the ways that lead to a module."""
+
+    name: str
+    parent: str | None
+    module: Any
+
+
+class Selection(NamedTuple):
+    """What was selected of a model, and by what."""
+
+    argument: str  # whose value `spec` is
+    spec: Spec
+    paths: list[Path]  # every one, parents first
+    qconfigs: dict[int, Any]  # of each module that was selected, or with None excluded, by identity
+
+    def qconfig(self, module: Any) -> Any:
+        """The qconfig of `module`; None if it was not selected."""
+        return self.qconfigs.get(id(module))
+
+    def excludes(self, module: Any) -> bool:
+        """Whether `module` was left out by a None."""
+        return self.qconfigs.get(id(module), _NOT_SELECTED) is None
+
+
+def select(framework: Framework, model: Any, spec: Spec, argument: str) -> Selection:
+    """The qconfig of every module: its attribute, else name, else type, else parent's.
 
     A module with several names goes by what any of them says; ValueError where they disagree.
     """
-    paths = list(_paths(framework, model))
-    by_name = _Selected(argument)
+    paths = list(paths_of(framework, model))
+    by_name, given = _Selected(argument), spec.qconfigs
     for path in paths:
-        if path.name in spec:
-            by_name.add(path, spec[path.name])
+        if path.name in given:
+            by_name.add(path, given[path.name])
     selected = _Selected(argument)
     by_path: dict[str, Any] = {}
     for path in paths:
         inherited = _NOT_SELECTED if path.parent is None else by_path[path.parent]
-        qconfig = by_name.get(path.module, _by_type(framework, path.module, spec, inherited))
+        qconfig = by_name.get(path.module, _by_type(framework, path.module, given, inherited))
         qconfig = getattr(path.module, "qconfig", qconfig)
         if not (qconfig is None or qconfig is _NOT_SELECTED or _is_qconfig(framework, qconfig)):
             where = f"{path.name}.qconfig" if path.name else "qconfig"
@@ -59,10 +94,18 @@ def select(framework: Framework, model: Any, spec: Mapping[Any, Any], argument: 
         by_path[path.name] = qconfig
         if qconfig is not _NOT_SELECTED:
             selected.add(path, qconfig)
-    unknown = sorted(key for key in spec if isinstance(key, str) and key not in by_path)
+    unknown = sorted(key for key in given if isinstance(key, str) and key not in by_path)
     if unknown:
         warn(f"{argument}: no submodule is named {', '.join(unknown)}")
-    return {id(path.module): selected.get(path.module, None) for path in paths}
+    return Selection(argument, spec, paths, selected.by_identity())
+
+
+def selected_by_attributes(framework: Framework, model: Any) -> Selection:
+    """What the attributes ``qconfig`` of the modules say, each of its own."""
+    paths = list(paths_of(framework, model))
+    modules = {id(path.module): path.module for path in paths}
+    found = {key: each.qconfig for key, each in modules.items() if hasattr(each, "qconfig")}
+    return Selection("qconfig", NO_SPEC, paths, found)
 
 
 def _is_qconfig(framework: Framework, value: Any) -> bool:
@@ -77,23 +120,15 @@ def _by_type(framework: Framework, module: Any, spec: Mapping[Any, Any], default
     return next((spec[each] for each in types if each in spec), default)
 
 
-class _Path(NamedTuple):
-    """One of the ways that lead to a module."""
-
-    name: str
-    parent: str | None
-    module: Any
-
-
-def _paths(
+def paths_of(
     framework: Framework, module: Any, name: str = "", parent: str | None = None, above: tuple[Any, ...] = ()
-) -> Iterator[_Path]:
+) -> Iterator[Path]:
     """Every path that leads to a module, parents first."""
-    yield _Path(name, parent, module)
+    yield Path(name, parent, module)
     above = (*above, module)
     for child_name, child in framework.children(module):
         if not any(child is each for each in above):  # a cycle has no last name
-            yield from _paths(framework, child, f"{name}.{child_name}" if name else child_name, name, above)
+            yield from paths_of(framework, child, f"{name}.{child_name}" if name else child_name, name, above)
 
 
 class _Selected:
@@ -103,7 +138,7 @@ class _Selected:
         self._argument = argument
         self._by_module: dict[int, tuple[str, Any]] = {}
 
-    def add(self, path: _Path, qconfig: Any) -> None:
+    def add(self, path: Path, qconfig: Any) -> None:
         """Select a module under one name; ValueError if another name selects it with another qconfig."""
         before, other = self._by_module.setdefault(id(path.module), (path.name, qconfig))
         if other is not qconfig and other != qconfig:
@@ -115,3 +150,7 @@ class _Selected:
     def get(self, module: Any, default: Any) -> Any:
         """The qconfig of `module`, or `default`."""
         return self._by_module.get(id(module), ("", default))[1]
+
+    def by_identity(self) -> dict[int, Any]:
+        """All of them."""
+        return {key: qconfig for key, (_, qconfig) in self._by_module.items()}

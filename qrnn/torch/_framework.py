@@ -49,6 +49,23 @@ class TorchFramework(Framework):
     def stays(self, module: Any, base: type) -> str | None:
         return torch_module_adds(module, base)
 
+    def opaque(self, module: Any) -> str | None:
+        if isinstance(module, torch.jit.ScriptModule):
+            return "a ScriptModule is compiled already: quantize the model first, then trace it"
+        return None
+
+    def reads(self, above: Any, module: Any) -> bool:
+        if isinstance(module, PreparedLayer):
+            return False  # somebody chose it, and its weight is there
+        if isinstance(above, torch.nn.TransformerEncoderLayer):
+            return module is above.linear1 or module is above.linear2
+        return isinstance(above, torch.nn.MultiheadAttention) and isinstance(module, NonDynamicallyQuantizableLinear)
+
+    def why_float(self, module: Any) -> str:
+        if isinstance(module, NonDynamicallyQuantizableLinear):
+            return "attention reads its weight, which a quantized Linear has not"
+        return super().why_float(module)
+
     def left_for_convert(self, module: Any) -> bool:
         """Parametrized modules, whose weights are computed from other parameters."""
         return torch.nn.utils.parametrize.is_parametrized(module)

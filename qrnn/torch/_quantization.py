@@ -9,6 +9,8 @@ import torch
 
 from .. import _config
 from .._convert import NOT_GIVEN, Converter, copied, named_errors, put_in_place
+from .._left_float import warn_of_opaque
+from .._selection import paths_of
 from .._types import qint8
 from . import _torch_ao
 from ._framework import TORCH
@@ -72,7 +74,9 @@ def prepare(
     Warns
     -----
     UserWarning
-        If there is nothing to prepare, or `qconfig` names a submodule that is not there.
+        If there is nothing to prepare, `qconfig` names a submodule that is not there, or something that was
+        asked for stays as it is: a type or a name without a quantized form, a ScriptModule, a Linear whose
+        weight PyTorch's attention or encoder layer reads.
 
     Examples
     --------
@@ -151,8 +155,8 @@ def convert(
     module : torch.nn.Module
         The model.
     mapping : mapping of type to type, optional
-        What each float type becomes: a type with ``from_float``. Default:
-        `get_default_dynamic_quant_module_mappings`.
+        What each float type becomes: a type with ``from_float``. The types of PyTorch's table stand for ours.
+        Default: `get_default_dynamic_quant_module_mappings`.
     inplace : bool, optional
         Whether to change `module` itself instead of a copy. None means False, unless
         ``prepare(module, qconfig=...)`` changed it: then True.
@@ -179,8 +183,8 @@ def convert(
     Warns
     -----
     UserWarning
-        If nobody prepared the model, or a module stays float because its class overrides ``forward`` or
-        ``__call__``.
+        If nobody prepared the model, or a module that was chosen stays float, because its class overrides
+        ``forward`` or ``__call__`` or for what `prepare` names.
 
     Examples
     --------
@@ -215,7 +219,7 @@ def quantize_dynamic(
         those. A mapping of type or dotted name to QConfig or None (leave out).
     dtype : qint8
     mapping : mapping of type to type, optional
-        What each float type becomes: a type with ``from_float``.
+        What each float type becomes, as for `convert`.
     inplace : bool
         Whether to change `model` itself instead of a copy.
     engine : str, optional
@@ -239,8 +243,8 @@ def quantize_dynamic(
     Warns
     -----
     UserWarning
-        If nothing was chosen, a name is not there, or a module stays float because its class overrides
-        ``forward`` or ``__call__``.
+        If nothing was chosen, a name is not there, or something that was chosen stays float, because its
+        class overrides ``forward`` or ``__call__`` or for what `prepare` names.
 
     Examples
     --------
@@ -320,6 +324,7 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
     _config.check_engine_and_isa(engine, isa)
     if not inplace:
         model = copied(TORCH, model)
+    warn_of_opaque(TORCH, "model", paths_of(TORCH, model))
     replacements: dict[int, Module] = {}
     for name, module in model.named_modules():
         for row in TORCH.rows:

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from .._mapping import TORCH_AO
 from .._spec import LayerSpec, module_spec
 from ._qtensor import QTensor
 
 __all__ = ["engine", "is_a", "make_plain", "read"]
 
-_PLACE = "torch.ao.nn.quantized.dynamic"
 #: What a Linear and a cell save; layers save one entry for each layer and direction.
 _KEYS = (
     "scale",
@@ -30,7 +30,7 @@ _KEYS = (
 def is_a(mod: Any, name: str | None = None) -> bool:
     """Whether `mod` is a dynamically quantized module of ``torch.ao``, of the class called `name`."""
     return any(
-        each.__module__.startswith(_PLACE) and (name is None or each.__name__ == name) for each in type(mod).__mro__
+        each.__module__.startswith(TORCH_AO) and (name is None or each.__name__ == name) for each in type(mod).__mro__
     )
 
 
@@ -64,7 +64,7 @@ def _dtype_of(mod: Any) -> Any:
 
 
 def _spec_of(mod: Any) -> LayerSpec:
-    name = next(each.__name__ for each in type(mod).__mro__ if each.__module__.startswith(_PLACE))
+    name = next(each.__name__ for each in type(mod).__mro__ if each.__module__.startswith(TORCH_AO))
     spec = module_spec(name, mod)
     if not spec.row.states and mod.version is not None and mod.version < 4:
         raise ValueError("mod: expected one that reduces its range, as PyTorch since version 1.6 does")

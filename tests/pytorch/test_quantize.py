@@ -275,7 +275,8 @@ def test_subclasses_and_parametrised_modules():
 def test_attention_keeps_its_output_projection():
     """PyTorch reads that Linear's weight instead of calling it."""
     attention = nn.MultiheadAttention(8, 2, batch_first=True).eval()
-    model = qt.quantize_dynamic(nn.Sequential(nn.Linear(8, 8), attention))
+    with pytest.warns(UserWarning, match="MultiheadAttention reads its weight"):
+        model = qt.quantize_dynamic(nn.Sequential(nn.Linear(8, 8), attention))
     x = torch.randn(1, 3, 8)
     model[1](x, x, x)
     assert set(types(model)) == {"0"}
