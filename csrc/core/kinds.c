@@ -40,7 +40,7 @@ static size_t per_direction(const qrnn_spec *spec)
 
 size_t qrnn_spec_matrices(const qrnn_spec *spec)
 {
-    return (unsigned)spec->kind < QRNN_KINDS ? spec->layers * spec->directions * per_direction(spec) : 0;
+    return spec && (unsigned)spec->kind < QRNN_KINDS ? spec->layers * spec->directions * per_direction(spec) : 0;
 }
 
 enum qrnn_role qrnn_spec_role(const qrnn_spec *spec, size_t index)
@@ -60,6 +60,8 @@ static void name_matrix(const qrnn_spec *spec, enum qrnn_role role, qrnn_matrix_
 
 void qrnn_spec_matrix(const qrnn_spec *spec, size_t index, qrnn_matrix_info *info)
 {
+    if (info) memset(info, 0, sizeof *info);
+    if (!info || index >= qrnn_spec_matrices(spec)) return;
     const enum qrnn_role role = qrnn_spec_role(spec, index);
     const size_t hidden = spec->hidden_size, state = spec->proj_size ? spec->proj_size : hidden;
     const size_t place = index / per_direction(spec);

@@ -75,6 +75,12 @@ void qrnn_pack(const struct qrnn_packing *packing, const qrnn_weight *weight, un
                struct qrnn_matrix *out);
 void qrnn_unpack(const struct qrnn_matrix *from, float *values, int8_t *codes, float *scale, float *bias);
 
+/* status.c: whether a call is wrong before it begins. Of a linear, a step or the probe, which writes to `to`, and to
+ * `c_to` where there is a c; and of a sequence. */
+qrnn_status qrnn_check_call(const qrnn_module *m, int of_its_kind, size_t batch, const float *x, const float *to,
+                            const float *c_to);
+qrnn_status qrnn_check_sequence(const qrnn_module *m, const qrnn_run *run);
+
 /* scratch.c: this thread's arena of at least `bytes`, 64-byte aligned; NULL without memory. Its
  * content is lost at the next call. Freed when the thread ends. */
 void *qrnn_scratch(size_t bytes);

@@ -11,6 +11,7 @@ qrnn_status qrnn_moments(const char *engine_name, const char *isa, size_t rows, 
 {
     const qrnn_engine_info *const engine = qrnn_engine_by_name(engine_name);
     struct qrnn_kernels k;
+    if (!count || (rows && n && (!v || !sum || !outer))) return QRNN_ERR_NULL;
     *count = 0;
     if (!engine || !engine->per_row) return QRNN_ERR_ENGINE;
     if (!qrnn_kernels_init(&k, isa)) return QRNN_ERR_ISA;

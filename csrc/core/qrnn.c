@@ -120,6 +120,7 @@ static size_t scales_of(const qrnn_weight *w, enum qrnn_weight_format format, co
 static qrnn_status check_scales(const qrnn_weight *w, const struct piece *p)
 {
     if (w->n_scale != 1 && w->n_scale != p->info.rows) return QRNN_ERR_SIZE;
+    if (!w->scale) return QRNN_ERR_NULL;
     for (size_t i = 0; i < w->n_scale; i++)
         if (!isfinite(w->scale[i]) || w->scale[i] <= 0.0f) return QRNN_ERR_SCALE;
     return w->bias && !all_finite(w->bias, p->info.rows) ? QRNN_ERR_WEIGHT : QRNN_OK;
@@ -154,7 +155,8 @@ static qrnn_status check_piece(const qrnn_spec *spec, const struct piece *p, voi
 static qrnn_status check_sizes(const qrnn_spec *spec, const struct qrnn_engine *engine)
 {
     const qrnn_kind_info *const kind = qrnn_kind_get(spec->kind);
-    if (!kind || spec->hidden_size < 1) return QRNN_ERR_SIZE;
+    if (!kind) return QRNN_ERR_KIND;
+    if (spec->hidden_size < 1) return QRNN_ERR_SIZE;
     if (spec->hidden_size > MOST_UNITS || spec->input_size > MOST_UNITS) return QRNN_ERR_SIZE;
     if (spec->layers < 1 || spec->layers > QRNN_MAX_LAYERS || spec->directions < 1 || spec->directions > 2)
         return QRNN_ERR_SIZE;
@@ -162,7 +164,7 @@ static qrnn_status check_sizes(const qrnn_spec *spec, const struct qrnn_engine *
     if (spec->proj_size && (!kind->projects || spec->proj_size >= spec->hidden_size)) return QRNN_ERR_SIZE;
     if ((kind->resets_before && !engine->info.resets_before) || (spec->proj_size && !engine->info.projects))
         return QRNN_ERR_UNSUPPORTED;
-    return QRNN_OK;
+    return spec->weights ? QRNN_OK : QRNN_ERR_NULL;
 }
 
 /* --- life --- */
@@ -248,9 +250,11 @@ qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *ma
 {
     size_t unused;
     struct qrnn_kernels kernels;
-    struct work work = {.engine = qrnn_engine_find(spec->engine), .matrix = matrix ? matrix : &unused};
-    *out = NULL;
+    struct work work = {.matrix = matrix ? matrix : &unused};
     *work.matrix = 0;
+    if (out) *out = NULL;
+    if (!spec || !out) return QRNN_ERR_NULL;
+    work.engine = qrnn_engine_find(spec->engine);
     if (!work.engine) return QRNN_ERR_ENGINE;
     qrnn_status status = check_sizes(spec, work.engine);
     if (status == QRNN_OK) status = for_pieces(spec, check_piece, &work);
@@ -283,7 +287,7 @@ qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *ma
 
 void qrnn_module_ref(qrnn_module *m)
 {
-    atomic_fetch_add_explicit(&m->references, 1, memory_order_relaxed);
+    if (m) atomic_fetch_add_explicit(&m->references, 1, memory_order_relaxed);
 }
 
 void qrnn_module_unref(qrnn_module *m)
@@ -348,13 +352,16 @@ int qrnn_module_shares_scale(const qrnn_module *m)
     return m->shares_scale;
 }
 
-/* The packed matrix of an index, or its first piece; *last is the other, or NULL. */
+/* The packed matrix of an index, or its first piece; *last is the other, or NULL. Past the end, one without rows. */
 static const struct qrnn_matrix *packed_matrix(const qrnn_module *m, size_t matrix, const struct qrnn_matrix **last)
 {
+    static const struct qrnn_matrix none;
     const size_t each = qrnn_kind_matrices(m->kind, m->proj_size);
+    *last = NULL;
+    if (matrix / each >= m->layers * m->directions) return &none;
     const struct qrnn_cell *const cell = &m->cells[matrix / each];
     const enum qrnn_role role = (enum qrnn_role)(matrix % each);
-    *last = role == QRNN_HH && m->kind->inner != QRNN_ENDS ? &cell->inner : NULL;
+    if (role == QRNN_HH && m->kind->inner != QRNN_ENDS) *last = &cell->inner;
     return role == QRNN_IH ? &cell->ih : role == QRNN_HH ? &cell->hh : &cell->inner;
 }
 
@@ -373,7 +380,8 @@ size_t qrnn_module_cols(const qrnn_module *m, size_t matrix)
 const char *qrnn_module_activations(const qrnn_module *m, size_t matrix)
 {
     const struct qrnn_matrix *last;
-    return packed_matrix(m, matrix, &last)->activations->name;
+    const struct qrnn_activations *const activations = packed_matrix(m, matrix, &last)->activations;
+    return activations ? activations->name : NULL;
 }
 
 size_t qrnn_module_n_scale(const qrnn_module *m, size_t matrix)

@@ -6,6 +6,8 @@
  * qrnn_module_new and is reference counted, so any number of threads may compute with it at once.
  * Nothing here reads the environment, prints or exits; nothing is global.
  *
+ * To build: compile core/ and kernels/ with no flag but -std=c11 (csrc/README.md), and link with -lm -lpthread.
+ *
  * Arrays are row-major float32 without padding. Sizes are in elements.
  */
 #ifndef QRNN_H
@@ -18,25 +20,22 @@
 extern "C" {
 #endif
 
+/* The version, as in qrnn/_version.py. */
+#define QRNN_VERSION "0.1.0"
+#define QRNN_VERSION_MAJOR 0
+#define QRNN_VERSION_MINOR 1
+#define QRNN_VERSION_PATCH 0
+
+/* Calls that can fail return one; status.def has them, each with its text. None of them faults for a NULL. */
 typedef enum qrnn_status {
-    QRNN_OK = 0,
-    QRNN_ERR_MEMORY,          /* an allocation failed */
-    QRNN_ERR_SIZE,            /* a size is out of range, or a product of sizes overflows */
-    QRNN_ERR_DEPTH,           /* more inputs than an int32 sum of u8 x s8 products can hold */
-    QRNN_ERR_ISA,             /* no such instruction set, or this CPU lacks it */
-    QRNN_ERR_ENGINE,          /* no such engine */
-    QRNN_ERR_UNSUPPORTED,     /* an engine with one scale for the batch has no GRU that resets before the
-                                 product and no projection: PyTorch has none */
-    QRNN_ERR_SCALE,           /* a weight scale is not finite or not positive */
-    QRNN_ERR_WEIGHT,          /* a weight or a bias is not finite */
-    QRNN_ERR_INPUT_RANGE,     /* the input holds a NaN or an infinity and the engine's scale
-                                 belongs to the whole batch */
-    QRNN_ERR_HIDDEN_RANGE,    /* the same of the hidden state */
-    QRNN_ERR_STOPPED,         /* qrnn_run.stop said so, or it forked and this is the child of a call with
-                                 threads, which are not there */
-    QRNN_ERR_FORMAT           /* a matrix without weights, no such format, or formats that no kernel multiplies
-                                 with each other */
+#define QRNN_STATUS(name, text) name,
+#include "status.def"
+#undef QRNN_STATUS
+    QRNN_STATUSES
 } qrnn_status;
+
+/* What a status says, in English; of any other number too. */
+const char *qrnn_status_text(qrnn_status status);
 
 /* What a module computes; kinds.def has the equations. */
 typedef enum qrnn_kind {
@@ -102,15 +101,16 @@ typedef struct qrnn_matrix_info {
 
 /* Matrices of a module; 0 of a kind that there is not. Reads kind, proj_size, layers and directions. */
 size_t qrnn_spec_matrices(const qrnn_spec *spec);
-/* The `index`th of them. Reads no weights. */
+/* The `index`th of them; zeros past the last. Reads no weights. */
 void qrnn_spec_matrix(const qrnn_spec *spec, size_t index, qrnn_matrix_info *info);
 
 typedef struct qrnn_module qrnn_module;
 
 /* Checks, packs, and returns a module with one reference in *out (NULL on failure). On failure
- * *matrix, unless `matrix` is NULL, is the index in spec->weights of the one at fault. */
+ * *matrix, unless `matrix` is NULL, is the index in spec->weights of the one at fault. The module keeps copies alone:
+ * the specification, its weights with all their arrays and its strings may be freed or changed afterwards. */
 qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *matrix);
-void qrnn_module_ref(qrnn_module *m);
+void qrnn_module_ref(qrnn_module *m);                         /* of both, */
 void qrnn_module_unref(qrnn_module *m);                       /* NULL is allowed */
 
 /* What a module was made of, read back from what runs. */
@@ -125,7 +125,8 @@ size_t qrnn_module_layers(const qrnn_module *m);
 size_t qrnn_module_directions(const qrnn_module *m);
 size_t qrnn_module_bytes(const qrnn_module *m);               /* memory held by the module */
 int qrnn_module_shares_scale(const qrnn_module *m); /* rows are quantized by one scale: a call may fail for one */
-/* Of a matrix by its index in spec->weights: sizes, number of scales (0: float), whether it has a bias. */
+/* Of a matrix by its index in spec->weights: sizes, number of scales (0: float), whether it has a bias. 0 or NULL past
+ * the last. */
 size_t qrnn_module_rows(const qrnn_module *m, size_t matrix);
 size_t qrnn_module_cols(const qrnn_module *m, size_t matrix);
 size_t qrnn_module_n_scale(const qrnn_module *m, size_t matrix);
@@ -134,13 +135,13 @@ const char *qrnn_module_activations(const qrnn_module *m, size_t matrix); /* a n
 /* Unpacks into arrays of the sizes above; a NULL destination is passed over. */
 void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes, float *scale, float *bias);
 
-/* y[batch][hidden_size] = W x + b. y may not overlap x. QRNN_ERR_SIZE of a module that is no linear. */
+/* y[batch][hidden_size] = W x + b. y may not overlap x. QRNN_ERR_KIND of a module that is no linear. */
 qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, float *y);
 
 /* One time step of a module of one layer and direction. h and c are states, [batch][state_size] and
  * [batch][hidden_size], NULL for zeros; c and c_out belong to an LSTM and are NULL without. h_out may
- * be h itself and c_out c itself, but results may overlap in no other way. QRNN_ERR_SIZE of an LSTM
- * without c_out. Fails only before its first write. */
+ * be h itself and c_out c itself, but results may overlap in no other way. QRNN_ERR_KIND of a linear, QRNN_ERR_SIZE of
+ * more layers or directions, QRNN_ERR_NULL without x, h_out or an LSTM's c_out. Fails only before its first write. */
 qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c, float *h_out,
                       float *c_out);
 
@@ -151,7 +152,8 @@ typedef struct qrnn_run {
     const float *x;           /* [steps][batch][input_size] */
     const float *h, *c;       /* [layers * directions][batch][state_size], [..][hidden_size]; NULL: zeros */
     const size_t *lengths;    /* [batch], each in 1..steps; NULL: all of them are `steps` */
-    float *out;               /* [steps][batch][directions * state_size]; zeros past a row's length */
+    float *out;               /* [steps][batch][directions * state_size]; zeros past a row's length. NULL: not wanted,
+                                 which saves, of one layer, the memory of all steps */
     float *below;             /* outputs of the layers below the last, first to last, each laid out as out is; NULL:
                                  not wanted */
     float *h_out, *c_out;     /* final states; may be h and c themselves. Else nothing may overlap */
@@ -160,9 +162,10 @@ typedef struct qrnn_run {
     void *context;
 } qrnn_run;
 
-/* Without steps, the final states are the initial ones. QRNN_ERR_SIZE, before the first write: of a linear,
- * of a length out of range, of an LSTM without c_out. QRNN_ERR_INPUT_RANGE, _HIDDEN_RANGE and _STOPPED
- * leave out, h_out and c_out undefined, and *step, unless NULL, is the time step of the fault. */
+/* Without steps, the final states are the initial ones. Before the first write: QRNN_ERR_KIND of a linear,
+ * QRNN_ERR_SIZE of a length out of range, QRNN_ERR_NULL without x, h_out or an LSTM's c_out, QRNN_ERR_MEMORY.
+ * QRNN_ERR_INPUT_RANGE, _HIDDEN_RANGE and _STOPPED leave out, h_out and c_out undefined, and *step, unless NULL, is
+ * the time step of the fault. */
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step);
 
 /* The probe: the same code path as a step, whose products are shown. acc_* are the exact integer

@@ -10,7 +10,8 @@
  *
  * States are never copied: h lives in the output. A layer in one direction overwrites, in `out`, the
  * layer below, whose rows of a chunk it has read by then. Two directions read the same rows, so they
- * write to `between` and `out` in turns.
+ * write to `kept` and `out` in turns. Where the caller wants no `out`, layers below the last write to `kept`, and of
+ * the last one a step's rows and those of the step before are all there is.
  *
  * Where each row has its scale, the batch is worked through in groups of QRNN_BLOCK_ROWS rows, each through all
  * layers and steps; where rows share one, all are taken at once. Threads take slices of
@@ -29,6 +30,7 @@
 struct view {
     float *base;
     size_t step_stride, row_stride;
+    size_t times;             /* a mask of them: all, or the last bit, where two are kept */
     int callers;              /* rows are in the caller's order, not the group's */
 };
 
@@ -45,7 +47,9 @@ struct group {
     const size_t *lengths;    /* [rows], falling */
     size_t capacity;          /* input rows of a chunk */
     float *c;                 /* [rows][hidden_size] running cell states */
-    float *between;           /* [steps][rows][directions * state_size] */
+    float *kept[2];           /* [steps][rows][directions * state_size], of layers an even and an odd number below the
+                                 last; NULL: the caller's array */
+    float *last;              /* [2][rows][directions * state_size], where the caller has no array */
     struct member *members;   /* one a slice */
     /* Of the input of a cell, where all rows share a scale: slice 0 finds it for every member, who must not come to
      * different ends if the caller's array changes meanwhile. */
@@ -69,7 +73,7 @@ struct walk {
 
 static float *view_at(const struct group *g, const struct view *v, size_t time, size_t row)
 {
-    return v->base + time * v->step_stride + (v->callers ? g->order[row] : row) * v->row_stride;
+    return v->base + (time & v->times) * v->step_stride + (v->callers ? g->order[row] : row) * v->row_stride;
 }
 
 static size_t time_of(const struct walk *w, size_t step)
@@ -276,7 +280,7 @@ static qrnn_status walk_direction(struct walk *w, size_t place, size_t *fault)
 
 static struct view callers_view(const qrnn_run *run, const float *at, size_t width)
 {
-    struct view v = {(float *)(uintptr_t)at, run->batch * width, width, 1};
+    struct view v = {(float *)(uintptr_t)at, run->batch * width, width, SIZE_MAX, 1};
     if (run->batch_first) {
         v.step_stride = width;
         v.row_stride = run->steps * width;
@@ -290,7 +294,8 @@ static struct view layer_view(const struct group *g, size_t layer)
     const qrnn_run *run = g->run;
     const size_t width = g->m->directions * g->m->state_size, above = g->m->layers - 1 - layer;
     if (above && run->below) return callers_view(run, run->below + layer * run->steps * run->batch * width, width);
-    if (above % 2 && g->between) return (struct view){g->between, g->rows * width, width, 0};
+    if (!above && g->last) return (struct view){g->last, g->rows * width, width, 1, 0};
+    if (g->kept[above % 2]) return (struct view){g->kept[above % 2], g->rows * width, width, SIZE_MAX, 0};
     return callers_view(run, run->out, width);
 }
 
@@ -333,6 +338,13 @@ static void clear_past_ends(const struct group *g, struct view out)
 
 /* --- groups --- */
 
+/* Whole outputs that no array of the caller takes: two directions need two in turns. */
+static size_t kept_outputs(const qrnn_module *m, const qrnn_run *run)
+{
+    const size_t layers = run->below ? 0 : m->layers - 1, most = (size_t)(m->directions > 1) + !run->out;
+    return layers < most ? layers : most;
+}
+
 /* What a group needs beside its blocks; counts the bytes where `memory` is NULL. */
 static size_t place_group(struct group *g, size_t slices, unsigned char *memory)
 {
@@ -340,14 +352,18 @@ static size_t place_group(struct group *g, size_t slices, unsigned char *memory)
     const size_t width = m->directions * m->state_size;
     const size_t members = qrnn_round_up(slices * sizeof *g->members, QRNN_LINE);
     const size_t c = m->kind->info.states == 2 ? qrnn_round_up(g->rows * m->hidden_size * sizeof(float), QRNN_LINE) : 0;
-    const int alternates = m->layers > 1 && m->directions > 1 && !g->run->below;
-    const size_t between = alternates ? qrnn_round_up(g->run->steps * g->rows * width * sizeof(float), QRNN_LINE) : 0;
+    const size_t step = g->rows * width * sizeof(float), kept = kept_outputs(m, g->run);
+    const size_t each = kept ? qrnn_round_up(g->run->steps * step, QRNN_LINE) : 0;
+    const size_t last = g->run->out ? 0 : qrnn_round_up(2 * step, QRNN_LINE);
     if (memory) {
         g->members = (struct member *)(void *)memory;
         g->c = c ? (float *)(void *)(memory + members) : NULL;
-        g->between = between ? (float *)(void *)(memory + members + c) : NULL;
+        unsigned char *const outputs = memory + members + c;
+        g->last = last ? (float *)(void *)outputs : NULL;
+        g->kept[1] = kept ? (float *)(void *)(outputs + last) : NULL;
+        g->kept[0] = kept && last ? (float *)(void *)(outputs + last + (kept - 1) * each) : NULL;
     }
-    return members + c + between;
+    return members + c + last + kept * each;
 }
 
 static void open_blocks(const struct group *g, size_t slices, const struct qrnn_layout *layout, unsigned char *shared)
@@ -396,7 +412,7 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
     qrnn_scratch_give(arena);
     *step = g.step;
     for (size_t layer = run->below ? 0 : m->layers - 1; g.status == QRNN_OK && layer < m->layers; layer++)
-        clear_past_ends(&g, layer_view(&g, layer));
+        if (run->out || layer < m->layers - 1) clear_past_ends(&g, layer_view(&g, layer));
     return g.status;
 }
 
@@ -430,26 +446,6 @@ static qrnn_status run_groups(const qrnn_module *m, const qrnn_run *run, struct 
     return status;
 }
 
-/* Refuses sizes for which a caller's array or our working memory would exceed SIZE_MAX bytes: rooms are fewer than 64
- * for each float of the widest row of a batch, and member, and of the output. */
-static int is_absurd(const qrnn_module *m, const qrnn_run *run)
-{
-    const size_t most = SIZE_MAX / 64, members = run->threads < QRNN_TEAM_MOST ? run->threads + 1 : QRNN_TEAM_MOST;
-    const size_t width = m->directions * m->state_size, wide = qrnn_round_up(m->hidden_size, QRNN_LINE);
-    const size_t row = m->kind->info.gates * wide + width + qrnn_round_up(m->input_size, QRNN_LINE);
-    return run->batch > most / row / members || run->steps > most / run->batch / width;
-}
-
-static qrnn_status check_run(const qrnn_module *m, const qrnn_run *run)
-{
-    const size_t states = m->kind->info.states;
-    if (states == 0 || (states == 2 && !run->c_out)) return QRNN_ERR_SIZE;
-    if (run->batch && is_absurd(m, run)) return QRNN_ERR_MEMORY;
-    for (size_t i = 0; run->lengths && i < run->batch; i++)
-        if (run->lengths[i] < 1 || run->lengths[i] > run->steps) return QRNN_ERR_SIZE;
-    return QRNN_OK;
-}
-
 /* A state as it is, with the one NaN there is; `from` may be NULL for zeros, or `to`. */
 static void copy_state(size_t n, const float *from, float *to)
 {
@@ -466,7 +462,7 @@ static void pass_states(const qrnn_module *m, const qrnn_run *run)
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step)
 {
     size_t failed = 0, few[3 * QRNN_BLOCK_ROWS], *order = few;
-    const qrnn_status wrong = check_run(m, run);
+    const qrnn_status wrong = qrnn_check_sequence(m, run);
     if (wrong != QRNN_OK || run->batch == 0) return wrong;
     if (run->steps == 0) {
         pass_states(m, run);

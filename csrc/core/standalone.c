@@ -32,6 +32,7 @@ qrnn_status qrnn_quantize(const char *engine_name, const char *isa, size_t batch
                           uint8_t *codes, float *scale, int32_t *zero_point)
 {
     qrnn_module m = {.engine = qrnn_engine_find(engine_name)};
+    if (batch && ((n && (!v || !codes)) || !scale || !zero_point)) return QRNN_ERR_NULL;
     if (!m.engine || !m.engine->info.quantized) return QRNN_ERR_ENGINE;
     if (!qrnn_kernels_init(&m.kernels, isa)) return QRNN_ERR_ISA;
     const struct qrnn_activations *const activations = qrnn_activations_row(m.engine->activations);
@@ -45,6 +46,7 @@ qrnn_status qrnn_seen(const char *engine_name, const char *isa, size_t batch, si
 {
     const struct qrnn_engine *const engine = qrnn_engine_find(engine_name);
     if (batch == 0 || n == 0) return engine && engine->info.quantized ? QRNN_OK : QRNN_ERR_ENGINE;
+    if (!v || !seen) return QRNN_ERR_NULL;
     if (batch > SIZE_MAX / n / 16) return QRNN_ERR_MEMORY;
     uint8_t *const codes = malloc(batch * n);
     float *const scale = malloc(batch * sizeof *scale);
@@ -66,6 +68,8 @@ qrnn_status qrnn_seen(const char *engine_name, const char *isa, size_t batch, si
 qrnn_status qrnn_apply(qrnn_function f, const char *isa, size_t n, const float *x, float *y)
 {
     struct qrnn_kernels k;
+    if ((unsigned)f >= QRNN_FUNCTIONS) return QRNN_ERR_KIND;
+    if (n && (!x || !y)) return QRNN_ERR_NULL;
     if (!qrnn_kernels_init(&k, isa)) return QRNN_ERR_ISA;
     const uint32_t fp = qrnn_fp_enter();
     k.map[f](x, y, n);

@@ -191,21 +191,22 @@ static qrnn_status run(const qrnn_module *m, struct call *call)
 qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, float *y)
 {
     struct call call = {.batch = batch, .x = x, .h_out = y};
-    if (m->kind->info.states) return QRNN_ERR_SIZE;
-    return run(m, &call);
+    const qrnn_status wrong = qrnn_check_call(m, m && m->kind->info.states == 0, batch, x, y, NULL);
+    return wrong != QRNN_OK ? wrong : run(m, &call);
 }
 
 qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c, float *h_out,
                       float *c_out)
 {
     struct call call = {.batch = batch, .x = x, .h = h, .c = c, .h_out = h_out, .c_out = c_out};
-    if (m->kind->info.states == 2 && !c_out) return QRNN_ERR_SIZE;
-    return run(m, &call);
+    const qrnn_status wrong = qrnn_check_call(m, m && m->kind->info.states > 0, batch, x, h_out, c_out);
+    return wrong != QRNN_OK ? wrong : run(m, &call);
 }
 
 qrnn_status qrnn_gates(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c,
                        int32_t *acc_ih, int32_t *acc_hh, float *pre)
 {
     struct call call = {.batch = batch, .x = x, .h = h, .c = c, .acc_ih = acc_ih, .acc_hh = acc_hh, .pre = pre};
-    return run(m, &call);
+    const qrnn_status wrong = qrnn_check_call(m, 1, batch, x, pre, pre);
+    return wrong != QRNN_OK || batch == 0 ? wrong : run(m, &call);
 }

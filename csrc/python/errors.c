@@ -95,7 +95,10 @@ static void raise_range(const char *name, const char *engine, const size_t *step
 PyObject *error_from_status(qrnn_status status, const struct error_context *context)
 {
     switch (status) {
-    case QRNN_OK: PyErr_SetString(PyExc_SystemError, "no error"); break;
+    case QRNN_OK:
+    case QRNN_ERR_NULL:
+    case QRNN_ERR_KIND:
+    case QRNN_STATUSES: PyErr_SetString(PyExc_SystemError, qrnn_status_text(status)); break;
     case QRNN_ERR_MEMORY: PyErr_NoMemory(); break;
     case QRNN_ERR_SIZE: PyErr_Format(PyExc_ValueError, "%s: this shape is out of range", context->weight); break;
     case QRNN_ERR_DEPTH:

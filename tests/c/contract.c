@@ -131,7 +131,7 @@ static void check_sequences(qrnn_kind kind, const char *engine)
     if (kind == QRNN_LSTM) {
         qrnn_run run = run_of(&t, &r);
         run.c_out = NULL;
-        refused(m, &run, QRNN_ERR_SIZE, "no c_out", &t, &r);
+        refused(m, &run, QRNN_ERR_NULL, "no c_out", &t, &r);
     }
     check_no_steps(&t, m, &r);
     qrnn_module_unref(m);
@@ -149,9 +149,9 @@ static void check_steps(qrnn_kind kind)
     case_fill(&s, take, &t);
     results_take(&t, take, &r);
     if (case_pack(&t, NULL, &m, NULL) != QRNN_OK) abort();
-    tally(qrnn_linear(m, BATCH, t.x, r.h) == QRNN_ERR_SIZE && results_untouched(&r), "a cell as a linear", &t);
+    tally(qrnn_linear(m, BATCH, t.x, r.h) == QRNN_ERR_KIND && results_untouched(&r), "a cell as a linear", &t);
     if (kind == QRNN_LSTM)
-        tally(qrnn_step(m, BATCH, t.x, t.h, t.c, r.h, NULL) == QRNN_ERR_SIZE && results_untouched(&r), "no c_out", &t);
+        tally(qrnn_step(m, BATCH, t.x, t.h, t.c, r.h, NULL) == QRNN_ERR_NULL && results_untouched(&r), "no c_out", &t);
     qrnn_module_unref(m);
 }
 
@@ -170,7 +170,7 @@ static void check_linear(void)
     if (case_pack(&t, NULL, &m, NULL) != QRNN_OK) abort();
     qrnn_run run = run_of(&t, &r);
     run.h_out = r.out;
-    refused(m, &run, QRNN_ERR_SIZE, "a linear's sequence", &t, &r);
+    refused(m, &run, QRNN_ERR_KIND, "a linear's sequence", &t, &r);
     qrnn_module_unref(m);
 }
 
@@ -322,8 +322,8 @@ static void check_specs(void)
         const char *engine, *isa;
         size_t input, hidden, proj, layers, directions;
     } wrong[] = {
-        {QRNN_ERR_SIZE, "a kind past the last", QRNN_KINDS, "qrnn", NULL, IN, UNITS, 0, 1, 1},
-        {QRNN_ERR_SIZE, "a negative kind", (qrnn_kind)-1, "qrnn", NULL, IN, UNITS, 0, 1, 1},
+        {QRNN_ERR_KIND, "a kind past the last", QRNN_KINDS, "qrnn", NULL, IN, UNITS, 0, 1, 1},
+        {QRNN_ERR_KIND, "a negative kind", (qrnn_kind)-1, "qrnn", NULL, IN, UNITS, 0, 1, 1},
         {QRNN_ERR_SIZE, "no units", QRNN_LSTM, "qrnn", NULL, IN, 0, 0, 1, 1},
         {QRNN_ERR_SIZE, "units", QRNN_LSTM, "qrnn", NULL, IN, huge, 0, 1, 1},
         {QRNN_ERR_SIZE, "inputs", QRNN_LSTM, "qrnn", NULL, huge, UNITS, 0, 1, 1},

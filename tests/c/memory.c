@@ -19,6 +19,7 @@
 
 /* Allocations of the core are counted, and one fails, while `armed`. */
 static atomic_int armed;
+static atomic_size_t largest;
 static atomic_long countdown, live;
 static unsigned long passed, failed, failures;
 
@@ -55,6 +56,7 @@ int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
 
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
 {
+    if (bytes > atomic_load(&largest)) atomic_store(&largest, bytes);
     return fails_now() ? NULL : counted(__real_aligned_alloc(alignment, bytes));
 }
 
@@ -247,12 +249,53 @@ static void check_key(void)
     tally(take_scratch() == QRNN_OK && keys == 3, "a key too many", &none, 0);
 }
 
+/* The working memory of a sequence whose output is not wanted, in a new thread. */
+static void *run_without_out(void *context)
+{
+    const struct trial *const trial = context;
+    const struct testcase *const t = &trial->t;
+    qrnn_module *m;
+    if (case_pack(t, NULL, &m, NULL) != QRNN_OK) abort();
+    atomic_store(&largest, 0);
+    const qrnn_run run = {
+        .steps = t->steps, .batch = t->batch, .x = t->x, .h_out = trial->got.h, .c_out = trial->got.c};
+    if (qrnn_sequence(m, &run, NULL) != QRNN_OK) abort();
+    qrnn_module_unref(m);
+    return NULL;
+}
+
+/* It does not grow with the steps of one layer, in one direction or both. Several layers keep outputs. */
+static void check_no_out(void)
+{
+    struct source s = {.state = 77};
+    for (size_t shape = 0; shape < 3; shape++) {
+        struct trial trial = {.t = {.spec = {.kind = QRNN_LSTM, .engine = "qrnn", .input_size = 8, .hidden_size = 64},
+                                    .batch = 4,
+                                    .sequence = 1,
+                                    .steps = 8000}};
+        size_t bytes[2];
+        trial.t.spec.layers = 1 + (shape == 2);
+        trial.t.spec.directions = 1 + (shape == 1);
+        case_fill(&s, take, &trial.t);
+        results_take(&trial.t, take, &trial.got);
+        for (size_t i = 0; i < 2; i++, trial.t.steps /= 2) {
+            pthread_t thread;
+            if (__real_pthread_create(&thread, NULL, run_without_out, &trial) != 0) abort();
+            pthread_join(thread, NULL);
+            bytes[i] = atomic_load(&largest);
+        }
+        tally(bytes[1] > 0 && (bytes[0] == bytes[1]) == (shape < 2), "memory of all steps", &trial, 0);
+        give_back();
+    }
+}
+
 int main(int argc, char **argv)
 {
     const int cases = argc > 1 ? atoi(argv[1]) : 150;
     const struct bounds bounds = {.size = 300, .batch = 150, .steps = 6, .work = 300000};
     struct source s = {.state = 1234};
     check_key();
+    check_no_out();
     for (int i = 0; i < cases; i++) {
         struct trial trial = {.threads = 1 + (size_t)i % 3};
         case_choose(&s, &bounds, take, &trial.t);

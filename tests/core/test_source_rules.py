@@ -197,6 +197,15 @@ def test_public_header_compiles_alone(tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+def test_public_version():
+    """qrnn.h has the package's version."""
+    from qrnn._version import __version__
+
+    macros = dict(re.findall(r"^#define QRNN_VERSION(\w*) (\S+)$", (CORE / "qrnn.h").read_text(), re.MULTILINE))
+    assert macros.pop("") == f'"{__version__}"'
+    assert [macros[part] for part in ("_MAJOR", "_MINOR", "_PATCH")] == __version__.split("."), macros
+
+
 @needs_compiler
 def test_public_names():
     """qrnn.h declares functions qrnn_noun_verb, types qrnn_*, constants QRNN_*; nothing else."""
@@ -273,9 +282,10 @@ def test_no_avx_in_baseline_objects(objects):
 
 @pytest.mark.core
 @needs_compiler
-def test_contracts_that_python_cannot_break(objects, tmp_path):
-    """tests/c/contract.c."""
-    program, sources = tmp_path / "contract", [ROOT / f"tests/c/{name}.c" for name in ("contract", "cases")]
+@pytest.mark.parametrize("name", ["contract", "mistakes"])
+def test_contracts_that_python_cannot_break(name, objects, tmp_path):
+    """tests/c/contract.c, tests/c/mistakes.c."""
+    program, sources = tmp_path / name, [ROOT / f"tests/c/{part}.c" for part in (name, "cases")]
     flags = ("-std=c11", "-D_GNU_SOURCE", "-O1", f"-I{CORE}", f"-I{KERNELS}")
     built = run(COMPILER, *flags, *map(str, [*sources, *objects.values()]), "-lm", "-lpthread", "-o", str(program))
     assert built.returncode == 0, built.stderr

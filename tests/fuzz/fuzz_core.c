@@ -3,7 +3,7 @@
  *
  *   every instruction set == scalar, results and errors alike
  *   a sequence == its steps, row by row (engines with a scale for each row)
- *   one thread == several ; a row of a batch == that row alone ; in place == beside
+ *   one thread == several ; a row of a batch == that row alone ; in place == beside ; with an output == without
  *   unpacked weights == those that were packed ; a failed call wrote nothing ; every NaN is 0x7fc00000
  */
 #include "cases.h"
@@ -85,6 +85,18 @@ static void check_in_place(const struct testcase *t, const qrnn_module *m, const
     if (want->status == QRNN_OK || t->sequence) demand(results_differ(want, &r), "in place", "scalar", t);
 }
 
+/* Final states where the output is not wanted. */
+static void check_no_out(const struct testcase *t, const qrnn_module *m, const struct results *want)
+{
+    struct results r;
+    float *const out = want->out;
+    results_take(t, take, &r);
+    r.out = NULL;
+    case_run(t, m, 1, &r);
+    r.out = out;
+    demand(results_differ(want, &r), "without an output", "scalar", t);
+}
+
 /* Row `row` of a linear's or a cell's batch, alone. */
 static void check_row(const struct testcase *t, const qrnn_module *m, const struct results *want, size_t row)
 {
@@ -139,6 +151,7 @@ static void check_module(struct source *s)
     check_unpacked(&t, m);
     check_isas(&t, &want);
     check_in_place(&t, m, &want);
+    if (t.sequence) check_no_out(&t, m, &want);
     if (case_per_row(&t)) {
         if (want.status != QRNN_OK) found("fails", "scalar", case_text(&t));
         if (!t.sequence && t.batch > 0) check_row(&t, m, &want, choose(s, (uint32_t)t.batch));
