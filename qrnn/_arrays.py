@@ -14,7 +14,18 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["is_tensor", "like", "read_only", "to_codes", "to_float32", "to_numpy", "to_scale", "to_weight"]
+__all__ = [
+    "expect_finite",
+    "is_tensor",
+    "like",
+    "read_only",
+    "to_codes",
+    "to_float32",
+    "to_floats",
+    "to_numpy",
+    "to_scale",
+    "to_weight",
+]
 
 
 def is_tensor(obj: Any) -> bool:
@@ -104,9 +115,29 @@ def to_float32(obj: Any, name: str) -> NDArray[np.float32]:
     return array if array.flags.aligned else array.copy()
 
 
+def to_floats(obj: Any, name: str) -> NDArray[np.float32]:
+    """`obj`, the float values of a parameter, as `to_float32`; TypeError for arrays of integers, as codes are.
+
+    Lists of Python's integers are values that somebody wrote.
+    """
+    dtype = getattr(obj, "dtype", None)
+    if dtype is not None and dtype != np.float32:
+        array = to_numpy(obj, name)
+        if array.dtype.kind != "f":
+            raise TypeError(f"{name}: expected floating-point values, got {array.dtype}, as codes are")
+    return to_float32(obj, name)
+
+
+def expect_finite(array: NDArray[np.float32], name: str, what: str = "values") -> None:
+    """Raise ValueError naming `array` and the first of its values that is not finite."""
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name}: expected finite {what}, got {array[where]} at {where}")
+
+
 def to_weight(obj: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """`obj` as float32 of exactly `shape`; ValueError naming it otherwise."""
-    array = to_float32(obj, name)
+    """`obj` as float32 values of exactly `shape`; TypeError or ValueError naming it otherwise."""
+    array = to_floats(obj, name)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
     return array

@@ -92,11 +92,14 @@ class LoadPlan:
 
     def _values(self, key: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
         try:
-            array = _arrays.to_float32(value, key)
-        except TypeError as error:
+            array = _arrays.to_floats(_arrays.to_numpy(value, key), key)
+            if not self._fits(key, array, shape):
+                return None
+            _arrays.expect_finite(array, key)
+        except (TypeError, ValueError) as error:
             self.errors.append(str(error))
             return None
-        return array if self._fits(key, array, shape) else None
+        return array
 
     def _with_codes(self, key: str, old: Matrix) -> Matrix:
         """`old` with the codes and the scale that the state has, or as it is."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _types
+from . import _arrays, _types
 from ._spec import ENGINES, LayerSpec, Matrix
 
 if TYPE_CHECKING:
@@ -158,9 +158,7 @@ def quantize_weight(
         If a weight is not finite, or the observer is not of signed 8 bits, symmetric, and per
         tensor or per output row, or observes nothing.
     """
-    if not np.isfinite(weight).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(weight))[0])
-        raise ValueError(f"{name}: expected finite weights, got {weight[where]} at {where}")
+    _arrays.expect_finite(weight, name, "weights")
     factory = getattr(qconfig, "weight", None)
     if factory is None:
         if ENGINES[engine].scale_per_row:

@@ -306,7 +306,7 @@ def float_matrices(mod: Any, spec: LayerSpec, computed: Mapping[str, Any] = Mapp
 
     def read(name: str | None) -> Any:
         value = None if name is None else computed[name] if name in computed else getattr(mod, name, None)
-        return None if value is None else _arrays.to_float32(value, str(name))
+        return None if value is None else _arrays.to_floats(value, str(name))
 
     return [Matrix(read(each.weight), None, read(each.bias)) for each in spec.matrices]
 

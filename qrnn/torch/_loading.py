@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,11 +12,64 @@ from .. import _arrays
 from .._spec import LayerSpec
 from . import _torch_ao
 
-__all__ = ["LayerEntries"]
+__all__ = ["FloatEntries", "LayerEntries", "load_the_rest"]
+
+
+class Entries(Protocol):
+    """What a state dict holds for one layer and PyTorch is not to load."""
+
+    def take(self, state_dict: dict[str, Any]) -> None:
+        """Take the entries out of `state_dict`; what is left there is PyTorch's to load."""
+
+    def keys(self) -> set[str]:
+        """The keys that were taken."""
+
+
+def load_the_rest(mod: torch.nn.Module, entries: Entries, load: Callable[[], None], missing_keys: list[str]) -> None:
+    """Have `load`, PyTorch's for `mod`, load what `entries` leaves; what they took is not missing."""
+    # The last of the hooks, as others may rename keys.
+    hook = mod._register_load_state_dict_pre_hook(lambda state, *_: entries.take(state))
+    try:
+        load()
+    finally:
+        hook.remove()
+    taken = entries.keys()
+    missing_keys[:] = [key for key in missing_keys if key not in taken]
+
+
+class FloatEntries:
+    """What a state dict holds for a float layer and is none of its values: integers, as codes are.
+
+    Parameters
+    ----------
+    names : collection of str
+        The float parameters.
+    prefix : str
+        What the layer's keys begin with.
+    errors : list of str
+        Where everything that is wrong is noted.
+    """
+
+    def __init__(self, names: Collection[str], prefix: str, errors: list[str]) -> None:
+        self._keys, self._errors = [prefix + name for name in names], errors
+        self._taken: set[str] = set()
+
+    def take(self, state_dict: dict[str, Any]) -> None:
+        """Take integers out of `state_dict`, so that they are not loaded, and note them as errors."""
+        for key in self._keys:
+            value = state_dict.get(key)
+            if isinstance(value, torch.Tensor) and not value.is_floating_point():
+                self._errors.append(f"{key}: expected floating-point values, got {value.dtype}, as codes are")
+                self._taken.add(key)
+                del state_dict[key]
+
+    def keys(self) -> set[str]:
+        """The keys that were taken."""
+        return self._taken
 
 
 class LayerEntries:
-    """What a state dict holds for one layer.
+    """What a state dict holds for one quantized layer.
 
     Parameters
     ----------
@@ -69,7 +122,7 @@ class LayerEntries:
             readers[each.weight] = (_arrays.to_codes, each.shape)
             readers[each.scale] = (_arrays.to_scale, each.rows)
             if each.bias is not None:
-                readers[each.bias] = (_arrays.to_weight, (each.rows,))
+                readers[each.bias] = (_to_bias, (each.rows,))
         return readers
 
     def _expect_pairs(self) -> None:
@@ -80,3 +133,9 @@ class LayerEntries:
             if len(given) == 1:
                 both = " and ".join(self._prefix + name for name in pair)
                 self._errors.append(f"{both}: expected both or neither, got {self._prefix}{given[0]} alone")
+
+
+def _to_bias(value: Any, key: str, shape: tuple[int, ...]) -> Any:
+    bias = _arrays.to_weight(value, key, shape)
+    _arrays.expect_finite(bias, key)
+    return bias

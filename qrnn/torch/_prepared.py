@@ -22,6 +22,7 @@ from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
 from . import _training
 from ._calls import call, call_linear, call_sequence
 from ._checks import States, check_call, check_packed
+from ._loading import FloatEntries, load_the_rest
 from ._modules import take_hooks
 from ._packed import ValueCache
 from ._packed_sequences import joined, permuted, run_packed
@@ -117,6 +118,22 @@ class PreparedLayer(torch.nn.Module):
     @property
     def _spec(self) -> LayerSpec:
         return module_spec(self._float_type.__name__, self)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Load what PyTorch does, but for integers, as codes are: with any `strict` they are errors."""
+        names = [name for name, each in self._parameters.items() if each is not None and each.is_floating_point()]
+        entries = FloatEntries(names, prefix, error_msgs)
+        arguments = state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        load_the_rest(self, entries, functools.partial(super()._load_from_state_dict, *arguments), missing_keys)
 
     def _expect_computing(self) -> None:
         """Raise RuntimeError in ``torch.jit.trace`` and ``torch.export``: they would keep this call's values."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, ClassVar, NoReturn, TypeVar
@@ -16,7 +17,7 @@ from .._spec import Described, LayerSpec, Matrix, Sequence, float_matrices, modu
 from .._types import dtype as _dtype
 from .._types import qint8
 from . import _torch_ao
-from ._loading import LayerEntries
+from ._loading import LayerEntries, load_the_rest
 from ._modules import copy_hooks, take_hooks
 from ._packed import BufferCache
 from ._qtensor import QTensor
@@ -202,8 +203,8 @@ class QuantizedLayer(Described, torch.nn.Module):
         TypeError
             If `mod` is something else.
         ValueError
-            If a weight is not finite (naming it), a hook that computes one fails, or the qconfig asks for something else than symmetric
-            int8.
+            If a weight is not finite (naming it), a hook that computes one fails, or the qconfig asks for something
+            else than symmetric int8.
 
         Examples
         --------
@@ -338,16 +339,8 @@ class QuantizedLayer(Described, torch.nn.Module):
         before = len(error_msgs)
         names = [name for name in self._weight_names() if self._buffers[name] is not None]
         entries = LayerEntries(self._spec, names, prefix, error_msgs)
-        # The last of the hooks, as others may rename keys.
-        hook = self._register_load_state_dict_pre_hook(lambda state, *_: entries.take(state))  # type: ignore[no-untyped-call]
-        try:
-            super()._load_from_state_dict(
-                state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-            )
-        finally:
-            hook.remove()
-        taken = entries.keys()
-        missing_keys[:] = [key for key in missing_keys if key not in taken]
+        arguments = state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        load_the_rest(self, entries, functools.partial(super()._load_from_state_dict, *arguments), missing_keys)
         tensors = entries.tensors()
         if len(error_msgs) <= before:  # those of other modules are no reason to leave this one as it is
             self._buffers.update(tensors)

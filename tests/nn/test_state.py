@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -102,7 +103,6 @@ def test_copies(duplicate):
     assert (model.first.cell.bias_ih != 5).all(), "a copy's new weights are its own"
 
 
-@pytest.mark.xfail(strict=True, reason="codes are numbers too")
 @pytest.mark.parametrize("cls", [nn.Linear, nn.GRUCell, nn.LSTM])
 def test_codes_are_no_float_weights(cls):
     layer = cls(3, 2)
@@ -111,3 +111,30 @@ def test_codes_are_no_float_weights(cls):
         layer.load_state_dict(codes, strict=False)
     for name, value in layer.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e39])
+@pytest.mark.parametrize("name", ["weight_hh_l0", "bias_ih_l0"])
+def test_values_that_are_not_finite_do_not_load(name, value):
+    layer, state = nn.LSTM(3, 2), nn.LSTM(3, 2).state_dict()
+    want, state[name] = layer.state_dict(), state[name].astype(float)
+    state[name].flat[3] = value
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match=f"{name}: expected finite values, got"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            layer.load_state_dict(state, strict=strict)
+    for key, array in layer.state_dict().items():
+        np.testing.assert_array_equal(array, want[key])
+
+
+@pytest.mark.parametrize("codes", [np.int8, np.uint8, np.int64, bool])
+def test_arrays_of_integers_are_no_float_weights(codes):
+    """Neither in a load nor in an assignment; a list of Python's integers is something that was written."""
+    layer, array = nn.Linear(3, 2), np.ones((2, 3), codes)
+    with pytest.raises(TypeError, match="weight: expected floating-point values, got"):
+        layer.weight = array
+    for value in (array, array.tolist()):
+        with pytest.raises(RuntimeError, match="weight: expected floating-point values, got"):
+            layer.load_state_dict({"weight": value}, strict=False)
+    layer.weight = [[1, 2, 3], [4, 5, 6]]
+    assert layer.weight[1, 2] == 6

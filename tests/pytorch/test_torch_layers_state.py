@@ -25,6 +25,7 @@ from support.torch_models import (
     torch,
 )
 
+import qrnn
 import qrnn.torch as qt
 from qrnn.torch.nn.quantized import dynamic
 
@@ -116,6 +117,41 @@ def test_codes_and_scales_load_together(name):
         with pytest.raises(RuntimeError, match=text.format(other) + r"(\n|$)"):
             model.load_state_dict(state, strict=strict)
         assert_equal_results(model.module(x), want)
+
+
+@each_kind
+@pytest.mark.parametrize("strict", [True, False])
+def test_codes_are_no_float_weights(kind, strict):
+    """A prepared layer refuses them, and all that it has stays; so does whoever reads float weights of PyTorch's."""
+    state, prepared = torch_models.Holder(quantized(kind)).state_dict(), qt.prepare(make(kind, seed=2), qconfig={})
+    before = copy.deepcopy(prepared.state_dict())
+    with pytest.raises(RuntimeError, match=r"module\.weight\w*: expected floating-point values, got torch.int8"):
+        torch_models.Holder(prepared).load_state_dict(
+            {key: value for key, value in state.items() if not key.endswith("_scale")}, strict=strict
+        )
+    for name, value in prepared.state_dict().items():
+        assert not name.startswith("weight") or torch.equal(value, before[name])
+    theirs = make(kind)
+    name = next(iter(theirs.state_dict()))
+    setattr(theirs, name, torch.nn.Parameter(state[f"module.{name}"], requires_grad=False))
+    for convert in (qt.quantize_dynamic, getattr(qrnn, kind.partition("-")[0]).from_float):
+        with pytest.raises(TypeError, match=f"{name}: expected floating-point values, got int8"):
+            convert(theirs)
+
+
+def test_what_a_torch_layer_makes_of_codes():
+    """PyTorch's own, as docs/migrating-from-torch-ao.md says."""
+    theirs = make("LSTM")
+    theirs.load_state_dict(quantized("LSTM").state_dict(), strict=False)
+    assert theirs.weight_ih_l0.abs().max() == 127
+
+
+@pytest.mark.parametrize("value", [torch.ones(H, dtype=torch.int32), torch.full((H,), float("nan"))])
+def test_biases_are_finite_floats(value):
+    module, want = quantized("RNNCell"), quantized("RNNCell").state_dict()
+    with pytest.raises(RuntimeError, match="bias_ih: expected f"):
+        module.load_state_dict({**quantized("RNNCell", seed=2).state_dict(), "bias_ih": value})
+    assert all(torch.equal(tensor, want[name]) for name, tensor in module.state_dict().items())
 
 
 def several():
