@@ -56,8 +56,8 @@ def to_numpy(obj: Any, name: str) -> NDArray[Any]:
     Parameters
     ----------
     obj : object
-        An array, a number, nested lists, anything with ``__array__`` or ``__dlpack__``, a
-        PyTorch tensor on the CPU.
+        An array, also of the small float types of ml_dtypes, as JAX gives; a number, nested lists,
+        anything with ``__array__`` or ``__dlpack__``, a PyTorch tensor on the CPU.
     name : str
         The argument's name, for error texts.
 
@@ -80,6 +80,8 @@ def to_numpy(obj: Any, name: str) -> NDArray[Any]:
             array = np.asarray(obj)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise TypeError(f"{name}: expected an array of real numbers, got {_describe(obj)}: {error}") from error
+    if array.dtype.type.__module__ == "ml_dtypes" and "float" in array.dtype.name:
+        return array.astype(np.float32)  # bfloat16 and smaller floats, which NumPy counts among no kind
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected an array of real numbers, got {_describe(obj, array)}")
     return array

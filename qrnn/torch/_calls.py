@@ -8,11 +8,12 @@ import torch
 
 from .. import _arrays
 
-__all__ = ["array_of", "call", "call_linear", "call_sequence", "expect_tensor", "traced"]
+__all__ = ["array_of", "call", "call_linear", "call_sequence", "expect_tensor", "result_type", "traced"]
 
 _from_numpy = torch.from_numpy
 _is_compiling, _tracing_state = torch.compiler.is_compiling, torch._C._get_tracing_state
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
+_float32, _OTHER_FLOATS = torch.float32, (torch.float64, torch.float16, torch.bfloat16)
 
 
 def traced(input: Any) -> bool:
@@ -46,11 +47,17 @@ def expect_tensor(value: Any, name: str) -> None:
         raise TypeError(f"{name}: expected a torch.Tensor, got {got}")
 
 
-def to_tensors(result: Any) -> Any:
-    """Tensors over the arrays of a result."""
+def result_type(input: torch.Tensor) -> torch.dtype:
+    """The type of all that a call gives back: that of its input where a float layer may have it, else float32."""
+    return input.dtype if input.dtype in _OTHER_FLOATS else _float32
+
+
+def to_tensors(result: Any, input: torch.Tensor) -> Any:
+    """What the core computed of `input`: tensors over its arrays, or of the type that they are to have."""
     if isinstance(result, tuple):
-        return tuple(map(to_tensors, result))
-    return _from_numpy(result)
+        return tuple(to_tensors(each, input) for each in result)
+    tensor = _from_numpy(result)
+    return tensor if input.dtype is _float32 else tensor.to(result_type(input))
 
 
 def state_of(hx: Any) -> Any:
@@ -64,19 +71,18 @@ def state_of(hx: Any) -> Any:
 
 def call(packed: Any, input: Any, hx: Any = None) -> Any:
     """A cell of the core, of tensors; `hx` is None, a tensor or a pair."""
-    result = packed(array_of(input, "input"), None if hx is None else state_of(hx))
-    return to_tensors(result) if isinstance(result, tuple) else _from_numpy(result)
+    return to_tensors(packed(array_of(input, "input"), None if hx is None else state_of(hx)), input)
 
 
 def call_linear(packed: Any, input: Any) -> Any:
     """A linear layer of the core, of a tensor."""
-    return _from_numpy(packed(array_of(input, "input")))
+    return to_tensors(packed(array_of(input, "input")), input)
 
 
 def call_sequence(packed: Any, input: Any, hx: Any, lengths: Any) -> Any:
     """A layer of the core over sequences, of tensors; `lengths` may be a list too."""
     state = None if hx is None else state_of(hx)
     if lengths is None:
-        return to_tensors(packed(array_of(input, "input"), state))
+        return to_tensors(packed(array_of(input, "input"), state), input)
     lengths = array_of(lengths, "lengths") if isinstance(lengths, _Tensor) else lengths
-    return to_tensors(packed(array_of(input, "input"), state, lengths=lengths))
+    return to_tensors(packed(array_of(input, "input"), state, lengths=lengths), input)

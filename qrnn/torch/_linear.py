@@ -68,8 +68,8 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
 
         Returns
         -------
-        torch.Tensor, float32, shape (..., out_features)
-            Without a gradient.
+        torch.Tensor, shape (..., out_features)
+            Of the float type of `x`, float32 for integers; without a gradient.
 
         Raises
         ------

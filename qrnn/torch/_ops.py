@@ -14,7 +14,7 @@ import torch
 from .. import _config, _core
 from .._spec import KINDS, LayerSpec, Matrix, pack
 from .._spec import Sequence as Layers
-from ._calls import array_of, call, call_linear, call_sequence
+from ._calls import array_of, call, call_linear, call_sequence, result_type
 from ._packed import OperatorCache
 
 __all__ = ["call_cell_operator", "call_linear_operator", "call_sequence_operator", "register"]
@@ -104,7 +104,7 @@ def _lstm(input: Any, h: Any, c: Any, *rest: Any) -> Any:
 
 
 def _new(input: Any, *shape: Any) -> Any:
-    return input.new_empty(shape, dtype=torch.float32)
+    return input.new_empty(shape, dtype=result_type(input))
 
 
 def _fake_linear(input: Any, weight: Any, *rest: Any) -> Any:

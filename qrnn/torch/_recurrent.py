@@ -107,8 +107,8 @@ class Cell(Recurrent, Generic[State]):
 
         Returns
         -------
-        torch.Tensor, float32, the shape of the state
-            Without a gradient.
+        torch.Tensor, the shape of the state
+            Of the float type of `input`, float32 for integers; without a gradient.
 
         Raises
         ------
@@ -154,7 +154,8 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
         Returns
         -------
         output : torch.Tensor, or a PackedSequence if `input` is one
-            Shape (time, batch, num_directions * hidden_size), float32, without a gradient.
+            Shape (time, batch, num_directions * hidden_size); of the float type of `input`, float32 for
+            integers, as the state is; without a gradient.
         h_n : torch.Tensor, shape (num_layers * num_directions, batch, hidden_size)
             For LSTM a pair.
 

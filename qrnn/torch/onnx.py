@@ -29,6 +29,9 @@ from .._spec import KINDS
 
 __all__ = ["export", "translations"]
 
+_FLOAT = onnx_ir.DataType.FLOAT
+_KEPT_TYPES = (onnx_ir.DataType.DOUBLE, onnx_ir.DataType.FLOAT16, onnx_ir.DataType.BFLOAT16)
+
 
 def export(
     model: torch.nn.Module,
@@ -93,12 +96,34 @@ def translations() -> dict[Any, Callable[..., Any]]:
     """What each operator of ``torch.ops.qrnn`` becomes: for ``custom_translation_table``."""
     ops = torch.ops.qrnn
     return {
-        ops.linear.default: _linear,
-        ops.cell.default: _cell,
-        ops.lstm_cell.default: _lstm_cell,
-        ops.sequence.default: _sequence,
-        ops.lstm.default: _lstm_sequence,
+        ops.linear.default: _in_float32(_linear, 0),
+        ops.cell.default: _in_float32(_cell, 1),
+        ops.lstm_cell.default: _in_float32(_lstm_cell, 2),
+        ops.sequence.default: _in_float32(_sequence, 1),
+        ops.lstm.default: _in_float32(_lstm_sequence, 2),
     }
+
+
+def _in_float32(function: Callable[..., Any], states: int) -> Callable[..., Any]:
+    """`function` of an input and `states` states of any type; its results have the input's, as `result_type` says."""
+
+    def translated(input: Any, *rest: Any) -> Any:
+        results = function(*(_in_type(each, _FLOAT) for each in (input, *rest[:states])), *rest[states:])
+        if input.dtype not in _KEPT_TYPES:
+            return results
+        many = isinstance(results, tuple)
+        cast = tuple(op.Cast(each, to=input.dtype) for each in (results if many else (results,)))
+        return cast if many else cast[0]
+
+    return translated
+
+
+def _in_type(value: Any, dtype: Any) -> Any:
+    if value is None or value.dtype == dtype:
+        return value
+    cast = op.Cast(value, to=dtype)
+    cast.shape = value.shape
+    return cast
 
 
 # ---- functions of ONNX, written in onnxscript's part of Python

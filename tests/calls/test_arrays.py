@@ -158,6 +158,30 @@ def test_containers(container, engine):
     assert_same_bits(got, cell(x, h))
 
 
+@pytest.mark.parametrize("engine", ["float32", *ENGINES])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_small_floats_of_ml_dtypes(dtype, engine):
+    """What JAX gives: taken as float16 is, whatever kind NumPy counts it among."""
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ML_DTYPES IS NOT INSTALLED: its floats were not tested")
+    cell = nn.RNNCell(6, 5) if engine == "float32" else cells(engine)
+    rng = np.random.default_rng(62)
+    x, h = (rng.standard_normal((3, n)).astype(getattr(ml_dtypes, dtype)) for n in (6, 5))
+    want = cell(x.astype(f32), h.astype(f32))
+    for convert in (np.asarray, HasArray, np.asfortranarray, list):
+        assert_same_bits(cell(convert(x), convert(h)), want)
+    assert_same_bits(cell(x[::-1], h[::-1]), want[::-1])
+    weights = nn.RNNCell(6, 5)
+    weights.weight_ih = rng.standard_normal((5, 6)).astype(getattr(ml_dtypes, dtype))
+    weights.load_state_dict({**weights.state_dict(), "weight_hh": np.ones((5, 5), getattr(ml_dtypes, dtype))})
+    assert_same_bits(weights.weight_hh, np.ones((5, 5), f32))
+
+
+def test_integers_of_ml_dtypes_are_refused():
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ML_DTYPES IS NOT INSTALLED: its integers were not tested")
+    with pytest.raises(TypeError, match="input: expected an array of real numbers, got ndarray of int4"):
+        cells()(np.ones((1, 6), ml_dtypes.int4))
+
+
 def test_stdlib_array():
     cell, x = cells(), stdlib_array.array("f", [1, 2, 3, 4, 5, 6])
     assert_same_bits(cell(x), cell(np.arange(1, 7, dtype=f32)))

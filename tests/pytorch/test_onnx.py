@@ -76,6 +76,18 @@ def test_onnxruntime_computes_the_same(kind, bias, given, tmp_path):
         assert np.abs(a - b.numpy()).max() < 1e-6
 
 
+@pytest.mark.parametrize("kind", ["Linear", "LSTMCell", "GRU-2"])
+@pytest.mark.parametrize(
+    ("dtype", "want_dtype"), [(torch.float64, "float64"), (torch.float16, "float16"), (torch.int32, "float32")]
+)
+def test_inputs_of_other_types(kind, dtype, want_dtype, tmp_path):
+    module, args = qt.quantize_dynamic(make(kind)), tuple(each.mul(2).to(dtype) for each in flat(inputs(kind)))
+    got = run(session(export(module, args), tmp_path), args)
+    for a, b in zip(got, Flat(module)(*args), strict=True):
+        assert a.dtype == b.numpy().dtype == want_dtype
+        assert np.abs(a.astype(float) - b.double().numpy()).max() < (1e-3 if want_dtype == "float16" else 1e-6)
+
+
 @pytest.mark.parametrize("kind", ["Linear", "RNNCell-relu"])
 def test_without_tanh_the_bits_are_the_same(kind, tmp_path):
     """Ranges, codes, products, and the multiply-add rounded once: every bit, of rows of all sizes."""
