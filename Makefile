@@ -14,6 +14,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SOURCES := $(wildcard pyproject.toml setup.py MANIFEST.in) \
 	$(shell find csrc qrnn -name '*.[ch]' -o -name '*.def' -o -name '*.py' -o -name '*.pyi' -o -name py.typed)
 WITH_TORCH := $(VENV)/.torch-$(TORCH)
+# The requirements of an extra of pyproject.toml, where the versions of tools are pinned.
+extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -72,7 +74,6 @@ check: $(VENV)/.installed $(VENV)/.check  ## every proof of reliability: sanitiz
 check-quick: $(VENV)/.installed $(VENV)/.check  ## the same in minutes: smaller, and without the sanitized suite
 	PYTHON=$(abspath $(BIN))/python tests/check/all quick
 
-# The tools' versions are pinned in pyproject.toml.
 C_SOURCES = $(shell git ls-files '*.c' '*.h')
 lint: $(VENV)/.installed $(VENV)/.lint $(WITH_TORCH)  ## check form and types
 	$(BIN)/ruff format --check .
@@ -106,12 +107,12 @@ $(VENV)/.demo: $(VENV)/.made
 	$(PIP) install --no-deps --no-compile --upgrade --target $(VENV)/data aeon
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.made
-	$(PIP) install pytest hypothesis mypy 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript
+$(VENV)/.test: $(VENV)/.made pyproject.toml
+	$(PIP) install $(call extra,types) pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made pyproject.toml
-	$(PIP) install $$(sed -n 's/^lint = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
+	$(PIP) install $(call extra,lint) $(call extra,types)
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from . import _arrays, _config, _core
 from ._module import Module
 from ._public import public
+
+if TYPE_CHECKING:
+    from ._typing import Array, Input, T, Tensor, typed_as
 
 __all__ = ["Dropout", "Identity", "ReLU", "Sigmoid", "Tanh"]
 
@@ -16,6 +19,10 @@ class _Function(Module):
 
     _function: ClassVar[str]
 
+    @overload
+    def forward(self, input: Tensor[T]) -> T: ...
+    @overload
+    def forward(self, input: Input) -> Array: ...
     def forward(self, input: Any) -> Any:
         """The function of each element.
 
@@ -34,6 +41,11 @@ class _Function(Module):
             If `input` is no array of real numbers.
         """
         return self._apply(input, None)
+
+    if TYPE_CHECKING:
+
+        @typed_as(forward)
+        def __call__(self) -> None: ...  # type: ignore[override]
 
     def _apply(self, input: Any, out: Any) -> Any:
         return _arrays.like(_core.apply(self._function, input, isa=_config.resolve_isa(), out=out), input)
@@ -62,6 +74,10 @@ class ReLU(_Function):
         super().__init__()
         self.inplace = inplace
 
+    @overload
+    def forward(self, input: Tensor[T]) -> T: ...
+    @overload
+    def forward(self, input: Input) -> Array: ...
     def forward(self, input: Any) -> Any:
         """``max(0, x)`` of each element; see `_Function.forward`.
 
@@ -78,6 +94,11 @@ class ReLU(_Function):
             return self._apply(input, input)
         except (TypeError, ValueError) as error:
             raise type(error)(f"input: {str(error).partition(': ')[2]} (inplace=True writes over it)") from None
+
+    if TYPE_CHECKING:
+
+        @typed_as(forward)
+        def __call__(self) -> None: ...  # type: ignore[override]
 
     def _over_tensor(self, input: Any) -> Any:
         result = _core.apply(self._function, _arrays.to_float32(input, "input"), isa=_config.resolve_isa())
@@ -124,8 +145,25 @@ class Sigmoid(_Function):
     _function = "sigmoid"
 
 
+class _Unchanged(Module):
+    """What returns its input."""
+
+    @overload
+    def forward(self, input: Array) -> Array: ...
+    @overload
+    def forward(self, input: T) -> T: ...
+    def forward(self, input: Any) -> Any:
+        """`input` itself."""
+        return input
+
+    if TYPE_CHECKING:
+
+        @typed_as(forward)
+        def __call__(self) -> None: ...
+
+
 @public("qrnn.nn")
-class Dropout(Module):
+class Dropout(_Unchanged):
     """The identity: qrnn computes inference, where dropout does nothing, in either mode.
 
     Parameters
@@ -154,16 +192,12 @@ class Dropout(Module):
         self.p = p
         self.inplace = inplace
 
-    def forward(self, input: Any) -> Any:
-        """`input` itself."""
-        return input
-
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
 
 
 @public("qrnn.nn")
-class Identity(Module):
+class Identity(_Unchanged):
     """Returns its argument, as ``torch.nn.Identity``; arguments of the constructor are ignored.
 
     Examples
@@ -175,7 +209,3 @@ class Identity(Module):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-
-    def forward(self, input: Any) -> Any:
-        """`input` itself."""
-        return input

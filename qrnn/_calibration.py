@@ -6,13 +6,15 @@ showed. See docs/calibration.md.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from ._module import Module
 from ._prepared import PreparedLayer
 from ._spec import packed_spec
 
 __all__ = ["disable_observer", "enable_observer", "merge_statistics"]
+
+M = TypeVar("M", bound=Module)
 
 
 def enable_observer(mod: Module) -> None:
@@ -50,7 +52,7 @@ def _observe(mod: Module, enabled: bool) -> None:
         mod._prepared.statistics.enabled = enabled
 
 
-def merge_statistics(model: Module, *others: Module) -> Module:
+def merge_statistics(model: M, *others: Module) -> M:
     """Add to a prepared model what copies of it observed, each on data of its own.
 
     Parameters

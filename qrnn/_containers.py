@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from typing import Any, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
 from ._module import Module, indented
 from ._public import public
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Unpack
+
+    from ._typing import Array, HasForward, Input, R, T, Tensor
+else:
+    R = TypeVar("R")
 
 __all__ = ["ModuleList", "Sequential"]
 
@@ -36,6 +45,8 @@ class _List(Module):
             raise IndexError(f"index {i} is out of range")
         return names[i]
 
+    @overload
+    def __getitem__(self: Sequential[Any], index: slice) -> Sequential[Any]: ...  # type: ignore[misc]
     @overload
     def __getitem__(self: L, index: slice) -> L: ...
     @overload
@@ -102,7 +113,7 @@ def _expect_module(module: Any) -> None:
 
 
 @public("qrnn.nn")
-class Sequential(_List):
+class Sequential(_List, Generic[R]):
     """Modules called one after the other, as ``torch.nn.Sequential``.
 
     Parameters
@@ -128,7 +139,17 @@ class Sequential(_List):
     (1, ReLU())
     """
 
-    def __init__(self, *args: Any) -> None:
+    @overload
+    def __init__(self, *args: Unpack[tuple[Unpack[tuple[Module, ...]], HasForward[[Array], R]]]) -> None: ...
+    @overload
+    def __init__(self, *args: HasForward[[Array], R]) -> None: ...
+    @overload
+    def __init__(self, modules: Mapping[str, HasForward[[Array], R]], /) -> None: ...
+    @overload
+    def __init__(self: Sequential[Any], modules: Mapping[str, Module], /) -> None: ...
+    @overload
+    def __init__(self: Sequential[Any], *args: Module) -> None: ...
+    def __init__(self, *args: Any) -> None:  # type: ignore[misc]
         super().__init__()
         if len(args) == 1 and isinstance(args[0], dict):
             for name, module in args[0].items():
@@ -140,11 +161,27 @@ class Sequential(_List):
     def _sliced(self, items: list[tuple[str, Module]]) -> Module:
         return type(self)(dict(items))
 
+    @overload
+    def forward(self: Sequential[Array], input: Tensor[T]) -> T: ...
+    @overload
+    def forward(self, input: Tensor[Any]) -> Any: ...
+    @overload
+    def forward(self, input: Input) -> R: ...
     def forward(self, input: Any) -> Any:
         """The last module's result for `input`."""
         for module in self:
             input = module(input)
         return input
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self: Sequential[Array], input: Tensor[T]) -> T: ...
+        @overload
+        def __call__(self, input: Tensor[Any]) -> Any: ...
+        @overload
+        def __call__(self, input: Input) -> R: ...
+        def __call__(self, input: Any) -> Any: ...
 
 
 @public("qrnn.nn")

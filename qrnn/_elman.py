@@ -9,6 +9,7 @@ from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
 from ._recurrent import FloatCell, FloatSequence, RecurrentLayer, no_projection
 from ._rows import quantizes
+from ._signatures import CalledAsCell, CalledAsSequence
 from ._spec import Described, cell_spec, rnn_kind, sequence_spec
 from ._types import expect_float32
 
@@ -32,7 +33,7 @@ class ElmanCell(ElmanLayer, RecurrentLayer):
 
 
 @public("qrnn.nn")
-class RNNCell(ElmanCell, FloatCell):
+class RNNCell(ElmanCell, CalledAsCell, FloatCell):
     """An Elman cell in float32, as ``torch.nn.RNNCell``.
 
     ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)`` (Elman, 1990, "Finding Structure
@@ -108,7 +109,7 @@ class RNNCell(ElmanCell, FloatCell):
 
 
 @public("qrnn.nn")
-class RNN(ElmanLayer, FloatSequence):
+class RNN(ElmanLayer, CalledAsSequence, FloatSequence):
     """Elman layers over whole sequences in float32, as ``torch.nn.RNN``.
 
     Each layer in each direction computes the steps of an `RNNCell`.
@@ -220,7 +221,7 @@ class RNN(ElmanLayer, FloatSequence):
 
 @quantizes(RNNCell)
 @public("qrnn.nn.quantized.dynamic", "RNNCell")
-class QuantizedRNNCell(RNNCellConstructor, ElmanCell, QuantizedCell):
+class QuantizedRNNCell(RNNCellConstructor, ElmanCell, CalledAsCell, QuantizedCell):
     """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
 
     ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit
@@ -281,7 +282,7 @@ class QuantizedRNNCell(RNNCellConstructor, ElmanCell, QuantizedCell):
 
 @quantizes(RNN)
 @public("qrnn.nn.quantized.dynamic", "RNN")
-class QuantizedRNN(RNNConstructor, ElmanLayer, QuantizedSequence):
+class QuantizedRNN(RNNConstructor, ElmanLayer, CalledAsSequence, QuantizedSequence):
     """Elman layers with int8 weights over whole sequences; PyTorch has none.
 
     One call computes all steps, layers and directions, as in ``qrnn.nn.RNN``, by products of 8-bit

@@ -8,6 +8,7 @@ from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
 from ._recurrent import FloatCell, FloatSequence, no_projection
 from ._rows import quantizes
+from ._signatures import CalledAsCell, CalledAsSequence
 from ._spec import Described, cell_spec, gru_kind, sequence_spec
 from ._types import expect_float32, expect_qint8, qint8
 
@@ -27,7 +28,7 @@ class GRULayer(Described):
 
 
 @public("qrnn.nn")
-class GRUCell(GRULayer, FloatCell):
+class GRUCell(GRULayer, CalledAsCell, FloatCell):
     """A gated recurrent unit in float32, as ``torch.nn.GRUCell``.
 
     ::
@@ -110,7 +111,7 @@ class GRUCell(GRULayer, FloatCell):
 
 
 @public("qrnn.nn")
-class GRU(GRULayer, FloatSequence):
+class GRU(GRULayer, CalledAsSequence, FloatSequence):
     """Gated recurrent units over whole sequences in float32, as ``torch.nn.GRU``.
 
     Each layer in each direction computes the steps of a `GRUCell`.
@@ -210,7 +211,7 @@ class GRU(GRULayer, FloatSequence):
 
 @quantizes(GRUCell)
 @public("qrnn.nn.quantized.dynamic", "GRUCell")
-class QuantizedGRUCell(GRULayer, QuantizedCell):
+class QuantizedGRUCell(GRULayer, CalledAsCell, QuantizedCell):
     """A gated recurrent unit with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRUCell``.
 
     Both products are of 8-bit integers. Each call quantizes x and h: with engine ``qrnn`` every row by
@@ -286,7 +287,7 @@ class QuantizedGRUCell(GRULayer, QuantizedCell):
 
 @quantizes(GRU)
 @public("qrnn.nn.quantized.dynamic", "GRU")
-class QuantizedGRU(GRULayer, QuantizedSequence):
+class QuantizedGRU(GRULayer, CalledAsSequence, QuantizedSequence):
     """Gated recurrent units with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRU``.
 
     One call computes all steps, layers and directions, as in ``qrnn.nn.GRU``, by products of 8-bit

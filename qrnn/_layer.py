@@ -5,7 +5,8 @@ them back; assignments, loads and setters pack a new one and swap it in, so that
 nothing and a call that runs keeps what it began with.
 
 To add a layer: a file like ``_gru.py``, with a float class over `FloatLayer` and a quantized one
-over ``QuantizedLayer``, which the decorator ``quantizes`` joins.
+over ``QuantizedLayer``, which the decorator ``quantizes`` joins; for type checkers, a base of
+``_signatures.py`` and rows in ``_roots.py``.
 """
 
 from __future__ import annotations

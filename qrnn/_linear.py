@@ -10,6 +10,7 @@ from ._public import public
 from ._qtensor import QTensor
 from ._quantized_layer import QuantizedLayer
 from ._rows import quantizes
+from ._signatures import CalledAsLinear
 from ._spec import Described, linear_spec
 from ._types import expect_float32
 
@@ -34,7 +35,7 @@ class LinearLayer(Described):
 
 
 @public("qrnn.nn")
-class Linear(LinearLayer, FloatLayer):
+class Linear(LinearLayer, CalledAsLinear, FloatLayer):
     """``y = x W^T + b`` in float32, as ``torch.nn.Linear``.
 
     Parameters
@@ -105,7 +106,7 @@ class Linear(LinearLayer, FloatLayer):
 
 @quantizes(Linear)
 @public("qrnn.nn.quantized.dynamic", "Linear")
-class QuantizedLinear(LinearConstructor, LinearLayer, QuantizedLayer):
+class QuantizedLinear(LinearConstructor, LinearLayer, CalledAsLinear, QuantizedLayer):
     """``y = x W^T + b`` with int8 weights, as ``torch.ao.nn.quantized.dynamic.Linear``.
 
     Each call quantizes its input to 8 bits (the torch engines on x86 to 7): with engine ``qrnn``

@@ -9,6 +9,7 @@ from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
 from ._recurrent import FloatCell, FloatSequence
 from ._rows import quantizes
+from ._signatures import CalledAsLSTM, CalledAsLSTMCell
 from ._spec import cell_spec, sequence_spec
 from ._types import expect_float32
 
@@ -16,7 +17,7 @@ __all__ = ["LSTM", "LSTMCell", "QuantizedLSTM", "QuantizedLSTMCell"]
 
 
 @public("qrnn.nn")
-class LSTMCell(FloatCell):
+class LSTMCell(CalledAsLSTMCell, FloatCell):
     """A long short-term memory cell in float32, as ``torch.nn.LSTMCell``.
 
     ::
@@ -97,7 +98,7 @@ class LSTMCell(FloatCell):
 
 
 @public("qrnn.nn")
-class LSTM(FloatSequence):
+class LSTM(CalledAsLSTM, FloatSequence):
     """Long short-term memory over whole sequences in float32, as ``torch.nn.LSTM``.
 
     Each layer in each direction computes the steps of an `LSTMCell`. With a projection (Sak, Senior
@@ -199,7 +200,7 @@ class LSTM(FloatSequence):
 
 @quantizes(LSTMCell)
 @public("qrnn.nn.quantized.dynamic", "LSTMCell")
-class QuantizedLSTMCell(CellConstructor, QuantizedCell):
+class QuantizedLSTMCell(CellConstructor, CalledAsLSTMCell, QuantizedCell):
     """A long short-term memory cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
 
     Both products are of 8-bit integers. Each call quantizes x and h, but not c: with engine ``qrnn``
@@ -261,7 +262,7 @@ class QuantizedLSTMCell(CellConstructor, QuantizedCell):
 
 @quantizes(LSTM)
 @public("qrnn.nn.quantized.dynamic", "LSTM")
-class QuantizedLSTM(LSTMConstructor, QuantizedSequence):
+class QuantizedLSTM(LSTMConstructor, CalledAsLSTM, QuantizedSequence):
     """Long short-term memory with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
 
     One call computes all steps, layers and directions, as in ``qrnn.nn.LSTM``, by products of 8-bit

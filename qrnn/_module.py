@@ -12,6 +12,8 @@ from ._public import public
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ._typing import HasForward, P, T_co
+
 __all__ = ["Module", "RemovableHandle", "indented"]
 
 T = TypeVar("T", bound="Module")
@@ -103,16 +105,17 @@ class Module:
         """
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: HasForward[P, T_co], *args: P.args, **kwargs: P.kwargs) -> T_co:
         """Run the pre-hooks, ``forward`` and the hooks."""
         own = self.__dict__
+        given: Any = args
         for pre_hook in tuple(own.get("_forward_pre_hooks", {}).values()):
-            changed = pre_hook(self, args)
+            changed = pre_hook(self, given)
             if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **kwargs)
+                given = changed if isinstance(changed, tuple) else (changed,)
+        result = self.forward(*given, **kwargs)
         for hook in tuple(own.get("_forward_hooks", {}).values()):
-            changed = hook(self, args, result)
+            changed = hook(self, given, result)
             if changed is not None:
                 result = changed
         return result

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._convert import NOT_GIVEN, Converter
 from ._framework import framework_of
 from ._module import Module
 from ._numpy_framework import NUMPY
+from ._public import same
 from ._types import qint8
+
+if TYPE_CHECKING:
+    from ._roots import converting, preparing, quantizing
+else:
+    converting = preparing = quantizing = same
 
 __all__ = ["convert", "prepare", "propagate_qconfig_", "quantize_dynamic"]
 
 
+@preparing
 def prepare(
     model: Module,
     inplace: bool | None = None,
@@ -86,6 +93,7 @@ def prepare(
     return Converter(framework_of(model, NUMPY), engine, isa).prepare(model, inplace, allow_list, qconfig)
 
 
+@converting
 def convert(
     module: Module,
     mapping: Mapping[type, Any] | None = None,
@@ -149,6 +157,7 @@ def convert(
     return Converter(framework_of(module, NUMPY), engine, isa).convert(module, mapping, inplace, remove_qconfig)
 
 
+@quantizing
 def quantize_dynamic(
     model: Module,
     qconfig_spec: Any = None,

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["public"]
+__all__ = ["public", "same"]
 
 C = TypeVar("C", bound=type)
+T = TypeVar("T")
+
+
+def same(thing: T) -> T:
+    """`thing`: what a decorator that only tells type checkers something is when a program runs."""
+    return thing
 
 
 def public(module: str, name: str | None = None) -> Callable[[C], C]:

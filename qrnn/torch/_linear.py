@@ -15,6 +15,9 @@ from ._qtensor import QTensor
 from ._quantized_layer import QuantizedLayer
 from ._rows import quantizes
 
+if TYPE_CHECKING:
+    from .._typing import typed_as
+
 __all__ = ["Linear"]
 
 
@@ -85,7 +88,9 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
         return y
 
     if TYPE_CHECKING:
-        __call__ = forward
+
+        @typed_as(forward)
+        def __call__(self) -> None: ...
 
     def weight(self) -> QTensor:
         """The weight, of shape (out_features, in_features)."""

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .. import _config
 from .._convert import NOT_GIVEN, Converter, copied, named_errors, put_in_place
 from .._left_float import warn_of_opaque
+from .._public import same
 from .._selection import paths_of
 from .._types import qint8
 from . import _torch_ao
 from ._framework import TORCH
+
+if TYPE_CHECKING:
+    from ._roots import converting, preparing, quantizing, taking_over
+else:
+    converting = preparing = quantizing = taking_over = same
 
 __all__ = ["convert", "from_torch_ao", "prepare", "prepare_qat", "propagate_qconfig_", "quantize_dynamic"]
 
 Module = torch.nn.Module
 
 
+@preparing
 def prepare(
     model: Module,
     inplace: bool | None = None,
@@ -90,6 +97,7 @@ def prepare(
     return Converter(TORCH, engine, isa).prepare(model, inplace, allow_list, qconfig)
 
 
+@preparing
 def prepare_qat(
     model: Module,
     mapping: None = None,
@@ -136,6 +144,7 @@ def prepare_qat(
     return prepare(model, inplace, qconfig=qconfig, engine=engine, isa=isa)
 
 
+@converting
 def convert(
     module: Module,
     mapping: Mapping[type, Any] | None = None,
@@ -198,6 +207,7 @@ def convert(
     return Converter(TORCH, engine, isa).convert(module, mapping, inplace, remove_qconfig)
 
 
+@quantizing
 def quantize_dynamic(
     model: Module,
     qconfig_spec: Any = None,
@@ -287,6 +297,7 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
     Converter(TORCH).propagate_qconfig_(module, qconfig_dict)
 
 
+@taking_over
 def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = None, isa: str | None = None) -> Any:
     """Put our modules in the place of those that ``torch.ao`` quantized dynamically, with their codes.
 

@@ -18,6 +18,9 @@ from ._calls import call, call_sequence, traced
 from ._packed_sequences import run_packed
 from ._quantized_layer import QuantizedLayer
 
+if TYPE_CHECKING:
+    from .._typing import Lengths, typed_as
+
 __all__ = ["Cell", "Sequence", "documented"]
 
 C = TypeVar("C", bound=type)
@@ -124,7 +127,9 @@ class Cell(Recurrent, Generic[State]):
         return state
 
     if TYPE_CHECKING:
-        __call__ = forward
+
+        @typed_as(forward)
+        def __call__(self) -> None: ...
 
 
 class Sequence(SequenceLayer, Recurrent, Generic[State]):
@@ -132,7 +137,7 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
 
     @overload
     def forward(
-        self, input: torch.Tensor, hx: State | None = None, *, lengths: Any = None
+        self, input: torch.Tensor, hx: State | None = None, *, lengths: Lengths | None = None
     ) -> tuple[torch.Tensor, State]: ...
     @overload
     def forward(
@@ -173,7 +178,9 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
         return call_sequence(self._packed.get(self), input, hx, lengths)
 
     if TYPE_CHECKING:
-        __call__ = forward
+
+        @typed_as(forward)
+        def __call__(self) -> None: ...
 
     @property
     def num_layers(self) -> int:
