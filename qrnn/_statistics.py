@@ -8,7 +8,7 @@ over copies of a model that saw other data.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK", "Moments", "Product", "Statistics"]
 
-#: Rows that are summed at once: long enough for a matrix product, short enough for the cache.
-BLOCK = 512
+#: Rows that are summed at once: enough to be worth a call of the core, so few that their doubles stay in the caches.
+BLOCK = 128
 
 #: A product of a layer: the place of its matrix in the core's order, and which of the matrix's products it is.
 Product = tuple[int, int]
@@ -34,6 +34,19 @@ _LOCK = threading.Lock()
 def _symmetric(outer: NDArray[np.float64]) -> NDArray[np.float64]:
     """With what stands above the diagonal below it too."""
     return np.asarray(np.triu(outer) + np.triu(outer, 1).T)
+
+
+class _Sums(NamedTuple):
+    """What the core adds to in place."""
+
+    rows: NDArray[np.int64]  # (1,)
+    total: NDArray[np.float64]  # (columns,)
+    outer: NDArray[np.float64]  # (columns, columns); what lies below the diagonal does not count
+
+    @classmethod
+    def of(cls, columns: int) -> _Sums:
+        """The sums over no rows."""
+        return cls(np.zeros(1, np.int64), np.zeros(columns), np.zeros((columns, columns)))
 
 
 @public("qrnn.quantization.statistics")
@@ -61,12 +74,10 @@ class Moments:
 
     def __init__(self, engine: str = "float32") -> None:
         self._engine = engine
-        self._count = 0
-        self._sum: Any = 0.0
-        self._outer: Any = 0.0  # what lies below the diagonal does not count
-        # A few rows are kept until they fill a block: one matrix product takes less time than many small ones.
-        self._kept: list[NDArray[np.float32]] = []
-        self._rows_kept = 0
+        self._sums: _Sums | None = None  # None before the first row
+        # A few rows are kept until they fill a block: one sum of many takes less time than many of few.
+        self._kept: NDArray[np.float32] | None = None  # (BLOCK, columns), of which the first `_kept_rows` count
+        self._kept_rows = 0
 
     def add(self, rows: NDArray[np.float32]) -> None:
         """Take in `rows`, of shape (any, columns)."""
@@ -74,69 +85,78 @@ class Moments:
             if len(rows) >= BLOCK:
                 self._add_rows(rows)
                 return
-            self._kept.append(rows.copy())
-            self._rows_kept += len(rows)
-            if self._rows_kept >= BLOCK:
+            if self._kept is None:
+                self._kept = np.empty((BLOCK, rows.shape[1]), np.float32)
+            end = self._kept_rows + len(rows)
+            if end > BLOCK:
                 self._add_kept()
+                end = len(rows)
+            self._kept[end - len(rows) : end] = rows
+            self._kept_rows = end
 
     def _add_kept(self) -> None:
-        kept, self._kept, self._rows_kept = self._kept, [], 0
-        if kept:
-            self._add_rows(np.concatenate(kept))
+        count, self._kept_rows = self._kept_rows, 0  # first: if Ctrl-C comes between, no row counts twice
+        if count and self._kept is not None:
+            self._add_rows(self._kept[:count])
 
     def _add_rows(self, rows: NDArray[np.float32]) -> None:
-        count, total, outer = _core.moments(self._engine, rows)
-        outer += self._outer
-        self._count += count
-        self._sum, self._outer = self._sum + total, outer
+        if self._sums is None:
+            self._sums = _Sums.of(rows.shape[1])
+        _core.add_moments(self._engine, rows, self._sums)
+
+    def _all(self) -> _Sums:
+        """The sums, with the rows that are kept; to be called with the lock."""
+        self._add_kept()
+        return self._sums or _Sums.of(0)
 
     @property
     def count(self) -> int:
         """How many rows were summed."""
         with _LOCK:
-            self._add_kept()
-            return self._count
+            return int(self._all().rows[0])
 
     def merge(self, other: Moments) -> None:
         """Add the sums of `other`, which stays as it is."""
-        other = other.copy()
         with _LOCK:
-            self._add_kept()
-            self._count += other._count
-            self._sum = self._sum + other._sum
-            self._outer = self._outer + other._outer
+            own, its = self._all(), other._all()
+            if other._sums is None:
+                return
+            if self._sums is None:
+                self._sums = _Sums(its.rows.copy(), its.total.copy(), its.outer.copy())
+            else:
+                self._sums = _Sums(own.rows + its.rows, own.total + its.total, own.outer + its.outer)
 
     def copy(self) -> Moments:
         """The same sums, apart from these."""
         new = Moments(self._engine)
-        with _LOCK:
-            self._add_kept()
-            new._count, new._sum, new._outer = self._count, self._sum, self._outer
-        return new  # the arrays are never written to: sums replace them
+        new.merge(self)
+        return new
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Moments:
         return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        new = self.copy()
-        outer = _symmetric(new._outer) if new._count else 0.0
-        return {"count": new._count, "_sum": new._sum, "_outer": outer, "_kept": [], "_rows_kept": 0}
+        with _LOCK:
+            sums = self._all()
+            return {"count": int(sums.rows[0]), "_sum": sums.total.copy(), "_outer": _symmetric(sums.outer)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
-        self._count, self._sum, self._outer = state["count"], state["_sum"], state["_outer"]
+        if state["count"]:  # arrays of a pickle may lie in memory that others share
+            total, outer = (np.array(state[name], np.float64, order="C") for name in ("_sum", "_outer"))
+            self._sums = _Sums(np.array([state["count"]], np.int64), total, outer)
 
     def mean(self) -> NDArray[np.float64]:
         """Mean of the rows, shape (columns,)."""
         with _LOCK:
-            self._add_kept()
-            return np.asarray(self._sum / self._count)
+            sums = self._all()
+            return np.asarray(sums.total / sums.rows)
 
     def second_moment(self) -> NDArray[np.float64]:
         """Mean of the outer products of the rows, shape (columns, columns)."""
         with _LOCK:
-            self._add_kept()
-            return _symmetric(self._outer / self._count)
+            sums = self._all()
+            return _symmetric(sums.outer / sums.rows)
 
 
 @public("qrnn.quantization.statistics")

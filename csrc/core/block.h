@@ -106,6 +106,16 @@ struct qrnn_inputs qrnn_inputs_from(const struct qrnn_operand *o, const struct q
 /* Waits until every slice of the block's team is here, and learns whether to stop. */
 void qrnn_block_meet(struct qrnn_block *b);
 
+/* standalone.c: the values that the codes of rows of v stand for, [batch][n], as the products of m's quantizing engine
+ * see them. None of row i is larger than bound[i], which is NaN if the row is not finite; NULL: not wanted. `room` is
+ * working memory of qrnn_codes_room(n) bytes. Fails before its first write, and never where each row has its scale. */
+qrnn_status qrnn_seen_rows(const qrnn_module *m, size_t batch, size_t n, const float *v, float *seen, float *bound,
+                           uint8_t *room);
+size_t qrnn_codes_room(size_t n);
+
+/* Rows that are coded at once: enough for their divisions to overlap. */
+enum { QRNN_CODED_ROWS = 16 };
+
 /* cells.c: one step, from the input's product, which may be overwritten, and encoded states to the next states. */
 void qrnn_cell_step(struct qrnn_block *b, size_t rows, float *ih);
 

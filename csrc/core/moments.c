@@ -1,42 +1,67 @@
 /* moments.c - running sums of rows and of their outer products, by which weights are rounded by data. */
-#include "kernels.h"
+#include "block.h"
 
-#include <stdlib.h>
+#include <float.h>
 
 /* Rows that are summed at once: so few that their doubles stay in the caches. */
 enum { MOST_ROWS = 128 };
 
-qrnn_status qrnn_moments(const char *engine_name, const char *isa, size_t rows, size_t n, const float *v, double *sum,
+/* Working memory of a call; each part begins at a line. */
+struct rooms {
+    double *panels;           /* [MOST_ROWS][n rounded up], what the kernel works in */
+    float *seen;              /* [MOST_ROWS][n], the rows as a product sees them */
+    uint8_t *codes;
+};
+
+/* Where it is, in this thread's scratch; 0 without memory. */
+static int open_rooms(struct rooms *r, size_t n)
+{
+    if (n > SIZE_MAX / MOST_ROWS / 64) return 0;
+    const size_t panels = MOST_ROWS * qrnn_round_up(n, QRNN_MOMENTS_PANEL) * sizeof *r->panels;
+    const size_t seen = MOST_ROWS * n * sizeof *r->seen;
+    unsigned char *const memory = qrnn_scratch(panels + seen + qrnn_codes_room(n));
+    if (!memory) return 0;
+    *r = (struct rooms){(double *)memory, (float *)(memory + panels), memory + panels + seen};
+    return 1;
+}
+
+/* Of at most MOST_ROWS rows; returns how many were finite. */
+static size_t add_rows(const struct qrnn_module *m, const struct rooms *r, size_t rows, size_t n, const float *v,
+                       double *sum, double *outer)
+{
+    const float *row[MOST_ROWS];
+    float bound[MOST_ROWS];
+    size_t finite = 0;
+    if (m->engine->info.quantized) {
+        qrnn_seen_rows(m, rows, n, v, r->seen, bound, r->codes);
+        v = r->seen;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        struct qrnn_extent extent = {0.0f, 0.0f, 1};
+        row[finite] = v + i * n;
+        if (!m->engine->info.quantized || !(bound[i] <= FLT_MAX)) m->kernels.range(1, n, &row[finite], &extent);
+        finite += extent.finite != 0;
+    }
+    if (finite) m->kernels.moments(finite, n, row, sum, outer, r->panels);
+    return finite;
+}
+
+qrnn_status qrnn_moments(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v, double *sum,
                          double *outer, size_t *count)
 {
-    const qrnn_engine_info *const engine = qrnn_engine_by_name(engine_name);
-    struct qrnn_kernels k;
-    if (!count || (rows && n && (!v || !sum || !outer))) return QRNN_ERR_NULL;
+    struct qrnn_module m = {.engine = qrnn_engine_find(engine_name)};
+    struct rooms rooms;
+    if (!count || (batch && n && (!v || !sum || !outer))) return QRNN_ERR_NULL;
     *count = 0;
-    if (!engine || !engine->per_row) return QRNN_ERR_ENGINE;
-    if (!qrnn_kernels_init(&k, isa)) return QRNN_ERR_ISA;
+    if (!m.engine || !m.engine->info.per_row) return QRNN_ERR_ENGINE;
+    if (!qrnn_kernels_init(&m.kernels, isa)) return QRNN_ERR_ISA;
     if (n == 0) return QRNN_OK;
-    if (n > SIZE_MAX / MOST_ROWS / 64) return QRNN_ERR_MEMORY;
-    double *const panels = malloc(MOST_ROWS * qrnn_round_up(n, QRNN_MOMENTS_PANEL) * sizeof *panels);
-    float *const seen = malloc(MOST_ROWS * n * sizeof *seen);
-    qrnn_status status = panels && seen ? QRNN_OK : QRNN_ERR_MEMORY;
+    if (!open_rooms(&rooms, n)) return QRNN_ERR_MEMORY;
     const uint32_t fp = qrnn_fp_enter();
-    for (size_t i = 0; i < rows && status == QRNN_OK; i += MOST_ROWS) {
-        const size_t some = rows - i < MOST_ROWS ? rows - i : MOST_ROWS;
-        const float *const from = engine->quantized ? seen : v + i * n, *row[MOST_ROWS];
-        struct qrnn_extent extent[MOST_ROWS];
-        size_t filled = 0;
-        if (engine->quantized) status = qrnn_seen(engine_name, isa, some, n, v + i * n, seen);
-        if (status != QRNN_OK) break;
-        for (size_t r = 0; r < some; r++) row[r] = from + r * n;
-        k.range(some, n, row, extent);
-        for (size_t r = 0; r < some; r++)
-            if (extent[r].finite) row[filled++] = row[r];
-        if (filled) k.moments(filled, n, row, sum, outer, panels);
-        *count += filled;
+    for (size_t i = 0; i < batch; i += MOST_ROWS) {
+        const size_t rows = batch - i < MOST_ROWS ? batch - i : MOST_ROWS;
+        *count += add_rows(&m, &rooms, rows, n, v + i * n, sum, outer);
     }
     qrnn_fp_leave(fp);
-    free(panels);
-    free(seen);
-    return status;
+    return QRNN_OK;
 }

@@ -1,67 +1,108 @@
 /* standalone.c - what works without a module: activation codes, element-wise functions. */
 #include "block.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-/* The codes of one row at a time, by the way that calls take. */
-static qrnn_status quantize_rows(const struct qrnn_module *m, const struct qrnn_activations *activations, size_t batch,
-                                 size_t n, const float *v, uint8_t *codes, float *scale, int32_t *zero_point)
+/* Makes the codes of some rows after the others, by the way that calls take. */
+struct coder {
+    const qrnn_module *m;
+    struct qrnn_matrix matrix;
+    struct qrnn_operand operand; /* of the last rows: their codes, */
+    struct qrnn_act act[QRNN_CODED_ROWS]; /* scales and zero points */
+    struct qrnn_act given;    /* of all rows, where they share one */
+};
+
+/* A coder of the rows of v, with room for the codes of some. */
+static qrnn_status coder_open(struct coder *c, const qrnn_module *m, size_t batch, size_t n, const float *v,
+                              uint8_t *room)
 {
-    struct qrnn_act given, act;
-    struct qrnn_extent extent;
-    const struct qrnn_matrix matrix = {.activations = activations, .encode = m->kernels.encode[activations->format]};
-    struct qrnn_operand o = {.extent = &extent, .act = &act, .coded.stride = qrnn_round_up(n, QRNN_LINE)};
-    o.codes = qrnn_scratch(o.coded.stride + QRNN_LINE);
-    if (!o.codes) return QRNN_ERR_MEMORY;
-    if (qrnn_activations_share_scale(activations)) {
-        o.given = &given;
-        if (!qrnn_choose_scale(m, activations, batch * n, v, &given)) return QRNN_ERR_INPUT_RANGE;
-    }
-    for (size_t i = 0; i < batch; i++) {
-        const float *const row = v + i * n;
-        qrnn_encode(m, &matrix, &o, 1, n, &row, NULL);
-        memcpy(codes + i * n, o.codes, n);
-        scale[i] = act.scale;
-        zero_point[i] = act.zero_point;
-    }
-    return QRNN_OK;
+    const struct qrnn_activations *const activations = qrnn_activations_row(m->engine->activations);
+    c->m = m;
+    c->matrix = (struct qrnn_matrix){.activations = activations, .encode = m->kernels.encode[activations->format]};
+    c->operand = (struct qrnn_operand){.act = c->act, .codes = room, .coded.stride = qrnn_round_up(n, QRNN_LINE)};
+    if (!qrnn_activations_share_scale(activations)) return QRNN_OK;
+    c->operand.given = &c->given;
+    return qrnn_choose_scale(m, activations, batch * n, v, &c->given) ? QRNN_OK : QRNN_ERR_INPUT_RANGE;
 }
 
-qrnn_status qrnn_quantize(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v,
-                          uint8_t *codes, float *scale, int32_t *zero_point)
+/* The codes of the next of `left` rows, which begin at v; returns of how many. */
+static size_t code_rows(struct coder *c, size_t left, size_t n, const float *v)
 {
-    qrnn_module m = {.engine = qrnn_engine_find(engine_name)};
+    const float *row[QRNN_CODED_ROWS];
+    const size_t rows = left < QRNN_CODED_ROWS ? left : QRNN_CODED_ROWS;
+    for (size_t i = 0; i < rows; i++) row[i] = v + i * n;
+    qrnn_encode(c->m, &c->matrix, &c->operand, rows, n, row, NULL);
+    return rows;
+}
+
+size_t qrnn_codes_room(size_t n)
+{
+    return QRNN_CODED_ROWS * (qrnn_round_up(n, QRNN_LINE) + QRNN_LINE);
+}
+
+/* Engine and kernels for codes without a module, and room for the codes of some rows of n. */
+static qrnn_status open_standalone(const char *engine, const char *isa, qrnn_module *m, size_t batch, size_t n,
+                                   uint8_t **room)
+{
+    *m = (qrnn_module){.engine = qrnn_engine_find(engine)};
+    if (!m->engine || !m->engine->info.quantized) return QRNN_ERR_ENGINE;
+    if (!qrnn_kernels_init(&m->kernels, isa)) return QRNN_ERR_ISA;
+    if (n >= SIZE_MAX / 64 / (batch | 1)) return QRNN_ERR_MEMORY;
+    *room = qrnn_scratch(qrnn_codes_room(n));
+    return *room ? QRNN_OK : QRNN_ERR_MEMORY;
+}
+
+qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, size_t n, const float *v, uint8_t *codes,
+                          float *scale, int32_t *zero_point)
+{
+    struct coder c;
+    qrnn_module m;
+    uint8_t *room;
     if (batch && ((n && (!v || !codes)) || !scale || !zero_point)) return QRNN_ERR_NULL;
-    if (!m.engine || !m.engine->info.quantized) return QRNN_ERR_ENGINE;
-    if (!qrnn_kernels_init(&m.kernels, isa)) return QRNN_ERR_ISA;
-    const struct qrnn_activations *const activations = qrnn_activations_row(m.engine->activations);
+    qrnn_status status = open_standalone(engine, isa, &m, batch, n, &room);
+    if (status != QRNN_OK) return status;
     const uint32_t fp = qrnn_fp_enter();
-    const qrnn_status status = quantize_rows(&m, activations, batch, n, v, codes, scale, zero_point);
+    status = coder_open(&c, &m, batch, n, v, room);
+    for (size_t i = 0, rows; status == QRNN_OK && i < batch; i += rows) {
+        rows = code_rows(&c, batch - i, n, v + i * n);
+        for (size_t r = 0; r < rows; r++) {
+            memcpy(codes + (i + r) * n, room + r * c.operand.coded.stride, n);
+            scale[i + r] = c.act[r].scale;
+            zero_point[i + r] = c.act[r].zero_point;
+        }
+    }
     qrnn_fp_leave(fp);
     return status;
 }
 
-qrnn_status qrnn_seen(const char *engine_name, const char *isa, size_t batch, size_t n, const float *v, float *seen)
+qrnn_status qrnn_seen_rows(const qrnn_module *m, size_t batch, size_t n, const float *v, float *seen, float *bound,
+                           uint8_t *room)
 {
-    const struct qrnn_engine *const engine = qrnn_engine_find(engine_name);
-    if (batch == 0 || n == 0) return engine && engine->info.quantized ? QRNN_OK : QRNN_ERR_ENGINE;
-    if (!v || !seen) return QRNN_ERR_NULL;
-    if (batch > SIZE_MAX / n / 16) return QRNN_ERR_MEMORY;
-    uint8_t *const codes = malloc(batch * n);
-    float *const scale = malloc(batch * sizeof *scale);
-    int32_t *const zero_point = malloc(batch * sizeof *zero_point);
-    qrnn_status status = QRNN_ERR_MEMORY;
-    if (codes && scale && zero_point) status = qrnn_quantize(engine_name, isa, batch, n, v, codes, scale, zero_point);
-    const uint32_t fp = qrnn_fp_enter();
-    for (size_t i = 0; status == QRNN_OK && i < batch; i++) {
-        const float factor = engine->factor(scale[i]);
-        for (size_t k = 0; k < n; k++) seen[i * n + k] = (float)(codes[i * n + k] - zero_point[i]) * factor;
+    struct coder c;
+    const qrnn_status status = coder_open(&c, m, batch, n, v, room);
+    for (size_t i = 0, rows; status == QRNN_OK && i < batch; i += rows) {
+        rows = code_rows(&c, batch - i, n, v + i * n);
+        for (size_t r = 0; r < rows; r++) {
+            const uint8_t *const codes = room + r * c.operand.coded.stride;
+            const float factor = m->engine->factor(c.act[r].scale);
+            float *const to = seen + (i + r) * n;
+            if (bound) bound[i + r] = (float)c.matrix.activations->most_code * factor;
+            for (size_t k = 0; k < n; k++) to[k] = (float)(codes[k] - c.act[r].zero_point) * factor;
+        }
     }
+    return status;
+}
+
+qrnn_status qrnn_seen(const char *engine, const char *isa, size_t batch, size_t n, const float *v, float *seen)
+{
+    qrnn_module m;
+    uint8_t *room;
+    if (batch && n && (!v || !seen)) return QRNN_ERR_NULL;
+    qrnn_status status = open_standalone(engine, isa, &m, batch, n, &room);
+    if (status != QRNN_OK) return status;
+    const uint32_t fp = qrnn_fp_enter();
+    status = qrnn_seen_rows(&m, batch, n, v, seen, NULL, room);
     qrnn_fp_leave(fp);
-    free(codes);
-    free(scale);
-    free(zero_point);
     return status;
 }
 

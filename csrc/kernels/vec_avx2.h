@@ -163,9 +163,20 @@ QRNN_INLINE f64v d_load(const double *p)
     return _mm256_loadu_pd(p);
 }
 
+/* Of floats. */
+QRNN_INLINE f64v d_load_f32(const float *p)
+{
+    return _mm256_cvtps_pd(_mm_loadu_ps(p));
+}
+
 QRNN_INLINE void d_store(double *p, f64v a)
 {
     _mm256_storeu_pd(p, a);
+}
+
+QRNN_INLINE f64v d_add(f64v a, f64v b)
+{
+    return _mm256_add_pd(a, b);
 }
 
 QRNN_INLINE f64v d_sub(f64v a, f64v b)

@@ -158,9 +158,20 @@ QRNN_INLINE f64v d_load(const double *p)
     return _mm512_loadu_pd(p);
 }
 
+/* Of floats. */
+QRNN_INLINE f64v d_load_f32(const float *p)
+{
+    return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+}
+
 QRNN_INLINE void d_store(double *p, f64v a)
 {
     _mm512_storeu_pd(p, a);
+}
+
+QRNN_INLINE f64v d_add(f64v a, f64v b)
+{
+    return _mm512_add_pd(a, b);
 }
 
 QRNN_INLINE f64v d_sub(f64v a, f64v b)

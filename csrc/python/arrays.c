@@ -65,9 +65,7 @@ static void raise_out_shape(PyArrayObject *array, const char *name, int ndim, co
 static void raise_out(PyArrayObject *array, const char *name)
 {
     const int flags = PyArray_FLAGS(array);
-    if (PyArray_TYPE(array) != NPY_FLOAT32 || !PyArray_ISNOTSWAPPED(array))
-        PyErr_Format(PyExc_ValueError, "%s: expected dtype float32, got %S", name, PyArray_DESCR(array));
-    else if (!(flags & NPY_ARRAY_C_CONTIGUOUS))
+    if (!(flags & NPY_ARRAY_C_CONTIGUOUS))
         PyErr_Format(PyExc_ValueError, "%s: expected a C-contiguous array, got one that is not", name);
     else if (!(flags & NPY_ARRAY_WRITEABLE))
         PyErr_Format(PyExc_ValueError, "%s: expected a writeable array, got a read-only one", name);
@@ -75,24 +73,33 @@ static void raise_out(PyArrayObject *array, const char *name)
         PyErr_Format(PyExc_ValueError, "%s: expected an aligned array, got a misaligned one", name);
 }
 
-int array_check_out(PyObject *out, const char *name, int ndim, const npy_intp *dims)
+/* That `out`, an array or something else, holds no numbers of this type. */
+static void raise_out_type(PyObject *out, const char *name, int type)
+{
+    PyArray_Descr *const expected = PyArray_DescrFromType(type);
+    if (!expected) return;
+    if (PyArray_Check(out))
+        PyErr_Format(PyExc_ValueError, "%s: expected dtype %S, got %S", name, expected,
+                     PyArray_DESCR((PyArrayObject *)out));
+    else
+        PyErr_Format(PyExc_TypeError, "%s: expected %s %S array, got %s", name, type == NPY_INT64 ? "an" : "a",
+                     expected, Py_TYPE(out)->tp_name);
+    Py_DECREF(expected);
+}
+
+int array_check_out(PyObject *out, const char *name, int type, int ndim, const npy_intp *dims)
 {
     enum { LAYOUT = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_WRITEABLE };
-    if (!PyArray_Check(out)) {
-        PyErr_Format(PyExc_TypeError, "%s: expected a float32 array, got %s", name, Py_TYPE(out)->tp_name);
-        return -1;
-    }
     PyArrayObject *const array = (PyArrayObject *)out;
-    const int typed = PyArray_TYPE(array) == NPY_FLOAT32 && PyArray_ISNOTSWAPPED(array);
-    if (typed && !same_shape(array, ndim, dims)) {
+    if (!PyArray_Check(out) || PyArray_TYPE(array) != type || !PyArray_ISNOTSWAPPED(array))
+        raise_out_type(out, name, type);
+    else if (!same_shape(array, ndim, dims))
         raise_out_shape(array, name, ndim, dims);
-        return -1;
-    }
-    if (!typed || (PyArray_FLAGS(array) & LAYOUT) != LAYOUT) {
+    else if ((PyArray_FLAGS(array) & LAYOUT) != LAYOUT)
         raise_out(array, name);
-        return -1;
-    }
-    return 0;
+    else
+        return 0;
+    return -1;
 }
 
 int array_overlap(PyArrayObject *a, PyArrayObject *b)

@@ -19,8 +19,8 @@ PyArrayObject *array_from(struct module_state *state, PyObject *object, const ch
 /* `result` in the kind of container that `object`, no exact ndarray, is. Takes over `result`. */
 PyObject *array_like(struct module_state *state, PyObject *result, PyObject *object);
 PyArrayObject *array_new(int type, int ndim, const npy_intp *dims);
-/* Checks `out`, by that name, for a result of this shape. Returns 0, or -1 with an exception set. */
-int array_check_out(PyObject *out, const char *name, int ndim, const npy_intp *dims);
+/* Checks `out`, by that name, for a result of this type and shape. Returns 0, or -1 with an exception set. */
+int array_check_out(PyObject *out, const char *name, int type, int ndim, const npy_intp *dims);
 /* Whether two C-contiguous arrays share memory; nothing (NULL) shares none. */
 int array_overlap(PyArrayObject *a, PyArrayObject *b);
 /* The elements, or NULL of no array. */

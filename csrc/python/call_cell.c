@@ -49,9 +49,9 @@ static int out_is_clear(PyObject *out, PyArrayObject *x, PyArrayObject *own, PyA
 /* Checks what the caller gave to take the results. */
 static int check_out(const struct step *s, int ndim, const npy_intp *h_dims, const npy_intp *c_dims)
 {
-    if (!s->c_out) return array_check_out(s->h_out, "out", ndim, h_dims);
-    if (array_check_out(s->h_out, "out[0]", ndim, h_dims) < 0) return -1;
-    if (array_check_out(s->c_out, "out[1]", ndim, c_dims) < 0) return -1;
+    if (!s->c_out) return array_check_out(s->h_out, "out", NPY_FLOAT32, ndim, h_dims);
+    if (array_check_out(s->h_out, "out[0]", NPY_FLOAT32, ndim, h_dims) < 0) return -1;
+    if (array_check_out(s->c_out, "out[1]", NPY_FLOAT32, ndim, c_dims) < 0) return -1;
     if (!array_overlap((PyArrayObject *)s->h_out, (PyArrayObject *)s->c_out)) return 0;
     PyErr_SetString(PyExc_ValueError, "out: expected arrays that share no memory, got two that do");
     return -1;

@@ -24,7 +24,7 @@ static PyObject *linear_plain(const struct callee *callee, PyArrayObject *x, PyO
     struct result_shape shape;
     struct result y;
     if (shapes_check_linear(callee, shape_of(x), &shape) < 0) return NULL;
-    if (out && array_check_out(out, "out", shape.ndim, shape.dims) < 0) return NULL;
+    if (out && array_check_out(out, "out", NPY_FLOAT32, shape.ndim, shape.dims) < 0) return NULL;
     const int direct = out && !array_overlap((PyArrayObject *)out, x);
     if (result_open(&y, out, direct, shape.ndim, shape.dims) < 0) return NULL;
     if (compute(callee, shape.batch, x, y.array) == 0)

@@ -50,12 +50,12 @@ static int check_outs(const struct sequence *s)
     PyArrayObject *const c = (PyArrayObject *)s->c_out;
     if (!output) return 0;
     int ndim = output_dims(s, dims);
-    if (array_check_out(s->output, h ? "out[0]" : "out", ndim, dims) < 0) return -1;
+    if (array_check_out(s->output, h ? "out[0]" : "out", NPY_FLOAT32, ndim, dims) < 0) return -1;
     if (!h) return 0;
     ndim = shapes_of_state(&s->extent, s->callee->state, dims);
-    if (array_check_out(s->h_out, c ? "out[1][0]" : "out[1]", ndim, dims) < 0) return -1;
+    if (array_check_out(s->h_out, c ? "out[1][0]" : "out[1]", NPY_FLOAT32, ndim, dims) < 0) return -1;
     ndim = shapes_of_state(&s->extent, s->callee->hidden, dims);
-    if (c && array_check_out(s->c_out, "out[1][1]", ndim, dims) < 0) return -1;
+    if (c && array_check_out(s->c_out, "out[1][1]", NPY_FLOAT32, ndim, dims) < 0) return -1;
     if (!array_overlap(output, h) && !array_overlap(output, c) && !array_overlap(h, c)) return 0;
     PyErr_SetString(PyExc_ValueError, "out: expected arrays that share no memory, got some that do");
     return -1;

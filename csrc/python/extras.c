@@ -47,7 +47,7 @@ static int apply_to(qrnn_function function, const char *isa, PyArrayObject *x, P
 static PyObject *apply_plain(qrnn_function function, const char *isa, PyArrayObject *x, PyObject *out)
 {
     PyArrayObject *y = NULL, *const given = (PyArrayObject *)out;
-    if (out && array_check_out(out, "out", PyArray_NDIM(x), PyArray_DIMS(x)) < 0) return NULL;
+    if (out && array_check_out(out, "out", NPY_FLOAT32, PyArray_NDIM(x), PyArray_DIMS(x)) < 0) return NULL;
     if (out && (PyArray_DATA(given) == PyArray_DATA(x) || !array_overlap(given, x)))
         y = (PyArrayObject *)Py_NewRef(out);
     else

@@ -11,6 +11,7 @@ static int init_signatures(struct module_state *state)
     static const char *const apply[] = {"name", "x", "isa", "out", NULL};
     static const char *const gates[] = {"module", "x", "hx", NULL};
     static const char *const quantize[] = {"engine", "v", "isa", NULL};
+    static const char *const add_moments[] = {"engine", "v", "sums", "isa", NULL};
     if (signature_init(&state->forward, "forward", forward, 2, 1) < 0) return -1;
     if (signature_init(&state->forward_linear, "forward", forward_linear, 1, 1) < 0) return -1;
     if (signature_init(&state->forward_sequence, "forward", forward_sequence, 2, 1) < 0) return -1;
@@ -18,7 +19,7 @@ static int init_signatures(struct module_state *state)
     if (signature_init(&state->gates, "_gates", gates, 3, 2) < 0) return -1;
     if (signature_init(&state->quantize, "quantize", quantize, 3, 2) < 0) return -1;
     if (signature_init(&state->fake_quantize, "fake_quantize", quantize, 3, 2) < 0) return -1;
-    return signature_init(&state->moments, "moments", quantize, 3, 2);
+    return signature_init(&state->add_moments, "add_moments", add_moments, 4, 3);
 }
 
 static int exec(PyObject *module)
@@ -60,7 +61,7 @@ static int clear(PyObject *module)
     signature_clear(&state->gates);
     signature_clear(&state->quantize);
     signature_clear(&state->fake_quantize);
-    signature_clear(&state->moments);
+    signature_clear(&state->add_moments);
     return 0;
 }
 

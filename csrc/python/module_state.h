@@ -10,7 +10,7 @@
 struct module_state {
     PyTypeObject *module_type;
     vectorcallfunc vectorcall; /* of its instances */
-    struct signature forward, forward_linear, forward_sequence, apply, gates, quantize, fake_quantize, moments;
+    struct signature forward, forward_linear, forward_sequence, apply, gates, quantize, fake_quantize, add_moments;
     atomic_size_t threads;     /* that a sequence computes with */
     /* threading.main_thread().ident, as it was in the process main_of (0: never asked): a fork makes the
      * thread that forks the main one. */

@@ -127,51 +127,37 @@ static PyObject *fake_quantize_plain(const char *engine, const char *isa, PyArra
     return NULL;
 }
 
-/* Sums over the rows of `v`: how many are finite, their sum, the sum of their outer products. */
-static PyObject *moments_plain(const char *engine, const char *isa, PyArrayObject *v)
-{
-    PyObject *result = NULL;
-    npy_intp dims[2] = {PyArray_DIM(v, 1), PyArray_DIM(v, 1)};
-    PyArrayObject *outer = NULL, *const sum = (PyArrayObject *)PyArray_ZEROS(1, dims, NPY_FLOAT64, 0);
-    if (!sum) goto exit;
-    outer = (PyArrayObject *)PyArray_ZEROS(2, dims, NPY_FLOAT64, 0);
-    if (!outer) goto exit;
-    qrnn_status status;
-    size_t count;
-    Py_BEGIN_ALLOW_THREADS;
-    status = qrnn_moments(engine, isa, (size_t)PyArray_DIM(v, 0), (size_t)dims[0], PyArray_DATA(v), PyArray_DATA(sum),
-                          PyArray_DATA(outer), &count);
-    Py_END_ALLOW_THREADS;
-    if (status == QRNN_OK)
-        result = Py_BuildValue("nOO", (Py_ssize_t)count, sum, outer);
-    else
-        error_from_status(status, &(struct error_context){.engine = engine, .isa = isa, .input = "v", .weight = "v"});
+/* What functions of rows take: an engine's name, an instruction set's or NULL, and an array of 2 to `most_dims`. */
+struct rows {
+    const char *engine, *isa;
+    PyArrayObject *v;
+};
 
-exit:
-    Py_XDECREF(sum);
-    Py_XDECREF(outer);
-    return result;
+static int take_rows(PyObject *module, PyObject *engine, PyObject *v, PyObject *isa, int most_dims, struct rows *rows)
+{
+    rows->engine = arguments_text(engine, "engine");
+    if (!rows->engine) return -1;
+    rows->isa = isa ? arguments_text(isa, "isa") : NULL;
+    if (isa && !rows->isa) return -1;
+    rows->v = array_from(PyModule_GetState(module), v, "v");
+    if (!rows->v) return -1;
+    if (PyArray_NDIM(rows->v) >= 2 && PyArray_NDIM(rows->v) <= most_dims) return 0;
+    PyErr_Format(PyExc_ValueError, "v: expected a 2D array, got %dD", PyArray_NDIM(rows->v));
+    Py_DECREF(rows->v);
+    return -1;
 }
 
-/* The result of `plain` for an engine's name, an instruction set's or NULL, and an array of 2 to `most_dims`. */
 static PyObject *of_rows(PyObject *module, const struct signature *signature, PyObject *const *args, Py_ssize_t nargs,
                          PyObject *kwnames, int most_dims,
                          PyObject *(*plain)(const char *, const char *, PyArrayObject *))
 {
     enum { ENGINE, V, ISA };
-    PyObject *result = NULL, *values[MAX_PARAMETERS];
+    PyObject *values[MAX_PARAMETERS];
+    struct rows rows;
     if (arguments_bind(signature, NULL, args, nargs, kwnames, values) < 0) return NULL;
-    const char *const engine = arguments_text(values[ENGINE], "engine");
-    if (!engine) return NULL;
-    const char *const isa = values[ISA] ? arguments_text(values[ISA], "isa") : NULL;
-    if (values[ISA] && !isa) return NULL;
-    PyArrayObject *v = array_from(PyModule_GetState(module), values[V], "v");
-    if (!v) return NULL;
-    if (PyArray_NDIM(v) >= 2 && PyArray_NDIM(v) <= most_dims)
-        result = plain(engine, isa, v);
-    else
-        PyErr_Format(PyExc_ValueError, "v: expected a 2D array, got %dD", PyArray_NDIM(v));
-    Py_DECREF(v);
+    if (take_rows(module, values[ENGINE], values[V], values[ISA], most_dims, &rows) < 0) return NULL;
+    PyObject *const result = plain(rows.engine, rows.isa, rows.v);
+    Py_DECREF(rows.v);
     return result;
 }
 
@@ -187,10 +173,62 @@ static PyObject *fake_quantize(PyObject *module, PyObject *const *args, Py_ssize
     return of_rows(module, &state->fake_quantize, args, nargs, kwnames, 3, fake_quantize_plain);
 }
 
-static PyObject *moments(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+/* Checks the caller's (count, sum, outer) for rows like those of `v`, which none of them may overlap. */
+static int check_sums(PyObject *sums, PyArrayObject *v)
 {
+    static const char *const names[] = {"sums[0]", "sums[1]", "sums[2]"};
+    static const int types[] = {NPY_INT64, NPY_FLOAT64, NPY_FLOAT64}, ndim[] = {1, 1, 2};
+    const npy_intp n = PyArray_DIM(v, 1), dims[][2] = {{1}, {n}, {n, n}};
+    if (!PyTuple_Check(sums) || PyTuple_GET_SIZE(sums) != 3) {
+        PyErr_Format(PyExc_TypeError, "sums: expected a tuple of three arrays, got %R", sums);
+        return -1;
+    }
+    for (int i = 0; i < 3; i++) {
+        PyObject *const each = PyTuple_GET_ITEM(sums, i);
+        if (array_check_out(each, names[i], types[i], ndim[i], dims[i]) < 0) return -1;
+        int overlaps = array_overlap((PyArrayObject *)each, v);
+        for (int k = 0; k < i; k++)
+            overlaps |= array_overlap((PyArrayObject *)each, (PyArrayObject *)PyTuple_GET_ITEM(sums, k));
+        if (overlaps) {
+            PyErr_Format(PyExc_ValueError, "%s: expected memory of its own, got what v or another sum has", names[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void *sum_data(PyObject *sums, int i)
+{
+    return PyArray_DATA((PyArrayObject *)PyTuple_GET_ITEM(sums, i));
+}
+
+/* All three sums are added to here, where no exception comes between them: they always tell of the same rows. */
+static PyObject *add_moments(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    enum { ENGINE, V, SUMS, ISA };
     const struct module_state *const state = PyModule_GetState(module);
-    return of_rows(module, &state->moments, args, nargs, kwnames, 2, moments_plain);
+    PyObject *result = NULL, *values[MAX_PARAMETERS];
+    struct rows rows;
+    if (arguments_bind(&state->add_moments, NULL, args, nargs, kwnames, values) < 0) return NULL;
+    if (take_rows(module, values[ENGINE], values[V], values[ISA], 2, &rows) < 0) return NULL;
+    if (check_sums(values[SUMS], rows.v) < 0) goto exit;
+    const size_t batch = (size_t)PyArray_DIM(rows.v, 0), n = (size_t)PyArray_DIM(rows.v, 1);
+    size_t count;
+    qrnn_status status;
+    Py_BEGIN_ALLOW_THREADS;
+    status = qrnn_moments(rows.engine, rows.isa, batch, n, PyArray_DATA(rows.v), sum_data(values[SUMS], 1),
+                          sum_data(values[SUMS], 2), &count);
+    *(npy_int64 *)sum_data(values[SUMS], 0) += (npy_int64)count;
+    Py_END_ALLOW_THREADS;
+    if (status == QRNN_OK)
+        result = Py_NewRef(Py_None);
+    else
+        error_from_status(status,
+                          &(struct error_context){.engine = rows.engine, .isa = rows.isa, .input = "v", .weight = "v"});
+
+exit:
+    Py_DECREF(rows.v);
+    return result;
 }
 
 /* --- the table --- */
@@ -212,16 +250,19 @@ PyDoc_STRVAR(fake_quantize_doc,
              "Of three dimensions, each v[i] is quantized by itself.");
 
 PyDoc_STRVAR(
-    moments_doc,
-    "moments($module, /, engine, v, isa=None)\n--\n\n"
-    "(count, sum, outer) of the finite rows of `v`: how many, their sum, the sum of their outer products.\n\n"
-    "Engine \"qrnn\" sums what a product sees of them, \"float32\" the rows as they are. Both are float64, one\n"
-    "row after the other; of `outer` what lies below the diagonal is undefined.");
+    add_moments_doc,
+    "add_moments($module, /, engine, v, sums, isa=None)\n--\n\n"
+    "Add to `sums`, the arrays (count, sum, outer), the finite rows of `v`, their sum and that of their outer "
+    "products.\n\n"
+    "Engine \"qrnn\" sums what a product sees of them, \"float32\" the rows as they are. `count` is int64 of shape "
+    "(1,),\n"
+    "the others float64, (n,) and (n, n); rows are added one after the other. Of `outer` what lies below the diagonal\n"
+    "is undefined. An error leaves all as it was.");
 
 PyMethodDef probe_functions[] = {
     {"_gates", FAST(gates), METH_FASTCALL | METH_KEYWORDS, gates_doc},
     {"quantize", FAST(quantize), METH_FASTCALL | METH_KEYWORDS, quantize_doc},
     {"fake_quantize", FAST(fake_quantize), METH_FASTCALL | METH_KEYWORDS, fake_quantize_doc},
-    {"moments", FAST(moments), METH_FASTCALL | METH_KEYWORDS, moments_doc},
+    {"add_moments", FAST(add_moments), METH_FASTCALL | METH_KEYWORDS, add_moments_doc},
     {NULL, NULL, 0, NULL},
 };
