@@ -12,8 +12,8 @@ from support.torch_models import (
     KINDS,
     I,
     assert_equal_results,
-    each_engine,
     each_kind,
+    each_kind_and_engine,
     flat,
     inputs,
     make,
@@ -60,7 +60,8 @@ def operator_of(kind, engine="qrnn"):
         if shape.kind == "lstm":
             return torch.ops.qrnn.lstm_cell.default, (x, *pair, *rest, engine)
         return torch.ops.qrnn.cell.default, (x, *pair, *rest, shape.kind, engine)
-    rest = (None, weights, scales, biases, engine, *shape.sequence)
+    given = [bias for bias in biases if bias is not None]
+    rest = (None, weights, scales, given, engine, *shape.sequence)
     if shape.kind == "lstm":
         return torch.ops.qrnn.lstm.default, (x, *pair, *rest)
     return torch.ops.qrnn.sequence.default, (x, *pair, *rest, shape.kind)
@@ -69,8 +70,7 @@ def operator_of(kind, engine="qrnn"):
 # ---------------------------------------------------------------------------------------------------
 # Operators
 # ---------------------------------------------------------------------------------------------------
-@each_kind
-@each_engine
+@each_kind_and_engine
 def test_operators_compute_what_modules_do(kind, engine):
     operator, args = operator_of(kind, engine)
     want = qt.quantize_dynamic(make(kind), engine=engine)(*inputs(kind))

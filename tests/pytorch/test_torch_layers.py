@@ -11,9 +11,10 @@ from support.torch_models import (
     I,
     assert_equal_results,
     each_cell,
-    each_engine,
     each_kind,
+    each_kind_and_engine,
     each_layer,
+    each_layer_and_engine,
     flat,
     inputs,
     make,
@@ -30,8 +31,7 @@ f32 = np.float32
 # ---------------------------------------------------------------------------------------------------
 # Calls
 # ---------------------------------------------------------------------------------------------------
-@each_kind
-@each_engine
+@each_kind_and_engine
 @pytest.mark.parametrize("bias", [True, False])
 def test_it_computes_what_the_core_computes(kind, engine, bias):
     module, numpy_side = quantized(kind, engine, bias=bias), numpy_module(kind, engine, bias=bias)
@@ -227,8 +227,7 @@ def test_new_weights_come_from_torchs_generator():
 # ---------------------------------------------------------------------------------------------------
 # Sequences
 # ---------------------------------------------------------------------------------------------------
-@each_layer
-@each_engine
+@each_layer_and_engine
 @pytest.mark.parametrize("ordered", [True, False])
 def test_packed_sequences(kind, engine, ordered):
     """A PackedSequence gives what lengths= gives, in the order of the sequences that were packed."""

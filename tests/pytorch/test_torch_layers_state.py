@@ -16,8 +16,8 @@ from support.torch_models import (
     H,
     I,
     assert_equal_results,
-    each_engine,
     each_kind,
+    each_kind_and_engine,
     each_layer,
     flat,
     inputs,
@@ -33,8 +33,7 @@ from qrnn.torch.nn.quantized import dynamic
 # ---------------------------------------------------------------------------------------------------
 # Copies and state
 # ---------------------------------------------------------------------------------------------------
-@each_kind
-@each_engine
+@each_kind_and_engine
 def test_copies_compute_the_same(kind, engine):
     module, args = quantized(kind, engine), inputs(kind)
     want = module(*args)

@@ -11,20 +11,24 @@ import pytest
 from support import torch_models
 from support.torch_models import (
     CELLS,
+    LAYERS,
     H,
     I,
     assert_equal_results,
     difference,
     each_engine,
     each_kind,
+    each_kind_and_engine,
+    flat,
     inputs,
     make,
+    takes_batch_first,
     torch,
+    with_engines,
 )
-from support.torch_training import loss_of, prepared
+from support.torch_training import loss_of, on_grid, prepared, straight_through
 
 import qrnn.torch as qt
-from qrnn import _core
 
 Holder = torch_models.Holder
 
@@ -41,13 +45,6 @@ def float_twin(module, kind, engine):
         for each, tensor in qt.convert(copy.deepcopy(module)).get_weight().items():
             getattr(twin, each).copy_(tensor.dequantize())
     return twin
-
-
-def on_grid(v, engine):
-    """The values that the codes of a batch of rows stand for."""
-    codes, scale, zero_point = _core.quantize(engine, v.detach().numpy())
-    value = (codes.astype(np.int32) - zero_point[:, None]).astype(np.float32) * scale[:, None]
-    return torch.from_numpy(value)
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -70,13 +67,60 @@ def test_straight_through_gradients_of_a_step(kind, engine):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
 
-@each_kind
-@each_engine
+@each_kind_and_engine
 def test_every_parameter_gets_a_gradient(kind, engine):
     module, args = prepared(kind, engine).train(), inputs(kind)
     loss_of(module(*args)).backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None and bool(parameter.grad.abs().sum() > 0), name
+
+
+@with_engines([kind for kind in LAYERS if "relu" not in kind])
+def test_straight_through_gradients_of_a_sequence(kind, engine):
+    """Those of every weight, of the input and of each initial state, through all layers, directions and steps."""
+    module = prepared(kind, engine).train()
+    twin, (x, state) = float_twin(module, kind, engine), inputs(kind)
+    first = x.transpose(0, 1) if takes_batch_first(kind) else x
+    cell, runs = kind.partition("-")[0], []
+    for each in (module, twin):
+        x, *states = (v.detach().clone().requires_grad_() for v in (first, *flat(state)))
+        if each is module:
+            batch = x.transpose(0, 1) if takes_batch_first(kind) else x
+            output, last = each(batch, tuple(states) if cell == "LSTM" else states[0])
+            got = (output.transpose(0, 1) if takes_batch_first(kind) else output, *flat(last))
+        else:
+            got = straight_through(each, cell, engine, x, states)
+        loss_of(got).backward()
+        runs.append((got, [x.grad, *(h.grad for h in states), *(p.grad for p in each.parameters())]))
+    (got, gradients), (want, wanted) = runs
+    assert difference(got, want) < 1e-5
+    assert len(gradients) == len(wanted) and all(each is not None and each.any() for each in gradients)
+    for a, b in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("scheme", [qt.per_tensor_symmetric, qt.per_channel_symmetric])
+def test_gradients_stop_where_the_codes_end(scheme):
+    """A weight learns while the nearest multiple of the scale has a code, -128 to 127: within half a step of them."""
+    step = 1 / 64
+
+    base = "PerChannelMinMaxObserver" if scheme == qt.per_channel_symmetric else "MinMaxObserver"
+
+    class Fixed(getattr(qt.quantization, base)):
+        def calculate_qparams(self):
+            scale, zero_point = super().calculate_qparams()
+            return np.full_like(scale, step), zero_point
+
+    codes = [-130.0, -128.6, -128.4, -128.0, -127.6, -127.0, 0.0, 126.9, 127.4, 127.6, 128.0]
+    learns = [-128.5 < code < 127.5 for code in codes]
+    layer = torch.nn.Linear(len(codes), 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([codes, codes[::-1]]) * step)
+    weight = Fixed.with_args(dtype=qt.qint8, qscheme=scheme)
+    qconfig = qt.QConfig(activation=qt.default_dynamic_qconfig.activation, weight=weight)
+    module = qt.prepare(layer, qconfig=qconfig, engine="fbgemm")
+    module(torch.eye(len(codes))).sum().backward()
+    assert module.weight.grad.ne(0).tolist() == [learns, learns[::-1]]
 
 
 def test_weights_beyond_the_range_are_clipped():
@@ -128,8 +172,7 @@ def test_it_is_the_float_module_still(kind):
     assert calls == ["before", "after"] * 2
 
 
-@each_kind
-@each_engine
+@each_kind_and_engine
 def test_quantized_modules_get_their_codes_back(kind, engine):
     module, args = qt.quantize_dynamic(make(kind), engine=engine), inputs(kind)
     want, state = module(*args), {k: v.clone() for k, v in module.state_dict().items()}
@@ -192,6 +235,18 @@ def test_dropout_between_layers_trains():
     assert not torch.equal(module(x)[0], module(x)[0])
     module.eval()
     assert torch.equal(module(x)[0], module(x)[0])
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout after all but last:UserWarning")
+def test_dropout_is_between_layers_alone(layers):
+    """Not after the last one: where all is dropped, the last layer still says what it makes of zeros."""
+    torch.manual_seed(0)
+    module = qt.prepare(torch.nn.GRU(I, H, layers, dropout=1.0), qconfig={}).train()
+    x = torch.randn(4, 2, I)
+    output, h_n = module(x)
+    assert output.ne(0).all() and torch.equal(output[-1], h_n[-1])
+    assert (difference(module.eval()(x)[0], output) < 2e-3) == (layers == 1)
 
 
 @pytest.mark.parametrize("quantized", [False, True])

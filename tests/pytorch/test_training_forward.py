@@ -10,13 +10,16 @@ from support.torch_models import (
     I,
     assert_equal_results,
     difference,
-    each_engine,
     each_kind,
+    each_kind_and_engine,
     each_layer,
+    each_layer_and_engine,
     flat,
     inputs,
     make,
+    takes_batch_first,
     torch,
+    with_engines,
 )
 from support.torch_training import loss_of, pair, prepared
 
@@ -26,8 +29,7 @@ import qrnn.torch as qt
 # ---------------------------------------------------------------------------------------------------
 # The forward
 # ---------------------------------------------------------------------------------------------------
-@each_kind
-@each_engine
+@each_kind_and_engine
 @pytest.mark.parametrize("bias", [True, False])
 def test_eval_is_the_engine_and_convert_changes_no_bit(kind, engine, bias):
     module, args = prepared(kind, engine, bias=bias).eval(), inputs(kind)
@@ -38,8 +40,7 @@ def test_eval_is_the_engine_and_convert_changes_no_bit(kind, engine, bias):
     assert_equal_results(qt.quantize_dynamic(make(kind, bias=bias), engine=engine)(*args), before)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.endswith("-2")])
-@each_engine
+@with_engines([kind for kind in KINDS if not kind.endswith("-2")])
 @pytest.mark.parametrize("bias", [True, False])
 def test_training_forward_is_the_engine_to_1e_5(kind, engine, bias):
     """No code flips in a step of one layer: x and h are the same in both."""
@@ -47,8 +48,7 @@ def test_training_forward_is_the_engine_to_1e_5(kind, engine, bias):
     assert difference(module(*args), module.eval()(*args)) < 1e-5
 
 
-@each_layer
-@each_engine
+@each_layer_and_engine
 @pytest.mark.parametrize("lengths", [None, [6, 4, 3, 1], [3, 6, 1, 4]])
 def test_training_sequences_follow_the_engine(kind, engine, lengths):
     """Over layers and steps a float that differs in its last bits may flip a code, by one step of its grid."""
@@ -71,7 +71,7 @@ def test_training_sequences_follow_the_engine(kind, engine, lengths):
 def test_unbatched_inputs_train(kind):
     module = prepared(kind).train()
     x, *_ = inputs(kind, batch=1)
-    axis = 0 if kind in ("Linear", *CELLS) or kind in ("LSTM-2", "GRU-2") else 1
+    axis = 0 if kind in ("Linear", *CELLS) or takes_batch_first(kind) else 1
     one = x.squeeze(axis)
     got, want = module(one), module(x)
     for a, b in zip(flat(got), flat(want), strict=True):

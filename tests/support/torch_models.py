@@ -15,7 +15,7 @@ if torch.backends.quantized.engine == "none":  # as on macOS, where torch.ao can
     torch.backends.quantized.engine = "qnnpack"
 
 ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
-I, H = 5, 8
+I, H, P = 5, 8, 3
 
 #: A float module of each kind, and whether it takes sequences.
 KINDS = {
@@ -31,16 +31,31 @@ KINDS = {
     "RNN-2": lambda **k: torch.nn.RNN(I, H, 2, bidirectional=True, **k),
     "LSTM-2": lambda **k: torch.nn.LSTM(I, H, 2, bidirectional=True, batch_first=True, **k),
     "GRU-2": lambda **k: torch.nn.GRU(I, H, 2, bidirectional=True, batch_first=True, **k),
+    "LSTM-projected": lambda **k: torch.nn.LSTM(I, H, proj_size=P, **k),
+    "LSTM-projected-2": lambda **k: torch.nn.LSTM(I, H, 2, proj_size=P, bidirectional=True, batch_first=True, **k),
 }
 CELLS = [name for name in KINDS if "Cell" in name]
 LAYERS = [name for name in KINDS if "Cell" not in name and name != "Linear"]
 #: Those that torch.ao quantizes too.
-SHARED = [name for name in KINDS if not name.startswith("RNN-") and name != "RNN"]
+SHARED = [name for name in KINDS if not name.startswith("RNN-") and name != "RNN" and "projected" not in name]
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 each_cell = pytest.mark.parametrize("kind", CELLS)
 each_layer = pytest.mark.parametrize("kind", LAYERS)
 each_engine = pytest.mark.parametrize("engine", ENGINES)
+
+
+def with_engines(kinds):
+    """Each of `kinds` with each engine that has it: those of PyTorch have no projections."""
+    pairs = [(kind, engine) for kind in kinds for engine in ENGINES if engine == "qrnn" or "projected" not in kind]
+    return pytest.mark.parametrize(("kind", "engine"), pairs)
+
+
+each_kind_and_engine, each_layer_and_engine = with_engines(KINDS), with_engines(LAYERS)
+
+
+def takes_batch_first(kind):
+    return kind.endswith("-2") and not kind.startswith("RNN")
 
 
 def make(kind, seed=0, **keywords):
@@ -62,9 +77,8 @@ def inputs(kind, seed=1, batch=3, time=4):
         x, states = randn(batch, I), [randn(batch, H), randn(batch, H)]
     else:
         count = 4 if kind.endswith("-2") else 1
-        first = kind in ("LSTM-2", "GRU-2")
-        x = randn(batch, time, I) if first else randn(time, batch, I)
-        states = [randn(count, batch, H), randn(count, batch, H)]
+        x = randn(batch, time, I) if takes_batch_first(kind) else randn(time, batch, I)
+        states = [randn(count, batch, P if "projected" in kind else H), randn(count, batch, H)]
     return x, tuple(states) if kind.startswith("LSTM") else states[0]
 
 
