@@ -145,6 +145,12 @@ class QuantizedLayer(Described, torch.nn.Module):
 
     # ---- copies
 
+    def __copy__(self: Q) -> Q:
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new._describe(self._spec)
+        return new
+
     def __deepcopy__(self: Q, memo: dict[int, Any]) -> Q:
         new = type(self).__new__(type(self))
         memo[id(self)] = new

@@ -268,6 +268,30 @@ def test_sequences_may_overwrite_anything(kind, engine, shape):
         assert_same_results(rnn(x, (a, b), out=(full(5, 2, width), (b, a))), want)
 
 
+@every
+def test_neighbours_in_one_buffer_share_no_memory(kind, engine):
+    """Arrays that begin where another ends: results, states and input of a step, then of a sequence."""
+    cell, rnn = make(kind, engine, inputs=3), make(kind, engine, (2, 1, False), inputs=3)
+    for call, shapes in (
+        (cell, [(2, 3)] * 5),
+        (rnn, [(5, 2, 3), (2, 2, 3), (2, 2, 3), (5, 2, 3), (2, 2, 3), (2, 2, 3)]),
+    ):
+        sizes = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
+        memory = randoms(int(sizes[-1]))
+        parts = [memory[a:b].reshape(s) for a, b, s in zip(sizes, sizes[1:], shapes, strict=False)]
+        x, h, c, *outs = parts
+        state = pair(kind, h, c)
+        want = call(x.copy(), pair(kind, h.copy(), c.copy()))
+        if call is cell:
+            out = pair(kind, *outs)
+        else:
+            out = (outs[0], pair(kind, *outs[1:]))
+        got = call(x, state, out=out)
+        assert_same_results(got, want)
+        assert all(a is b for a, b in zip(flat(got), flat(out), strict=True))
+        assert_same_results(call(x, state, out=out), want)
+
+
 # ---------------------------------------------------------------------------------------------------
 # Values that an engine with one scale for the batch cannot quantize
 # ---------------------------------------------------------------------------------------------------

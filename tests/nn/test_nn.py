@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -162,6 +163,44 @@ def test_a_hook_removed_twice_leaves_the_next_one():
     first.remove()
     model(np.ones((2, 4), f32))
     assert calls == ["second"]
+
+
+def test_hooks_that_change_the_hooks():
+    """One that removes itself, or adds another, during a call: each that was there runs once, and no other."""
+    model, calls, handles = Inner(), [], {}
+
+    def leaves(name):
+        def hook(*_):
+            calls.append(name)
+            handles[name].remove()
+
+        return hook
+
+    def adds(*_):
+        calls.append("adds")
+        model.register_forward_hook(lambda *_: calls.append("added"))
+
+    for name, register in (("before", model.register_forward_pre_hook), ("after", model.register_forward_hook)):
+        handles[name] = register(leaves(name))
+        register(lambda *_, name=name: calls.append(f"{name}, stays"))
+    handles["adds"] = model.register_forward_hook(adds)
+    x = np.ones((2, 4), f32)
+    want = model.forward(x)
+    assert_same_bits(model(x), want)
+    assert calls == ["before", "before, stays", "after", "after, stays", "adds"]
+    handles["adds"].remove()
+    calls.clear()
+    assert_same_bits(model(x), want)
+    assert calls == ["before, stays", "after, stays", "added"]
+
+
+@pytest.mark.parametrize("make", [nn.Linear, nn.RNNCell, qd.Linear, qd.RNNCell, qd.LSTM, nn.GRU])
+def test_a_deep_copy_of_a_cycle_refers_to_itself(make):
+    layer = make(4, 3)
+    layer.notes = {"owner": [layer]}
+    for new in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert new is not layer and new.notes["owner"][0] is new
+    assert layer.notes["owner"][0] is layer
 
 
 def test_hooks_on_what_runs_in_c():

@@ -142,6 +142,26 @@ def test_merging_copies():
         np.testing.assert_allclose(merged.state_dict()[name], array, atol=1e-6 if "int" not in str(array.dtype) else 0)
 
 
+def test_a_merge_that_fails_changes_nothing():
+    """Also where the first of several would fit, and where a layer before the one that does not."""
+    model = qrnn.prepare(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)), qconfig={})
+    good = copy.deepcopy(model)
+    bad = qrnn.prepare(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 3)), qconfig={})
+    x = np.random.default_rng(5).standard_normal((6, 3)).astype(f32)
+    for each in (model, good, bad):
+        each(x)
+    before = [observed(layer) for layer in model]
+    for others, place in (((good, bad), 1), ((bad, good), 0), ((good, 3), 1), ((good, nn.Linear(3, 2)), 1)):
+        with pytest.raises((TypeError, ValueError), match=rf"others\[{place}\]"):
+            merge_statistics(model, *others)
+        for was, layer in zip(before, model, strict=True):
+            now = observed(layer)
+            assert {key: count for key, (count, _) in now.items()} == {key: count for key, (count, _) in was.items()}
+            assert all(np.array_equal(now[key][1], second) for key, (_, second) in was.items())
+    merge_statistics(model, good, good)
+    assert observed(model[0])[0, 0][0] == 3 * before[0][0, 0][0]
+
+
 def test_merging_what_does_not_belong_together():
     model = qrnn.prepare(nn.Sequential(nn.Linear(3, 2)), qconfig={})
     for other, error in (

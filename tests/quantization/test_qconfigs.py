@@ -237,3 +237,34 @@ def test_hooks_that_end_are_told_of(quiet):
     prepared[0].register_forward_hook(lambda *_: None)
     with pytest.warns(UserWarning, match="0: its hooks are not kept"):
         qrnn.convert(prepared)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_subclass_and_its_base_in_one_spec(reverse):
+    """Each goes by its own type, in whatever order they are named; a subclass that is not named goes by its base."""
+
+    class Mine(nn.Linear):
+        pass
+
+    class Other(nn.Linear):
+        pass
+
+    model = nn.Sequential(nn.Linear(3, 3), Mine(3, 3), Other(3, 3))
+    for chosen, want in (
+        ({nn.Linear: None, Mine: q.default_dynamic_qconfig}, [False, True, False]),
+        ({nn.Linear: q.default_dynamic_qconfig, Mine: None}, [True, False, True]),
+        ({Mine: q.default_dynamic_qconfig}, [False, True, False]),
+        ({Mine: None, Other: q.default_dynamic_qconfig}, [False, False, True]),
+    ):
+        spec = dict(reversed(chosen.items())) if reverse else chosen
+        assert [isinstance(each, qrnn.Linear) for each in qrnn.quantize_dynamic(model, spec)] == want
+    scales = [state.shape for state in per_type_scales(model, Mine, reverse)]
+    assert scales == [(3,), (), (3,)]
+
+
+def per_type_scales(model, cls, reverse):
+    """Scales of the three layers where Linear's are a row's and those of `cls` a tensor's."""
+    spec = {nn.Linear: q.per_channel_dynamic_qconfig, cls: q.default_dynamic_qconfig}
+    spec = dict(reversed(spec.items())) if reverse else spec
+    new = qrnn.quantize_dynamic(model, spec, engine="fbgemm")
+    return [each.state_dict()["weight_scale"] for each in new]

@@ -105,7 +105,7 @@ GOOD = {
     "deepcopy": lambda: copy.deepcopy(CELL),
     "pickle": lambda: pickle.loads(pickle.dumps(CELL)),
 }
-LINEAR = qd.Linear(4, 3)
+LINEAR, TORCH_LINEAR = qd.Linear(4, 3), qd.Linear(4, 3, engine="fbgemm")
 
 
 def packed(kind, gates, engine="qrnn", sequence=None):
@@ -125,7 +125,7 @@ LSTM, GRU = packed("lstm", 4), packed("gru", 3)
 SEQUENCE = {
     kind: packed(kind, gates, sequence=(2, 2, False)) for kind, gates in (("lstm", 4), ("gru", 3), ("rnn_tanh", 1))
 }
-TORCH_LSTM = packed("lstm", 4, "fbgemm", (1, 1, False))
+TORCH_LSTM, TORCH_CELL = packed("lstm", 4, "fbgemm", (1, 1, False)), packed("lstm", 4, "fbgemm")
 S, S_STATE, S_OUT = zeros(5, 2, 4), zeros(4, 2, 3), zeros(5, 2, 6)
 C, C_OUT, S_CELL, S_STATE_OUT, S_CELL_OUT = (
     zeros(2, 3),
@@ -216,6 +216,20 @@ BAD = {
     "sequence out": fails(lambda: SEQUENCE["lstm"](S, out=[S_OUT, [S_STATE_OUT, S_STATE_OUT]]), ValueError),
     "sequence out of one": fails(lambda: SEQUENCE["gru"](S, out=(S_OUT,)), ValueError),
     "sequence nan": fails(lambda: TORCH_LSTM(NAN_S, out=zeros(5, 2, 3)), ValueError),
+    "sequence nan without out": fails(lambda: TORCH_LSTM(NAN_S), ValueError),
+    "sequence nan state": fails(lambda: TORCH_LSTM(S, (NAN_S[:1, :, :3], C[None])), ValueError),
+    "lstm nan": fails(lambda: TORCH_CELL(NAN_X), ValueError),
+    "lstm nan state": fails(lambda: TORCH_CELL(X, (NAN_X[:, :3], C)), ValueError),
+    "lstm nan with out": fails(lambda: TORCH_CELL(NAN_X, (H, C), out=(OUT, C_OUT)), ValueError),
+    "lstm nan beside out": fails(lambda: TORCH_CELL(NAN_X, (OUT, C_OUT), out=(C_OUT, OUT)), ValueError),
+    "linear nan": fails(lambda: TORCH_LINEAR(NAN_X), ValueError),
+    "gates nan": fails(lambda: _core._gates(TORCH_CELL, NAN_X), ValueError),
+    "apply isa": fails(lambda: _core.apply("tanh", X, "no"), ValueError),
+    "apply isa's type": fails(lambda: _core.apply("tanh", X, 3), TypeError),
+    "quantize isa": fails(lambda: _core.quantize("qrnn", X, "no"), ValueError),
+    "quantize engine": fails(lambda: _core.quantize("no", X), ValueError),
+    "seen nan": fails(lambda: _core.fake_quantize("fbgemm", NAN_X), ValueError),
+    "moments engine": fails(lambda: _core.moments("fbgemm", X), ValueError),
     "pack without matrices": fails(lambda: packed("gru", 3, sequence=(0, 1, False)), TypeError, ValueError),
     "pack the wrong rows": fails(lambda: packed("gru", 4), ValueError),
     "unpack a sequence": fails(lambda: SEQUENCE["gru"]._unpack(8, "weight"), ValueError),
