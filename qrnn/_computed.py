@@ -23,8 +23,8 @@ __all__ = ["NOTHING_COMPUTED", "Computed", "computed_elsewhere", "computed_weigh
 #: Endings of the names of what PyTorch's hooks compute a weight from.
 _ENDINGS = ("_g", "_v", "_u", "_orig", "_mask")
 
-#: Whether a name is that of a weight or a bias of any layer.
-_IS_WEIGHT = re.compile(r"(weight|bias)(_(ih|hh|hr)(_l\d+(_reverse)?)?)?").fullmatch
+#: What the name of a weight or a bias of any layer matches.
+_WEIGHT = r"(weight|bias)(_(ih|hh|hr)(_l\d+(_reverse)?)?)?"
 
 
 class Computed(NamedTuple):
@@ -88,7 +88,7 @@ def computed_elsewhere(mod: Any) -> str | None:
     if vars(mod).get("_forward_pre_hooks"):
         return None
     tensor = sys.modules["torch"].Tensor
-    names = filter(_IS_WEIGHT, vars(mod))
+    names = (name for name in vars(mod) if re.fullmatch(_WEIGHT, name))
     return next((name for name in names if isinstance(vars(mod)[name], tensor)), None)
 
 

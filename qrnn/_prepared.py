@@ -8,18 +8,20 @@ called with, where there were any.
 from __future__ import annotations
 
 from copy import copy, deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _config, _core, _preparation, _quantize
 from ._layer import FloatLayer
-from ._layer_rounding import LayerRounding
 from ._public import public
 from ._quantized_layer import QuantizedLayer
 from ._recording import recorded_call
 from ._spec import Matrix, MatrixSpec, pack, packed_spec
 from ._statistics import Statistics
+
+if TYPE_CHECKING:
+    from ._layer_rounding import LayerRounding
 
 __all__ = ["PREPARED_TYPES", "Preparation", "PreparedLayer", "prepared_type"]
 
@@ -47,6 +49,8 @@ class Preparation(_preparation.Preparation):
         self, mod: FloatLayer, cls: type[QuantizedLayer], qconfig: Any, engine: str | None, isa: str | None
     ) -> Any:
         """The quantized module, of type `cls`, that the prepared `mod` becomes."""
+        from ._layer_rounding import LayerRounding  # not before: it is a twentieth of the time of `import qrnn`
+
         self.expect_engine(engine)
         spec, by_data = packed_spec(mod), LayerRounding(mod, self.statistics)
         matrices = [

@@ -7,7 +7,7 @@ over copies of a model that saw other data.
 
 from __future__ import annotations
 
-import threading
+from _thread import allocate_lock  # threading takes longer to import than all of this file
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ BLOCK = 128
 Product = tuple[int, int]
 
 # One for all, as a lock can be neither copied nor pickled. It is held for sums only.
-_LOCK = threading.Lock()
+_LOCK = allocate_lock()
 
 
 def _symmetric(outer: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import support
 
 import qrnn
 
@@ -39,3 +40,11 @@ def test_an_extension_that_does_not_load_says_so_itself(sources):
     (sources / "qrnn" / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}").write_text("no machine code")
     error = error_of_import(sources)
     assert error.startswith("ImportError: ") and "_core" in error and "pip install" not in error
+
+
+def test_an_import_leaves_for_later_what_only_calibration_needs():
+    """It takes a tenth of the time of an import, and most programs never calibrate."""
+    code = "import sys, numpy; before = set(sys.modules); import qrnn; print(*(set(sys.modules) - before))"
+    new = set(support.run_python(code).split())
+    assert "qrnn._prepared" in new
+    assert not new & {"qrnn._layer_rounding", "qrnn._rounding", "threading"}
