@@ -12,9 +12,18 @@ from typing import Any
 
 from . import _core
 
-__all__ = ["check_engine", "check_engine_and_isa", "engine", "isas", "resolve_engine", "resolve_isa"]
+__all__ = [
+    "check_engine",
+    "check_engine_and_isa",
+    "engine",
+    "engine_shown",
+    "isas",
+    "resolve_engine",
+    "resolve_isa",
+]
 
-_default_engine: str = "qrnn"
+_FIRST_ENGINE = "qrnn"
+_default_engine: str = _FIRST_ENGINE
 #: Those of the blocks that this thread or task is in, the innermost last.
 _engines_here: ContextVar[tuple[str, ...]] = ContextVar("qrnn_engines", default=())
 isa_of_environment: str | None = os.environ.get("QRNN_ISA") or None
@@ -33,6 +42,11 @@ def set_default_engine(name: Any) -> None:
     """Set the process's default engine."""
     global _default_engine
     _default_engine = check_engine(name)
+
+
+def engine_shown(name: str) -> list[str]:
+    """What the text of a quantized layer says of its engine: nothing of the one that a process begins with."""
+    return [] if name == _FIRST_ENGINE else [f"engine={name}"]
 
 
 def resolve_engine(name: Any = None) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ._constructors import RNNCellConstructor, RNNConstructor
+from ._described import Described
 from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
 from ._recurrent import FloatCell, FloatSequence, RecurrentLayer, no_projection
 from ._rows import quantizes
 from ._signatures import CalledAsCell, CalledAsSequence
-from ._spec import Described, cell_spec, rnn_kind, sequence_spec
+from ._spec import cell_spec, rnn_kind, sequence_spec
 from ._types import expect_float32
 
 __all__ = ["RNN", "ElmanCell", "ElmanLayer", "QuantizedRNN", "QuantizedRNNCell", "RNNCell"]
@@ -28,8 +29,9 @@ class ElmanLayer(Described):
 class ElmanCell(ElmanLayer, RecurrentLayer):
     """PyTorch shows the non-linearity of a cell, but not that of a sequence."""
 
-    def extra_repr(self) -> str:
-        return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
+    def _options_shown(self) -> list[str]:
+        own = [] if self.nonlinearity == "tanh" else [f"nonlinearity={self.nonlinearity}"]
+        return [*own, *super()._options_shown()]
 
 
 @public("qrnn.nn")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._described import Described
 from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
 from ._recurrent import FloatCell, FloatSequence, no_projection
 from ._rows import quantizes
 from ._signatures import CalledAsCell, CalledAsSequence
-from ._spec import Described, cell_spec, gru_kind, sequence_spec
+from ._spec import cell_spec, gru_kind, sequence_spec
 from ._types import expect_float32, expect_qint8, qint8
 
 __all__ = ["GRU", "GRUCell", "QuantizedGRU", "QuantizedGRUCell"]
@@ -23,8 +24,8 @@ class GRULayer(Described):
         """Whether the reset gate is applied after the recurrent product, as PyTorch does, or before it."""
         return not self._spec.row.resets_before
 
-    def extra_repr(self) -> str:
-        return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")
+    def _options_shown(self) -> list[str]:
+        return [*([] if self.reset_after else ["reset_after=False"]), *super()._options_shown()]
 
 
 @public("qrnn.nn")
@@ -264,7 +265,7 @@ class QuantizedGRUCell(GRULayer, CalledAsCell, QuantizedCell):
     >>> import numpy as np, qrnn
     >>> cell = qrnn.GRUCell(4, 3, engine="fbgemm")
     >>> cell
-    DynamicQuantizedGRUCell(4, 3)
+    DynamicQuantizedGRUCell(4, 3, engine=fbgemm)
     >>> cell(np.ones((2, 4), np.float32)).shape
     (2, 3)
     """

@@ -16,10 +16,11 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from . import _arrays, _config, _core
+from ._described import FORMAT, Described, encoded
 from ._loading import LoadPlan
 from ._module import Module
 from ._random import uniform
-from ._spec import Described, LayerSpec, Matrix, Slot, pack, packed_matrices, packed_spec
+from ._spec import LayerSpec, Matrix, Slot, pack, packed_matrices, packed_spec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,13 +144,20 @@ class Layer(_core.Module, Module, Described):
                 state[name] = array
             if what == "weight" and scale is not None:
                 state[f"{name}_scale"] = scale
+        if self._says_format():
+            state[FORMAT] = encoded(self.describe())
         return state
+
+    def _says_format(self) -> bool:
+        """Whether its state says what layer it is of: those that PyTorch has keep PyTorch's keys."""
+        return not self._spec.in_torch
 
     def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
         if id(self) not in plan.matrices:
             plan.matrices[id(self)] = self._matrices()
         matrices = plan.matrices[id(self)]
         before = list(matrices)
+        plan.compare(self, prefix, self._spec.slots, self._says_format())
         plan.read(self._spec.slots, prefix, matrices)
         if plan.errors or all(new is old for new, old in zip(matrices, before, strict=True)):
             return

@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._constructors import LinearConstructor
+from ._described import Described
 from ._layer import FloatLayer
 from ._public import public
 from ._qtensor import QTensor
 from ._quantized_layer import QuantizedLayer
 from ._rows import quantizes
 from ._signatures import CalledAsLinear
-from ._spec import Described, linear_spec
+from ._spec import linear_spec
 from ._types import expect_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Linear", "LinearLayer", "QuantizedLinear"]
+__all__ = ["Linear", "LinearLayer", "QuantizedLinear", "quantized_linear_shown"]
 
 
 class LinearLayer(Described):
@@ -104,6 +105,12 @@ class Linear(LinearLayer, CalledAsLinear, FloatLayer):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+def quantized_linear_shown(layer: Any) -> list[str]:
+    """What PyTorch shows of a quantized Linear, that of either package."""
+    sizes = f"in_features={layer.in_features}", f"out_features={layer.out_features}"
+    return [*sizes, f"dtype={layer.weight_dtype}", f"qscheme={layer.weight().qscheme()}"]
+
+
 @quantizes(Linear)
 @public("qrnn.nn.quantized.dynamic", "Linear")
 class QuantizedLinear(LinearConstructor, LinearLayer, CalledAsLinear, QuantizedLayer):
@@ -150,7 +157,8 @@ class QuantizedLinear(LinearConstructor, LinearLayer, CalledAsLinear, QuantizedL
     >>> import numpy as np, qrnn
     >>> layer = qrnn.Linear(4, 3, engine="fbgemm")
     >>> layer
-    DynamicQuantizedLinear(in_features=4, out_features=3, dtype=qrnn.qint8, qscheme=qrnn.per_tensor_affine)
+    DynamicQuantizedLinear(in_features=4, out_features=3, dtype=qrnn.qint8, qscheme=qrnn.per_tensor_affine, \
+engine=fbgemm)
     >>> layer(np.ones((2, 4), np.float32)).shape
     (2, 3)
     """
@@ -183,7 +191,4 @@ class QuantizedLinear(LinearConstructor, LinearLayer, CalledAsLinear, QuantizedL
         return self.weight(), self.bias()
 
     def extra_repr(self) -> str:
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"dtype={self.weight_dtype}, qscheme={self.weight().qscheme()}"
-        )
+        return ", ".join([*quantized_linear_shown(self), *self._options_shown()])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _arrays
+from ._described import FORMAT, Described, differences, says_nothing
 from ._public import public
 from ._spec import Matrix, Slot
+from ._warn import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +50,8 @@ class LoadPlan:
         self._state = dict(state)
         self._expected: set[str] = set()
         self._missing: list[str] = []
+        self._compared: set[int] = set()  # layers, by identity
+        self._silent: dict[int, str] = {}  # keys that would have said of which layers the weights are
         self.matrices: dict[int, list[Matrix]] = {}
         self.errors: list[str] = []
         self.commits: list[Callable[[], None]] = []
@@ -65,6 +69,16 @@ class LoadPlan:
             if array is not None:
                 matrices[index] = matrix._replace(**{what: array})
 
+    def compare(self, layer: Described, prefix: str, slots: Collection[str], expected: bool) -> None:
+        """Compare `layer` with what the state says of it; `expected`: whether a state that has weights for it does."""
+        key = prefix + FORMAT
+        if key in self._state:
+            self._expected.add(key)
+            self._compared.add(id(layer))
+            self.errors += differences(layer, self._state[key], key)
+        elif expected and any(prefix + name in self._state for name in slots):
+            self._silent.setdefault(id(layer), key)
+
     def finish(self, name: str, strict: bool) -> LoadResult:
         """Carry the load of a model of the type `name` out, or raise RuntimeError with all that is wrong."""
         unexpected = [key for key in self._state if key not in self._expected]
@@ -78,6 +92,9 @@ class LoadPlan:
             raise RuntimeError(f"Error(s) in loading state_dict for {name}:\n\t" + "\n\t".join(errors))
         for commit in self.commits:
             commit()
+        silent = [key for layer, key in self._silent.items() if layer not in self._compared]
+        if silent:
+            warn(says_nothing(silent))
         return LoadResult(self._missing, unexpected)
 
     def _take(self, key: str) -> Any:

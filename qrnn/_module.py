@@ -285,6 +285,7 @@ class Module:
         """All weights by their dotted names: plain arrays, fresh copies.
 
         Quantized modules give int8 codes and, under the name with ``_scale``, their float32 scales.
+        They, and float ones that PyTorch lacks, say under ``format`` what they are: `describe` as JSON, in bytes.
 
         Parameters
         ----------
@@ -322,7 +323,13 @@ class Module:
             If `state_dict` is no mapping.
         RuntimeError
             Naming every missing, unexpected or misshapen key at once, and values that cannot be
-            (scales that are not finite or not positive). Nothing has changed then.
+            (scales that are not finite or not positive, integers for float weights), and what the entries
+            ``format`` say that is not so of these layers. Nothing has changed then.
+
+        Warns
+        -----
+        UserWarning
+            If weights of a layer that should have a ``format`` come without one, as in version 0.1.0.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict).__name__}.")

@@ -36,6 +36,12 @@ class QuantizedLayer(Layer):
     def _get_name(self) -> str:
         return f"DynamicQuantized{self._float_type.__name__}"
 
+    def _says_format(self) -> bool:
+        return True
+
+    def _options_shown(self) -> list[str]:
+        return [*super()._options_shown(), *_config.engine_shown(self.engine)]
+
     # ---- making one
 
     def _hold_quantized(

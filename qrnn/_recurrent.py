@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._described import Described
 from ._layer import FloatLayer
-from ._spec import Described
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ class RecurrentLayer(Described):
         return self._spec.bias
 
     def extra_repr(self) -> str:
-        return self._spec.shown
+        return ", ".join([self._spec.shown, *self._options_shown()])
 
 
 class SequenceLayer(RecurrentLayer):

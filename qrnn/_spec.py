@@ -13,7 +13,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from . import _arrays, _core
 from ._warn import warn
@@ -21,7 +21,6 @@ from ._warn import warn
 __all__ = [
     "ENGINES",
     "KINDS",
-    "Described",
     "Engine",
     "Kind",
     "LayerSpec",
@@ -141,6 +140,11 @@ class LayerSpec(NamedTuple):
         return _OPTIONS.get(self.kind, {})
 
     @property
+    def in_torch(self) -> bool:
+        """Whether ``torch.nn`` has such a layer."""
+        return self.row.family in _TORCH_FAMILIES and not self.row.resets_before
+
+    @property
     def mode(self) -> str:
         """PyTorch's name of what a layer over sequences computes."""
         return (self.row.family if self.row.resets_before else self.kind).upper()
@@ -189,6 +193,8 @@ class LayerSpec(NamedTuple):
         return _slots(*self[:5])
 
 
+_TORCH_FAMILIES = frozenset({"RNN", "LSTM", "GRU", "Linear"})
+
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "rnn_tanh": {"nonlinearity": "tanh"},
     "rnn_relu": {"nonlinearity": "relu"},
@@ -220,16 +226,6 @@ def pack(spec: LayerSpec, engine: str, isa: str | None, matrices: Iterable[Matri
     packed = _core.Module()
     packed._pack(spec.kind, engine, isa, *matrices, sequence=spec.sequence)
     return packed
-
-
-class Described:
-    """A layer of either package that knows its spec."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def _spec(self) -> LayerSpec: ...
-        def extra_repr(self) -> str: ...
 
 
 # ---- modules that are there

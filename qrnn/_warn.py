@@ -8,9 +8,13 @@ import warnings
 __all__ = ["warn"]
 
 
-def warn(text: str) -> None:
-    """Issue a UserWarning at the line that called this package, however deep the call has gone since."""
+#: Packages that call this one on behalf of their caller.
+_PASSED = (__package__, "torch")
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """Issue a warning at the line that called this package, however deep the call has gone since."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED:
         level, frame = level + 1, frame.f_back
-    warnings.warn(text, UserWarning, stacklevel=level)
+    warnings.warn(text, category, stacklevel=level)

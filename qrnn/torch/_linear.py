@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._constructors import LinearConstructor
-from .._linear import LinearLayer
+from .._linear import LinearLayer, quantized_linear_shown
 from . import _ops
 from ._calls import call_linear, traced
 from ._prepared import PreparedLinearLayer
@@ -120,7 +120,4 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
         return self.weight(), self.bias()
 
     def extra_repr(self) -> str:
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"dtype={self.weight_dtype}, qscheme={self.weight().qscheme()}"
-        )
+        return ", ".join([*quantized_linear_shown(self), *self._options_shown()])

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from .. import _arrays
+from .._described import FORMAT, Described, differences, says_nothing
 from .._spec import LayerSpec
+from .._warn import warn
 from . import _torch_ao
 
 __all__ = ["FloatEntries", "LayerEntries", "load_the_rest"]
@@ -37,11 +39,21 @@ def load_the_rest(mod: torch.nn.Module, entries: Entries, load: Callable[[], Non
     missing_keys[:] = [key for key in missing_keys if key not in taken]
 
 
+def take_format(layer: Described, state_dict: dict[str, Any], prefix: str, errors: list[str]) -> str | None:
+    """Take what a state says of `layer` out of it, and note in `errors` what differs; its key, or None."""
+    key = prefix + FORMAT
+    if key not in state_dict:
+        return None
+    errors += differences(layer, state_dict.pop(key), key)
+    return key
+
+
 class FloatEntries:
-    """What a state dict holds for a float layer and is none of its values: integers, as codes are.
+    """What a state dict holds for a float layer and is none of its values: integers, as codes are, and the format.
 
     Parameters
     ----------
+    layer : Described
     names : collection of str
         The float parameters.
     prefix : str
@@ -50,12 +62,14 @@ class FloatEntries:
         Where everything that is wrong is noted.
     """
 
-    def __init__(self, names: Collection[str], prefix: str, errors: list[str]) -> None:
-        self._keys, self._errors = [prefix + name for name in names], errors
+    def __init__(self, layer: Described, names: Collection[str], prefix: str, errors: list[str]) -> None:
+        self._layer, self._prefix, self._errors = layer, prefix, errors
+        self._keys = [prefix + name for name in names]
         self._taken: set[str] = set()
 
     def take(self, state_dict: dict[str, Any]) -> None:
         """Take integers out of `state_dict`, so that they are not loaded, and note them as errors."""
+        take_format(self._layer, state_dict, self._prefix, self._errors)
         for key in self._keys:
             value = state_dict.get(key)
             if isinstance(value, torch.Tensor) and not value.is_floating_point():
@@ -73,6 +87,7 @@ class LayerEntries:
 
     Parameters
     ----------
+    layer : Described
     spec : LayerSpec
         The layer's.
     names : collection of str
@@ -83,9 +98,12 @@ class LayerEntries:
         Where everything that is wrong is noted.
     """
 
-    def __init__(self, spec: LayerSpec, names: Collection[str], prefix: str, errors: list[str]) -> None:
-        self._spec, self._names, self._prefix, self._errors = spec, names, prefix, errors
+    def __init__(
+        self, layer: Described, spec: LayerSpec, names: Collection[str], prefix: str, errors: list[str]
+    ) -> None:
+        self._layer, self._spec, self._names, self._prefix, self._errors = layer, spec, names, prefix, errors
         self._taken: dict[str, Any] = {}
+        self._silent = True
 
     def take(self, state_dict: dict[str, Any]) -> None:
         """Take the layer's entries out of `state_dict`; what is left there is PyTorch's to load."""
@@ -95,6 +113,7 @@ class LayerEntries:
             self._errors.append(f"{error.args[0]}: expected beside what torch.ao saved here, got no such key")
         except (TypeError, ValueError) as error:
             self._errors.append(f"{self._prefix}{error}")
+        self._silent = take_format(self._layer, state_dict, self._prefix, self._errors) is None
         for name in self._names:
             if self._prefix + name in state_dict:
                 self._taken[name] = state_dict.pop(self._prefix + name)
@@ -114,6 +133,11 @@ class LayerEntries:
                 self._errors.append(str(error))
         self._expect_pairs()
         return tensors
+
+    def warn_if_silent(self) -> None:
+        """Warn if the state had weights and did not say what layer they are of."""
+        if self._silent and self._taken:
+            warn(says_nothing([self._prefix + FORMAT]))
 
     def _readers(self) -> dict[str, tuple[Callable[..., Any], Any]]:
         """What reads each buffer, and what that is told to expect."""

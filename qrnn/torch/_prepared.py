@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from .. import _config, _core, _preparation, _quantize
 from .._computed import computed_weights
+from .._described import Described
 from .._public import public
 from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
 from . import _training
@@ -91,7 +92,7 @@ class Preparation(_preparation.Preparation):
         return self._packed.get(None, (qconfig, *arrays), make)
 
 
-class PreparedLayer(torch.nn.Module):
+class PreparedLayer(Described, torch.nn.Module):
     """A float module that ``prepare`` put in place and ``convert`` quantizes."""
 
     _float_type: ClassVar[type[torch.nn.Module]]
@@ -131,7 +132,7 @@ class PreparedLayer(torch.nn.Module):
     ) -> None:
         """Load what PyTorch does, but for integers, as codes are: with any `strict` they are errors."""
         names = [name for name, each in self._parameters.items() if each is not None and each.is_floating_point()]
-        entries = FloatEntries(names, prefix, error_msgs)
+        entries = FloatEntries(self, names, prefix, error_msgs)
         arguments = state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         load_the_rest(self, entries, functools.partial(super()._load_from_state_dict, *arguments), missing_keys)
 

@@ -12,8 +12,9 @@ import torch
 
 from .. import _arrays, _config, _core, _quantize
 from .._computed import NOTHING_COMPUTED, Computed, computed_weights
+from .._described import FORMAT, Described, encoded
 from .._own import torch_module_adds
-from .._spec import Described, LayerSpec, Matrix, Sequence, float_matrices, module_spec, pack
+from .._spec import LayerSpec, Matrix, Sequence, float_matrices, module_spec, pack
 from .._types import dtype as _dtype
 from .._types import qint8
 from . import _torch_ao
@@ -326,6 +327,11 @@ class QuantizedLayer(Described, torch.nn.Module):
 
     # ---- state
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Save the buffers, and what layer they are of: the bytes of `describe`."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + FORMAT] = torch.from_numpy(encoded(self.describe()))
+
     def _load_from_state_dict(
         self,
         state_dict: dict[str, Any],
@@ -339,19 +345,23 @@ class QuantizedLayer(Described, torch.nn.Module):
         """Load plain tensors, or what a module of ``torch.ao`` saved.
 
         As in PyTorch, entries that are there are loaded whatever else is missing or unexpected. An entry that
-        does not fit, or weight codes or scales without the other, is an error; weights, scales and biases all
-        stay as they are then. What a subclass adds is loaded as PyTorch does.
+        does not fit, weight codes or scales without the other, or a format of another layer is an error; weights,
+        scales and biases all stay as they are then. What a subclass adds is loaded as PyTorch does.
         """
         before = len(error_msgs)
         names = [name for name in self._weight_names() if self._buffers[name] is not None]
-        entries = LayerEntries(self._spec, names, prefix, error_msgs)
+        entries = LayerEntries(self, self._spec, names, prefix, error_msgs)
         arguments = state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         load_the_rest(self, entries, functools.partial(super()._load_from_state_dict, *arguments), missing_keys)
         tensors = entries.tensors()
         if len(error_msgs) <= before:  # those of other modules are no reason to leave this one as it is
             self._buffers.update(tensors)
+            entries.warn_if_silent()
 
     # ---- what it is
+
+    def _options_shown(self) -> list[str]:
+        return [*super()._options_shown(), *_config.engine_shown(self._engine)]
 
     def _get_name(self) -> str:
         return f"DynamicQuantized{self._float_type.__name__}"

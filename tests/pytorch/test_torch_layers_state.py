@@ -68,7 +68,7 @@ def test_state_dict_of_plain_tensors(kind, bias):
     assert set(map(type, state.values())) == {torch.Tensor}
     float_names = set(make(kind, bias=bias).state_dict())
     weights = {name for name in float_names if "weight" in name}
-    assert set(state) == float_names | {f"{name}_scale" for name in weights}
+    assert set(state) == float_names | {f"{name}_scale" for name in weights} | {"format"}
     assert {state[name].dtype for name in weights} == {torch.int8}
     buffer = io.BytesIO()
     torch.save(state, buffer)

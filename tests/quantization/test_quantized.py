@@ -224,8 +224,19 @@ def test_reprs():
     assert repr(qd.RNNCell(4, 3, nonlinearity="relu")) == "DynamicQuantizedRNNCell(4, 3, nonlinearity=relu)"
     assert repr(qd.RNNCell(4, 3, bias=False)) == "DynamicQuantizedRNNCell(4, 3, bias=False)"
     assert repr(qd.Linear(4, 3, engine="fbgemm")) == (
-        "DynamicQuantizedLinear(in_features=4, out_features=3, dtype=qrnn.qint8, qscheme=qrnn.per_tensor_affine)"
+        "DynamicQuantizedLinear(in_features=4, out_features=3, dtype=qrnn.qint8, qscheme=qrnn.per_tensor_affine, "
+        "engine=fbgemm)"
     )
+    assert (
+        repr(qd.RNN(4, 3, 2, nonlinearity="relu", engine="x86"))
+        == "DynamicQuantizedRNN(4, 3, num_layers=2, engine=x86)"
+    )
+    assert repr(qd.RNNCell(4, 3, nonlinearity="relu", engine="onednn")) == (
+        "DynamicQuantizedRNNCell(4, 3, nonlinearity=relu, engine=onednn)"
+    )
+    with qrnn.engine("qnnpack"):
+        assert repr(qd.GRU(4, 3)) == "DynamicQuantizedGRU(4, 3, engine=qnnpack)", "whatever is the engine here and now"
+    assert repr(qd.GRUCell(4, 3, reset_after=False)) == "DynamicQuantizedGRUCell(4, 3, reset_after=False)"
 
 
 @needs_torch
@@ -234,5 +245,5 @@ def test_reprs_are_torchs():
 
     for kwargs in ({}, {"bias": False}, {"nonlinearity": "relu"}, {"bias": False, "nonlinearity": "relu"}):
         assert repr(qd.RNNCell(4, 3, **kwargs)) == repr(tqd.RNNCell(4, 3, **kwargs))
-    ours = repr(qd.Linear(4, 3, engine="fbgemm")).replace("qrnn.", "torch.")
+    ours = repr(qd.Linear(4, 3, engine="fbgemm")).replace("qrnn.", "torch.").replace(", engine=fbgemm", "")
     assert ours == repr(tqd.Linear(4, 3))

@@ -1,0 +1,148 @@
+"""What a layer is, as plain values: given by `describe`, kept in states beside weights, and compared when they load.
+
+Names and shapes of weights say neither which of several formulas they are for, nor with what arithmetic: a GRU that
+resets before the product has the state of one that resets after it. So quantized layers, and float ones that PyTorch
+lacks, put an array ``format`` beside their weights: the description as canonical JSON, in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _arrays
+from ._spec import ENGINES, KINDS, LayerSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FORMAT", "Described", "differences", "encoded", "says_nothing"]
+
+#: The name of the array in a layer's state.
+FORMAT = "format"
+
+#: The version of what `Described.describe` says: a later one has other names or other meanings.
+_VERSION = 1
+
+#: What a load does not compare: what other names and shapes say already, and what changes no result.
+_NOT_COMPARED = frozenset(
+    {"input_size", "hidden_size", "in_features", "out_features", "proj_size", "num_layers", "bidirectional"}
+    | {"bias", "dropout", "version"}
+)
+
+
+class Described:
+    """A layer of either package that knows its spec and can say what it is."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def _spec(self) -> LayerSpec: ...
+        def extra_repr(self) -> str: ...
+
+    def describe(self) -> dict[str, Any]:
+        """What this layer is: plain values, for states, files and reports.
+
+        Returns
+        -------
+        dict
+            ``kind``, the name of its class in ``torch.nn``; its sizes and options under the names of its
+            constructor's arguments; ``engine``, ``"float32"`` for a float layer; and ``version``, that of this
+            description. States of quantized layers, and of float layers that PyTorch lacks, hold it as the array
+            ``format``: JSON in bytes.
+
+        Examples
+        --------
+        >>> import qrnn
+        >>> qrnn.RNNCell(4, 3, nonlinearity="relu").describe()
+        {'kind': 'RNNCell', 'input_size': 4, 'hidden_size': 3, 'bias': True, 'nonlinearity': 'relu', \
+'engine': 'qrnn', 'version': 1}
+        """
+        return {**_of_spec(self._spec), "engine": getattr(self, "engine", _FLOAT), "version": _VERSION}
+
+    def _options_shown(self) -> list[str]:
+        """What ``repr`` shows behind sizes and PyTorch's options."""
+        return []
+
+
+#: The engine of float layers: the one of the core's table that quantizes nothing.
+_FLOAT = next(name for name, row in ENGINES.items() if not row.quantized)
+
+
+def _of_spec(spec: LayerSpec) -> dict[str, Any]:
+    """Kind, sizes and options of a layer."""
+    family = spec.row.family
+    if not spec.row.states:
+        return {"kind": family, "in_features": spec.input_size, "out_features": spec.hidden_size, "bias": spec.bias}
+    described: dict[str, Any] = {"kind": family if spec.sequence else f"{family}Cell"}
+    described.update(input_size=spec.input_size, hidden_size=spec.hidden_size, bias=spec.bias)
+    if spec.sequence is not None:
+        described.update(num_layers=spec.sequence.num_layers, batch_first=spec.sequence.batch_first)
+        described.update(bidirectional=spec.sequence.num_directions == 2, dropout=spec.dropout)
+        if spec.row.projects:
+            described.update(proj_size=spec.proj_size)
+    if any(row.family == family and row.resets_before for row in KINDS.values()):
+        described.update(reset_after=not spec.row.resets_before)
+    return {**described, **spec.options}
+
+
+def encoded(description: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """A description as the array of a state: canonical JSON in bytes."""
+    import json  # here, as no call and no import of the package needs it
+
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"))
+    return np.frombuffer(text.encode("ascii"), np.uint8).copy()
+
+
+def _decoded(value: Any, key: str) -> dict[str, Any]:
+    """The description that an array of a state holds; TypeError or ValueError naming `key` otherwise."""
+    import json
+
+    array = _arrays.to_numpy(value, key)
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise ValueError(f"{key}: expected bytes of uint8, got {array.dtype} of shape {array.shape}")
+    try:
+        description = json.loads(array.tobytes())
+    except ValueError as error:
+        raise ValueError(f"{key}: expected JSON: {error}") from None
+    if not isinstance(description, dict) or not isinstance(description.get("version"), int):
+        raise ValueError(f"{key}: expected the description of a layer, got {description!r:.80}")
+    if not 1 <= description["version"] <= _VERSION:
+        raise ValueError(f"{key}: expected version {_VERSION} at most, got {description['version']}: use a later qrnn")
+    return description
+
+
+def differences(layer: Described, value: Any, key: str) -> list[str]:
+    """What keeps weights of the layer that `value`, the entry `key` of a state, describes from being those of `layer`.
+
+    Sizes are left to the weights' shapes, and to their names whether it is a cell: a layer's weights, renamed, are
+    those of a cell.
+    """
+    try:
+        theirs = _decoded(value, key)
+    except (TypeError, ValueError) as error:
+        return [str(error)]
+    ours = layer.describe()
+    names = [name for name in ours if name not in _NOT_COMPARED]
+    if ours["kind"] != theirs.get("kind"):
+        names = [name for name in names if name in theirs]  # a cell has no batch_first
+        ours, theirs = ({**each, "kind": _family(each)} for each in (ours, theirs))
+    return [
+        f"{key}: expected {name} {ours[name]!r}, got {theirs.get(name)!r}"
+        for name in dict.fromkeys(["kind", *names])
+        if ours[name] != theirs.get(name)
+    ]
+
+
+def _family(description: Mapping[str, Any]) -> str:
+    return str(description.get("kind")).removesuffix("Cell")
+
+
+def says_nothing(keys: list[str]) -> str:
+    """The text of a warning that a state lacks the entries `keys`."""
+    return (
+        f"load_state_dict: got no {', '.join(keys)}: states of version 0.1.0 and of torch.ao do not say what layer "
+        "their weights are of, so kind, options and engine were not compared"
+    )
