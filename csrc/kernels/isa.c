@@ -4,8 +4,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { QRNN_CPU_AVX2 = 1, QRNN_CPU_AVXVNNI = 2, QRNN_CPU_AVX512VNNI = 4 };
-
 struct isa_row {
     const char *name;
     unsigned needs;
@@ -24,7 +22,6 @@ enum { ISA_COUNT = sizeof isa_rows / sizeof isa_rows[0] };
 #include <cpuid.h>
 #include <xmmintrin.h>
 
-/* Register state that the operating system saves: XCR0 bits 1-2 are xmm and ymm, 5-7 k and zmm. */
 static unsigned os_state(void)
 {
     unsigned eax, edx;
@@ -32,22 +29,31 @@ static unsigned os_state(void)
     return eax;
 }
 
-static unsigned detect(void)
+unsigned qrnn_cpu_features(const struct qrnn_cpu *cpu)
 {
-    unsigned a, b, c, d, a1 = 0, b1, c1, d1;
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
-    const unsigned fma = (c >> 12) & 1, osxsave = (c >> 27) & 1, avx = (c >> 28) & 1;
-    if (!fma || !osxsave || !avx || (os_state() & 0x06) != 0x06) return 0;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
-    if (a >= 1) __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1);
-    const unsigned avx2 = (b >> 5) & 1;
+    const uint32_t c = cpu->leaf1_ecx, b = cpu->leaf7_ebx;
+    const unsigned fma = (c >> 12) & 1, osxsave = (c >> 27) & 1, avx = (c >> 28) & 1, avx2 = (b >> 5) & 1;
     const unsigned f = (b >> 16) & 1, dq = (b >> 17) & 1, bw = (b >> 30) & 1, vl = (b >> 31) & 1;
-    const unsigned vnni = (c >> 11) & 1, avxvnni = (a1 >> 4) & 1;
-    if (!avx2) return 0;
+    const unsigned vnni = (cpu->leaf7_ecx >> 11) & 1, avxvnni = (cpu->leaf7_1_eax >> 4) & 1;
+    if (!fma || !osxsave || !avx || !avx2 || (cpu->xcr0 & 0x06) != 0x06) return 0;
     unsigned found = QRNN_CPU_AVX2;
     if (avxvnni) found |= QRNN_CPU_AVXVNNI;
-    if (f && dq && bw && vl && vnni && (os_state() & 0xe6) == 0xe6) found |= QRNN_CPU_AVX512VNNI;
+    if (f && dq && bw && vl && vnni && (cpu->xcr0 & 0xe6) == 0xe6) found |= QRNN_CPU_AVX512VNNI;
     return found;
+}
+
+static unsigned detect(void)
+{
+    struct qrnn_cpu cpu = {0};
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+    cpu.leaf1_ecx = c;
+    if ((c >> 27) & 1) cpu.xcr0 = os_state(); /* else xgetbv is illegal */
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    cpu.leaf7_ebx = b;
+    cpu.leaf7_ecx = c;
+    if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) cpu.leaf7_1_eax = a;
+    return qrnn_cpu_features(&cpu);
 }
 
 /* MXCSR without its six sticky exception flags: all exceptions masked, round to nearest, no FTZ or DAZ. */
@@ -82,7 +88,7 @@ void qrnn_fp_leave(uint32_t saved)
 #endif
 
 /* Asked once: under a hypervisor one cpuid costs microseconds. Threads that race store the same. */
-static unsigned cpu_features(void)
+static unsigned own_features(void)
 {
     static atomic_uint known;
     const unsigned asked = 1u << 31;
@@ -101,12 +107,12 @@ const char *qrnn_isa_name(size_t i)
 
 int qrnn_isa_supported(size_t i)
 {
-    return i < ISA_COUNT && (isa_rows[i].needs & ~cpu_features()) == 0;
+    return i < ISA_COUNT && (isa_rows[i].needs & ~own_features()) == 0;
 }
 
 const char *qrnn_kernels_init(struct qrnn_kernels *k, const char *isa)
 {
-    const unsigned have = cpu_features();
+    const unsigned have = own_features();
     size_t chosen = ISA_COUNT;
     for (size_t i = 0; i < ISA_COUNT; i++)
         if ((isa_rows[i].needs & ~have) == 0 && (!isa || strcmp(isa, isa_rows[i].name) == 0)) chosen = i;

@@ -169,6 +169,18 @@ struct qrnn_kernels {
     qrnn_row_kernel *row[QRNN_ENDS];
 };
 
+/* Bits of what an instruction set needs of the CPU, isa.def. */
+enum { QRNN_CPU_AVX2 = 1, QRNN_CPU_AVXVNNI = 2, QRNN_CPU_AVX512VNNI = 4 };
+
+/* What an x86 CPU says by cpuid, registers by leaf and subleaf; and XCR0, the register state that the operating system
+ * saves: bits 1-2 are xmm and ymm, 5-7 k and zmm. */
+struct qrnn_cpu {
+    uint32_t leaf1_ecx, leaf7_ebx, leaf7_ecx, leaf7_1_eax, xcr0;
+};
+
+/* Which of those bits such a CPU has; of x86 alone. */
+unsigned qrnn_cpu_features(const struct qrnn_cpu *cpu);
+
 /* Fills the table of an instruction set (NULL: the best of this CPU); its name, or NULL if there is no
  * such set or this CPU lacks it. */
 const char *qrnn_kernels_init(struct qrnn_kernels *k, const char *isa);

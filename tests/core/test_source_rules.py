@@ -282,9 +282,9 @@ def test_no_avx_in_baseline_objects(objects):
 
 @pytest.mark.core
 @needs_compiler
-@pytest.mark.parametrize("name", ["contract", "mistakes"])
+@pytest.mark.parametrize("name", ["contract", "mistakes", pytest.param("cpus", marks=needs_x86)])
 def test_contracts_that_python_cannot_break(name, objects, tmp_path):
-    """tests/c/contract.c, tests/c/mistakes.c."""
+    """tests/c/contract.c, tests/c/mistakes.c, tests/c/cpus.c."""
     program, sources = tmp_path / name, [ROOT / f"tests/c/{part}.c" for part in (name, "cases")]
     flags = ("-std=c11", "-D_GNU_SOURCE", "-O1", f"-I{CORE}", f"-I{KERNELS}")
     built = run(COMPILER, *flags, *map(str, [*sources, *objects.values()]), "-lm", "-lpthread", "-o", str(program))

@@ -218,6 +218,8 @@ BAD = {
     "sequence nan": fails(lambda: TORCH_LSTM(NAN_S, out=zeros(5, 2, 3)), ValueError),
     "sequence nan without out": fails(lambda: TORCH_LSTM(NAN_S), ValueError),
     "sequence nan state": fails(lambda: TORCH_LSTM(S, (NAN_S[:1, :, :3], C[None])), ValueError),
+    "sequence nan with lengths": fails(lambda: TORCH_LSTM(NAN_S, lengths=[5, 3]), ValueError),
+    "layers nan": fails(lambda: TORCH_LSTM._forward_layers(NAN_S), ValueError),
     "lstm nan": fails(lambda: TORCH_CELL(NAN_X), ValueError),
     "lstm nan state": fails(lambda: TORCH_CELL(X, (NAN_X[:, :3], C)), ValueError),
     "lstm nan with out": fails(lambda: TORCH_CELL(NAN_X, (H, C), out=(OUT, C_OUT)), ValueError),
