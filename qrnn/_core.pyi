@@ -97,6 +97,7 @@ def check_call(
     input_shape: tuple[int, ...],
     state_shapes: tuple[tuple[int, ...], ...] | None = None,
     lengths: Any = None,
+    engine: str = "qrnn",
     /,
 ) -> list[int] | None: ...
 def split_state(kind: str, hx: Any, /) -> tuple[Any, ...]: ...

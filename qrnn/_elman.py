@@ -178,14 +178,15 @@ class RNN(ElmanLayer, CalledAsSequence, FloatSequence):
     input      (steps, batch, input_size)                             or (steps, input_size)
     hx, h_n    (num_layers * directions, batch, hidden_size)          without batch
     output     (steps, batch, directions * hidden_size)               without batch
-    lengths    batch integers, each in 1..steps                       one integer
+    lengths    batch integers, each in 0..steps                       one integer
     out        an array for `output`, or a pair (output, h_n)         likewise
     =========  =====================================================  ============================
 
     `hx` is zeros where it is None. `output` has the h of the last layer at each step. With
     `lengths`, which need not be sorted, rows end early, as packed sequences do in PyTorch: `output`
     is zero past the end of a row, `h_n` is that of its last step, and the reverse direction starts
-    there. A shape that does not fit raises RuntimeError or ValueError with PyTorch's text.
+    there; a row of length 0 keeps its state, and is refused where rows share a scale. A shape that
+    does not fit raises RuntimeError or ValueError with PyTorch's text.
 
     Examples
     --------

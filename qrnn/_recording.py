@@ -71,8 +71,14 @@ def recorded_call(module: FloatLayer, statistics: Statistics, args: tuple[Any, .
             x, states, outputs = x[:, None], [state[:, None] for state in states], [y[:, None] for y in outputs]
         elif spec.sequence.batch_first:
             x, outputs = x.swapaxes(0, 1), [y.swapaxes(0, 1) for y in outputs]
+        lengths = given.get("lengths")
+        if lengths is not None:
+            lengths = np.array([operator.index(each) for each in lengths])
+            stepping = lengths > 0  # rows that take no step multiply nothing
+            x, lengths = x[:, stepping], lengths[stepping]
+            states, outputs = [state[:, stepping] for state in states], [y[:, stepping] for y in outputs]
         if x.shape[0] and x.shape[1]:
-            _Recorder(module, spec, statistics, x, given.get("lengths")).sequence(states, outputs)
+            _Recorder(module, spec, statistics, x, lengths).sequence(states, outputs)
     return result
 
 
@@ -107,7 +113,8 @@ class _Recorder:
         The module's.
     statistics : Statistics
     x : ndarray, float32, shape (steps, batch, input_size)
-    lengths : iterable of int, optional
+    lengths : ndarray of int, optional
+        None below 1.
     """
 
     def __init__(self, module: FloatLayer, spec: LayerSpec, statistics: Statistics, x: Array, lengths: Any = None):
@@ -116,7 +123,7 @@ class _Recorder:
         self._statistics = statistics
         self._x = x
         self._steps, self._batch, _ = x.shape
-        self._lengths = None if lengths is None else np.array([operator.index(each) for each in lengths])
+        self._lengths = lengths
         self._valid = None if self._lengths is None else np.arange(self._steps)[:, None] < self._lengths
 
     def cell(self, states: list[Array]) -> None:

@@ -151,13 +151,14 @@ typedef struct qrnn_run {
     int batch_first;          /* x and out are [batch][steps][...] instead of [steps][batch][...] */
     const float *x;           /* [steps][batch][input_size] */
     const float *h, *c;       /* [layers * directions][batch][state_size], [..][hidden_size]; NULL: zeros */
-    const size_t *lengths;    /* [batch], each in 1..steps; NULL: all of them are `steps` */
-    float *out;               /* [steps][batch][directions * state_size]; zeros past a row's length. NULL: not wanted,
+    const size_t *lengths; /* [batch], each up to steps, and where rows share a scale at least 1: in 0 steps a row's
+                                 states stay what they are. NULL: all of them are `steps` */
+    float *out; /* [steps][batch][directions * state_size]; zeros past a row's length. NULL: not wanted,
                                  which saves, of one layer, the memory of all steps */
-    float *below;             /* outputs of the layers below the last, first to last, each laid out as out is; NULL:
+    float *below; /* outputs of the layers below the last, first to last, each laid out as out is; NULL:
                                  not wanted */
-    float *h_out, *c_out;     /* final states; may be h and c themselves. Else nothing may overlap */
-    size_t threads;           /* to compute with; 0 counts as 1. Changes no bit */
+    float *h_out, *c_out; /* final states; may be h and c themselves. Else nothing may overlap */
+    size_t threads; /* to compute with; 0 counts as 1. Changes no bit */
     int (*stop)(void *context); /* asked between steps, often; not 0: give up. NULL: never */
     void *context;
 } qrnn_run;
@@ -191,9 +192,9 @@ qrnn_status qrnn_moments(const char *engine, const char *isa, size_t batch, size
                          double *outer, size_t *count);
 
 typedef enum qrnn_function {
-    QRNN_TANH = 0,            /* within 2 ulp */
-    QRNN_TANH_EXACT,          /* correctly rounded */
-    QRNN_SIGMOID,             /* within 2 ulp */
+    QRNN_TANH = 0, /* within 2 ulp */
+    QRNN_TANH_EXACT, /* correctly rounded */
+    QRNN_SIGMOID, /* within 2 ulp */
     QRNN_RELU,
     QRNN_FUNCTIONS
 } qrnn_function;
@@ -204,9 +205,9 @@ qrnn_status qrnn_apply(qrnn_function f, const char *isa, size_t n, const float *
 /* An engine: the name of an arithmetic. */
 typedef struct qrnn_engine_info {
     const char *name;
-    int quantized;            /* takes int8 weights; else float32 */
-    int per_row;              /* each batch row is quantized by itself; else all rows by one scale */
-    int scale_per_row;        /* weights have a scale an output row by default; else one in all */
+    int quantized; /* takes int8 weights; else float32 */
+    int per_row; /* each batch row is quantized by itself; else all rows by one scale */
+    int scale_per_row; /* weights have a scale an output row by default; else one in all */
     int projects, resets_before; /* has kinds and options that do so */
 } qrnn_engine_info;
 
@@ -214,10 +215,10 @@ typedef struct qrnn_engine_info {
 const qrnn_engine_info *qrnn_engine_get(size_t i);
 const qrnn_engine_info *qrnn_engine_by_name(const char *name); /* NULL of no engine */
 const char *qrnn_engine_name(size_t i);
-const char *qrnn_weights_name(size_t i);                      /* formats of weights, */
-const char *qrnn_activations_name(size_t i);                  /* and of activations */
+const char *qrnn_weights_name(size_t i); /* formats of weights, */
+const char *qrnn_activations_name(size_t i); /* and of activations */
 const char *qrnn_isa_name(size_t i);
-int qrnn_isa_supported(size_t i);                             /* by the CPU this runs on */
+int qrnn_isa_supported(size_t i); /* by the CPU this runs on */
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,8 @@
-/* rows.c - the order in which a sequence takes the rows of its batch. */
+/* rows.c - the order in which a sequence takes the rows of its batch; those that take no step. */
 #include "rows.h"
+#include "module.h"
 
+#include <math.h>
 #include <string.h>
 
 size_t qrnn_row_length(const qrnn_run *run, size_t row)
@@ -20,4 +22,31 @@ void qrnn_sort_rows(const qrnn_run *run, size_t *order, size_t *spare, size_t n)
         const int take_a = b >= n || qrnn_row_length(run, spare[a]) >= qrnn_row_length(run, order[b]);
         order[to] = take_a ? spare[a++] : order[b++];
     }
+}
+
+/* A state as it is, with the one NaN there is; `from` may be NULL for zeros. */
+static void copy_state(size_t n, const float *from, float *to)
+{
+    for (size_t i = 0; i < n; i++) to[i] = !from ? 0.0f : isnan(from[i]) ? NAN : from[i];
+}
+
+/* The row of a caller's array for the output of a layer, which may be NULL. */
+static void clear_row(const qrnn_run *run, float *out, size_t width, size_t row)
+{
+    const size_t step_stride = run->batch_first ? width : run->batch * width;
+    const size_t row_stride = run->batch_first ? run->steps * width : width;
+    for (size_t t = 0; out && t < run->steps; t++)
+        memset(out + t * step_stride + row * row_stride, 0, width * sizeof(float));
+}
+
+void qrnn_pass_row(const qrnn_module *m, const qrnn_run *run, size_t row)
+{
+    const size_t state = m->state_size, n = m->hidden_size, width = m->directions * state;
+    for (size_t at = row; at < m->layers * m->directions * run->batch; at += run->batch) {
+        copy_state(state, run->h ? run->h + at * state : NULL, run->h_out + at * state);
+        if (m->kind->info.states == 2) copy_state(n, run->c ? run->c + at * n : NULL, run->c_out + at * n);
+    }
+    for (size_t layer = 0; run->below && layer + 1 < m->layers; layer++)
+        clear_row(run, run->below + layer * run->steps * run->batch * width, width, row);
+    clear_row(run, run->out, width, row);
 }

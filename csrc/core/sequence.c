@@ -22,7 +22,6 @@
 #include "rows.h"
 #include "team.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -423,51 +422,39 @@ static size_t group_rows(const qrnn_module *m, size_t batch)
     return m->shares_scale ? batch : (batch + groups - 1) / groups;
 }
 
-/* How many threads the call is worth: none below a length that pays for starting them, nor for steps that
- * take less than meeting does. */
-static size_t members_of(const qrnn_module *m, const qrnn_run *run, size_t group)
+/* How many threads the call of `rows` rows is worth: none below a length that pays for starting them, nor for steps
+ * that take less than meeting does. */
+static size_t members_of(const qrnn_module *m, const qrnn_run *run, size_t group, size_t rows)
 {
     const size_t blocks = qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL;
     const double row = (double)(m->kind->info.gates * m->hidden_size) * (double)m->state_size;
     const double step = row * (double)group;
-    const double all = row * (double)run->batch * (double)run->steps;
+    const double all = row * (double)rows * (double)run->steps;
     if (run->threads < 2 || step < QRNN_TEAM_STEP_WORK || all < QRNN_TEAM_CALL_WORK) return 1;
     return run->threads < blocks ? run->threads : blocks;
 }
 
-static qrnn_status run_groups(const qrnn_module *m, const qrnn_run *run, struct qrnn_team *team, size_t group,
-                              const size_t *order, const size_t *lengths, size_t *step)
+/* The first `running` rows of `order`, which take steps. */
+static qrnn_status run_groups(const qrnn_module *m, const qrnn_run *run, size_t running, const size_t *order,
+                              const size_t *lengths, size_t *step)
 {
+    const size_t group = group_rows(m, running), members = members_of(m, run, group, running);
     qrnn_status status = QRNN_OK;
-    for (size_t first = 0; first < run->batch && status == QRNN_OK; first += group) {
-        const size_t rows = run->batch - first < group ? run->batch - first : group;
-        status = run_group(m, run, team, order + first, lengths + first, rows, step);
+    struct qrnn_team team;
+    if (members > 1) qrnn_team_start(&team, members);
+    for (size_t first = 0; first < running && status == QRNN_OK; first += group) {
+        const size_t rows = running - first < group ? running - first : group;
+        status = run_group(m, run, members > 1 ? &team : NULL, order + first, lengths + first, rows, step);
     }
+    if (members > 1) qrnn_team_end(&team);
     return status;
-}
-
-/* A state as it is, with the one NaN there is; `from` may be NULL for zeros, or `to`. */
-static void copy_state(size_t n, const float *from, float *to)
-{
-    for (size_t i = 0; i < n; i++) to[i] = !from ? 0.0f : isnan(from[i]) ? NAN : from[i];
-}
-
-static void pass_states(const qrnn_module *m, const qrnn_run *run)
-{
-    const size_t rows = m->layers * m->directions * run->batch;
-    copy_state(rows * m->state_size, run->h, run->h_out);
-    if (m->kind->info.states == 2) copy_state(rows * m->hidden_size, run->c, run->c_out);
 }
 
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step)
 {
-    size_t failed = 0, few[3 * QRNN_BLOCK_ROWS], *order = few;
+    size_t failed = 0, running = run ? run->batch : 0, few[3 * QRNN_BLOCK_ROWS], *order = few;
     const qrnn_status wrong = qrnn_check_sequence(m, run);
     if (wrong != QRNN_OK || run->batch == 0) return wrong;
-    if (run->steps == 0) {
-        pass_states(m, run);
-        return QRNN_OK;
-    }
     if (run->batch > QRNN_BLOCK_ROWS) order = malloc(3 * run->batch * sizeof *order);
     if (!order) return QRNN_ERR_MEMORY;
     size_t *const lengths = order + run->batch, *const spare = lengths + run->batch;
@@ -475,11 +462,9 @@ qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *ste
     qrnn_sort_rows(run, order, spare, run->batch);
     for (size_t i = 0; i < run->batch; i++) lengths[i] = qrnn_row_length(run, order[i]);
 
-    const size_t group = group_rows(m, run->batch), members = members_of(m, run, group);
-    struct qrnn_team team;
-    if (members > 1) qrnn_team_start(&team, members);
-    const qrnn_status status = run_groups(m, run, members > 1 ? &team : NULL, group, order, lengths, &failed);
-    if (members > 1) qrnn_team_end(&team);
+    while (running > 0 && lengths[running - 1] == 0) running--;
+    const qrnn_status status = running ? run_groups(m, run, running, order, lengths, &failed) : QRNN_OK;
+    for (size_t i = running; i < run->batch && status == QRNN_OK; i++) qrnn_pass_row(m, run, order[i]);
     if (order != few) free(order);
     if (step) *step = failed;
     return status;

@@ -41,7 +41,8 @@ qrnn_status qrnn_check_sequence(const qrnn_module *m, const qrnn_run *run)
     if (!run->h_out || (states == 2 && !run->c_out)) return QRNN_ERR_NULL;
     if (run->steps && m->input_size && !run->x) return QRNN_ERR_NULL;
     if (is_absurd(m, run)) return QRNN_ERR_MEMORY;
+    const size_t least = m->shares_scale ? 1 : 0;
     for (size_t i = 0; run->lengths && i < run->batch; i++)
-        if (run->lengths[i] < 1 || run->lengths[i] > run->steps) return QRNN_ERR_SIZE;
+        if (run->lengths[i] < least || run->lengths[i] > run->steps) return QRNN_ERR_SIZE;
     return QRNN_OK;
 }

@@ -149,7 +149,8 @@ static int compute(const struct sequence *s, const struct results *r)
 static int check(struct sequence *s)
 {
     if (shapes_check_sequence(s->callee, shape_of(s->x), shape_of(s->h), shape_of(s->c), &s->extent) < 0) return -1;
-    if (s->lengths.values && lengths_check(&s->lengths, &s->extent) < 0) return -1;
+    const int per_row = !qrnn_module_shares_scale(s->callee->packed);
+    if (s->lengths.values && lengths_check(&s->lengths, &s->extent, per_row) < 0) return -1;
     return check_outs(s);
 }
 

@@ -63,6 +63,7 @@ struct given {
     npy_intp dims[3][MAX_DIMS];
     struct shape x, h, c;
     struct lengths lengths;
+    const char *engine;
 };
 
 static int take_shapes(const struct callee *callee, PyObject *input, PyObject *states, struct given *given)
@@ -102,7 +103,9 @@ static PyObject *check_given(const struct callee *callee, struct extent *extent,
     if (callee->flags & MODULE_SEQUENCE) {
         if (shapes_check_sequence(callee, given->x, given->h, given->c, extent) < 0) return NULL;
         if (!given->lengths.values) Py_RETURN_NONE;
-        return lengths_check(&given->lengths, extent) < 0 ? NULL : lengths_list(&given->lengths);
+        const qrnn_engine_info *const engine = qrnn_engine_by_name(given->engine);
+        if (!engine) return error_from_status(QRNN_ERR_ENGINE, &(struct error_context){.engine = given->engine});
+        return lengths_check(&given->lengths, extent, engine->per_row) < 0 ? NULL : lengths_list(&given->lengths);
     }
     if (callee->kind->states) {
         if (shapes_check_cell(callee, given->x, given->h, given->c, &shape) < 0) return NULL;
@@ -119,9 +122,9 @@ static PyObject *check_call(PyObject *Py_UNUSED(module), PyObject *args)
     Py_ssize_t input_size, hidden_size, proj_size;
     qrnn_spec spec = {0};
     struct callee callee = {0};
-    struct given given = {.lengths = {NULL, 0}};
-    if (!PyArg_ParseTuple(args, "snnnOO|OO:check_call", &kind, &input_size, &hidden_size, &proj_size, &sequence, &input,
-                          &states, &lengths)
+    struct given given = {.engine = qrnn_engine_name(0)};
+    if (!PyArg_ParseTuple(args, "snnnOO|OOs:check_call", &kind, &input_size, &hidden_size, &proj_size, &sequence,
+                          &input, &states, &lengths, &given.engine)
         || spec_take(kind, input_size, hidden_size, proj_size, sequence, &spec, &callee.flags) < 0)
         return NULL;
     callee.kind = qrnn_kind_get(spec.kind);
@@ -165,10 +168,11 @@ PyDoc_STRVAR(check_isa_doc,
 
 PyDoc_STRVAR(check_call_doc,
              "check_call($module, kind, input_size, hidden_size, proj_size, sequence, input_shape,\n"
-             "           state_shapes=None, lengths=None, /)\n--\n\n"
+             "           state_shapes=None, lengths=None, engine='qrnn', /)\n--\n\n"
              "Raise what a call of that layer raises for arguments of these shapes.\n\n"
              "Shapes are tuples; `state_shapes` has one for each state: (h,), or (h, c) of an LSTM. `lengths` is\n"
-             "what a call takes. Returns the lengths as a list of int, None without.");
+             "what a call takes; `engine` says whether it may hold 0. Returns the lengths as a list of int, None\n"
+             "without.");
 
 PyDoc_STRVAR(split_state_doc,
              "split_state($module, kind, hx, /)\n--\n\n"

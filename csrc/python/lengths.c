@@ -53,17 +53,18 @@ int lengths_take(PyObject *object, struct lengths *lengths)
     return status;
 }
 
-int lengths_check(const struct lengths *lengths, const struct extent *extent)
+int lengths_check(const struct lengths *lengths, const struct extent *extent, int per_row)
 {
+    const size_t least = per_row ? 0 : 1;
     if (lengths->count != extent->batch) {
         PyErr_Format(PyExc_ValueError, "lengths: expected %zd, one a batch row, got %zd", extent->batch,
                      lengths->count);
         return -1;
     }
     for (Py_ssize_t i = 0; i < lengths->count; i++)
-        if (lengths->values[i] < 1 || lengths->values[i] > (size_t)extent->steps) {
-            PyErr_Format(PyExc_ValueError, "lengths: expected 1 to %zd, got %zd for batch row %zd", extent->steps,
-                         (Py_ssize_t)lengths->values[i], i);
+        if (lengths->values[i] < least || lengths->values[i] > (size_t)extent->steps) {
+            PyErr_Format(PyExc_ValueError, "lengths: expected %zu to %zd, got %zd for batch row %zd", least,
+                         extent->steps, (Py_ssize_t)lengths->values[i], i);
             return -1;
         }
     return 0;

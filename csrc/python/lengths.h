@@ -12,7 +12,7 @@ struct lengths {
 /* Copies the lengths from an array, a list, anything that can be iterated; may run Python code. The caller frees
  * `values` by PyMem_Free, also after a failure. */
 int lengths_take(PyObject *object, struct lengths *lengths);
-/* Against an input that was checked. */
-int lengths_check(const struct lengths *lengths, const struct extent *extent);
+/* Against an input that was checked; 0 is a length where each row has its scale, so that none depends on the others. */
+int lengths_check(const struct lengths *lengths, const struct extent *extent, int per_row);
 
 #endif

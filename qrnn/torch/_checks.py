@@ -21,10 +21,12 @@ __all__ = ["States", "check_call", "check_packed"]
 States = tuple[torch.Tensor, ...]
 
 
-def check_call(spec: LayerSpec, input: Any, hx: Any = None, lengths: Any = None) -> tuple[States | None, Any]:
+def check_call(
+    spec: LayerSpec, engine: str, input: Any, hx: Any = None, lengths: Any = None
+) -> tuple[States | None, Any]:
     """Check the arguments of a call; returns the tensors of its state and its lengths as a list, or None."""
     expect_tensor(input, "input")
-    return _checked(spec, input.shape, hx, lengths)
+    return _checked(spec, input.shape, hx, lengths, engine)
 
 
 def check_packed(spec: LayerSpec, packed: PackedSequence, hx: Any, lengths: Any) -> States | None:
@@ -34,17 +36,19 @@ def check_packed(spec: LayerSpec, packed: PackedSequence, hx: Any, lengths: Any)
     assert spec.sequence is not None
     steps, batch = len(packed.batch_sizes), int(packed.batch_sizes[0])
     outer = (batch, steps) if spec.sequence.batch_first else (steps, batch)
-    return _checked(spec, (*outer, packed.data.shape[-1]), hx, None)[0]
+    return _checked(spec, (*outer, packed.data.shape[-1]), hx)[0]
 
 
-def _checked(spec: LayerSpec, size: Sequence[int], hx: Any, lengths: Any) -> tuple[States | None, Any]:
+def _checked(
+    spec: LayerSpec, size: Sequence[int], hx: Any, lengths: Any = None, *engine: str
+) -> tuple[States | None, Any]:
     """The state and the lengths of a call whose input is of shape `size`."""
     states = None if hx is None else _states(spec, hx)
     if isinstance(lengths, torch.Tensor):
         lengths = array_of(lengths, "lengths")
     shapes = None if states is None else tuple(tuple(each.shape) for each in states)
     sizes = spec.kind, spec.input_size, spec.hidden_size, spec.proj_size, spec.sequence
-    return states, _core.check_call(*sizes, tuple(size), shapes, lengths)
+    return states, _core.check_call(*sizes, tuple(size), shapes, lengths, *engine)
 
 
 def _states(spec: LayerSpec, hx: Any) -> States:

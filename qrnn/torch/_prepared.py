@@ -190,7 +190,7 @@ class PreparedLinearLayer(PreparedLayer):
         self._expect_computing()
         if not self.training:
             return call_linear(self._prepared.packed_module(self), input)
-        check_call(self._spec, input)
+        check_call(self._spec, self._prepared.engine, input)
         ((weight, bias),) = self._directions()
         return _training.run_linear(self._prepared.engine, weight, bias, input)
 
@@ -203,7 +203,7 @@ class PreparedCell(PreparedLayer):
         self._expect_computing()
         if not self.training:
             return call(self._prepared.packed_module(self), input, hx)
-        state, _ = check_call(self._spec, input, hx)
+        state, _ = check_call(self._spec, self._prepared.engine, input, hx)
         (direction,) = self._directions()
         return _training.run_cell(self._spec, self._prepared.engine, Direction(*direction), input, state)
 
@@ -212,6 +212,7 @@ class PreparedSequence(PreparedLayer):
     """What a prepared layer over sequences adds to a float one."""
 
     batch_first: bool
+    bidirectional: bool
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """As the float layer; `lengths` as the quantized one."""
@@ -225,7 +226,7 @@ class PreparedSequence(PreparedLayer):
             return packed, joined(spec, last)
         if not self.training:
             return call_sequence(self._prepared.packed_module(self), input, hx, lengths)
-        state, lengths = check_call(spec, input, hx, lengths)
+        state, lengths = check_call(spec, self._prepared.engine, input, hx, lengths)
         if input.dim() == 3:
             output, last = self._train(input, state, lengths)
             return output, joined(spec, last)
@@ -242,10 +243,31 @@ class PreparedSequence(PreparedLayer):
             output, last = self._train_rows(data.flatten(0, 1), [rows] * steps, state)
             output = output.unflatten(0, (steps, rows))
             return output.transpose(0, 1) if self.batch_first else output, last
+        if not all(lengths):
+            return self._train_some(input, state, lengths)
         packed = pack_padded_sequence(input, torch.tensor(lengths), self.batch_first, enforce_sorted=False)
         packed, last = self._train_packed(packed, state)
         output, _ = pad_packed_sequence(packed, self.batch_first, total_length=steps)
         return output, last
+
+    def _train_some(self, input: Any, state: States | None, lengths: list[int]) -> tuple[Any, States]:
+        """A batch of which rows of length 0 take no step: their output is zeros, their states stay."""
+        axis = 0 if self.batch_first else 1
+        state = self._zeros(input, len(lengths)) if state is None else state
+        output = input.new_zeros(*input.shape[:2], (2 if self.bidirectional else 1) * self._spec.state_size)
+        rows = torch.tensor([row for row, length in enumerate(lengths) if length], dtype=torch.long)
+        if not len(rows):
+            return output, state
+        some = tuple(each.index_select(1, rows) for each in state)
+        moved, last = self._train(input.index_select(axis, rows), some, list(filter(None, lengths)))
+        output = output.to(moved.dtype).index_copy(axis, rows, moved)
+        return output, tuple(each.index_copy(1, rows, new) for each, new in zip(state, last, strict=True))
+
+    def _zeros(self, like: Any, batch: int) -> States:
+        """The state that a call without one begins with, of the type of `like`."""
+        spec = self._spec
+        widths = (spec.state_size, spec.hidden_size)[: spec.row.states]
+        return tuple(like.new_zeros(len(spec.directions), batch, width) for width in widths)
 
     def _train_packed(self, packed: PackedSequence, state: States | None) -> tuple[PackedSequence, States]:
         data, sizes, order, back = packed
@@ -255,10 +277,7 @@ class PreparedSequence(PreparedLayer):
     def _train_rows(self, data: Any, sizes: list[int], state: States | None) -> tuple[Any, States]:
         """All steps, of `sizes[t]` rows each."""
         spec = self._spec
-        if state is None:
-            count, batch = len(spec.directions), sizes[0]
-            widths = (spec.state_size, spec.hidden_size)[: spec.row.states]
-            state = tuple(data.new_zeros(count, batch, width) for width in widths)
+        state = self._zeros(data, sizes[0]) if state is None else state
         directions = [Direction(*values[:5]) for values in self._directions()]
         return _training.run_layers(spec, self._prepared.engine, directions, data, sizes, state)
 

@@ -240,6 +240,13 @@ static void fill_weights(struct source *s, taker *take_memory, struct testcase *
     }
 }
 
+/* 0 where rows have scales of their own. */
+static size_t case_length(struct source *s, const struct testcase *t)
+{
+    const uint32_t least = case_per_row(t) ? 0 : 1;
+    return least + choose(s, (uint32_t)t->steps + 1 - least);
+}
+
 void case_fill(struct source *s, taker *take_memory, struct testcase *t)
 {
     const size_t units = t->spec.layers * t->spec.directions, rows = t->batch * t->steps;
@@ -262,7 +269,7 @@ void case_fill(struct source *s, taker *take_memory, struct testcase *t)
     }
     if (t->sequence && t->steps > 0 && choose(s, 2)) {
         size_t *const lengths = take_memory(t->batch * sizeof *lengths);
-        for (size_t i = 0; i < t->batch; i++) lengths[i] = 1 + choose(s, (uint32_t)t->steps);
+        for (size_t i = 0; i < t->batch; i++) lengths[i] = case_length(s, t);
         t->lengths = lengths;
     }
 }

@@ -237,7 +237,8 @@ static void pick_sequence(struct sequence *s, const char *engine)
     fill_rows(x, s->run.steps * s->run.batch, s->spec.input_size, is_whole(engine) && below(4));
     fill_rows(h, units * s->run.batch, s->spec.hidden_size, is_whole(engine) && below(4));
     fill_rows(c, units * s->run.batch, s->spec.hidden_size, below(4) != 0);
-    for (size_t i = 0; i < s->run.batch; i++) s->lengths[i] = 1 + below(s->run.steps);
+    for (size_t i = 0; i < s->run.batch; i++) s->lengths[i] = below(s->run.steps + 1);
+    for (size_t i = 0; i < s->run.batch; i++) s->lengths[i] += is_whole(engine) && s->lengths[i] == 0;
     s->run.x = x;
     if (below(3)) s->run.h = h, s->run.c = c;
     if (below(2)) s->run.lengths = s->lengths;

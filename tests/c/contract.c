@@ -54,8 +54,8 @@ static void refused(const qrnn_module *m, const qrnn_run *run, qrnn_status statu
 static void check_lengths(const struct testcase *t, const qrnn_module *m, const struct results *r)
 {
     qrnn_run run = run_of(t, r);
-    const size_t wrong[] = {0, STEPS + 1, SIZE_MAX};
-    for (size_t i = 0; i < 3; i++)
+    const size_t wrong[] = {STEPS + 1, SIZE_MAX, 0};
+    for (size_t i = 0; i < 2 + (size_t)qrnn_module_shares_scale(m); i++)
         for (size_t row = 0; row < BATCH; row++) {
             size_t lengths[BATCH] = {STEPS, 1, 2};
             lengths[row] = wrong[i];

@@ -76,6 +76,9 @@ def test_checked_lengths(lengths):
     if want is None:
         assert _core.check_call(*check) == list(lengths)
     assert _core.check_call(*check[:-1]) is None
+    module = make("lstm", "fbgemm", sequence=(1, 1, False))
+    want = outcome(module, zeros(5, 2, 4), lengths=lengths)
+    assert outcome(_core.check_call, "lstm", 4, 3, 0, *check[4:6], None, lengths, "fbgemm") == want
 
 
 def test_checked_linears():
@@ -103,6 +106,7 @@ def test_bad_arguments_of_checks():
         (("gru", 4, -3, 0, None, (2, 4)), ValueError, "^expected sizes of at least 0"),
         (("linear", 4, 3, 0, (1, 1, False), (2, 4)), ValueError, "^sequence: expected None for a linear"),
         (("gru", 4, 3, 0, "no", (2, 4)), TypeError, "sequence"),
+        (("gru", 4, 3, 0, (1, 1, False), (5, 2, 4), None, [5, 1], "no"), ValueError, "^engine: expected "),
     ):
         with pytest.raises(error, match=text):
             _core.check_call(*args)

@@ -66,8 +66,9 @@ def test_same_bits(engine, kind):
     if module.batch_first:
         x = np.ascontiguousarray(x.swapaxes(0, 1))
     steps = x.shape[1 if module.batch_first else 0]
+    least = 0 if engine in ("float32", "qrnn") else 1
     assert_counts_agree(module, x)
-    assert_counts_agree(module, x, hx, lengths=np.random.default_rng(92).integers(1, steps + 1, 60))
+    assert_counts_agree(module, x, hx, lengths=np.random.default_rng(92).integers(least, steps + 1, 60))
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru before", "all"])
@@ -76,7 +77,7 @@ def test_same_bits_of_every_instruction_set(isa, engine, kind):
     name, options = KINDS[kind]
     module = make(name, engine, isa=isa, **options)
     x, hx = inputs_of(module, 15)
-    assert_counts_agree(module, x, hx, lengths=np.linspace(len(x), 1, 15).astype(int))
+    assert_counts_agree(module, x, hx, lengths=np.linspace(len(x), 0, 15).astype(int))
 
 
 def test_same_bits_in_groups_of_rows():

@@ -77,7 +77,7 @@ def test_a_sequence_is_its_steps(isa, kind, proj, engine):
         scale = 10.0 ** rng.uniform(-3, 2, (1, batch, 1))
         x = (rng.standard_normal((steps, batch, inputs)) * scale).astype(f32)
         state = random_state(rng, units, batch)
-        lengths = random_lengths(rng, steps, batch) if number % 2 else [steps] * batch
+        lengths = random_lengths(rng, steps, batch, 0) if number % 2 else [steps] * batch
         got = pack_units(units, isa)(x, as_hx(state), lengths=lengths if number % 2 else None)
         want = by_steps(units, isa, x, state, lengths)
         assert_same_bits(got[0], want[0], f"output {number}")
@@ -133,11 +133,11 @@ def test_a_padded_row_is_the_short_one_alone(isa, kind, proj, engine):
         units = random_units(rng, kind, engine, 6, 11, 2, number % 2 + 1, proj=proj)
         module = pack_units(units, isa)
         x = random_rows(rng, 7 * batch, 6).reshape(7, batch, 6)
-        state, lengths = random_state(rng, units, batch), random_lengths(rng, 7, batch)
+        state, lengths = random_state(rng, units, batch), random_lengths(rng, 7, batch, 0)
         out, final = module(x, as_hx(state), lengths=lengths)
         for row, length in enumerate(lengths):
-            short = np.ascontiguousarray(x[:length, row : row + 1])
-            alone = module(short, as_hx(tuple(v[:, row : row + 1] for v in state)))
+            short, hx = np.ascontiguousarray(x[:length, row : row + 1]), tuple(v[:, row : row + 1] for v in state)
+            alone = module(short, as_hx(hx)) if length else (out[:0, row : row + 1], hx)
             assert_same_bits(alone[0], out[:length, row : row + 1], f"row {row}")
             assert_same(alone[1], tuple(v[:, row : row + 1] for v in as_tuple(final)), f"row {row}")
             assert (support.bits(out[length:, row]) == 0).all(), "padding"

@@ -67,6 +67,31 @@ def test_training_sequences_follow_the_engine(kind, engine, lengths):
         assert difference((padded, last), got) < 1e-6
 
 
+@each_layer
+@pytest.mark.parametrize("given", [True, False])
+def test_rows_without_steps(kind, given):
+    """Zeros out and the states that they had, which get their gradients; as in eval mode, and without some rows."""
+    module, (x, state) = prepared(kind).train(), inputs(kind, batch=4, time=6)
+    state = tuple(each.requires_grad_() for each in flat(state))
+    hx = None if not given else state if kind.startswith("LSTM") else state[0]
+    for lengths in ([6, 0, 3, 0], [0, 0, 0, 0]):
+        got = module.train()(x, hx, lengths=lengths)
+        assert difference(got, module.eval()(x, hx, lengths=lengths)) < 2e-3
+        idle = torch.tensor(lengths) == 0
+        for last, first in zip(flat(got[1]), state, strict=True):
+            assert torch.equal(last[:, idle], first[:, idle] if given else torch.zeros_like(first[:, idle]))
+    if given:
+        loss_of(module.train()(x, hx, lengths=[6, 0, 3, 0])[1]).backward()
+        assert all(each.grad[:, 1].abs().min() > 0 for each in state)
+
+
+def test_rows_without_steps_share_no_scale():
+    module, (x, state) = prepared("LSTM", "fbgemm"), inputs("LSTM", batch=4, time=6)
+    for mode in (module.train(), module.eval()):
+        with pytest.raises(ValueError, match="lengths: expected 1 to 6, got 0 for batch row 1"):
+            mode(x, state, lengths=[6, 0, 3, 1])
+
+
 @each_kind
 def test_unbatched_inputs_train(kind):
     module = prepared(kind).train()
@@ -126,8 +151,8 @@ BAD_CALLS = [
     ("GRU", (X[:0],), {}, "Expected sequence length to be larger than 0 in RNN"),
     ("GRU", (X.numpy(),), {}, "input: expected a torch.Tensor, got ndarray"),
     ("GRU", (X,), {"lengths": [5]}, "lengths: expected 2, one a batch row, got 1"),
-    ("GRU", (X,), {"lengths": [5, 6]}, "lengths: expected 1 to 5, got 6 for batch row 1"),
-    ("GRU", (X,), {"lengths": [0, 5]}, "lengths: expected 1 to 5, got 0 for batch row 0"),
+    ("GRU", (X,), {"lengths": [5, 6]}, "lengths: expected 0 to 5, got 6 for batch row 1"),
+    ("GRU", (X,), {"lengths": [-1, 5]}, "lengths: expected 0 to 5, got -1 for batch row 0"),
     ("GRU", (X,), {"lengths": [5.0, 3.5]}, "lengths: expected integers, got float"),
     ("GRU", (X,), {"lengths": torch.tensor([5.0, 3.5])}, "lengths: expected integers, got numpy.float32"),
     ("GRU", (X,), {"lengths": 5}, "lengths: expected a sequence of integers, one a batch row, got int"),

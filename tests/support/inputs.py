@@ -80,6 +80,6 @@ def ties(rng, rows, n, qmax):
     return v
 
 
-def random_lengths(rng, steps, batch):
-    """A length for each row of a batch, from 1 to `steps`."""
-    return rng.integers(1, steps + 1, batch).tolist()
+def random_lengths(rng, steps, batch, least=1):
+    """A length for each row of a batch, from `least` to `steps`."""
+    return rng.integers(least, steps + 1, batch).tolist()
