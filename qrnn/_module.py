@@ -362,7 +362,8 @@ class Module:
         return [f"({name}): {indented(repr(child))}" for name, child in self._children()]
 
     def __repr__(self) -> str:
-        extra = self.extra_repr().split("\n") if self.extra_repr() else []
+        text = self.extra_repr()
+        extra = text.split("\n") if text else []
         children = self._repr_children()
         if len(extra) <= 1 and not children:
             return f"{self._get_name()}({''.join(extra)})"

@@ -16,7 +16,6 @@ from . import _config, _core, _preparation, _quantize
 from ._layer import FloatLayer
 from ._public import public
 from ._quantized_layer import QuantizedLayer
-from ._recording import recorded_call
 from ._spec import Matrix, MatrixSpec, pack, packed_spec
 from ._statistics import Statistics
 
@@ -85,6 +84,8 @@ class PreparedLayer(FloatLayer):
         statistics = self._prepared.statistics
         if not statistics.enabled:
             return _core.Module.__call__(self, *args, **kwargs)
+        from ._recording import recorded_call  # not before, as above
+
         return recorded_call(self, statistics, args, kwargs)
 
     @classmethod

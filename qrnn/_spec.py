@@ -234,7 +234,7 @@ def pack(spec: LayerSpec, engine: str, isa: str | None, matrices: Iterable[Matri
 def packed_spec(module: _core.Module) -> LayerSpec:
     """The spec of what `module` has packed, and of its attribute ``dropout``, which is not packed."""
     sizes = module.kind, module.input_size, module.hidden_size, module.proj_size
-    bias, sequence = module._unpack(0, "bias") is not None, module.sequence
+    bias, sequence = module.has_bias, module.sequence
     if sequence is None:
         return LayerSpec(*sizes, None, bias)
     return LayerSpec(*sizes, Sequence(*sequence), bias, getattr(module, "dropout", 0.0))

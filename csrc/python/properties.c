@@ -13,7 +13,8 @@ enum property {
     NUM_LAYERS,
     NUM_DIRECTIONS,
     BATCH_FIRST,
-    SEQUENCE
+    SEQUENCE,
+    HAS_BIAS
 };
 
 /* What _pack takes as `sequence`. */
@@ -38,6 +39,7 @@ static PyObject *property_of(const qrnn_module *packed, int flags, enum property
     case NUM_DIRECTIONS: return PyLong_FromSize_t(qrnn_module_directions(packed));
     case BATCH_FIRST: return PyBool_FromLong(flags & MODULE_BATCH_FIRST);
     case SEQUENCE: return sequence_of(packed, flags);
+    case HAS_BIAS: return PyBool_FromLong(qrnn_module_has_bias(packed, 0));
     }
     Py_UNREACHABLE();
 }
@@ -64,5 +66,6 @@ PyGetSetDef module_properties[] = {
     PROPERTY("num_directions", NUM_DIRECTIONS, "2 of a bidirectional sequence; else 1."),
     PROPERTY("batch_first", BATCH_FIRST, "Whether a sequence's batch is the first dimension."),
     PROPERTY("sequence", SEQUENCE, "(num_layers, num_directions, batch_first); None of a linear and of a single cell."),
+    PROPERTY("has_bias", HAS_BIAS, "Whether there are biases: whether the first matrix has one."),
     {NULL, NULL, NULL, NULL, NULL},
 };

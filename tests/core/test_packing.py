@@ -39,7 +39,7 @@ def test_packed_weights_come_back(kind, engine, sequence):
     for target in (module, _core.Module()):
         if target is not module:
             target._take_packed(module)
-        assert target.sequence == sequence
+        assert target.sequence == sequence and target.has_bias == (weights[0][2] is not None)
         assert (target.num_layers, target.num_directions, target.batch_first) == (sequence or (1, 1, False))
         assert target.kind == kind and target.engine == engine
         assert (target.input_size, target.hidden_size, target.proj_size) == (4, 3, 0)

@@ -47,4 +47,4 @@ def test_an_import_leaves_for_later_what_only_calibration_needs():
     code = "import sys, numpy; before = set(sys.modules); import qrnn; print(*(set(sys.modules) - before))"
     new = set(support.run_python(code).split())
     assert "qrnn._prepared" in new
-    assert not new & {"qrnn._layer_rounding", "qrnn._rounding", "threading"}
+    assert not new & {"qrnn._recording", "qrnn._layer_rounding", "qrnn._rounding", "threading"}
