@@ -166,13 +166,14 @@ def copied(framework: Framework, model: Any) -> Any:
 
 @contextmanager
 def named_errors(name: str) -> Iterator[None]:
-    """Have a ValueError begin with the name of the submodule that it is about."""
+    """Have a ValueError, or a TypeError, begin with the name of the submodule that it is about."""
     try:
         yield
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if not name:
             raise
-        raise ValueError(f"{name}: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: {error}") from error
 
 
 def put_in_place(framework: Framework, model: Any, replacements: Mapping[int, Any], inplace: bool | None) -> Any:
@@ -185,7 +186,7 @@ def put_in_place(framework: Framework, model: Any, replacements: Mapping[int, An
             f"inplace: {type(model).__name__} is itself replaced, which cannot be done in place: use "
             "inplace=False and take what is returned"
         )
-    for module in list(model.modules()):
+    for module in (*model.modules(), *replacements.values()):  # these have children of those that they replace
         for name, child in list(framework.children(module)):
             if id(child) in replacements:
                 framework.replace(module, name, replacements[id(child)])
@@ -219,9 +220,11 @@ class _Preparation:
         if before is not None:
             if engine is not None and engine != before:
                 raise ValueError(f"engine: {name or 'the model'} was prepared for {before!r}, got {engine!r}")
-        elif framework.stays(module, found[1]) is not None or framework.left_for_convert(module):
+        elif (adds := framework.stays(module, found[1])) is not None or framework.left_for_convert(module):
             if not isinstance(module, framework.quantized_base):
                 self.left.append((module, qconfig))
+            elif adds is not None:
+                warn(f"{name or 'the model'}: {type(module).__qualname__} {adds} and is left quantized")
         else:
             with named_errors(name):
                 self.replacements[id(module)] = framework.prepared(found[0], module, qconfig, engine, self._isa)

@@ -29,6 +29,11 @@ __all__ = ["FloatLayer", "Layer", "new_matrices"]
 
 T = TypeVar("T", bound="Layer")
 
+#: Attributes of a layer that no other takes over: what conversions keep there, and hooks, which a call in C runs not.
+_NOT_TAKEN = frozenset(
+    {"training", "dropout", "qconfig", "_prepared", "_calibration", "_forward_hooks", "_forward_pre_hooks"}
+)
+
 
 class Layer(_core.Module, Module, Described):
     """A layer over one packed module of the core, which computes its calls in C."""
@@ -63,6 +68,12 @@ class Layer(_core.Module, Module, Described):
     def _packed(self, matrices: list[Matrix]) -> _core.Module:
         """`matrices` packed as this module's are, for `_swap_in`."""
         return pack(self._spec, self.engine, self.isa, matrices)
+
+    def _take_over(self, mod: Any) -> None:
+        """Take over the mode of `mod`, in whose place this layer comes, and what a user set on one of ours."""
+        self.training = bool(mod.training)
+        if isinstance(mod, Layer):
+            self.__dict__.update({name: value for name, value in mod.__dict__.items() if name not in _NOT_TAKEN})
 
     def _swap_in(self, packed: _core.Module) -> None:
         """Hold `packed` from here on, and forget what is known of the old weights; cannot fail."""

@@ -142,7 +142,7 @@ def convert(
     -----
     UserWarning
         If nobody prepared the model, or a module that was chosen stays float, because its class overrides
-        ``forward`` or ``__call__`` or it has no quantized form.
+        ``forward`` or ``__call__`` or has members of its own, or it has no quantized form.
 
     Examples
     --------
@@ -205,7 +205,7 @@ def quantize_dynamic(
     -----
     UserWarning
         If nothing was chosen, a name is not there, or something that was chosen stays float, because its
-        class overrides ``forward`` or ``__call__`` or it has no quantized form.
+        class overrides ``forward`` or ``__call__`` or has members of its own, or it has no quantized form.
 
     Examples
     --------

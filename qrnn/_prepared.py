@@ -57,7 +57,7 @@ class Preparation(_preparation.Preparation):
             for index, (each, matrix) in enumerate(zip(spec.matrices, mod._matrices(), strict=True))
         ]
         new = cls.__new__(cls)
-        new.training = bool(mod.training)
+        new._take_over(mod)
         if by_data.report:
             new._calibration = tuple(by_data.report)
         new._hold(spec, pack(spec, self.engine, _config.resolve_isa(isa or self.isa), matrices))
@@ -92,7 +92,7 @@ class PreparedLayer(FloatLayer):
     def _prepare(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
         """Prepare `mod`, a float module, or a quantized one, which keeps its engine."""
         new, spec, original = cls.__new__(cls), packed_spec(mod), None
-        new.training = bool(mod.training)
+        new._take_over(mod)
         if isinstance(mod, QuantizedLayer):
             original = mod._matrices()
             weights = [Matrix(_quantize.dequantize(m.weight, np.asarray(m.scale)), None, m.bias) for m in original]

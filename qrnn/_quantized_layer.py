@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 from . import _arrays, _config, _core, _quantize
 from ._computed import computed_weights
 from ._layer import FloatLayer, Layer, new_matrices
-from ._own import class_adds, torch_module_adds
+from ._own import class_adds, float_module_adds
 from ._qtensor import QTensor
 from ._recurrent import RecurrentLayer, SequenceLayer
 from ._spec import LayerSpec, Matrix, Slot, float_matrices, is_torch_type, module_spec, pack
@@ -64,10 +64,10 @@ class QuantizedLayer(Layer):
         ----------
         mod : Module
             The float module of the same kind: of ``qrnn.nn``, or a single one of ``torch.nn``,
-            which is read without importing PyTorch. A subclass that overrides neither ``forward``
-            nor ``__call__`` counts as its base. Its weights are converted to float32 first. Its
-            attribute ``qconfig``, ours or PyTorch's, says how they are quantized; where it has
-            none or None, the engine's default is taken. A prepared module brings its engine along.
+            which is read without importing PyTorch. A subclass counts as its base if it adds nothing
+            but a constructor. Its weights are converted to float32 first. Its attribute ``qconfig``,
+            ours or PyTorch's, says how they are quantized; where it has none or None, the engine's
+            default is taken. A prepared module brings its engine along.
         engine : str, optional
             Default: the current one, see ``qrnn.engine``.
         isa : str, optional
@@ -105,7 +105,7 @@ class QuantizedLayer(Layer):
         computed = {} if isinstance(mod, _core.Module) else computed_weights(mod, spec).values
         matrices, engine = float_matrices(mod, spec, computed), _config.resolve_engine(engine)
         new = cls.__new__(cls)
-        new.training = bool(mod.training)
+        new._take_over(mod)
         new._hold_quantized(spec, engine, _config.resolve_isa(isa), matrices, qconfig)
         return new
 
@@ -116,7 +116,7 @@ class QuantizedLayer(Layer):
         base = next((c for c in type(mod).__mro__ if c is own or is_torch_type(c, own.__name__)), None)
         if base is None:
             cls._refuse(mod)
-        adds = class_adds(type(mod), base) if base is own else torch_module_adds(mod, base)
+        adds = class_adds(type(mod), base) if base is own else float_module_adds(mod, base)
         if adds is not None:
             cls._refuse(mod, f"which {adds}")
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from .._framework import Framework, Row, register
-from .._own import torch_module_adds
+from .._own import float_module_adds
 from ._modules import copied_module, leave_hooks
 from ._prepared import PreparedLayer
 from ._quantized_layer import QuantizedLayer
@@ -47,7 +47,7 @@ class TorchFramework(Framework):
         parent._modules[name] = child
 
     def stays(self, module: Any, base: type) -> str | None:
-        return torch_module_adds(module, base)
+        return float_module_adds(module, base)
 
     def opaque(self, module: Any) -> str | None:
         if isinstance(module, torch.jit.ScriptModule):

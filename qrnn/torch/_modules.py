@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["copied_module", "copy_hooks", "leave_hooks", "take_hooks"]
+__all__ = ["copied_module", "copy_hooks", "deep_copied", "leave_hooks", "take_hooks"]
 
 M = TypeVar("M", bound=torch.nn.Module)
+T = TypeVar("T")
 
 #: Attribute of a module that is to replace another: keys of the hooks that it will leave behind.
 _LEFT = "_leaves_hooks"
@@ -37,8 +38,13 @@ class _DetachedCopies(TorchFunctionMode):
 
 def copied_module(mod: M) -> M:
     """A deep copy of `mod`, whatever its calls left in it: states that it keeps, weights that a hook computed."""
+    return deep_copied(mod)
+
+
+def deep_copied(value: T) -> T:
+    """A deep copy of anything that holds modules and tensors."""
     with _DetachedCopies():
-        return deepcopy(mod)
+        return deepcopy(value)
 
 
 def take_hooks(new: torch.nn.Module, mod: torch.nn.Module, but: Collection[Hashable] = ()) -> None:

@@ -24,6 +24,7 @@ from . import _training
 from ._calls import call, call_linear, call_sequence
 from ._checks import States, check_call, check_packed
 from ._loading import FloatEntries, load_the_rest
+from ._members import plain_names, take_members
 from ._modules import take_hooks
 from ._packed import ValueCache
 from ._packed_sequences import joined, permuted, run_packed
@@ -108,6 +109,7 @@ class PreparedLayer(Described, torch.nn.Module):
             new.__dict__.update(vars(_float_module(cls._float_type, mod._spec, original)))
             new.training = mod.training
             take_hooks(new, mod)
+            take_members(new, mod, plain_names(cls._float_type, mod._weight_names()))
             engine, isa = engine or mod.engine, isa or mod._isa
         else:
             new.__dict__.update(vars(mod))

@@ -15,6 +15,7 @@ from .._selection import paths_of
 from .._types import qint8
 from . import _torch_ao
 from ._framework import TORCH
+from ._modules import take_hooks
 
 if TYPE_CHECKING:
     from ._roots import converting, preparing, quantizing, taking_over
@@ -193,7 +194,7 @@ def convert(
     -----
     UserWarning
         If nobody prepared the model, or a module that was chosen stays float, because its class overrides
-        ``forward`` or ``__call__`` or for what `prepare` names.
+        ``forward`` or ``__call__`` or has members of its own, or for what `prepare` names.
 
     Examples
     --------
@@ -254,7 +255,7 @@ def quantize_dynamic(
     -----
     UserWarning
         If nothing was chosen, a name is not there, or something that was chosen stays float, because its
-        class overrides ``forward`` or ``__call__`` or for what `prepare` names.
+        class overrides ``forward`` or ``__call__`` or has members of its own, or for what `prepare` names.
 
     Examples
     --------
@@ -318,7 +319,8 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
     Raises
     ------
     TypeError
-        If `model` is no torch.nn.Module.
+        If `model` is no torch.nn.Module, or a module in it (naming it) is of a subclass that adds something, other than
+        the Linear into which PyTorch fuses a ReLU: that becomes a Linear and a ReLU.
     ValueError
         If a module cannot be taken over (naming it), `engine` or `isa` is unknown, or `inplace` is True and
         `model` itself would be replaced. Nothing has changed then.
@@ -339,7 +341,20 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
     replacements: dict[int, Module] = {}
     for name, module in model.named_modules():
         for row in TORCH.rows:
-            if _torch_ao.is_a(module, row.float_type.__name__):
+            if _torch_ao.class_of(module, row.float_type.__name__) is not None:
                 with named_errors(name):
-                    replacements[id(module)] = row.quantized_type._from_torch_ao(module, engine, isa)
+                    replacements[id(module)] = _taken_over(row.quantized_type, module, engine, isa)
     return put_in_place(TORCH, model, replacements, inplace)
+
+
+def _taken_over(cls: Any, module: Module, engine: str | None, isa: str | None) -> Module:
+    """What `module` of torch.ao becomes, of type `cls`, with the ReLU that PyTorch fused into it behind it."""
+    fused = _torch_ao.with_relu(module)
+    new: Module = cls._from_torch_ao(module, engine, isa, fused)
+    if fused is None:
+        return new
+    both = torch.nn.Sequential(new, torch.nn.ReLU())
+    both.training = new.training
+    take_hooks(both, new)  # they see what comes out of both
+    take_hooks(new, torch.nn.Module())
+    return both

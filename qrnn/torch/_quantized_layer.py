@@ -13,15 +13,17 @@ import torch
 from .. import _arrays, _config, _core, _quantize
 from .._computed import NOTHING_COMPUTED, Computed, computed_weights
 from .._described import FORMAT, Described, encoded
-from .._own import torch_module_adds
-from .._spec import LayerSpec, Matrix, Sequence, float_matrices, module_spec, pack
+from .._own import float_module_adds, module_adds
+from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
 from .._types import dtype as _dtype
 from .._types import qint8
 from . import _torch_ao
 from ._loading import LayerEntries, load_the_rest
+from ._members import copy_members, plain_names, take_members
 from ._modules import copy_hooks, take_hooks
 from ._packed import BufferCache
 from ._qtensor import QTensor
+from ._shape import plain_of, spec_of
 
 __all__ = ["QuantizedLayer"]
 
@@ -69,7 +71,7 @@ class QuantizedLayer(Described, torch.nn.Module):
         matrices: list[Matrix],
         computed: Computed = NOTHING_COMPUTED,
     ) -> Q:
-        """A module of given weights to be put in the place of `mod`, whose hooks and mode it takes over.
+        """A module of given weights to be put in the place of `mod`: hooks, mode and what a user set go over.
 
         The hooks of `computed` have done their work: `leave_hooks`, when it is in its place, drops them.
         """
@@ -78,6 +80,8 @@ class QuantizedLayer(Described, torch.nn.Module):
         new._hold(spec, engine, isa, matrices)
         new.training = bool(mod.training)
         take_hooks(new, mod, computed.hooks)
+        if isinstance(mod, cls._float_type):
+            take_members(new, mod, plain_names(cls._float_type, {*new._weight_names(), *computed.sources}))
         return new
 
     def _hold(self, spec: LayerSpec, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
@@ -160,7 +164,7 @@ class QuantizedLayer(Described, torch.nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps: not what is made of it, nor, as pickles travel, the instruction set."""
-        state = {**self.__dict__, "_shape": _plain(self._spec), "_isa": None}
+        state = {**self.__dict__, "_shape": plain_of(self._spec), "_isa": None}
         for name in ("_spec", "_names", "_packed"):
             del state[name]
         return state
@@ -168,7 +172,7 @@ class QuantizedLayer(Described, torch.nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` gave, here or in version 0.1.0."""
         state = {**state}
-        spec = _from_plain(state.pop("_shape"))
+        spec = spec_of(state.pop("_shape"))
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._describe(spec)
 
@@ -189,10 +193,10 @@ class QuantizedLayer(Described, torch.nn.Module):
         ----------
         mod : torch.nn.Module
             The float module of the same kind, or a prepared one, which brings its engine along. A subclass
-            that overrides neither ``forward`` nor ``__call__`` counts as its base. Its attribute
-            ``qconfig``, ours or PyTorch's, says how weights are quantized; where it has none or None, the
-            engine's own rule is taken. A weight that a hook computes from other parameters (``weight_norm``,
-            ``prune``, one of yours) is computed as for a call in eval mode.
+            counts as its base if it adds nothing but a constructor. Its attribute ``qconfig``, ours or PyTorch's,
+            says how weights are quantized; where it has none or None, the engine's own rule is taken. A weight that a
+            hook computes from other parameters (``weight_norm``, ``prune``, one of yours) is computed as for a call
+            in eval mode.
         use_precomputed_fake_quant : bool
             PyTorch's; not used.
         engine : str, optional
@@ -203,7 +207,8 @@ class QuantizedLayer(Described, torch.nn.Module):
         Returns
         -------
         quantized module
-            Of this class, with a copy of the hooks of `mod` but for those that compute weights.
+            Of this class, with copies of the hooks of `mod`, but for those that compute weights, and of the
+            parameters, buffers, modules and attributes that a user set on it.
 
         Raises
         ------
@@ -220,7 +225,9 @@ class QuantizedLayer(Described, torch.nn.Module):
         >>> RNNCell.from_float(torch.nn.RNNCell(4, 3))
         DynamicQuantizedRNNCell(4, 3)
         """
-        return copy_hooks(cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa))
+        new = copy_hooks(cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa))
+        copy_members(new, new._weight_names())
+        return new
 
     @classmethod
     def _from_float(cls: type[Q], mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Q:
@@ -231,7 +238,7 @@ class QuantizedLayer(Described, torch.nn.Module):
         if prepared is not None:
             converted: Q = prepared.convert(mod, cls, qconfig, engine, isa)
             return converted
-        adds = torch_module_adds(mod, cls._float_type)
+        adds = float_module_adds(mod, cls._float_type)
         if adds is not None:
             cls._refuse(mod, f"which {adds}")
         spec, engine = module_spec(cls._float_type.__name__, mod), _config.resolve_engine(engine)
@@ -268,13 +275,15 @@ class QuantizedLayer(Described, torch.nn.Module):
         return copy_hooks(cls._from_torch_ao(mod, engine, isa))
 
     @classmethod
-    def _from_torch_ao(cls: type[Q], mod: Any, engine: str | None, isa: str | None) -> Q:
-        """`from_torch_ao`, in the place of `mod`."""
+    def _from_torch_ao(cls: type[Q], mod: Any, engine: str | None, isa: str | None, base: type | None = None) -> Q:
+        """`from_torch_ao`, in the place of `mod`, of which this is what `base` holds; default: the class there."""
         name = cls._float_type.__name__
-        if not _torch_ao.is_a(mod, name):
+        base = base or _torch_ao.class_of(mod, name)
+        adds = None if base is None else module_adds(mod, base)
+        if base is None or adds is not None:
             raise TypeError(
                 f"mod: expected a torch.ao.nn.quantized.dynamic.{name}, got "
-                f"{type(mod).__module__}.{type(mod).__qualname__}"
+                f"{type(mod).__module__}.{type(mod).__qualname__}" + (f", which {adds}" if adds else "")
             )
         engine = _config.check_engine(_torch_ao.engine() if engine is None else engine)
         spec, qtensors, biases = _torch_ao.read(mod)
@@ -385,14 +394,3 @@ class QuantizedLayer(Described, torch.nn.Module):
     def weight_dtype(self) -> _dtype:
         """`qrnn.qint8`."""
         return qint8
-
-
-def _plain(spec: LayerSpec) -> tuple[Any, ...]:
-    """`spec` as pickles have it, of nothing but tuples, texts and numbers."""
-    sequence = spec.sequence and tuple(spec.sequence)
-    return spec.kind, spec.input_size, spec.hidden_size, spec.bias, sequence, spec.proj_size, spec.dropout
-
-
-def _from_plain(fields: tuple[Any, ...]) -> LayerSpec:
-    kind, input_size, hidden_size, bias, sequence, proj_size, dropout = fields
-    return LayerSpec(kind, input_size, hidden_size, proj_size, sequence and Sequence(*sequence), bias, dropout)

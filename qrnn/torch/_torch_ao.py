@@ -14,8 +14,9 @@ from .._mapping import TORCH_AO
 from .._spec import LayerSpec, module_spec
 from ._qtensor import QTensor
 
-__all__ = ["engine", "is_a", "make_plain", "read"]
+__all__ = ["class_of", "engine", "make_plain", "read", "with_relu"]
 
+_FUSED = "torch.ao.nn.intrinsic.quantized.dynamic"
 #: What a Linear and a cell save; layers save one entry for each layer and direction.
 _KEYS = (
     "scale",
@@ -27,11 +28,16 @@ _KEYS = (
 )
 
 
-def is_a(mod: Any, name: str | None = None) -> bool:
-    """Whether `mod` is a dynamically quantized module of ``torch.ao``, of the class called `name`."""
-    return any(
-        each.__module__.startswith(TORCH_AO) and (name is None or each.__name__ == name) for each in type(mod).__mro__
-    )
+def class_of(mod: Any, name: str) -> type | None:
+    """The class of ``torch.ao`` called `name`, of dynamically quantized modules, if `mod` is one of them."""
+    classes = type(mod).__mro__
+    return next((each for each in classes if each.__module__.startswith(TORCH_AO) and each.__name__ == name), None)
+
+
+def with_relu(mod: Any) -> type | None:
+    """The class of ``torch.ao`` that PyTorch fuses a Linear and a ReLU into, if `mod` is one of them."""
+    classes = type(mod).__mro__
+    return next((c for c in classes if c.__module__.startswith(_FUSED) and c.__name__ == "LinearReLU"), None)
 
 
 def engine() -> str:

@@ -107,8 +107,45 @@ def test_taking_over_refuses_the_rest(torch_engine):
             qt.quantize_dynamic(other).load_state_dict(theirs.state_dict())
 
 
-@pytest.mark.xfail(strict=True, reason="every subclass of its Linear is taken for a Linear")
-def test_a_fused_relu_is_taken_over(torch_engine):
-    fused = torch_models.torch_ao(torch.ao.nn.intrinsic.quantized.dynamic.LinearReLU, I, H)
-    x = torch.randn(6, I)
-    assert torch_models.difference(qt.from_torch_ao(torch_models.Holder(fused))(x), fused(x)) < 0.02
+@pytest.mark.parametrize("root", [False, True])
+def test_a_fused_relu_is_taken_over(root, torch_engine):
+    """With its hooks, which see what comes out of it, and its mode; what it becomes can be trained."""
+    fused = torch_models.torch_ao(torch.ao.nn.intrinsic.quantized.dynamic.LinearReLU, I, H).eval()
+    seen, x = [], torch.randn(6, I)
+    fused.register_forward_hook(lambda mod, args, result: seen.append(result.min().item()))
+    model = qt.from_torch_ao(fused if root else torch_models.Holder(fused))
+    assert torch_models.difference(model(x), fused(x)) < 0.02
+    both = model if root else model.module
+    assert seen == [0, 0] and not both.training
+    assert isinstance(both[0], dynamic.Linear) and not both[0]._forward_hooks
+    assert isinstance(qt.prepare(model, qconfig={}, inplace=False), torch.nn.Module)
+    with pytest.raises(TypeError, match=r"LinearReLU, which overrides forward"):
+        dynamic.Linear.from_torch_ao(fused)
+
+
+def test_subclasses_of_torch_ao_are_not_taken_over(torch_engine):
+    """Neither ones that compute something else, nor ones with members that would be lost."""
+    ao = torch.ao.nn.quantized.dynamic
+
+    class Doubled(ao.GRU):
+        def forward(self, *args):
+            output, h = super().forward(*args)
+            return output * 2, h
+
+    class Helping(ao.LSTMCell):
+        def start(self):
+            return None
+
+    class Plain(ao.RNNCell):
+        """Adds nothing."""
+
+    for cls, text in ((Doubled, "overrides forward or __call__"), (Helping, r"has members of its own \(start\)")):
+        theirs = torch_models.torch_ao(cls, I, H)
+        with pytest.raises(TypeError, match=f"^module: mod: expected .*{cls.__name__}, which {text}"):
+            qt.from_torch_ao(torch_models.Holder(theirs))
+    patched = torch_models.ao_dynamic("Linear")
+    patched.forward = lambda x: x
+    with pytest.raises(TypeError, match="which overrides forward"):
+        qt.from_torch_ao(patched)
+    theirs = torch_models.torch_ao(Plain, I, H)
+    assert isinstance(qt.from_torch_ao(torch_models.Holder(theirs)).module, dynamic.RNNCell)

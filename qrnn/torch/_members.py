@@ -1,0 +1,46 @@
+"""What a user set on a torch layer: parameters, buffers, modules and attributes that no plain one has."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import torch
+
+from ._modules import deep_copied
+
+__all__ = ["copy_members", "plain_names", "take_members"]
+
+#: Attributes of a module that hold what it is made of.
+_PLACES = ("_parameters", "_buffers", "_modules")
+
+#: What conversions keep on a layer, ours and PyTorch's parametrizations.
+_KEPT = frozenset({"qconfig", "parametrizations", "_prepared", "_spec", "_names", "_packed", "_engine", "_isa"})
+
+
+def plain_names(float_type: Any, weights: Iterable[str]) -> frozenset[str]:
+    """The names of all that a layer, float, prepared or quantized, has itself; `weights` are those of its weights."""
+    return _attributes(float_type) | _KEPT | frozenset(weights)
+
+
+@functools.cache
+def _attributes(float_type: Any) -> frozenset[str]:
+    return frozenset(vars(float_type(1, 1, device="meta")))
+
+
+def take_members(new: torch.nn.Module, mod: torch.nn.Module, plain: Collection[str]) -> None:
+    """Give `new` all that a user set on `mod`, which it replaces: what has none of the names in `plain`."""
+    for place in _PLACES:
+        vars(new)[place].update({name: value for name, value in vars(mod)[place].items() if name not in plain})
+    new._non_persistent_buffers_set |= {name for name in mod._non_persistent_buffers_set if name not in plain}
+    for name, value in vars(mod).items():
+        if name not in plain:
+            vars(new).setdefault(name, value)
+
+
+def copy_members(new: torch.nn.Module, weights: Collection[str]) -> None:
+    """Have `new` hold copies of the tensors and modules that a user set, which are all but its `weights`."""
+    own = {place: {n: v for n, v in vars(new)[place].items() if n not in weights} for place in _PLACES}
+    for place, values in deep_copied(own).items():
+        vars(new)[place].update(values)
