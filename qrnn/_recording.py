@@ -2,12 +2,11 @@
 
 A call of a prepared module computes its result first. Then all hidden states are known, as the core hands out those
 of every layer, and so are the inputs of every product of every step: h before a step is the output of the step before
-it. r*h and a projection's o*tanh(c) follow from the gates, which one product gives for all steps.
+it. The core hands out too what it multiplied inside the steps, r*h or what a projection takes.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ._layer import FloatLayer
-    from ._spec import Matrix
 
     Array = NDArray[np.float32]
 
@@ -54,10 +52,11 @@ def recorded_call(module: FloatLayer, statistics: Statistics, args: tuple[Any, .
         given.update({name: _copied(given[name]) for name in ("input", "hx") if name in given})
     spec = packed_spec(module)
     below: Iterable[Array] = ()
+    inner: Iterable[Array] | None = None
     if spec.sequence is None:
         result = _core.Module.__call__(module, *args, **kwargs)
     else:
-        result, below = module._forward_layers(*args, **kwargs)
+        result, below, inner = module._forward_layers(*args, **kwargs)
     x, hx = _arrays.to_float32(given["input"], "input"), given.get("hx")
     states = [] if hx is None else list(hx) if spec.row.states == 2 else [hx]
     states = [_arrays.to_float32(state, "hx") for state in states]
@@ -66,19 +65,22 @@ def recorded_call(module: FloatLayer, statistics: Statistics, args: tuple[Any, .
     elif spec.sequence is None:
         _Recorder(module, spec, statistics, np.atleast_2d(x)[None]).cell(states)
     else:
-        outputs = [*below, np.asarray(result[0])]
+        outputs = [*below, _arrays.to_float32(result[0], "output")]
+        inside = [] if inner is None else list(inner)
         if x.ndim == 2:  # unbatched
-            x, states, outputs = x[:, None], [state[:, None] for state in states], [y[:, None] for y in outputs]
+            x, states = x[:, None], [state[:, None] for state in states]
+            outputs, inside = ([each[:, None] for each in arrays] for arrays in (outputs, inside))
         elif spec.sequence.batch_first:
-            x, outputs = x.swapaxes(0, 1), [y.swapaxes(0, 1) for y in outputs]
+            x = x.swapaxes(0, 1)
+            outputs, inside = ([each.swapaxes(0, 1) for each in arrays] for arrays in (outputs, inside))
         lengths = given.get("lengths")
         if lengths is not None:
             lengths = np.array([operator.index(each) for each in lengths])
             stepping = lengths > 0  # rows that take no step multiply nothing
             x, lengths = x[:, stepping], lengths[stepping]
-            states, outputs = [state[:, stepping] for state in states], [y[:, stepping] for y in outputs]
+            states, outputs, inside = ([each[:, stepping] for each in arrays] for arrays in (states, outputs, inside))
         if x.shape[0] and x.shape[1]:
-            _Recorder(module, spec, statistics, x, lengths).sequence(states, outputs)
+            _Recorder(module, spec, statistics, x, lengths).sequence(states, outputs, inside)
     return result
 
 
@@ -100,7 +102,7 @@ class _Direction(NamedTuple):
     x: Array  # (steps, batch, columns of W_ih)
     h: Array  # (steps, batch, columns of W_hh): h after each step
     h0: Array  # (batch, columns of W_hh)
-    c0: Array | None  # (batch, hidden_size), of an LSTM
+    inner: Array | None  # (steps, batch, hidden_size): what each step multiplies inside
 
 
 class _Recorder:
@@ -131,17 +133,33 @@ class _Recorder:
         shape = self._batch, self._spec.hidden_size
         h0 = states[0].reshape(shape) if states else np.zeros(shape, np.float32)
         self._statistics.record(self._x[0], (0, 0))
-        self._direction(_Direction(0, False, self._x, h0[None], h0, None), ())
+        inner = self._reset(h0)[None] if self._spec.row.resets_before else None
+        self._direction(_Direction(0, False, self._x, h0[None], h0, inner), ())
 
-    def sequence(self, states: list[Array], outputs: list[Array]) -> None:
-        """Record a call of a layer over sequences, from the initial states and the outputs of its layers."""
+    def _reset(self, h0: Array) -> Array:
+        """r*h of a cell that resets before the product, from what its call computes on the way."""
+        gates = _core._gates(self._module, self._x[0], h0)[2]
+        with np.errstate(invalid="ignore"):  # rows that are not finite are left out later
+            return np.asarray(_core.apply("sigmoid", gates[:, : self._spec.hidden_size]) * h0)
+
+    def sequence(self, states: list[Array], outputs: list[Array], inside: list[Array]) -> None:
+        """Record a call of a layer over sequences.
+
+        Parameters
+        ----------
+        states : list of ndarray
+            The initial ones; empty for zeros.
+        outputs : list of ndarray, float32, shape (steps, batch, directions * state_size)
+            Of each layer.
+        inside : list of ndarray, float32, shape (steps, batch, hidden_size)
+            What each layer and direction multiplied inside its steps; empty where nothing is.
+        """
         spec, x = self._spec, self._x
         assert spec.sequence is not None
         size, count = spec.state_size, spec.sequence.num_directions
         directions = spec.sequence.num_layers * count
         each = len(spec.matrices) // directions
-        h0 = states[0] if states else np.zeros((directions, self._batch, size), np.float32)
-        c0 = states[1] if len(states) > 1 else np.zeros((directions, self._batch, spec.hidden_size), np.float32)
+        h0 = states[0] if states else [np.zeros((self._batch, size), np.float32)] * directions
         # In one direction W_ih of a layer multiplies what W_hh of the layer below does, but for the state at the
         # start of one and at the end of the other.
         chained = count == 1 and self._statistics.per_row
@@ -156,7 +174,8 @@ class _Recorder:
             above = [(places.stop * each, 0)] if chained and layer < len(outputs) - 1 else []
             for reverse, place in enumerate(places):
                 h = y[..., reverse * size : (reverse + 1) * size]
-                self._direction(_Direction(place * each, reverse == 1, x, h, h0[place], c0[place]), above)
+                inner = inside[place] if inside else None
+                self._direction(_Direction(place * each, reverse == 1, x, h, h0[place], inner), above)
             x = y
 
     def _direction(self, direction: _Direction, above: Iterable[Product]) -> None:
@@ -168,10 +187,8 @@ class _Recorder:
             record(direction.h0, (first + 1, 0))
         else:
             record(self._before(direction), (first + 1, 0), valid=valid)
-        if spec.row.resets_before:
-            record(self._reset(direction), (first + 1, 1), valid=valid)
-        if spec.proj_size:
-            record(self._unprojected(direction), (first + 2, 0), valid=valid)
+        if direction.inner is not None:
+            record(direction.inner, (first + 2, 0) if spec.proj_size else (first + 1, 1), valid=valid)
 
     def _last(self, rows: Array) -> Array:
         """The rows of the last step of each sequence."""
@@ -186,43 +203,3 @@ class _Recorder:
         if self._lengths is not None:  # a row's reverse direction begins at its own end
             before[self._lengths - 1, np.arange(self._batch)] = h0
         return before
-
-    # ---- what follows from gates
-
-    @functools.cached_property
-    def _matrices(self) -> list[Matrix]:
-        return self._module._matrices()
-
-    def _gates(self, direction: _Direction, before: Array, rows: slice) -> Array:
-        """Pre-activations of all steps, of some rows of W_ih and W_hh."""
-        total = np.zeros((self._steps, self._batch, rows.stop - rows.start), np.float32)
-        matrices = self._matrices[direction.first : direction.first + 2]
-        with np.errstate(over="ignore", invalid="ignore"):  # rows that are not finite are left out later
-            for matrix, inputs in zip(matrices, (direction.x, before), strict=True):
-                total += inputs @ matrix.weight[rows].T
-                if matrix.bias is not None:
-                    total += matrix.bias[rows]
-        return total
-
-    def _reset(self, direction: _Direction) -> Array:
-        """r*h, which W_hn of a GRU that resets before the product multiplies."""
-        before = self._before(direction)
-        return _sigmoid(self._gates(direction, before, slice(0, self._spec.hidden_size))) * before
-
-    def _unprojected(self, direction: _Direction) -> Array:
-        """What the projection of an LSTM multiplies, ``sigmoid(o) * tanh(c')``."""
-        hidden = self._spec.hidden_size
-        gates = self._gates(direction, self._before(direction), slice(0, 4 * hidden))
-        i, f, g, o = (gates[..., k * hidden : (k + 1) * hidden] for k in range(4))
-        fresh, keep = _sigmoid(i) * np.tanh(g), _sigmoid(f)
-        c, states = direction.c0, np.empty_like(fresh)
-        assert c is not None
-        for t in range(self._steps)[:: -1 if direction.reverse else 1]:
-            new = keep[t] * c + fresh[t]
-            c = states[t] = new if self._lengths is None else np.where((t < self._lengths)[:, None], new, c)
-        return np.asarray(_sigmoid(o) * np.tanh(states))
-
-
-def _sigmoid(x: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-x)))

@@ -157,6 +157,9 @@ typedef struct qrnn_run {
                                  which saves, of one layer, the memory of all steps */
     float *below; /* outputs of the layers below the last, first to last, each laid out as out is; NULL:
                                  not wanted */
+    float *inner; /* what is multiplied inside a step, r * h or an LSTM's h before its projection, float32:
+                                 [layers * directions][steps][batch][hidden_size], in the order of out; past a row's
+                                 length it is not written. NULL: not wanted */
     float *h_out, *c_out; /* final states; may be h and c themselves. Else nothing may overlap */
     size_t threads; /* to compute with; 0 counts as 1. Changes no bit */
     int (*stop)(void *context); /* asked between steps, often; not 0: give up. NULL: never */

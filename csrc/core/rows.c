@@ -5,23 +5,30 @@
 #include <math.h>
 #include <string.h>
 
-size_t qrnn_row_length(const qrnn_run *run, size_t row)
+static size_t row_length(const qrnn_run *run, size_t row)
 {
     return run->lengths ? run->lengths[row] : run->steps;
 }
 
-/* Longest first, ties in the caller's order: a merge sort by halves of `order`. */
-void qrnn_sort_rows(const qrnn_run *run, size_t *order, size_t *spare, size_t n)
+/* Longest first, ties in the caller's order: a merge sort by halves of `order`; `spare` has room for one. */
+static void sort_rows(const qrnn_run *run, size_t *order, size_t *spare, size_t n)
 {
     if (n < 2 || !run->lengths) return;
     const size_t half = n / 2;
-    qrnn_sort_rows(run, order, spare, half);
-    qrnn_sort_rows(run, order + half, spare, n - half);
+    sort_rows(run, order, spare, half);
+    sort_rows(run, order + half, spare, n - half);
     memcpy(spare, order, half * sizeof *order);
     for (size_t a = 0, b = half, to = 0; a < half; to++) {
-        const int take_a = b >= n || qrnn_row_length(run, spare[a]) >= qrnn_row_length(run, order[b]);
+        const int take_a = b >= n || row_length(run, spare[a]) >= row_length(run, order[b]);
         order[to] = take_a ? spare[a++] : order[b++];
     }
+}
+
+void qrnn_order_rows(const qrnn_run *run, size_t *order, size_t *lengths, size_t *spare)
+{
+    for (size_t i = 0; i < run->batch; i++) order[i] = i;
+    sort_rows(run, order, spare, run->batch);
+    for (size_t i = 0; i < run->batch; i++) lengths[i] = row_length(run, order[i]);
 }
 
 /* A state as it is, with the one NaN there is; `from` may be NULL for zeros. */

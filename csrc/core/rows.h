@@ -5,9 +5,9 @@
 
 #include "qrnn.h"
 
-size_t qrnn_row_length(const qrnn_run *run, size_t row);
-/* Sorts the n rows of `order`; `spare` has room for half of them. Rows of one length keep their order. */
-void qrnn_sort_rows(const qrnn_run *run, size_t *order, size_t *spare, size_t n);
+/* `order`: the rows of the batch, those of one length in the caller's order; `lengths`: theirs. Each of the three has
+ * room for the batch. */
+void qrnn_order_rows(const qrnn_run *run, size_t *order, size_t *lengths, size_t *spare);
 /* A row that takes no step: its final states are the initial ones, its outputs zeros. */
 void qrnn_pass_row(const qrnn_module *m, const qrnn_run *run, size_t row);
 

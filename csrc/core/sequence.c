@@ -66,6 +66,7 @@ struct walk {
     struct qrnn_block *b;
     int reverse;
     struct view x, out;
+    struct view inner; /* without a base: not wanted */
     size_t inputs;
     size_t work; /* since the last question to stop */
 };
@@ -207,6 +208,15 @@ static void save_states(const struct walk *w, size_t place)
     }
 }
 
+/* What the step at `time` multiplied inside: all slices have made theirs, and nobody changes it before they meet. */
+static void save_inner(const struct walk *w, size_t time, size_t active)
+{
+    const size_t n = w->b->m->hidden_size;
+    if (!w->inner.base || w->b->slice != 0) return;
+    for (size_t i = 0; i < active; i++)
+        memcpy(view_at(w->g, &w->inner, time, i), w->b->inner_values + i * n, n * sizeof(float));
+}
+
 /* One step of the first `active` rows; 0 if it cannot be quantized. */
 static int step_once(struct walk *w, size_t step, size_t active, float *ih)
 {
@@ -215,6 +225,7 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
     for (size_t i = 0; i < active; i++) b->h_to[i] = view_at(w->g, &w->out, time, i);
     if (!qrnn_encode(b->m, &b->cell->hh, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
     qrnn_cell_step(b, active, ih);
+    save_inner(w, time, active);
     const struct qrnn_extents extents = b->before;
     b->before = b->after;
     b->after = extents;
@@ -305,6 +316,8 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
     const qrnn_module *m = g->m;
     const size_t width = m->directions * m->state_size;
     struct walk w = {.g = g, .b = &g->members[member].block, .x = callers_view(g->run, g->run->x, m->input_size)};
+    const float *const inner = m->has_inner ? g->run->inner : NULL;
+    const size_t inner_size = g->run->steps * g->run->batch * m->hidden_size;
     qrnn_status status = QRNN_OK;
     size_t fault = 0;
     w.b->team = team;
@@ -316,7 +329,9 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
             w.reverse = d == 1;
             w.out = out;
             w.out.base += d * m->state_size;
-            status = walk_direction(&w, layer * m->directions + d, &fault);
+            const size_t place = layer * m->directions + d;
+            if (inner) w.inner = callers_view(g->run, inner + place * inner_size, m->hidden_size);
+            status = walk_direction(&w, place, &fault);
         }
         w.x = out;
         w.inputs = width;
@@ -458,9 +473,7 @@ qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *ste
     if (run->batch > QRNN_BLOCK_ROWS) order = malloc(3 * run->batch * sizeof *order);
     if (!order) return QRNN_ERR_MEMORY;
     size_t *const lengths = order + run->batch, *const spare = lengths + run->batch;
-    for (size_t i = 0; i < run->batch; i++) order[i] = i;
-    qrnn_sort_rows(run, order, spare, run->batch);
-    for (size_t i = 0; i < run->batch; i++) lengths[i] = qrnn_row_length(run, order[i]);
+    qrnn_order_rows(run, order, lengths, spare);
 
     while (running > 0 && lengths[running - 1] == 0) running--;
     const qrnn_status status = running ? run_groups(m, run, running, order, lengths, &failed) : QRNN_OK;

@@ -14,8 +14,8 @@ struct sequence {
     PyArrayObject *x, *h, *c;         /* h and c: NULL for zeros */
     struct lengths lengths;
     PyObject *output, *h_out, *c_out; /* where the caller wants results, or NULL */
-    int wants_below;                  /* outputs of the layers below the last too: */
-    PyArrayObject *below;
+    int wants_inside;                 /* outputs of the layers below the last too, */
+    PyArrayObject *below, *inner;     /* and what is multiplied inside a step, NULL where nothing is */
 };
 
 /* Whether the state is a pair. */
@@ -83,12 +83,18 @@ static int open_results(const struct sequence *s, struct results *r)
     return result_open(&r->c, s->c_out, 0, ndim, dims);
 }
 
-static int open_below(struct sequence *s)
+static int open_inside(struct sequence *s)
 {
     npy_intp dims[4] = {s->extent.layers - 1};
-    if (!s->wants_below) return 0;
-    s->below = array_new(NPY_FLOAT32, 1 + output_dims(s, dims + 1), dims);
-    return s->below ? 0 : -1;
+    const int ndim = 1 + output_dims(s, dims + 1);
+    if (!s->wants_inside) return 0;
+    s->below = array_new(NPY_FLOAT32, ndim, dims);
+    if (!s->below) return -1;
+    if (!s->callee->kind->resets_before && qrnn_module_proj_size(s->callee->packed) == 0) return 0;
+    dims[0] = s->extent.layers * s->extent.directions;
+    dims[ndim - 1] = s->callee->hidden;
+    s->inner = array_new(NPY_FLOAT32, ndim, dims);
+    return s->inner ? 0 : -1;
 }
 
 /* (output, h_n) or (output, (h_n, c_n)); takes over the references. */
@@ -132,6 +138,7 @@ static int compute(const struct sequence *s, const struct results *r)
         .h_out = PyArray_DATA(r->h.array),
         .c_out = array_data(r->c.array),
         .below = array_data(s->below),
+        .inner = array_data(s->inner),
         .threads = atomic_load_explicit(&state->threads, memory_order_relaxed),
     };
     if (work_of(s) * (double)s->extent.steps * (double)s->extent.batch < THREADS_THRESHOLD) {
@@ -158,7 +165,7 @@ static PyObject *call_converted(struct sequence *s)
 {
     struct results r = {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}};
     if (check(s) < 0) return NULL;
-    if (open_results(s, &r) < 0 || open_below(s) < 0 || compute(s, &r) < 0) {
+    if (open_results(s, &r) < 0 || open_inside(s) < 0 || compute(s, &r) < 0) {
         Py_XDECREF(r.output.array);
         Py_XDECREF(r.h.array);
         Py_XDECREF(r.c.array);
@@ -193,13 +200,20 @@ static int take_out(struct sequence *s, PyObject *out)
     return status;
 }
 
-static PyObject *convert_and_call(const struct callee *callee, PyObject *const *values, int wants_below)
+/* (result, below, inner or None). */
+static PyObject *with_inside(const struct sequence *s, PyObject *result)
+{
+    PyObject *const inner = s->inner ? (PyObject *)s->inner : Py_None;
+    return PyTuple_Pack(3, result, (PyObject *)s->below, inner);
+}
+
+static PyObject *convert_and_call(const struct callee *callee, PyObject *const *values, int wants_inside)
 {
     enum { INPUT, HX, LENGTHS, OUT };
     struct module_state *const state = callee->self->state;
     PyObject *result = NULL, *held[4];
     struct sequence s = {.callee = callee,
-                         .wants_below = wants_below,
+                         .wants_inside = wants_inside,
                          .extent = {.layers = (npy_intp)qrnn_module_layers(callee->packed),
                                     .directions = (npy_intp)qrnn_module_directions(callee->packed)}};
     for (int i = 0; i < 4; i++) held[i] = Py_XNewRef(values[i]);
@@ -210,11 +224,7 @@ static PyObject *convert_and_call(const struct callee *callee, PyObject *const *
     if (held[OUT] && take_out(&s, held[OUT]) < 0) goto exit;
     result = call_converted(&s);
     if (result && !held[OUT] && !PyArray_CheckExact(held[INPUT])) result = array_like(state, result, held[INPUT]);
-    if (result && wants_below) {
-        PyObject *const below = (PyObject *)s.below;
-        s.below = NULL;
-        result = pair_of(result, below);
-    }
+    if (result && wants_inside) Py_SETREF(result, with_inside(&s, result));
 
 exit:
     Py_XDECREF(s.x);
@@ -224,6 +234,7 @@ exit:
     Py_XDECREF(s.h_out);
     Py_XDECREF(s.c_out);
     Py_XDECREF(s.below);
+    Py_XDECREF(s.inner);
     PyMem_Free(s.lengths.values);
     for (int i = 0; i < 4; i++) Py_XDECREF(held[i]);
     return result;
