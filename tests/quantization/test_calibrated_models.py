@@ -197,6 +197,47 @@ def test_report():
         calibration_report(3)
 
 
+@pytest.mark.parametrize("engine", ["qrnn", "fbgemm"])
+def test_the_report_counts_rows_that_differ(engine):
+    """By data: rows whose codes or scale are not the plain ones; all or none where rows share a scale."""
+    rng = np.random.default_rng(21)
+    model = nn.Sequential(nn.Linear(6, 24), nn.Linear(24, 5))
+    model[0].weight = rng.uniform(-1, 1, (24, 6)).astype(f32)
+    model[1].weight = rng.uniform(-1, 1, (5, 24)).astype(f32)
+    dead = np.array(model[0].weight)
+    dead[3:7] = 0  # no code of these can be better
+    model[0].weight = dead
+    prepared = qrnn.prepare(model, qconfig={}, engine=engine, inplace=False)
+    plain = qrnn.convert(prepared, inplace=False)
+    prepared(correlated(rng, 60, 6))
+    new = qrnn.convert(prepared)
+    found = {each.name: each for each in calibration_report(new)}
+    for name, layer, before in (("0.weight", new[0], plain[0]), ("1.weight", new[1], plain[1])):
+        now, then = layer.state_dict(), before.state_dict()
+        differ = (now["weight"] != then["weight"]).any(axis=1) | (now["weight_scale"] != then["weight_scale"])
+        want = int(differ.sum()) if engine == "qrnn" else len(differ) * bool(differ.any())
+        assert found[name].rows == want
+        ratio = now["weight_scale"].astype(np.float64) / then["weight_scale"]
+        assert found[name].scale == pytest.approx((ratio.min(), ratio.mean(), ratio.max()), rel=1e-12)
+    assert 10 < found["0.weight"].rows <= 20 if engine == "qrnn" else found["0.weight"].rows == 24
+
+
+def test_the_report_counts_the_fewer_samples_of_two_products():
+    """W_hh of a GRU that resets before the product meets h, and r * h in its last rows."""
+    rng = np.random.default_rng(22)
+    prepared = qrnn.prepare(nn.GRU(4, 6, reset_after=False), qconfig={})
+    prepared(rng.standard_normal((9, 3, 4)).astype(f32), lengths=[9, 4, 1])
+    statistics = prepared._prepared.statistics
+    assert {name: moments.count for name, moments in statistics.by_product().items()} == {
+        (0, 0): 14,
+        (1, 0): 14,
+        (1, 1): 14,
+    }
+    statistics.record(np.ones((5, 6), f32), (1, 1))
+    found = {each.name: each.samples for each in calibration_report(qrnn.convert(prepared))}
+    assert found == {"weight_ih_l0": 14, "weight_hh_l0": 14}
+
+
 @pytest.mark.parametrize("change", ["load", "bias", "set_weight_bias"])
 def test_the_report_is_of_the_weights_that_are_there(change):
     model = qrnn.prepare(nn.Sequential(nn.RNNCell(3, 2), nn.Linear(2, 2)), qconfig={})

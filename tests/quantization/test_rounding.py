@@ -8,10 +8,12 @@ import signal
 
 import numpy as np
 import pytest
+from support import assert_same_bits
 from support import reference as ref
 from support.calibration import correlated
 
-from qrnn import _core, _rounding
+import qrnn
+from qrnn import _core, _rounding, nn
 from qrnn._quantize import own_rule
 from qrnn._rounding import Codes, Inputs, damped, rounded, trust
 from qrnn._statistics import BLOCK, Moments, Statistics
@@ -101,6 +103,28 @@ def test_the_errors_that_are_reported():
         assert new.bias_change.any() == centred
 
 
+def test_the_smallest_scale_is_the_smallest_normal_float():
+    """A row whose m / 127 is FLT_MIN has codes; one whose m is a bit less has none, and the scale 1."""
+    least = np.finfo(f32).tiny
+    largest = f32(127) * least
+    below = np.nextafter(largest, f32(0))
+    assert largest / f32(127) == least > below / f32(127) > 0
+    weight = np.array([[largest, -largest, 0, least], [below, -below, 0, least], [0, 0, 0, 0]], f32)
+    codes, scale = own_rule(weight)
+    assert codes.tolist() == [[127, -127, 0, 1], [0] * 4, [0] * 4]
+    assert scale.tolist() == [least, 1, 1]
+    layer = nn.Linear(4, 3, bias=False)
+    layer.weight = weight
+    state = qrnn.quantize_dynamic(layer).state_dict()
+    assert state["weight"].tolist() == codes.tolist() and state["weight_scale"].tolist() == [least, 1, 1]
+    small = np.array([[127, 0.6, 0.6, 0.6]], f32) * least
+    inputs = Inputs(np.diag([1e-6, 1, 1, 1]), np.zeros(4), 1000)  # a scale of 0.6 least would fit what they weigh
+    for factor in (1, 4):
+        by_data = rounded(f32(factor) * small, Codes(*own_rule(f32(factor) * small)), inputs, centred=True)
+        assert (by_data.codes.scale >= least).all(), "rounding by data takes no scale that is smaller"
+        assert (by_data.codes.scale < factor * least).all() == (factor == 4)
+
+
 @pytest.mark.parametrize("per_channel", (True, False))
 def test_a_scale_is_chosen(per_channel):
     """The one that fits the codes best; unless it has to stay."""
@@ -122,6 +146,29 @@ def test_the_mean_is_trusted_as_far_as_the_samples_show_it():
     assert trust(inputs_of(white)) < 0.3 and trust(inputs_of(white + 1)) > 0.99
     assert trust(inputs_of(white[:1])) == 0 == trust(inputs_of(0 * white))
     assert trust(inputs_of(0 * white + 2)) == 1
+
+
+@pytest.mark.parametrize(
+    ("variance", "samples", "want"),
+    (
+        (0.5, 1, 0),  # of one sample there is no variance
+        (0.5, 2, 0.5),
+        (0.5, 3, 0.75),
+        (0.5, 101, 0.995),
+        (1, 2, 0),
+        (3, 2, 0),  # never less
+        (0, 2, 1),
+        (-1e-9, 2, 1),  # nor more, where sums that were rounded leave less than nothing
+    ),
+)
+def test_trust_at_its_bounds(variance, samples, want):
+    """1 - variance / ((samples - 1) |m|^2), within 0 and 1."""
+    mean = np.array([0.6, 0, 0.8])
+    second = np.diag([0.25, 0.5, 0.25]) * (1 + variance)
+    assert trust(Inputs(second, mean, samples)) == pytest.approx(want, abs=1e-12)
+    assert trust(Inputs(4 * second, 2 * mean, samples)) == pytest.approx(want, abs=1e-12)
+    assert trust(Inputs(second, 0 * mean, samples)) == 0
+    assert 0 <= trust(Inputs(second, mean, samples)) <= 1
 
 
 @pytest.mark.parametrize("centred", (True, False))
@@ -186,7 +233,19 @@ def test_inputs_are_what_the_engine_sees(engine):
     rows[7] = 0
     act = ref.activation(engine, rows)
     expected = (act.codes.astype(np.int32) - act.zero_point[:, None]).astype(f32) * act.step[:, None]
-    np.testing.assert_allclose(_core.fake_quantize(engine, rows), expected, rtol=3e-7)
+    assert_same_bits(_core.fake_quantize(engine, rows), expected)
+
+
+def test_onednn_sees_through_two_reciprocals():
+    """Its step is 1 / float(1 / s), which for some ranges differs from s: values are multiples of that."""
+    rows = np.random.default_rng(9).standard_normal((300, 1, 8)).astype(f32)
+    other = 0
+    for row in rows:
+        act = ref.activation("onednn", row)
+        centred = (act.codes.astype(np.int32) - act.zero_point[:, None]).astype(f32)
+        assert_same_bits(_core.fake_quantize("onednn", row), centred * act.step[:, None])
+        other += not np.array_equal(centred * act.scale[:, None], centred * act.step[:, None])
+    assert other > 30
 
 
 def sums_of(columns):
