@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "TRANSFORMED",
     "expect_finite",
     "is_tensor",
     "like",
@@ -26,6 +27,13 @@ __all__ = [
     "to_scale",
     "to_weight",
 ]
+
+
+#: What is said of the tensors of torch.func, which stand for others.
+TRANSFORMED = (
+    "expected it with memory of its own, which tensors have not inside of torch.func.vmap, grad and jvp: "
+    "call with the whole batch, outside of them"
+)
 
 
 def is_tensor(obj: Any) -> bool:
@@ -44,10 +52,11 @@ def _tensor_to_numpy(tensor: Any) -> NDArray[Any]:
         raise TypeError(f"expected real numbers, not {tensor.dtype}")
     tensor = tensor.detach().resolve_neg()
     try:
-        array = tensor.numpy()
+        return np.asarray(tensor.numpy())
     except TypeError:  # a type that NumPy lacks: bfloat16 and the float8 family
-        array = tensor.float().numpy()
-    return np.asarray(array)
+        return _tensor_to_numpy(tensor.float())
+    except RuntimeError as error:
+        raise TypeError(TRANSFORMED) from error
 
 
 def to_numpy(obj: Any, name: str) -> NDArray[Any]:

@@ -90,6 +90,7 @@ class Converter:
     ) -> Any:
         framework = self._framework
         framework.expect(model, "model")
+        framework.expect_no_loop(model, "model")
         expect_qint8(dtype)
         table = read_mapping(framework, mapping)
         spec = read_spec(framework, qconfig_spec, "qconfig_spec", empty_is_all=False)

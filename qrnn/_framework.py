@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple
 
+from ._nesting import expect_shallow, named_recursion, nesting_of
+
 __all__ = ["Framework", "Row", "framework_of", "register"]
 
 
@@ -44,10 +46,11 @@ class Framework(ABC):
     rows: Sequence[Row]
 
     def expect(self, model: Any, argument: str) -> None:
-        """Raise TypeError naming `argument` unless `model` is a module of this framework."""
+        """Raise TypeError naming `argument` unless `model` is a module of this framework, ValueError if too deep."""
         if not isinstance(model, self.module_type):
             cls = type(model)
             raise TypeError(f"{argument}: expected a {self.module_name}, got {cls.__module__}.{cls.__qualname__}")
+        expect_shallow(nesting_of(model, self.children), argument)
 
     def find(self, module: Any) -> tuple[Row, type] | None:
         """The row that `module`, float, prepared or quantized, belongs to, and which of its types it is."""
@@ -65,8 +68,18 @@ class Framework(ABC):
         """The float type that a user means by the type `named`, if it is not `named` itself."""
         return named
 
+    def expect_no_loop(self, model: Any, argument: str) -> None:
+        """Raise ValueError naming `argument` if `model` contains itself, as then it has no eval mode."""
+        loop = nesting_of(model, self.children).loop
+        if loop is not None:
+            raise ValueError(f"{argument}: expected modules that do not contain themselves, as {loop!r} does")
+
     def copied(self, model: Any) -> Any:
         """A deep copy of `model`."""
+        with named_recursion(model, self.children, "model"):
+            return self._copied(model)
+
+    def _copied(self, model: Any) -> Any:
         return deepcopy(model)
 
     def replaced(self, new: Any) -> None:  # noqa: B027

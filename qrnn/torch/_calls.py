@@ -5,14 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.fx
 
 from .. import _arrays
 
-__all__ = ["array_of", "call", "call_linear", "call_sequence", "expect_tensor", "result_type", "traced"]
+__all__ = [
+    "array_of",
+    "as_node",
+    "call",
+    "call_linear",
+    "call_sequence",
+    "expect_tensor",
+    "is_proxy",
+    "result_type",
+    "traced",
+]
 
 _from_numpy = torch.from_numpy
 _is_compiling, _tracing_state = torch.compiler.is_compiling, torch._C._get_tracing_state
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
+_Proxy = torch.fx.Proxy
 _float32, _OTHER_FLOATS = torch.float32, (torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -24,7 +36,18 @@ def traced(input: Any) -> bool:
     kind = type(input)
     if kind is _Tensor or kind is _Parameter:
         return input.is_meta or _is_compiling() or _tracing_state() is not None
-    return isinstance(input, _Tensor)
+    return isinstance(input, (_Tensor, _Proxy))
+
+
+def is_proxy(input: Any) -> bool:
+    """Whether ``torch.fx`` traces a model symbolically: the call of a layer is to be one node."""
+    return isinstance(input, _Proxy)
+
+
+def as_node(module: torch.nn.Module, input: Any, *args: Any, **kwargs: Any) -> Any:
+    """The node of a call of `module` with a proxy, as tracers make it of a module of ``torch.nn``."""
+    path = input.tracer.path_of_module(module)
+    return input.tracer.create_proxy("call_module", path, (input, *args), kwargs)
 
 
 def array_of(value: Any, name: str) -> Any:
@@ -42,7 +65,10 @@ def _converted(value: Any, name: str) -> Any:
 
 def expect_tensor(value: Any, name: str) -> None:
     """Raise TypeError naming `name` unless `value` is a tensor."""
-    if not isinstance(value, _Tensor):
+    if isinstance(value, _Tensor):
+        if torch._C._functorch.is_functorch_wrapped_tensor(value):
+            raise TypeError(f"{name}: {_arrays.TRANSFORMED}")
+    else:
         got = "None" if value is None else type(value).__name__
         raise TypeError(f"{name}: expected a torch.Tensor, got {got}")
 

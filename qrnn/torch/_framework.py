@@ -33,7 +33,7 @@ class TorchFramework(Framework):
         """
         return None if isinstance(module, NonDynamicallyQuantizableLinear) else super().find(module)
 
-    def copied(self, model: Any) -> Any:
+    def _copied(self, model: Any) -> Any:
         return copied_module(model)
 
     def replaced(self, new: Any) -> None:

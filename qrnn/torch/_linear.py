@@ -9,7 +9,7 @@ import torch
 from .._constructors import LinearConstructor
 from .._linear import LinearLayer, quantized_linear_shown
 from . import _ops
-from ._calls import call_linear, traced
+from ._calls import as_node, call_linear, is_proxy, traced
 from ._prepared import PreparedLinearLayer
 from ._qtensor import QTensor
 from ._quantized_layer import QuantizedLayer
@@ -82,6 +82,8 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
             If its last size differs from in_features.
         """
         if traced(x):
+            if is_proxy(x):
+                return as_node(self, x)  # type: ignore[no-any-return]
             y: torch.Tensor = _ops.call_linear_operator(self._spec, self._engine, self._tensors(), x)
         else:
             y = call_linear(self._packed.get(self), x)

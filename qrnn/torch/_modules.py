@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["copied_module", "copy_hooks", "deep_copied", "leave_hooks", "take_hooks"]
+__all__ = ["NotScripted", "copied_module", "copy_hooks", "deep_copied", "leave_hooks", "take_hooks"]
 
 M = TypeVar("M", bound=torch.nn.Module)
 T = TypeVar("T")
@@ -25,6 +25,15 @@ _HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
+
+
+class NotScripted:
+    """A module that ``torch.jit.script`` refuses before it looks into it."""
+
+    def __prepare_scriptable__(self) -> Any:
+        raise RuntimeError(
+            f"{type(self).__name__} cannot be scripted: convert the model, then use torch.jit.trace or torch.export"
+        )
 
 
 class _DetachedCopies(TorchFunctionMode):

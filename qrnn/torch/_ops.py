@@ -169,7 +169,7 @@ def call_sequence_operator(
     """A layer over a sequence by its operator."""
     weights, scales, biases = tensors
     if lengths is not None and not isinstance(lengths, torch.Tensor):
-        lengths = torch.tensor(lengths)
+        lengths = torch.tensor(lengths, device="cpu")
     given = [bias for bias in biases if bias is not None]
     assert spec.sequence is not None
     layers, directions, batch_first = spec.sequence

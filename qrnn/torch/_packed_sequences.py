@@ -15,6 +15,11 @@ __all__ = ["joined", "permuted", "run_packed"]
 
 def run_packed(module: Any, spec: LayerSpec, packed: PackedSequence, hx: Any, lengths: Any) -> Any:
     """`module` of a PackedSequence: padded rows in packed order and their lengths, and back."""
+    if torch.compiler.is_exporting():
+        raise RuntimeError(
+            f"{type(module).__name__}: a PackedSequence cannot be exported, as its sizes are data: give the padded "
+            "batch and lengths="
+        )
     states = check_packed(spec, packed, hx, lengths)
     data, sizes, order, back = packed
     plain = PackedSequence(data, sizes)

@@ -21,11 +21,11 @@ from .._described import Described
 from .._public import public
 from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
 from . import _training
-from ._calls import call, call_linear, call_sequence
+from ._calls import as_node, call, call_linear, call_sequence, is_proxy
 from ._checks import States, check_call, check_packed
 from ._loading import FloatEntries, load_the_rest
 from ._members import plain_names, take_members
-from ._modules import take_hooks
+from ._modules import NotScripted, take_hooks
 from ._packed import ValueCache
 from ._packed_sequences import joined, permuted, run_packed
 from ._quantized_layer import QuantizedLayer
@@ -93,7 +93,7 @@ class Preparation(_preparation.Preparation):
         return self._packed.get(None, (qconfig, *arrays), make)
 
 
-class PreparedLayer(Described, torch.nn.Module):
+class PreparedLayer(NotScripted, Described, torch.nn.Module):
     """A float module that ``prepare`` put in place and ``convert`` quantizes."""
 
     _float_type: ClassVar[type[torch.nn.Module]]
@@ -189,6 +189,8 @@ class PreparedLinearLayer(PreparedLayer):
 
     def forward(self, input: Any) -> Any:
         """As ``torch.nn.Linear``."""
+        if is_proxy(input):
+            return as_node(self, input)
         self._expect_computing()
         if not self.training:
             return call_linear(self._prepared.packed_module(self), input)
@@ -202,6 +204,8 @@ class PreparedCell(PreparedLayer):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """As the float cell."""
+        if is_proxy(input):
+            return as_node(self, input, hx)
         self._expect_computing()
         if not self.training:
             return call(self._prepared.packed_module(self), input, hx)
@@ -218,6 +222,8 @@ class PreparedSequence(PreparedLayer):
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
         """As the float layer; `lengths` as the quantized one."""
+        if is_proxy(input):
+            return as_node(self, input, hx, lengths=lengths)
         self._expect_computing()
         spec = self._spec
         if isinstance(input, PackedSequence):

@@ -20,7 +20,7 @@ from .._types import qint8
 from . import _torch_ao
 from ._loading import LayerEntries, load_the_rest
 from ._members import copy_members, plain_names, take_members
-from ._modules import copy_hooks, take_hooks
+from ._modules import NotScripted, copy_hooks, take_hooks
 from ._packed import BufferCache
 from ._qtensor import QTensor
 from ._shape import plain_of, spec_of
@@ -30,7 +30,7 @@ __all__ = ["QuantizedLayer"]
 Q = TypeVar("Q", bound="QuantizedLayer")
 
 
-class QuantizedLayer(Described, torch.nn.Module):
+class QuantizedLayer(NotScripted, Described, torch.nn.Module):
     """A layer with int8 weights whose inputs are quantized in each call.
 
     Codes, scales and biases are buffers under PyTorch's parameter names. The core's packed module is made
@@ -54,10 +54,10 @@ class QuantizedLayer(Described, torch.nn.Module):
         engine, isa = _config.resolve_engine(engine), _config.resolve_isa(isa)
         bound, matrices = spec.bound, []
         for each in spec.matrices:
-            weight = torch.empty(each.rows, each.columns).uniform_(-bound, bound).numpy()
+            weight = torch.empty(each.rows, each.columns, device="cpu").uniform_(-bound, bound).numpy()
             bias = None
             if spec.bias and each.bias is not None:
-                bias = torch.empty(each.rows).uniform_(-bound, bound).numpy()
+                bias = torch.empty(each.rows, device="cpu").uniform_(-bound, bound).numpy()
             matrices.append(Matrix(weight, None, bias))
         self._hold(spec, engine, isa, _quantize.quantize_matrices(spec, matrices, engine))
 

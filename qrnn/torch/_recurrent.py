@@ -14,7 +14,7 @@ from .._spec import Sequence as SequenceSpec
 from .._types import dtype as _dtype
 from .._types import qint8
 from . import _ops
-from ._calls import call, call_sequence, traced
+from ._calls import as_node, call, call_sequence, is_proxy, traced
 from ._packed_sequences import run_packed
 from ._quantized_layer import QuantizedLayer
 
@@ -121,6 +121,8 @@ class Cell(Recurrent, Generic[State]):
             If the shapes do not fit, or, for a torch engine, a value is not finite.
         """
         if traced(input):
+            if is_proxy(input):
+                return as_node(self, input, hx)  # type: ignore[no-any-return]
             state: State = _ops.call_cell_operator(self._spec, self._engine, self._tensors(), input, hx)
         else:
             state = call(self._packed.get(self), input, hx)
@@ -175,6 +177,8 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
         if isinstance(input, PackedSequence):
             return run_packed(self, self._spec, input, hx, lengths)
         if traced(input):
+            if is_proxy(input):
+                return as_node(self, input, hx, lengths=lengths)
             return _ops.call_sequence_operator(self._spec, self._engine, self._tensors(), input, hx, lengths)
         return call_sequence(self._packed.get(self), input, hx, lengths)
 

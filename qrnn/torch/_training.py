@@ -54,8 +54,8 @@ def activation(v: torch.Tensor, engine: str, name: str) -> torch.Tensor:
     """`v`, of shape (rows, n), on the grid that `engine` quantizes it to."""
     try:
         return _Activation.apply(v, engine)  # type: ignore[no-any-return, no-untyped-call]
-    except ValueError as error:
-        raise ValueError(f"{name}: {str(error).partition(': ')[2]}") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {str(error).partition(': ')[2]}") from None
 
 
 def weight(w: torch.Tensor, codes: Any, scale: Any) -> torch.Tensor:
