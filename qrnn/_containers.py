@@ -20,10 +20,10 @@ else:
 
 __all__ = ["ModuleList", "Sequential"]
 
-L = TypeVar("L", bound="_List")
+L = TypeVar("L", bound="_List[Any]")
 
 
-class _List(Module):
+class _List(Module, Generic[R]):
     """Modules in a row, kept as children named "0", "1", ... ."""
 
     def _items(self) -> dict[str, Module]:
@@ -50,7 +50,7 @@ class _List(Module):
     @overload
     def __getitem__(self: L, index: slice) -> L: ...
     @overload
-    def __getitem__(self, index: SupportsIndex) -> Any: ...
+    def __getitem__(self, index: SupportsIndex) -> R: ...
     def __getitem__(self, index: SupportsIndex | slice) -> Any:
         if isinstance(index, slice):
             return self._sliced(list(self._items().items())[index])
@@ -70,8 +70,9 @@ class _List(Module):
     def __len__(self) -> int:
         return len(self._items())
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._items().values())
+    def __iter__(self) -> Iterator[R]:
+        modules: Iterator[Any] = iter(self._items().values())
+        return modules
 
     def append(self: L, module: Module) -> L:
         """Add `module` at the end; returns this container."""
@@ -100,7 +101,7 @@ class _List(Module):
             self.append(module)
         return self
 
-    def pop(self, index: SupportsIndex = -1) -> Any:
+    def pop(self, index: SupportsIndex = -1) -> R:
         """Take the module at `index` out and return it."""
         module = self[index]
         del self[index]
@@ -113,7 +114,7 @@ def _expect_module(module: Any) -> None:
 
 
 @public("qrnn.nn")
-class Sequential(_List, Generic[R]):
+class Sequential(_List[Any], Generic[R]):
     """Modules called one after the other, as ``torch.nn.Sequential``.
 
     Parameters
@@ -185,7 +186,7 @@ class Sequential(_List, Generic[R]):
 
 
 @public("qrnn.nn")
-class ModuleList(_List):
+class ModuleList(_List[R]):
     """Modules in a list, as ``torch.nn.ModuleList``; it cannot be called.
 
     Parameters
@@ -206,14 +207,18 @@ class ModuleList(_List):
     )
     """
 
-    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+    @overload
+    def __init__(self: ModuleList[Any], modules: None = None) -> None: ...
+    @overload
+    def __init__(self, modules: Iterable[R]) -> None: ...
+    def __init__(self, modules: Iterable[Any] | None = None) -> None:
         super().__init__()
         self._replace(() if modules is None else modules)
 
     def _sliced(self, items: list[tuple[str, Module]]) -> Module:
         return type(self)(module for _, module in items)
 
-    def __add__(self, other: Iterable[Module]) -> ModuleList:
+    def __add__(self, other: Iterable[Module]) -> ModuleList[R]:
         return ModuleList([*self, *other])
 
     def __iadd__(self: L, modules: Iterable[Module]) -> L:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     P = ParamSpec("P")
-    R = TypeVar("R", default=Any)
+    R = TypeVar("R", default=Any)  # of a Sequential: what it returns for an array; of a ModuleList: what it holds
     T = TypeVar("T")
     T_co = TypeVar("T_co", covariant=True)
 

@@ -96,6 +96,19 @@ reveal_type(nn.Sequential(nn.Sequential(nn.Linear(4, 3)), nn.Dropout())(x))  # -
 nn.Sequential(nn.Linear(4, 3))(x, h)  # wrong
 nn.Sequential(3)  # wrong
 
+cells = nn.ModuleList(nn.GRUCell(4, 4) for _ in range(2))
+reveal_type(cells)  # -> ModuleList[GRUCell]
+reveal_type(cells[0](x))  # -> Array
+reveal_type(cells[1:])  # -> ModuleList[GRUCell]
+reveal_type([cell(x) for cell in cells])  # -> list[Array]
+reveal_type(nn.ModuleList())  # -> ModuleList[Any]
+cells[0](x, state=x)  # wrong
+
+def any_of(modules: nn.ModuleList, model: nn.Sequential) -> None:
+    pass
+
+any_of(cells, nn.Sequential(nn.Linear(4, 3)))
+
 reveal_type(qrnn.quantize_dynamic(model))  # -> Model
 reveal_type(qrnn.quantize_dynamic(model, {nn.LSTM}, inplace=True)(steps))  # -> Array
 reveal_type(qrnn.quantize_dynamic(nn.Sequential(nn.Linear(4, 3))))  # -> Sequential[Array]
