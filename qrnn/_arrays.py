@@ -7,9 +7,12 @@ else does. PyTorch is recognised through ``sys.modules`` and never imported.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ._warn import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TRANSFORMED",
     "expect_finite",
+    "expect_no_mask",
     "is_tensor",
     "like",
     "read_only",
@@ -78,7 +82,8 @@ def to_numpy(obj: Any, name: str) -> NDArray[Any]:
     Raises
     ------
     TypeError
-        If `obj` is no real array: complex, object, text, None, ragged lists, another device.
+        If `obj` is no real array: complex, object, text, None, ragged lists, another device; or
+        some of it is masked, as nothing here computes with masks.
     """
     try:
         if is_tensor(obj):
@@ -86,14 +91,35 @@ def to_numpy(obj: Any, name: str) -> NDArray[Any]:
         elif hasattr(obj, "__dlpack__") and not hasattr(obj, "__array__"):
             array = np.from_dlpack(obj)
         else:
-            array = np.asarray(obj)
+            array = np.asanyarray(obj)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise TypeError(f"{name}: expected an array of real numbers, got {_describe(obj)}: {error}") from error
+    if type(array) is not np.ndarray:
+        expect_no_mask(array, name)
+        array = np.asarray(array)
+    if isinstance(obj, (list, tuple)):
+        _expect_no_masks(obj, name, array.ndim)
     if array.dtype.type.__module__ == "ml_dtypes" and "float" in array.dtype.name:
         return array.astype(np.float32)  # bfloat16 and smaller floats, which NumPy counts among no kind
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected an array of real numbers, got {_describe(obj, array)}")
     return array
+
+
+def expect_no_mask(obj: Any, name: str) -> None:
+    """Raise TypeError naming `obj` if it is a masked array of which something is masked."""
+    ma = sys.modules.get("numpy.ma")
+    if ma is not None and isinstance(obj, ma.MaskedArray) and ma.is_masked(obj):
+        raise TypeError(f"{name}: expected an array without a mask, got {type(obj).__name__}: fill it, as by filled(0)")
+
+
+def _expect_no_masks(items: Iterable[Any], name: str, depth: int) -> None:
+    """Refuse masked arrays and elements in lists, which are `depth` deep."""
+    for item in items:
+        if isinstance(item, (list, tuple)) and depth > 1:
+            _expect_no_masks(item, name, depth - 1)
+        elif isinstance(item, np.ndarray):
+            expect_no_mask(item, name)
 
 
 def _describe(obj: Any, array: NDArray[Any] | None = None) -> str:
@@ -107,7 +133,8 @@ def to_float32(obj: Any, name: str) -> NDArray[np.float32]:
     """`obj` as the core takes it: an exact ndarray, float32, C-contiguous, aligned, native order.
 
     The core calls this for every argument that is not such an array already. Numbers beyond the
-    range of float32 become infinities. For parameters and errors see `to_numpy`.
+    range of float32 become infinities, with a RuntimeWarning. For parameters and errors see
+    `to_numpy`.
 
     Examples
     --------
@@ -122,8 +149,24 @@ def to_float32(obj: Any, name: str) -> NDArray[np.float32]:
         return obj  # at once
     array = to_numpy(obj, name)
     with np.errstate(over="ignore", invalid="ignore"):
-        array = np.asarray(array, dtype=np.float32, order="C")
-    return array if array.flags.aligned else array.copy()
+        narrow = np.asarray(array, dtype=np.float32, order="C")
+    if array.dtype.itemsize > narrow.itemsize and array.dtype.kind == "f":
+        _warn_of_infinities(array, narrow, name)
+    return narrow if narrow.flags.aligned else narrow.copy()
+
+
+def _warn_of_infinities(wide: NDArray[Any], narrow: NDArray[np.float32], name: str) -> None:
+    """Warn of numbers in `wide` that have become infinite in `narrow`, and name the first."""
+    if np.isfinite(narrow).all():
+        return
+    lost = np.isinf(narrow) & np.isfinite(wide)
+    if lost.any():
+        where = tuple(int(i) for i in np.argwhere(lost)[0])
+        count = f"{int(lost.sum())} values" if lost.sum() > 1 else "1 value"
+        warn(
+            f"{name}: {count} beyond the range of float32 become infinite: the first is {wide[where]:g} at {where}",
+            RuntimeWarning,
+        )
 
 
 def to_floats(obj: Any, name: str) -> NDArray[np.float32]:
@@ -133,9 +176,9 @@ def to_floats(obj: Any, name: str) -> NDArray[np.float32]:
     """
     dtype = getattr(obj, "dtype", None)
     if dtype is not None and dtype != np.float32:
-        array = to_numpy(obj, name)
-        if array.dtype.kind != "f":
-            raise TypeError(f"{name}: expected floating-point values, got {array.dtype}, as codes are")
+        obj = to_numpy(obj, name)
+        if obj.dtype.kind != "f":
+            raise TypeError(f"{name}: expected floating-point values, got {obj.dtype}, as codes are")
     return to_float32(obj, name)
 
 

@@ -87,9 +87,20 @@ static void raise_out_type(PyObject *out, const char *name, int type)
     Py_DECREF(expected);
 }
 
+/* Whether an array of a subclass may be written: a masked one would hide what is written under its mask. */
+static int check_subclass(PyObject *out, const char *name)
+{
+    PyObject *module = PyImport_ImportModule("qrnn._arrays");
+    PyObject *none = module ? PyObject_CallMethod(module, "expect_no_mask", "Os", out, name) : NULL;
+    Py_XDECREF(module);
+    Py_XDECREF(none);
+    return none ? 0 : -1;
+}
+
 int array_check_out(PyObject *out, const char *name, int type, int ndim, const npy_intp *dims)
 {
     enum { LAYOUT = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_WRITEABLE };
+    if (!PyArray_CheckExact(out) && check_subclass(out, name) < 0) return -1;
     PyArrayObject *const array = (PyArrayObject *)out;
     if (!PyArray_Check(out) || PyArray_TYPE(array) != type || !PyArray_ISNOTSWAPPED(array))
         raise_out_type(out, name, type);

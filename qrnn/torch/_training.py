@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .. import _core
+from .. import _arrays, _core
 from .._spec import LayerSpec
 from ._calls import array_of
 
@@ -25,12 +25,13 @@ class _Activation(torch.autograd.Function):
     """v by the codes that the engine gives it; its range holds every value, so nothing is clipped."""
 
     @staticmethod
-    def forward(ctx: Any, v: torch.Tensor, engine: str) -> torch.Tensor:
-        return torch.from_numpy(_core.fake_quantize(engine, array_of(v, "v"))).to(v.dtype)
+    def forward(ctx: Any, v: torch.Tensor, engine: str, name: str) -> torch.Tensor:
+        values = _arrays.to_float32(array_of(v, name), name)
+        return torch.from_numpy(_core.fake_quantize(engine, values)).to(v.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        return gradients[0], None
+        return gradients[0], None, None
 
 
 class _Weight(torch.autograd.Function):
@@ -53,7 +54,7 @@ class _Weight(torch.autograd.Function):
 def activation(v: torch.Tensor, engine: str, name: str) -> torch.Tensor:
     """`v`, of shape (rows, n), on the grid that `engine` quantizes it to."""
     try:
-        return _Activation.apply(v, engine)  # type: ignore[no-any-return, no-untyped-call]
+        return _Activation.apply(v, engine, name)  # type: ignore[no-any-return, no-untyped-call]
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {str(error).partition(': ')[2]}") from None
 
