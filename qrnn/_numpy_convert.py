@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._convert import NOT_GIVEN, Converter
+from ._defaults import expect_defaults
 from ._framework import framework_of
 from ._module import Module
 from ._numpy_framework import NUMPY
@@ -25,6 +26,8 @@ def prepare(
     model: Module,
     inplace: bool | None = None,
     allow_list: Collection[type] | None = None,
+    observer_non_leaf_module_list: None = None,
+    prepare_custom_config_dict: None = None,
     *,
     qconfig: Any = NOT_GIVEN,
     engine: str | None = None,
@@ -48,6 +51,8 @@ def prepare(
         given: then `model` is changed, and so marked that `convert` changes it too.
     allow_list : collection of types, optional
         Prepare only modules of these types.
+    observer_non_leaf_module_list, prepare_custom_config_dict : None
+        PyTorch's, which nothing here needs: ValueError if anything is in them.
     qconfig : QConfig, mapping or None, optional
         A QConfig for every module that can be quantized; or a mapping of type or dotted name to
         QConfig or None (leave out). None and ``{}``: every one, by its engine's own rule. PyTorch's
@@ -90,6 +95,10 @@ def prepare(
       (1): PreparedLinear(in_features=3, out_features=2, bias=True, engine=qrnn)
     )
     """
+    expect_defaults(
+        observer_non_leaf_module_list=observer_non_leaf_module_list,
+        prepare_custom_config_dict=prepare_custom_config_dict,
+    )
     return Converter(framework_of(model, NUMPY), engine, isa).prepare(model, inplace, allow_list, qconfig)
 
 
@@ -99,6 +108,9 @@ def convert(
     mapping: Mapping[type, Any] | None = None,
     inplace: bool | None = None,
     remove_qconfig: bool = True,
+    is_reference: bool = False,
+    convert_custom_config_dict: None = None,
+    use_precomputed_fake_quant: bool = False,
     *,
     engine: str | None = None,
     isa: str | None = None,
@@ -120,6 +132,8 @@ def convert(
         ``prepare(module, qconfig=...)`` changed it: then True.
     remove_qconfig : bool
         Whether to remove the attributes ``qconfig``.
+    is_reference, convert_custom_config_dict, use_precomputed_fake_quant : False or None
+        PyTorch's, which nothing here needs: ValueError for anything else.
     engine : str, optional
         For modules that were not prepared; those that were have theirs.
     isa : str, optional
@@ -154,6 +168,11 @@ def convert(
       (0): DynamicQuantizedRNNCell(4, 3)
     )
     """
+    expect_defaults(
+        is_reference=is_reference,
+        convert_custom_config_dict=convert_custom_config_dict,
+        use_precomputed_fake_quant=use_precomputed_fake_quant,
+    )
     return Converter(framework_of(module, NUMPY), engine, isa).convert(module, mapping, inplace, remove_qconfig)
 
 
@@ -230,7 +249,7 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
         Type or dotted name to QConfig or None. An attribute that is there stands above a name, a
         name above a type, and all above the parent's.
     prepare_custom_config_dict : None
-        PyTorch's; not used.
+        PyTorch's, which nothing here needs: ValueError if anything is in it.
 
     Raises
     ------
@@ -248,4 +267,5 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
     >>> model[0].qconfig is per_channel_dynamic_qconfig
     True
     """
+    expect_defaults(prepare_custom_config_dict=prepare_custom_config_dict)
     Converter(framework_of(module, NUMPY)).propagate_qconfig_(module, qconfig_dict)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from . import _arrays, _config, _core, _quantize
 from ._computed import computed_weights
+from ._defaults import expect_defaults
 from ._layer import FloatLayer, Layer, new_matrices
 from ._own import class_adds, float_module_adds
 from ._qtensor import QTensor
@@ -57,7 +58,14 @@ class QuantizedLayer(Layer):
         self._hold_quantized(spec, engine, isa, new_matrices(spec))
 
     @classmethod
-    def from_float(cls: type[Q], mod: Any, engine: str | None = None, isa: str | None = None) -> Q:
+    def from_float(
+        cls: type[Q],
+        mod: Any,
+        use_precomputed_fake_quant: bool = False,
+        *,
+        engine: str | None = None,
+        isa: str | None = None,
+    ) -> Q:
         """Quantize a float module.
 
         Parameters
@@ -68,6 +76,8 @@ class QuantizedLayer(Layer):
             but a constructor. Its weights are converted to float32 first. Its attribute ``qconfig``,
             ours or PyTorch's, says how they are quantized; where it has none or None, the engine's
             default is taken. A prepared module brings its engine along.
+        use_precomputed_fake_quant : False
+            PyTorch's, which nothing here needs: ValueError for anything else.
         engine : str, optional
             Default: the current one, see ``qrnn.engine``.
         isa : str, optional
@@ -92,6 +102,7 @@ class QuantizedLayer(Layer):
         >>> qrnn.RNNCell.from_float(qrnn.nn.RNNCell(4, 3, nonlinearity="relu"))
         DynamicQuantizedRNNCell(4, 3, nonlinearity=relu)
         """
+        expect_defaults(use_precomputed_fake_quant=use_precomputed_fake_quant)
         return cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa)
 
     @classmethod

@@ -12,6 +12,7 @@ import torch
 
 from .. import _arrays, _config, _core, _quantize
 from .._computed import NOTHING_COMPUTED, Computed, computed_weights
+from .._defaults import expect_defaults
 from .._described import FORMAT, Described, encoded
 from .._own import float_module_adds, module_adds
 from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
@@ -197,8 +198,8 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
             says how weights are quantized; where it has none or None, the engine's own rule is taken. A weight that a
             hook computes from other parameters (``weight_norm``, ``prune``, one of yours) is computed as for a call
             in eval mode.
-        use_precomputed_fake_quant : bool
-            PyTorch's; not used.
+        use_precomputed_fake_quant : False
+            PyTorch's, which nothing here needs: ValueError for anything else.
         engine : str, optional
             Default: the current one, see ``qrnn.engine``.
         isa : str, optional
@@ -225,6 +226,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         >>> RNNCell.from_float(torch.nn.RNNCell(4, 3))
         DynamicQuantizedRNNCell(4, 3)
         """
+        expect_defaults(use_precomputed_fake_quant=use_precomputed_fake_quant)
         new = copy_hooks(cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa))
         copy_members(new, new._weight_names())
         return new
