@@ -76,7 +76,7 @@ def test_a_model_is_what_was_trained(example, name):
     import torch
 
     trained, kind = example("trained"), name.split("_")[0]
-    program = importlib.import_module(f"train_{kind}")
+    program = example(f"train_{kind}")
     if kind in ("digits", "irnn"):
         theirs = program.Classifier(program.HIDDEN_SIZE)
     else:
