@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from ._belongs import belongs
 from ._module import Module
 from ._prepared import PreparedLayer
 from ._spec import packed_spec
@@ -104,7 +105,7 @@ def merge_statistics(model: M, *others: Module) -> M:
 
 def _prepared(model: Any, argument: str) -> dict[str, PreparedLayer]:
     if not isinstance(model, Module):
-        raise TypeError(f"{argument}: expected a qrnn.nn.Module, got {type(model).__name__}")
+        raise TypeError(f"{argument}: expected a qrnn.nn.Module, got {type(model).__name__}{belongs(model)}")
     found = {name: each for name, each in model.named_modules() if isinstance(each, PreparedLayer)}
     if not found:
         raise ValueError(f"{argument}: expected a prepared model, got one without prepared modules")

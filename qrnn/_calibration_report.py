@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
 
+from ._belongs import belongs
 from ._module import Module
 from ._public import public
 
@@ -157,7 +158,7 @@ def calibration_report(model: Module) -> CalibrationReport:
         If `model` is no Module.
     """
     if not isinstance(model, Module):
-        raise TypeError(f"model: expected a qrnn.nn.Module, got {type(model).__name__}")
+        raise TypeError(f"model: expected a qrnn.nn.Module, got {type(model).__name__}{belongs(model)}")
     weights = []
     for name, module in model.named_modules():
         for each in module.__dict__.get("_calibration", ()):

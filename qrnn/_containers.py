@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
+from ._belongs import belongs
 from ._module import Module, indented
 from ._public import public
 
@@ -110,7 +111,7 @@ class _List(Module, Generic[R]):
 
 def _expect_module(module: Any) -> None:
     if not isinstance(module, Module):
-        raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        raise TypeError(f"{type(module).__name__} is not a Module subclass{belongs(module)}")
 
 
 @public("qrnn.nn")

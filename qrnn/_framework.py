@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple
 
+from ._belongs import belongs
 from ._nesting import expect_shallow, named_recursion, nesting_of
 
 __all__ = ["Framework", "Row", "framework_of", "register"]
@@ -49,7 +50,9 @@ class Framework(ABC):
         """Raise TypeError naming `argument` unless `model` is a module of this framework, ValueError if too deep."""
         if not isinstance(model, self.module_type):
             cls = type(model)
-            raise TypeError(f"{argument}: expected a {self.module_name}, got {cls.__module__}.{cls.__qualname__}")
+            raise TypeError(
+                f"{argument}: expected a {self.module_name}, got {cls.__module__}.{cls.__qualname__}{belongs(model)}"
+            )
         expect_shallow(nesting_of(model, self.children), argument)
 
     def find(self, module: Any) -> tuple[Row, type] | None:

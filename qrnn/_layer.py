@@ -94,7 +94,8 @@ class Layer(_core.Module, Module, Described):
         def __getattr__(self, name: str) -> Any:
             found = self._find(name)
             if found is None or found.what not in self._attributes:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+                weights = "" if found is None else "; its weights are quantized: see get_weight()"
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{weights}")
             return self._parameter(found)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _core
+from ._belongs import belongs
 from ._loading import LoadPlan, LoadResult
 from ._public import public
 
@@ -239,7 +240,7 @@ class Module:
             If `name` is empty, contains a dot, or is an attribute of another kind.
         """
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+            raise TypeError(f"{type(module).__name__} is not a Module subclass{belongs(module)}")
         if not isinstance(name, str):
             raise TypeError(f"module name should be a string. Got {type(name).__name__}")
         if not name or "." in name:

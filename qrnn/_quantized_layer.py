@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from . import _arrays, _config, _core, _quantize
+from ._belongs import belongs
 from ._computed import computed_weights
 from ._defaults import expect_defaults
 from ._layer import FloatLayer, Layer, new_matrices
@@ -137,7 +138,7 @@ class QuantizedLayer(Layer):
         got = f"{type(mod).__module__}.{type(mod).__qualname__}"
         raise TypeError(
             f"mod: {cls.__name__}.from_float takes a qrnn.nn.{name} or a torch.nn.{name}, got {got}"
-            + (f", {why}" if why else "")
+            + (f", {why}" if why else belongs(mod))
         )
 
     # ---- weights

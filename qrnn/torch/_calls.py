@@ -8,6 +8,7 @@ import torch
 import torch.fx
 
 from .. import _arrays
+from .._belongs import belongs
 
 __all__ = [
     "array_of",
@@ -70,7 +71,7 @@ def expect_tensor(value: Any, name: str) -> None:
             raise TypeError(f"{name}: {_arrays.TRANSFORMED}")
     else:
         got = "None" if value is None else type(value).__name__
-        raise TypeError(f"{name}: expected a torch.Tensor, got {got}")
+        raise TypeError(f"{name}: expected a torch.Tensor, got {got}{belongs(value)}")
 
 
 def result_type(input: torch.Tensor) -> torch.dtype:

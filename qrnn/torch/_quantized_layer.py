@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .. import _arrays, _config, _core, _quantize
+from .._belongs import belongs
 from .._computed import NOTHING_COMPUTED, Computed, computed_weights
 from .._defaults import expect_defaults
 from .._described import FORMAT, Described, encoded
@@ -304,6 +305,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         raise TypeError(
             f"mod: {cls.__name__}.from_float takes a torch.nn.{cls._float_type.__name__}, got {got}"
             + (f", {why}" if why else "")
+            + (belongs(mod) if not isinstance(mod, torch.nn.Module) else "")
         )
 
     # ---- weights

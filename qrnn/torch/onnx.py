@@ -1,6 +1,6 @@
 """Export to ONNX: our layers as standard operators that keep the arithmetic of engine ``qrnn``.
 
-Needs the extra ``[onnx]``: onnxscript and onnx. Sums of products are exact in MatMulInteger, whose weights are
+Needs onnxscript and onnx. Sums of products are exact in MatMulInteger, whose weights are
 stored with an offset of 128: with signed ones ONNX Runtime saturates on CPUs without VNNI. The fused
 multiply-add of the engine is a product and a sum in float64, rounded once.
 """
@@ -23,7 +23,7 @@ try:
     from onnxscript import FLOAT
     from onnxscript import opset18 as op
 except ImportError as error:
-    raise ImportError("qrnn.torch.onnx needs onnxscript and onnx: pip install 'quantized-rnn[onnx]'") from error
+    raise ImportError("qrnn.torch.onnx needs onnxscript and onnx: pip install onnxscript onnx") from error
 
 from .._spec import KINDS
 

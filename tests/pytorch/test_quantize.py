@@ -354,7 +354,7 @@ def test_without_onnxscript_the_export_says_what_is_missing():
     code = (
         "import sys; sys.modules['onnxscript'] = None\n"
         "try:\n    import qrnn.torch.onnx\n"
-        "except ImportError as error:\n    assert 'quantized-rnn[onnx]' in str(error)\n"
+        "except ImportError as error:\n    assert 'pip install onnxscript onnx' in str(error)\n"
         "else:\n    raise SystemExit('no error')\n"
     )
     support.run_python(code)

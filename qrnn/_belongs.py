@@ -1,0 +1,25 @@
+"""Where objects belong that were given to the other package: ``qrnn`` is for NumPy, ``qrnn.torch`` for PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+__all__ = ["belongs"]
+
+
+def belongs(obj: Any) -> str:
+    """What to add to the text of an error about `obj`: the package that takes it, if the other one does.
+
+    Examples
+    --------
+    >>> belongs(np.ones(3)), belongs("text")
+    ("; arrays and models of qrnn.nn are for the package qrnn", '')
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(obj, (torch.Tensor, torch.nn.Module)):
+        return "; tensors and models of PyTorch are for the package qrnn.torch"
+    ours = any(base.__module__ == "qrnn.nn" and base.__name__ == "Module" for base in type(obj).__mro__)
+    return "; arrays and models of qrnn.nn are for the package qrnn" if ours or isinstance(obj, np.ndarray) else ""
