@@ -115,13 +115,15 @@ def _target(hook: Any) -> str | None:
 
 def _mentions(hook: Any, names: Iterable[str]) -> bool:
     """Whether the code of `hook`, or an attribute of it, holds one of `names`."""
-    function = getattr(hook, "func", hook)  # of a functools.partial
+    function = getattr(hook, "func", hook)
     function = getattr(function, "__func__", function)
     if not hasattr(function, "__code__"):
         function = vars(type(function)).get("__call__")
     cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     defaults = getattr(function, "__defaults__", None) or ()
-    known = [*getattr(hook, "__dict__", {}).values(), *getattr(hook, "args", ()), *defaults, *cells]
+    own = (vars(each) for each in (hook, getattr(hook, "__self__", None)) if hasattr(each, "__dict__"))
+    bound = (*getattr(hook, "args", ()), *getattr(hook, "keywords", {}).values())  # of a functools.partial
+    known = [*(value for each in own for value in each.values()), *bound, *defaults, *cells]
     texts = {value for value in known if isinstance(value, str)}
     codes = [code for code in [getattr(function, "__code__", None)] if code is not None]
     for code in codes:  # which grows

@@ -14,7 +14,28 @@ from .._spec import LayerSpec
 from .._warn import warn
 from . import _torch_ao
 
-__all__ = ["FloatEntries", "LayerEntries", "load_the_rest"]
+__all__ = ["FloatEntries", "LayerEntries", "load_the_rest", "mark_codes", "without_mark"]
+
+
+#: The key of a layer's metadata by which PyTorch takes the entries of a state themselves and copies no values.
+_ASSIGN = "assign_to_params_buffers"
+#: What it says in states of quantized layers: true to PyTorch, and not what a caller's ``assign=True`` puts there.
+_CODES = "codes"
+
+
+def mark_codes(destination: Any, prefix: str) -> None:
+    """Have PyTorch's float layers refuse the codes in the state `destination`, whose values they would copy.
+
+    An integer tensor cannot become a parameter with a gradient, so that taking it raises where copying does not.
+    """
+    metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])
+    if metadata is not None:
+        metadata[_ASSIGN] = _CODES
+
+
+def without_mark(metadata: Any) -> Any:
+    """A layer's metadata without what `mark_codes` put there, for layers that look at each entry themselves."""
+    return {key: value for key, value in metadata.items() if value != _CODES}
 
 
 class Entries(Protocol):

@@ -23,7 +23,7 @@ from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
 from . import _training
 from ._calls import as_node, call, call_linear, call_sequence, is_proxy
 from ._checks import States, check_call, check_packed
-from ._loading import FloatEntries, load_the_rest
+from ._loading import FloatEntries, load_the_rest, without_mark
 from ._members import plain_names, take_members
 from ._modules import NotScripted, take_hooks
 from ._packed import ValueCache
@@ -135,7 +135,7 @@ class PreparedLayer(NotScripted, Described, torch.nn.Module):
         """Load what PyTorch does, but for integers, as codes are: with any `strict` they are errors."""
         names = [name for name, each in self._parameters.items() if each is not None and each.is_floating_point()]
         entries = FloatEntries(self, names, prefix, error_msgs)
-        arguments = state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        arguments = state_dict, prefix, without_mark(local_metadata), strict, missing_keys, unexpected_keys, error_msgs
         load_the_rest(self, entries, functools.partial(super()._load_from_state_dict, *arguments), missing_keys)
 
     def _expect_computing(self) -> None:

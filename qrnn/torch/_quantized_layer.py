@@ -20,7 +20,7 @@ from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
 from .._types import dtype as _dtype
 from .._types import qint8
 from . import _torch_ao
-from ._loading import LayerEntries, load_the_rest
+from ._loading import LayerEntries, load_the_rest, mark_codes, without_mark
 from ._members import copy_members, plain_names, take_members
 from ._modules import NotScripted, copy_hooks, take_hooks
 from ._packed import BufferCache
@@ -344,6 +344,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         """Save the buffers, and what layer they are of: the bytes of `describe`."""
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + FORMAT] = torch.from_numpy(encoded(self.describe()))
+        mark_codes(destination, prefix)
 
     def _load_from_state_dict(
         self,
@@ -364,7 +365,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         before = len(error_msgs)
         names = [name for name in self._weight_names() if self._buffers[name] is not None]
         entries = LayerEntries(self, self._spec, names, prefix, error_msgs)
-        arguments = state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        arguments = state_dict, prefix, without_mark(local_metadata), strict, missing_keys, unexpected_keys, error_msgs
         load_the_rest(self, entries, functools.partial(super()._load_from_state_dict, *arguments), missing_keys)
         tensors = entries.tensors()
         if len(error_msgs) <= before:  # those of other modules are no reason to leave this one as it is

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from support.torch_models import difference, torch
 from torch import nn
@@ -209,6 +211,28 @@ class Clipped:
         getattr(mod, self.name).data.clamp_(-0.1, 0.1)
 
 
+def clip(mod, args, *, name):
+    getattr(mod, name).data.clamp_(-0.1, 0.1)
+
+
+def partial(layer):
+    layer.register_forward_pre_hook(functools.partial(clip, name="weight_hh_l0"))
+
+
+class Keeper:
+    """Has a method that is a hook."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def clip(self, mod, args):
+        clip(mod, args, name=self.name)
+
+
+def bound(layer):
+    layer.register_forward_pre_hook(Keeper("weight_hh_l0").clip)
+
+
 def clipped(layer):
     layer.register_forward_pre_hook(Clipped("weight_hh_l0"))
     layer.eval()(X)  # so that another run of the hook changes nothing
@@ -219,7 +243,7 @@ def new_parameter(layer):
     layer.register_forward_pre_hook(lambda mod, args: setattr(mod, "weight_hh_l0", nn.Parameter(mod.raw.detach() * 2)))
 
 
-@pytest.mark.parametrize("own", [attribute, buffer, clipped, new_parameter])
+@pytest.mark.parametrize("own", [attribute, buffer, clipped, new_parameter, partial, bound])
 @pytest.mark.parametrize("change", [qt.quantize_dynamic, dynamic.LSTM.from_float, qrnn.LSTM.from_float])
 def test_hooks_of_a_users_own(own, change):
     torch.manual_seed(0)

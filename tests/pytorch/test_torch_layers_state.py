@@ -138,11 +138,34 @@ def test_codes_are_no_float_weights(kind, strict):
             convert(theirs)
 
 
-def test_what_a_torch_layer_makes_of_codes():
-    """PyTorch's own, as docs/migrating-from-torch-ao.md says."""
-    theirs = make("LSTM")
-    theirs.load_state_dict(quantized("LSTM").state_dict(), strict=False)
-    assert theirs.weight_ih_l0.abs().max() == 127
+@each_kind
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_layer_of_pytorchs_refuses_codes(kind, strict):
+    """Of a state that state_dict made; one without its metadata loads, as docs/migrating-from-torch-ao.md says."""
+    state, buffer = torch_models.Holder(quantized(kind)).state_dict(), io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    for each in (state, torch.load(buffer, weights_only=True)):
+        theirs, want = torch_models.Holder(make(kind, seed=2)), make(kind, seed=2)
+        with pytest.raises(RuntimeError, match=r'parameter named "module\.weight.*require gradients'):
+            theirs.load_state_dict(each, strict=strict)
+        for name, value in theirs.module.state_dict().items():
+            assert "weight" not in name or torch.equal(value, want.state_dict()[name])
+    theirs = make(kind)
+    theirs.load_state_dict(dict(quantized(kind).state_dict()), strict=False)
+    assert max(value.abs().max() for value in theirs.parameters()) == 127
+
+
+def test_the_mark_of_codes_is_no_assignment():
+    """What a user set on a layer is copied into what is there, unless the caller asks for more."""
+    of, into = quantized("Linear"), quantized("Linear", seed=2)
+    for module in (of, into):
+        module.scale = torch.nn.Parameter(torch.ones(2))
+    kept = into.scale
+    into.load_state_dict(of.state_dict())
+    assert into.scale is kept and kept is not of.scale
+    into.load_state_dict(of.state_dict(), assign=True)
+    assert into.scale is not kept
 
 
 @pytest.mark.parametrize("value", [torch.ones(H, dtype=torch.int32), torch.full((H,), float("nan"))])
