@@ -127,11 +127,13 @@ class _Recorder:
         self._steps, self._batch, _ = x.shape
         self._lengths = lengths
         self._valid = None if self._lengths is None else np.arange(self._steps)[:, None] < self._lengths
+        self._starts_at_zeros = False
 
     def cell(self, states: list[Array]) -> None:
         """Record a call of a cell."""
         shape = self._batch, self._spec.hidden_size
         h0 = states[0].reshape(shape) if states else np.zeros(shape, np.float32)
+        self._starts_at_zeros = not states
         self._statistics.record(self._x[0], (0, 0))
         inner = self._reset(h0)[None] if self._spec.row.resets_before else None
         self._direction(_Direction(0, False, self._x, h0[None], h0, inner), ())
@@ -160,6 +162,7 @@ class _Recorder:
         directions = spec.sequence.num_layers * count
         each = len(spec.matrices) // directions
         h0 = states[0] if states else [np.zeros((self._batch, size), np.float32)] * directions
+        self._starts_at_zeros = not states
         # In one direction W_ih of a layer multiplies what W_hh of the layer below does, but for the state at the
         # start of one and at the end of the other.
         chained = count == 1 and self._statistics.per_row
@@ -184,7 +187,10 @@ class _Recorder:
         if self._statistics.per_row:
             h = direction.h[1:] if direction.reverse else direction.h[:-1]
             record(h, (first + 1, 0), *above, valid=None if valid is None else valid[1:])
-            record(direction.h0, (first + 1, 0))
+            if self._starts_at_zeros:
+                self._statistics.record_zeros(*direction.h0.shape, (first + 1, 0))
+            else:
+                record(direction.h0, (first + 1, 0))
         else:
             record(self._before(direction), (first + 1, 0), valid=valid)
         if direction.inner is not None:

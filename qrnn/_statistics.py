@@ -94,6 +94,13 @@ class Moments:
             self._kept[end - len(rows) : end] = rows
             self._kept_rows = end
 
+    def add_zeros(self, count: int, columns: int) -> None:
+        """Take in so many rows of zeros, which every engine sees as they are."""
+        with _LOCK:
+            if self._sums is None:
+                self._sums = _Sums.of(columns)
+            self._sums.rows[0] += count
+
     def _add_kept(self) -> None:
         count, self._kept_rows = self._kept_rows, 0  # first: if Ctrl-C comes between, no row counts twice
         if count and self._kept is not None:
@@ -204,6 +211,11 @@ class Statistics:
         rows = rows.reshape(-1, rows.shape[-1]) if valid is None else rows[valid]
         if len(rows):
             self._of_all(products).add(rows)
+
+    def record_zeros(self, count: int, columns: int, *products: Product) -> None:
+        """Take in so many rows of zeros, as `record` takes rows."""
+        if count:
+            self._of_all(products).add_zeros(count, columns)
 
     def _of_all(self, products: tuple[Product, ...]) -> Moments:
         """The moments of the rows that exactly these products share."""

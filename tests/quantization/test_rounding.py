@@ -399,6 +399,19 @@ def test_copies_and_merged_moments_share_no_sums(rows):
     assert count_of(moments) == 2 * rows
 
 
+@pytest.mark.parametrize("engine", ("float32", "qrnn"))
+def test_zeros_count_as_rows_of_zeros(engine):
+    rows = np.random.default_rng(12).standard_normal((50, 4)).astype(f32)
+    counted, added = Moments(engine), Moments(engine)
+    counted.add_zeros(7, 4)
+    added.add(np.zeros((7, 4), f32))
+    for each in (counted, added):
+        each.add(rows)
+    assert counted.count == added.count == 57
+    np.testing.assert_array_equal(counted.mean(), added.mean())
+    np.testing.assert_array_equal(counted.second_moment(), added.second_moment())
+
+
 def test_moments_from_memory_that_others_share_go_on():
     """As joblib hands them to processes: the arrays of the pickle lie in memory that is read-only."""
     buffers = []
