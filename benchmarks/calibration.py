@@ -54,6 +54,14 @@ ENGINES = (
 )
 DRAWS = 10  # of the data to calibrate with; of text, whose divergence is steadier, a third
 LENGTHS = (16, 64, 256, 1024, 4096, 16384)
+OBSERVED = {
+    "RNN": nn.RNN,
+    "LSTM": nn.LSTM,
+    "LSTM, 3 layers": partial(nn.LSTM, num_layers=3),
+    "LSTM, projected to H / 2": lambda inputs, hidden: nn.LSTM(inputs, hidden, proj_size=hidden // 2),
+    "GRU": nn.GRU,
+    "GRU that resets before": partial(nn.GRU, reset_after=False),
+}
 COSTS = ((64, 16), (128, 16), (256, 16), (512, 16), (1024, 16), (1024, 1))  # H, batch
 
 
@@ -194,6 +202,26 @@ def curve(tasks):
             line(task.name, what, *(f"{ratios[place]:.2f}" for ratios in found))
 
 
+def observing():
+    """What observing adds to the calls of a prepared layer."""
+    sizes, batch, steps = (64, 256, 512), 16, 125
+    print(
+        f"\n## Observing: CPU time of a prepared layer's call over that of the float32 one, I = H, {steps} steps of "
+        f"{batch} rows\n"
+    )
+    table(["layer", *(f"H = {hidden}" for hidden in sizes)])
+    for name, make in OBSERVED.items():
+        ratios = []
+        for hidden in sizes:
+            qrnn.manual_seed(0)
+            layer = make(hidden, hidden)
+            prepared = qrnn.prepare(layer, qconfig={}, inplace=False)
+            x = np.random.default_rng(0).standard_normal((steps, batch, hidden)).astype(np.float32)
+            prepared(x)  # makes its sums
+            ratios.append(time_ratio(partial(prepared, x), partial(layer, x), calls=1 + 512 // hidden))
+        line(name, *(f"{ratio:.2f}" for ratio in ratios))
+
+
 def costs(steps, broken):
     """Time and memory of calibrating an LSTM, each in a process of its own."""
     print(f"\n## Calibrating an LSTM, I = H, on {steps:,} steps: seconds of one thread\n")
@@ -245,14 +273,15 @@ def speed(tasks, broken):
         line(task.name, f"{plain.nbytes:,}", f"{new.nbytes:,}", f"{ratio:.3f}")
 
 
-def time_ratio(one, other, rounds=25):
-    """Median over interleaved rounds of one's CPU time over the other's."""
+def time_ratio(one, other, rounds=25, calls=1):
+    """Median over interleaved rounds of one's CPU time over the other's, of so many calls each."""
     ratios = []
     for turn in range(rounds):
         times = {}
         for run in (one, other) if turn % 2 else (other, one):
             start = time.thread_time()
-            run()
+            for _ in range(calls):
+                run()
             times[run] = time.thread_time() - start
         ratios.append(times[one] / times[other])
     return float(np.median(ratios))
@@ -262,6 +291,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="*", default=trained_data.NAMES, help="default: all")
     parser.add_argument("--quick", action="store_true", help="trained and random models only")
+    parser.add_argument("--costs", action="store_true", help="what calibrating costs only")
     parser.add_argument("--steps", type=int, default=10_000, help="of the timed LSTM (default 10,000)")
     given = parser.parse_args()
 
@@ -271,12 +301,16 @@ def main():
         f"# Rounding by data against plain rounding\n\n{facts['cpu']}; qrnn {facts['qrnn']}, "
         f"numpy {facts['numpy']}, BLAS: {facts['blas']}"
     )
-    tasks, broken = [trained_data.load(name) for name in given.models], []
-    trained_models(tasks, broken)
-    white_models(broken)
+    broken = []
+    if not given.costs:
+        tasks = [trained_data.load(name) for name in given.models]
+        trained_models(tasks, broken)
+        white_models(broken)
+        if not given.quick:
+            curve(tasks)
+            speed(tasks, broken)
     if not given.quick:
-        curve(tasks)
-        speed(tasks, broken)
+        observing()
         costs(given.steps, broken)
     print(f"\n{time.perf_counter() - start:.0f} s", file=sys.stderr)
     if broken:
