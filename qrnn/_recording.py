@@ -139,10 +139,15 @@ class _Recorder:
         self._direction(_Direction(0, False, self._x, h0[None], h0, inner), ())
 
     def _reset(self, h0: Array) -> Array:
-        """r*h of a cell that resets before the product, from what its call computes on the way."""
-        gates = _core._gates(self._module, self._x[0], h0)[2]
-        with np.errstate(invalid="ignore"):  # rows that are not finite are left out later
-            return np.asarray(_core.apply("sigmoid", gates[:, : self._spec.hidden_size]) * h0)
+        """r*h of a cell that resets before the product."""
+        hidden = self._spec.hidden_size
+        gates = np.zeros_like(h0)
+        with np.errstate(over="ignore", invalid="ignore"):  # rows that are not finite are left out later
+            for matrix, rows in zip(self._module._matrices(), (self._x[0], h0), strict=True):
+                gates += rows @ matrix.weight[:hidden].T
+                if matrix.bias is not None:
+                    gates += matrix.bias[:hidden]
+            return np.asarray(_core.apply("sigmoid", gates) * h0)
 
     def sequence(self, states: list[Array], outputs: list[Array], inside: list[Array]) -> None:
         """Record a call of a layer over sequences.
