@@ -5,6 +5,7 @@ What ``torch.ao`` offers, on torch modules and tensors, computed by the same C c
 * ``qrnn.torch.nn.quantized.dynamic``: RNNCell, LSTMCell, GRUCell, RNN, LSTM, GRU and Linear with int8 weights;
 * `prepare`, `convert`, `quantize_dynamic`: from a float model to a quantized one, in one step or by
   quantization-aware training in between;
+* `quantize_`: the same in place, by a config object, in the style of torchao;
 * `from_torch_ao`: from a model that ``torch.ao`` quantized.
 
 Importing it imports PyTorch and registers the operators ``torch.ops.qrnn.*``, which compiled and exported
@@ -34,6 +35,15 @@ from .._types import (
     quint8,
 )
 from . import _ops, nn, quantization, quantized
+from ._configs import (
+    DynamicConfig,
+    FBGEMMDynamicConfig,
+    ONEDNNDynamicConfig,
+    QNNPACKDynamicConfig,
+    QRNNDynamicConfig,
+    X86DynamicConfig,
+    quantize_,
+)
 from ._qtensor import QTensor
 from .nn.quantized.dynamic import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 from .quantization import (
@@ -51,12 +61,18 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "DynamicConfig",
+    "FBGEMMDynamicConfig",
     "GRUCell",
     "LSTMCell",
     "Linear",
+    "ONEDNNDynamicConfig",
     "QConfig",
+    "QNNPACKDynamicConfig",
+    "QRNNDynamicConfig",
     "QTensor",
     "RNNCell",
+    "X86DynamicConfig",
     "backends",
     "convert",
     "default_dynamic_qconfig",
@@ -75,6 +91,7 @@ __all__ = [
     "prepare_qat",
     "qint8",
     "quantization",
+    "quantize_",
     "quantize_dynamic",
     "quantized",
     "quint8",
