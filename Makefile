@@ -19,7 +19,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start accuracy calibration check check-quick lint format clean
+.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start accuracy calibration check check-quick mutants lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -73,6 +73,10 @@ check: $(VENV)/.installed $(VENV)/.check  ## every proof of reliability: sanitiz
 
 check-quick: $(VENV)/.installed $(VENV)/.check  ## the same in minutes: smaller, and without the sanitized suite
 	PYTHON=$(abspath $(BIN))/python tests/check/all quick
+
+# MUTANTS_ARGS='--of csrc/core', or `all`: every change, a night and more; tests/check/mutants.py has the rest.
+mutants: $(VENV)/.installed $(VENV)/.check $(WITH_TORCH)  ## change the sources bit by bit: what do tests not see? (minutes)
+	PYTHON=$(abspath $(BIN))/python tests/check/mutants $(MUTANTS_ARGS)
 
 C_SOURCES = $(shell git ls-files '*.c' '*.h')
 lint: $(VENV)/.installed $(VENV)/.lint $(WITH_TORCH)  ## check form and types
