@@ -40,7 +40,7 @@ PROGRAMS = {
     "replay": ("fuzz/replay.c", "fuzz/fuzz_core.c", "c/cases.c"),
     "check_kernels": ("c/check_kernels.c",),
 }
-ARGUMENTS = {"replay": ["1500"], "check_kernels": ["8"]}
+ARGUMENTS = {"replay": ["600"], "check_kernels": ["2"]}
 #: Tests that read or compile the sources by themselves, check types, or need a tool of their own.
 OF_SOURCES = (
     *("errands/", "pages/", "core/test_branches", "core/test_check_tools", "core/test_emulated"),
