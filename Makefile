@@ -19,7 +19,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start accuracy calibration check check-quick mutants lint format clean
+.PHONY: help install demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start accuracy calibration check check-quick mutants lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -34,6 +34,13 @@ demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH)
 # From inside tests/, where no qrnn lies beside the installed one.
 test: $(VENV)/.installed $(VENV)/.test $(VENV)/.demo $(WITH_TORCH)  ## run the tests on the installed package
 	cd tests && $(abspath $(BIN))/pytest $(PYTEST_ARGS)
+
+# Fails where pip has no such version: a run without PyTorch would skip all of it.
+test-torch: VENV := .venvs/torch-$(TORCH_VERSION)
+test-torch:  ## the tests of qrnn.torch on another PyTorch: TORCH_VERSION=2.12.0
+	$(MAKE) VENV=$(VENV) TORCH=auto $(VENV)/.installed $(VENV)/.test $(VENV)/.torch-auto
+	$(VENV)/bin/python -c 'import torch; exit(torch.__version__.partition("+")[0] != "$(TORCH_VERSION)")'
+	cd tests && $(abspath $(VENV))/bin/pytest pytorch $(PYTEST_ARGS)
 
 test-all-pythons:  ## the tests on every Python here and on the oldest NumPy, without PyTorch
 	PYTEST_ARGS='$(PYTEST_ARGS)' bash .ci/pythons
