@@ -18,7 +18,7 @@ from ._spec import ENGINES, KINDS, LayerSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "Described", "differences", "encoded", "says_nothing"]
+__all__ = ["FORMAT", "Described", "differences", "encoded", "says_no_bias", "says_nothing"]
 
 #: The name of the array in a layer's state.
 FORMAT = "format"
@@ -134,6 +134,14 @@ def differences(layer: Described, value: Any, key: str) -> list[str]:
         for name in dict.fromkeys(["kind", *names])
         if ours[name] != theirs.get(name)
     ]
+
+
+def says_no_bias(value: Any) -> bool:
+    """Whether `value`, what a state has as the format of a layer, says that there are no biases."""
+    try:
+        return _decoded(value, FORMAT).get("bias") is False
+    except (TypeError, ValueError):
+        return False  # which `differences` reports
 
 
 def _family(description: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .. import _arrays
-from .._described import FORMAT, Described, differences, says_nothing
+from .._described import FORMAT, Described, differences, says_no_bias, says_nothing
 from .._spec import LayerSpec
 from .._warn import warn
 from . import _torch_ao
@@ -125,15 +125,18 @@ class LayerEntries:
         self._layer, self._spec, self._names, self._prefix, self._errors = layer, spec, names, prefix, errors
         self._taken: dict[str, Any] = {}
         self._silent = True
+        #: Whether the state says that it has no biases.
+        self.without_bias = False
 
     def take(self, state_dict: dict[str, Any]) -> None:
         """Take the layer's entries out of `state_dict`; what is left there is PyTorch's to load."""
         try:
-            _torch_ao.make_plain(state_dict, self._prefix, self._spec)
+            self.without_bias = _torch_ao.make_plain(state_dict, self._prefix, self._spec)
         except KeyError as error:
             self._errors.append(f"{error.args[0]}: expected beside what torch.ao saved here, got no such key")
         except (TypeError, ValueError) as error:
             self._errors.append(f"{self._prefix}{error}")
+        self.without_bias |= says_no_bias(state_dict.get(self._prefix + FORMAT))
         self._silent = take_format(self._layer, state_dict, self._prefix, self._errors) is None
         for name in self._names:
             if self._prefix + name in state_dict:

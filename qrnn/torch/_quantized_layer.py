@@ -360,16 +360,22 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
         As in PyTorch, entries that are there are loaded whatever else is missing or unexpected. An entry that
         does not fit, weight codes or scales without the other, or a format of another layer is an error; weights,
-        scales and biases all stay as they are then. What a subclass adds is loaded as PyTorch does.
+        scales and biases all stay as they are then. What a subclass adds is loaded as PyTorch does. A Linear gets or
+        loses its bias as the state has one, as PyTorch's.
         """
-        before = len(error_msgs)
-        names = [name for name in self._weight_names() if self._buffers[name] is not None]
+        before, free_bias = len(error_msgs), not self._spec.row.states
+        names = [name for name in self._weight_names() if self._buffers[name] is not None or free_bias]
         entries = LayerEntries(self, self._spec, names, prefix, error_msgs)
         arguments = state_dict, prefix, without_mark(local_metadata), strict, missing_keys, unexpected_keys, error_msgs
         load_the_rest(self, entries, functools.partial(super()._load_from_state_dict, *arguments), missing_keys)
-        tensors = entries.tensors()
+        tensors: dict[str, Any] = {**entries.tensors()}
+        if free_bias and entries.without_bias and "weight" in tensors:
+            tensors.setdefault("bias", None)
+            missing_keys[:] = [key for key in missing_keys if key != f"{prefix}bias"]
         if len(error_msgs) <= before:  # those of other modules are no reason to leave this one as it is
             self._buffers.update(tensors)
+            if "bias" in tensors:
+                self._describe(self._spec._replace(bias=tensors["bias"] is not None))
             entries.warn_if_silent()
 
     # ---- what it is

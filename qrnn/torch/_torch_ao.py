@@ -23,6 +23,8 @@ _KEYS = (
     "zero_point",
     "_packed_params.dtype",
     "_packed_params._packed_params",
+    "_packed_params.weight",
+    "_packed_params.bias",
     "_packed_weight_ih",
     "_packed_weight_hh",
 )
@@ -77,14 +79,14 @@ def _spec_of(mod: Any) -> LayerSpec:
     return spec
 
 
-def make_plain(state: dict[str, Any], prefix: str, spec: LayerSpec) -> None:
+def make_plain(state: dict[str, Any], prefix: str, spec: LayerSpec) -> bool:
     """Put our entries in the place of those that ``torch.ao`` made, if there are any in a state dict.
 
-    Texts of errors lack the prefix, but for the key of a KeyError.
+    Returns whether there were, of which no bias is one. Texts of errors lack the prefix, but for the key of a KeyError.
     """
     quantized = _entries(state, prefix, spec)
     if quantized is None:
-        return
+        return False
     entries: dict[str, Any] = {}
     for each in spec.matrices:
         tensor = QTensor.of(quantized[each.weight], each.weight)
@@ -94,6 +96,7 @@ def make_plain(state: dict[str, Any], prefix: str, spec: LayerSpec) -> None:
     for name in (*_KEYS, *(f"_all_weight_values.{i}.param" for i in range(len(spec.directions)))):
         state.pop(prefix + name, None)
     state.update({prefix + name: value for name, value in entries.items()})
+    return all(quantized.get(each.bias) is None for each in spec.matrices if each.bias is not None)
 
 
 def _entries(state: Any, prefix: str, spec: LayerSpec) -> dict[str, Any] | None:
@@ -101,6 +104,8 @@ def _entries(state: Any, prefix: str, spec: LayerSpec) -> dict[str, Any] | None:
     if f"{prefix}_packed_params._packed_params" in state:
         weight, bias = state[f"{prefix}_packed_params._packed_params"]
         return {"weight": weight, "bias": bias}
+    if f"{prefix}_packed_params.weight" in state:  # before version 1.6
+        return {name: state[f"{prefix}_packed_params.{name}"] for name in ("weight", "bias")}
     if f"{prefix}_packed_weight_ih" in state:
         packed = [[state[f"{prefix}_packed_weight_ih"], state[f"{prefix}_packed_weight_hh"]]]
     elif f"{prefix}_all_weight_values.0.param" in state:
