@@ -36,9 +36,9 @@ SANITIZED = [*FLAGS, "-g", "-DQRNN_SMALL_LIMITS", "-fsanitize=address,undefined"
 PROGRAMS = {
     "cpus": ("c/cpus.c",),
     "contract": ("c/contract.c", "c/cases.c"),
-    "mistakes": ("c/mistakes.c", "c/cases.c"),
     "replay": ("fuzz/replay.c", "fuzz/fuzz_core.c", "c/cases.c"),
     "check_kernels": ("c/check_kernels.c",),
+    "mistakes": ("c/mistakes.c", "c/cases.c"),
 }
 ARGUMENTS = {"replay": ["600"], "check_kernels": ["2"]}
 #: Tests that read or compile the sources by themselves, check types, or need a tool of their own.
@@ -108,8 +108,11 @@ class Tree:
         so.unlink(missing_ok=True)  # a process may still have it open
         subprocess.run([os.environ.get("CC", "cc"), "-shared", *objects, "-lm", "-lpthread", "-o", so], check=True)
 
-    def programs_see(self):
-        """Whether a C program fails on the present sources."""
+    def programs_see(self, limits):
+        """Whether a C program fails on the present sources, or takes more than its limit in seconds, if it has one.
+
+        `limits` get those of programs that pass: ten times what they took.
+        """
         objects = self.compiled(binding=False, flags=SANITIZED)
         for name, sources in PROGRAMS.items():
             own = [self.object(self.folder / "tests" / each, SANITIZED) for each in sources]
@@ -117,8 +120,11 @@ class Tree:
             command = [os.environ.get("CC", "cc"), "-fsanitize=address,undefined", *own, *objects]
             subprocess.run([*command, "-lm", "-lpthread", "-o", program], check=True)
             corpus = sorted((self.folder / "tests/fuzz/corpus").iterdir()) if name == "replay" else []
-            if finished([program, *ARGUMENTS.get(name, []), *corpus], self.folder, 120)[0] != 0:
+            start = time.monotonic()
+            if finished([program, *ARGUMENTS.get(name, []), *corpus], self.folder, limits.get(name))[0] != 0:
+                self.failed = name
                 return True
+            limits.setdefault(name, 30 + 10 * (time.monotonic() - start))
         return False
 
     def failing(self, tests, limit):
@@ -140,7 +146,7 @@ def finished(command, folder, limit):
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def try_mutation(tree, file, mutation, limit):
+def try_mutation(tree, file, mutation, limit, limits):
     """ "seen", "unseen", "same" (the machine code is), "invalid", or "broken": a test fails without the change."""
     path = tree.folder / file
     text, failing = (tree.root / file).read_bytes(), None
@@ -154,7 +160,7 @@ def try_mutation(tree, file, mutation, limit):
             pairs = zip(objects, tree.original, strict=True)
             if all(a == b or a.read_bytes() == b.read_bytes() for a, b in pairs):
                 return "same"
-            if not file.startswith("csrc/python/") and tree.programs_see():
+            if not file.startswith("csrc/python/") and tree.programs_see(limits):
                 return "seen"
             tree.link(objects)
         else:
@@ -231,8 +237,9 @@ def main():
     parser.add_argument("--limit", type=float, default=900, help="seconds after which the tests of a change hang")
     options = parser.parse_args()
     trees = [Tree(options.root, options.work / f"tree{i}") for i in range(options.jobs)]
-    if trees[0].programs_see():
-        sys.exit("the C programs fail without a change")
+    limits = {}
+    if trees[0].programs_see(limits):
+        sys.exit(f"{trees[0].failed} fails without a change")
     work, end = chosen(options.root, options.of, options.sample, options.seed), time.monotonic() + 60 * options.minutes
     if options.sample:  # both packages get on, also where time runs out
         random.Random(options.seed).shuffle(work)
@@ -244,7 +251,7 @@ def main():
             return
         tree = trees.pop()
         try:
-            outcome = try_mutation(tree, file, mutation, options.limit)
+            outcome = try_mutation(tree, file, mutation, options.limit, limits)
         finally:
             trees.append(tree)
         outcomes.append((file, outcome))
