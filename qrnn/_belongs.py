@@ -16,7 +16,7 @@ def belongs(obj: Any) -> str:
     Examples
     --------
     >>> belongs(np.ones(3)), belongs("text")
-    ("; arrays and models of qrnn.nn are for the package qrnn", '')
+    ('; arrays and models of qrnn.nn are for the package qrnn', '')
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(obj, (torch.Tensor, torch.nn.Module)):
