@@ -141,11 +141,11 @@ def quantize_weight(
     name : str
         The parameter's name, for error texts.
     engine : str
-        ``"qrnn"`` or one of PyTorch's.
+        One of ``qrnn.backends.quantized.supported_engines``.
     qconfig : QConfig, optional
         Its ``weight`` is a factory of observers, ours or PyTorch's. None, or one without a
-        ``weight``, means the engine's default: `own_rule` for ``qrnn``, PyTorch's default (per
-        tensor, symmetric) for the others.
+        ``weight``, means the engine's default: `own_rule` for ``qrnn`` and ``qrnn13``, PyTorch's
+        default (per tensor, symmetric) for the others.
 
     Returns
     -------

@@ -33,10 +33,10 @@ static struct operand_bytes measure_operand(const qrnn_module *m, size_t offset,
 {
     struct operand_bytes bytes = {.is = 1};
     for (size_t i = 0; i < m->layers * m->directions; i++) {
-        const void *const matrix = (const char *)&m->cells[i] + offset;
-        if (((const struct qrnn_matrix *)matrix)->activations->most_code) {
+        const struct qrnn_matrix *const matrix = (const void *)((const char *)&m->cells[i] + offset);
+        if (matrix->activations->most_code) {
             bytes.act = sizeof(struct qrnn_act);
-            bytes.codes = qrnn_round_up(cols, QRNN_LINE);
+            bytes.codes = bytes.codes < matrix->code_stride ? matrix->code_stride : bytes.codes;
         } else {
             bytes.staged = cols * sizeof(float);
         }
@@ -146,7 +146,7 @@ static void open_inner(struct qrnn_block *b, const struct qrnn_layout *layout, s
     memory = shared;
     OPEN(shared_inner, QRNN_SHARED_INNER_ROOMS);
     b->inner.given = NULL;
-    b->inner.coded = (struct qrnn_inputs){b->inner.codes, qrnn_round_up(m->hidden_size, QRNN_LINE), b->inner.act};
+    b->inner.coded = (struct qrnn_inputs){b->inner.codes, 0, b->inner.act};
     b->inner_extents.slices = b->slices;
     b->inner_extents.rows = rows;
     const size_t units = m->proj_size ? m->proj_size : m->hidden_size;
@@ -172,8 +172,8 @@ void qrnn_block_open(struct qrnn_block *b, const qrnn_module *m, size_t slice, s
     OPEN(shared, QRNN_SHARED_ROOMS);
     memory = own;
     OPEN(step, QRNN_STEP_ROOMS);
-    b->x.coded = (struct qrnn_inputs){b->x.codes, m->x_stride, b->x.act};
-    b->h.coded = (struct qrnn_inputs){b->h.codes, m->h_stride, b->h.act};
+    b->x.coded = (struct qrnn_inputs){b->x.codes, 0, b->x.act}; /* strides: by the cell */
+    b->h.coded = (struct qrnn_inputs){b->h.codes, 0, b->h.act};
     if (m->has_inner) open_inner(b, layout, rows, own, shared);
     if (purpose != QRNN_FOR_STEP) open_more(b, layout, purpose, rows, own, shared);
 }
@@ -206,6 +206,9 @@ void qrnn_block_set_cell(struct qrnn_block *b, const struct qrnn_cell *cell)
     b->ih = &cell->ih.panels;
     b->hh = &cell->hh.panels;
     b->inner_weights = &cell->inner.panels;
+    b->x.coded.stride = cell->ih.code_stride;
+    b->h.coded.stride = cell->hh.code_stride;
+    b->inner.coded.stride = cell->inner.code_stride;
     if (b->slices == 1) return;
     b->sliced[0] = qrnn_slice(b->ih, first * b->m->kind->info.gates, b->stride / QRNN_PANEL);
     b->sliced[1] = qrnn_slice(b->hh, first * hh_gates(b->m), b->hh_stride / QRNN_PANEL);

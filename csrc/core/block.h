@@ -16,7 +16,7 @@
 struct qrnn_operand {
     const struct qrnn_act *given; /* of formats that share a scale: it; NULL: by the extents */
     struct qrnn_act *act;     /* [rows] */
-    uint8_t *codes;           /* [rows][code_stride] */
+    uint8_t *codes;           /* [rows][code_stride], planes of a row one after the other */
     struct qrnn_inputs coded, floats; /* what a product takes, once it is encoded: the codes, or rows as they lie */
     /* Of sequences: */
     struct qrnn_extent *extent; /* [rows] over all slices */

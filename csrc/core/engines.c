@@ -18,6 +18,7 @@ static float factor_onednn(float scale)
  * PyTorch has neither projections nor a GRU that resets before the product, and so its engines have none. */
 static const struct qrnn_engine engines[] = {
     {{"qrnn", 1, 1, 1, 1, 1}, QRNN_WEIGHTS_INT8, QRNN_ACTIVATIONS_U8, QRNN_DEQUANT_FUSED, 0, -0.0f, factor_same},
+    {{"qrnn13", 1, 1, 1, 1, 1}, QRNN_WEIGHTS_INT8, QRNN_ACTIVATIONS_S13, QRNN_DEQUANT_FUSED, 0, -0.0f, factor_same},
     {{"fbgemm", 1, 0, 0, 0, 0}, QRNN_WEIGHTS_INT8, QRNN_ACTIVATIONS_FBGEMM, QRNN_DEQUANT_FUSED, 1, -0.0f, factor_same},
     {{"x86", 1, 0, 0, 0, 0}, QRNN_WEIGHTS_INT8, QRNN_ACTIVATIONS_FBGEMM, QRNN_DEQUANT_FUSED, 1, -0.0f, factor_same},
     {{"qnnpack", 1, 0, 0, 0, 0}, QRNN_WEIGHTS_INT8, QRNN_ACTIVATIONS_QNNPACK, QRNN_DEQUANT_TWICE, 1, 0.0f, factor_same},

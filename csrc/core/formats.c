@@ -70,8 +70,8 @@ const char *qrnn_weights_name(size_t i)
 }
 
 static const struct qrnn_activations activations[] = {
-#define QRNN_ACTIVATIONS(NAME, name, most, per_row, rounding, choose) \
-    {#name, QRNN_ACTIVATIONS_##NAME, most, per_row, QRNN_ROUND_##rounding, choose},
+#define QRNN_ACTIVATIONS(NAME, name, most, planes, per_row, rounding, choose) \
+    {#name, QRNN_ACTIVATIONS_##NAME, most, planes, per_row, QRNN_ROUND_##rounding, choose},
 #include "formats.def"
 };
 

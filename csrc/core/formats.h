@@ -24,11 +24,18 @@ struct qrnn_activations {
     const char *name;
     enum qrnn_activation_format format;
     int most_code;            /* 0: floats as they are */
+    size_t planes;            /* rows of bytes that a row of codes takes; 0 of floats */
     int per_row;              /* quantized row by row, by the kernel; else by one scale for all that is there */
     enum qrnn_rounding rounding;
     /* A finite extent to scale and zero point, of one scale for all. */
     void (*choose)(const struct qrnn_extent *extent, struct qrnn_act *act);
 };
+
+/* Bytes of a row of n codes: each plane fills its lines. */
+QRNN_INLINE size_t qrnn_code_stride(const struct qrnn_activations *a, size_t n)
+{
+    return a->planes * qrnn_round_up(n, QRNN_LINE);
+}
 
 const struct qrnn_activations *qrnn_activations_row(enum qrnn_activation_format format);
 /* NULL of no such name. */

@@ -30,6 +30,7 @@ struct qrnn_matrix {
     const struct qrnn_activations *activations;
     qrnn_encode_kernel *encode; /* of activations with a scale a row, else NULL */
     qrnn_multiply_kernel *multiply;
+    size_t code_stride;       /* of rows of codes that it meets */
     size_t n_scale;
     const float *given_scale; /* [n_scale], as it came */
     int has_bias;
@@ -50,7 +51,6 @@ struct qrnn_module {
     struct qrnn_kernels kernels;
     size_t input_size, hidden_size, proj_size, state_size;
     size_t layers, directions;
-    size_t x_stride, h_stride; /* of codes */
     size_t bytes;
     int shares_scale;         /* some activations have one scale for all rows */
     int has_inner;            /* something is multiplied inside a step */

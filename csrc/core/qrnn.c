@@ -180,11 +180,6 @@ static enum qrnn_end first_end(const qrnn_module *m)
     return m->kind->inner != QRNN_ENDS ? m->kind->inner : m->kind->end[m->engine->exact];
 }
 
-static qrnn_row_kernel *row_kernel(const qrnn_module *m)
-{
-    return m->kernels.row[first_end(m)];
-}
-
 /* Of a specification that was checked. */
 static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void *context)
 {
@@ -198,6 +193,7 @@ static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void
     find_format(work, w, &format);
     find_product(work, w, format, &out->activations, &product);
     out->multiply = m->kernels.product[product];
+    out->code_stride = qrnn_code_stride(out->activations, p->info.cols);
     out->encode = out->activations->most_code ? m->kernels.encode[out->activations->format] : NULL;
     const size_t first = p->first_gate * spec->hidden_size, skipped = first * p->info.cols;
     const qrnn_weight rows = {
@@ -211,7 +207,7 @@ static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void
     qrnn_pack(&packing, &rows, work->memory, out);
     out->panels.most_code = out->activations->most_code;
     m->shares_scale |= qrnn_activations_share_scale(out->activations);
-    if (p->role == QRNN_HH && !p->last && product == QRNN_PRODUCT_U8S8) cell->row = row_kernel(m);
+    if (p->role == QRNN_HH && !p->last) cell->row = m->kernels.row[product][first_end(m)];
     work->memory += qrnn_pack_bytes(&packing, rows.n_scale);
     return QRNN_OK;
 }
@@ -239,8 +235,6 @@ static void set_sizes(qrnn_module *m, const qrnn_spec *spec)
     m->state_size = spec->proj_size ? spec->proj_size : spec->hidden_size;
     m->layers = spec->layers;
     m->directions = spec->directions;
-    m->x_stride = qrnn_round_up(qrnn_widest_input(m), QRNN_LINE);
-    m->h_stride = qrnn_round_up(m->state_size, QRNN_LINE);
     m->has_inner = spec->proj_size || m->kind->inner != QRNN_ENDS;
     m->end = m->kernels.end[m->kind->end[m->engine->exact]];
     m->inner_end = m->kernels.end[first_end(m)];

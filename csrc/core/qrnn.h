@@ -173,16 +173,16 @@ typedef struct qrnn_run {
 qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *step);
 
 /* The probe: the same code path as a step, whose products are shown. acc_* are the exact integer
- * products sum (q - zp) * w (quantized modules only, else NULL); acc_hh is NULL for a linear. `pre` is
+ * products sum (q - zp) * w, of more than 4,096 columns of 13-bit codes modulo 2^32 (quantized modules only, else NULL); acc_hh is NULL for a linear. `pre` is
  * what the last product left: the pre-activations of linear, rnn and lstm and of r and z of
  * gru_reset_before; W_hh h + b_hh of gru; W_hn (r * h) + b_hn of gru_reset_before's n. Each is
  * [batch][rows of ih]. */
 qrnn_status qrnn_gates(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c,
                        int32_t *acc_ih, int32_t *acc_hh, float *pre);
 
-/* Activation codes as `engine` makes them: codes [batch][n], scale and zero_point [batch].
- * QRNN_ERR_INPUT_RANGE as in a call; engine "qrnn" marks a row that is not finite by scale NaN. */
-qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, size_t n, const float *v, uint8_t *codes,
+/* Activation codes as `engine` makes them: codes [batch][n], scale and zero_point [batch]. QRNN_ERR_INPUT_RANGE as in
+ * a call; engines that quantize each row by itself mark one that is not finite by scale NaN. */
+qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, size_t n, const float *v, int16_t *codes,
                           float *scale, int32_t *zero_point);
 
 /* The values that those codes stand for, [batch][n]: what the products of `engine` see of v. */

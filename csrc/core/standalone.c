@@ -1,8 +1,6 @@
 /* standalone.c - what works without a module: activation codes, element-wise functions. */
 #include "block.h"
 
-#include <string.h>
-
 /* Makes the codes of some rows after the others, by the way that calls take. */
 struct coder {
     const qrnn_module *m;
@@ -19,7 +17,7 @@ static qrnn_status coder_open(struct coder *c, const qrnn_module *m, size_t batc
     const struct qrnn_activations *const activations = qrnn_activations_row(m->engine->activations);
     c->m = m;
     c->matrix = (struct qrnn_matrix){.activations = activations, .encode = m->kernels.encode[activations->format]};
-    c->operand = (struct qrnn_operand){.act = c->act, .codes = room, .coded.stride = qrnn_round_up(n, QRNN_LINE)};
+    c->operand = (struct qrnn_operand){.act = c->act, .codes = room, .coded.stride = qrnn_code_stride(activations, n)};
     if (!qrnn_activations_share_scale(activations)) return QRNN_OK;
     c->operand.given = &c->given;
     return qrnn_choose_scale(m, activations, batch * n, v, &c->given) ? QRNN_OK : QRNN_ERR_INPUT_RANGE;
@@ -35,9 +33,22 @@ static size_t code_rows(struct coder *c, size_t left, size_t n, const float *v)
     return rows;
 }
 
+/* The code of column k of row r of the last ones: planes hold 7 bits each where there are two. */
+QRNN_INLINE int code_at(const struct coder *c, size_t r, size_t k)
+{
+    const size_t stride = c->operand.coded.stride;
+    const uint8_t *const codes = c->operand.codes + r * stride + k;
+    return c->matrix.activations->planes == 1 ? codes[0] : (codes[0] << QRNN_PLANE_BITS) + codes[stride / 2];
+}
+
+static void read_codes(const struct coder *c, size_t n, size_t r, int16_t *codes)
+{
+    for (size_t k = 0; k < n; k++) codes[k] = (int16_t)code_at(c, r, k);
+}
+
 size_t qrnn_codes_room(size_t n)
 {
-    return QRNN_CODED_ROWS * (qrnn_round_up(n, QRNN_LINE) + QRNN_LINE);
+    return QRNN_CODED_ROWS * (QRNN_MOST_PLANES * qrnn_round_up(n, QRNN_LINE) + QRNN_LINE);
 }
 
 /* Engine and kernels for codes without a module, and room for the codes of some rows of n. */
@@ -52,7 +63,7 @@ static qrnn_status open_standalone(const char *engine, const char *isa, qrnn_mod
     return *room ? QRNN_OK : QRNN_ERR_MEMORY;
 }
 
-qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, size_t n, const float *v, uint8_t *codes,
+qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, size_t n, const float *v, int16_t *codes,
                           float *scale, int32_t *zero_point)
 {
     struct coder c;
@@ -66,7 +77,7 @@ qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, siz
     for (size_t i = 0, rows; status == QRNN_OK && i < batch; i += rows) {
         rows = code_rows(&c, batch - i, n, v + i * n);
         for (size_t r = 0; r < rows; r++) {
-            memcpy(codes + (i + r) * n, room + r * c.operand.coded.stride, n);
+            read_codes(&c, n, r, codes + (i + r) * n);
             scale[i + r] = c.act[r].scale;
             zero_point[i + r] = c.act[r].zero_point;
         }
@@ -83,11 +94,10 @@ qrnn_status qrnn_seen_rows(const qrnn_module *m, size_t batch, size_t n, const f
     for (size_t i = 0, rows; status == QRNN_OK && i < batch; i += rows) {
         rows = code_rows(&c, batch - i, n, v + i * n);
         for (size_t r = 0; r < rows; r++) {
-            const uint8_t *const codes = room + r * c.operand.coded.stride;
             const float factor = m->engine->factor(c.act[r].scale);
             float *const to = seen + (i + r) * n;
             if (bound) bound[i + r] = (float)c.matrix.activations->most_code * factor;
-            for (size_t k = 0; k < n; k++) to[k] = (float)(codes[k] - c.act[r].zero_point) * factor;
+            for (size_t k = 0; k < n; k++) to[k] = (float)(code_at(&c, r, k) - c.act[r].zero_point) * factor;
         }
     }
     return status;

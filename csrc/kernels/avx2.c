@@ -56,7 +56,7 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 /* Tiles of 1 x 4 and 2 x 2: eight sums, the weights, the codes and a constant fit 16 registers. */
 QRNN_INLINE void product_form(int form, const struct tiled *t)
 {
-#define TILE(R, P) tile_u8s8(form, R, P, 1, t, panel, row)
+#define TILE(R, P) tile_coded(form, 1, R, P, 1, t, panel, row)
     const size_t count = t->w->count, batch = t->out->batch;
     size_t panel = 0, row = 0;
     if (batch == 1)
@@ -74,7 +74,7 @@ QRNN_INLINE void product_form(int form, const struct tiled *t)
 
 static void product_narrow(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
-    const struct tiled t = tiled_product(w, x, out);
+    const struct tiled t = tiled_planes(1, w, x, out);
     product_form(NARROW, &t);
 }
 
@@ -111,7 +111,7 @@ static void product_flipped(const struct qrnn_panels *w, const struct qrnn_input
         const size_t rows = out->batch - row < ROWS ? out->batch - row : ROWS, start = row * out->stride;
         const struct qrnn_product some = {rows, out->y + start, out->add ? out->add + start : NULL,
                                           out->acc ? out->acc + start : NULL, out->stride};
-        struct tiled t = tiled_product(w, x, &some);
+        struct tiled t = tiled_planes(1, w, x, &some);
         t.q += row * t.q_stride;
         t.act += row;
         t.left_out = left_out;
@@ -126,6 +126,19 @@ static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *
         product_narrow(w, x, out);
     else
         product_flipped(w, x, out);
+}
+
+/* A row of 13-bit codes is two rows of a tile, of 7 bits: narrow. */
+static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
+{
+#define TILE(R, P) tile_coded(NARROW, 2, R, P, 1, &t, panel, row)
+    const struct tiled t = tiled_planes(2, w, x, out);
+    size_t panel = 0, row = 0;
+    for (; panel + 2 <= w->count; panel += 2)
+        for (row = 0; row < out->batch; row++) TILE(1, 2);
+    if (panel < w->count)
+        for (row = 0; row < out->batch; row++) TILE(1, 1);
+#undef TILE
 }
 
 QRNN_INLINE __m256i code_s32(enum qrnn_rounding rounding, __m256 v, __m256 inv, __m256 zp, __m256i zp_s32)
@@ -169,6 +182,27 @@ QRNN_INLINE void quantize_by(enum qrnn_rounding rounding, const float *v, size_t
     }
 }
 
+QRNN_INLINE void quantize_s13(const float *v, size_t n, const struct qrnn_act *act, uint8_t *high, uint8_t *low)
+{
+    const __m256 inv = _mm256_set1_ps(act->inv);
+    const __m256i most = _mm256_set1_epi32(QRNN_MOST_S13), zp = _mm256_set1_epi32(QRNN_ZERO_S13);
+    const __m256i least = _mm256_set1_epi32(-QRNN_MOST_S13), bits = _mm256_set1_epi32((1 << QRNN_PLANE_BITS) - 1);
+    const __m256i lowest = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12,
+                                            -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 1, 1, 1, 1, 1);
+    for (size_t i = 0; i < n; i += 8) {
+        const __m256 x = i + 8 <= n ? _mm256_loadu_ps(v + i) : v_load_n(v + i, n - i);
+        const __m256i c = _mm256_cvtps_epi32(_mm256_mul_ps(x, inv));
+        const __m256i code = _mm256_add_epi32(_mm256_min_epi32(_mm256_max_epi32(c, least), most), zp);
+        const __m256i planes[2] = {_mm256_srli_epi32(code, QRNN_PLANE_BITS), _mm256_and_si256(code, bits)};
+        uint8_t *const to[2] = {high + i, low + i};
+        for (int p = 0; p < 2; p++) {
+            const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(planes[p], lowest), order);
+            _mm_storel_epi64((__m128i *)(void *)to[p], _mm256_castsi256_si128(bytes));
+        }
+    }
+}
+
 #include "choose.h"
 #include "moments.h"
 
@@ -177,7 +211,9 @@ void qrnn_use_avx2(struct qrnn_kernels *k)
     k->range = range;
     k->quantize = quantize;
     k->encode[QRNN_ACTIVATIONS_U8] = encode_u8;
+    k->encode[QRNN_ACTIVATIONS_S13] = encode_s13;
     k->product[QRNN_PRODUCT_U8S8] = product_u8s8;
+    k->product[QRNN_PRODUCT_S13S8] = product_s13s8;
     k->product[QRNN_PRODUCT_F32] = product_f32;
     k->moments = moments;
     QRNN_USE_ELEMENTWISE(k);

@@ -33,8 +33,8 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 /* vpdpbusd takes 5 cycles and two can start in each: a lone row runs 8 sums abreast, three rows 12. */
 static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
-#define TILE(R, P, F) tile_u8s8(0, R, P, F, &t, panel, row)
-    const struct tiled t = tiled_product(w, x, out);
+#define TILE(R, P, F) tile_coded(0, 1, R, P, F, &t, panel, row)
+    const struct tiled t = tiled_planes(1, w, x, out);
     size_t panel = 0, row = 0;
     if (out->batch == 1)
         for (; panel + 4 <= w->count; panel += 4) TILE(1, 4, 1);
@@ -50,9 +50,23 @@ static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *
 #undef TILE
 }
 
+/* A row of 13-bit codes is two rows of a tile. */
+static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
+{
+#define TILE(R, P, F) tile_coded(0, 2, R, P, F, &t, panel, row)
+    const struct tiled t = tiled_planes(2, w, x, out);
+    size_t panel = 0, row = 0;
+    for (; panel + 2 <= w->count; panel += 2)
+        for (row = 0; row < out->batch; row++) TILE(1, 2, 1);
+    if (panel < w->count)
+        for (row = 0; row < out->batch; row++) TILE(1, 1, 2);
+#undef TILE
+}
+
 void qrnn_use_avxvnni(struct qrnn_kernels *k)
 {
     k->product[QRNN_PRODUCT_U8S8] = product_u8s8;
+    k->product[QRNN_PRODUCT_S13S8] = product_s13s8;
 }
 
 QRNN_REGION_END

@@ -1,15 +1,17 @@
 /* choose.h - scale and zero point of a row from its extent, in float32, and its codes. Everything that quantizes
  * rows by themselves has it from here.
  *
- *   lo = min(0, lo), hi = max(0, hi) ;  s = hi*c - lo*c, c = 1/255 ;  inv = 1/s ;
- *   zp = clamp(rint(-lo * inv), 0, 255)
+ *   u8:   lo = min(0, lo), hi = max(0, hi) ;  s = hi*c - lo*c, c = 1/255 ;  inv = 1/s ;
+ *         zp = clamp(rint(-lo * inv), 0, 255)
+ *   s13:  s = max(-lo, hi) * c, c = 1/4095 ;  inv = 1/s ;  code = clamp(rint(v*inv), -4095, 4095) + zp, zp = 4096
  *
- * A range too small for a normal scale gives codes 0: |v| < 255 * FLT_MIN, so inv = 0 and s = 1. A row
+ * A range too small for a normal scale gives codes zp, which is 0 in u8: |v| < FLT_MIN / c, so inv = 0 and s = 1. A row
  * that is not finite gets the scale NaN, and with it everything that is computed from it.
  *
  * The including file gives the vocabulary of vec_*.h and
  *
- *   quantize_by(rounding, v, n, act, q)    codes of n values; those behind, to a line's end, meet weights 0 */
+ *   quantize_by(rounding, v, n, act, q)    codes of n values; those behind, to a line's end, meet weights 0
+ *   quantize_s13(v, n, act, high, low)     the same in two planes */
 #ifndef QRNN_CHOOSE_H
 #define QRNN_CHOOSE_H
 
@@ -27,6 +29,14 @@ QRNN_INLINE struct qrnn_act choose_row(float lo, float hi, int finite)
     if (s < FLT_MIN) return (struct qrnn_act){1.0f, 0.0f, 0};
     const float inv = 1.0f / s, zp = -lo * inv; /* zp >= 0, as lo <= 0 */
     return (struct qrnn_act){s, inv, nearest_s32(zp < 255.0f ? zp : 255.0f)};
+}
+
+QRNN_INLINE struct qrnn_act choose_s13(float lo, float hi, int finite)
+{
+    const float c = 1.0f / QRNN_MOST_S13, s = (-lo > hi ? -lo : hi) * c;
+    if (!finite) return (struct qrnn_act){NAN, 0.0f, QRNN_ZERO_S13};
+    if (s < FLT_MIN) return (struct qrnn_act){1.0f, 0.0f, QRNN_ZERO_S13};
+    return (struct qrnn_act){s, 1.0f / s, QRNN_ZERO_S13};
 }
 
 QRNN_INLINE void quantize_row(const float *v, size_t n, const struct qrnn_act *act, uint8_t *q)
@@ -65,6 +75,24 @@ static void encode_u8(size_t rows, size_t n, const float *const *v, const struct
         act[i] = choose_row(e.lo, e.hi, e.finite);
     }
     for (size_t i = 0; i < rows; i++) quantize_row(v[i], n, &act[i], q + i * q_stride);
+}
+
+static void encode_s13(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent,
+                       struct qrnn_act *act, uint8_t *q, size_t q_stride)
+{
+    const size_t plane = q_stride / 2;
+    for (size_t i = 0; i < rows; i++) {
+        const struct qrnn_extent e = extent ? extent[i] : extent_of(v[i], n);
+        act[i] = choose_s13(e.lo, e.hi, e.finite);
+    }
+    for (size_t i = 0; i < rows; i++, q += q_stride) {
+        if (act[i].inv == 0.0f) {
+            memset(q, QRNN_ZERO_S13 >> QRNN_PLANE_BITS, plane);
+            memset(q + plane, 0, plane);
+        } else {
+            quantize_s13(v[i], n, &act[i], q, q + plane);
+        }
+    }
 }
 
 #endif

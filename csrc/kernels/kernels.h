@@ -63,6 +63,10 @@ enum qrnn_rounding { QRNN_ROUND_PRODUCT, QRNN_ROUND_FUSED, QRNN_ROUND_TWICE };
  *   THRICE   (acc * a) * s + b                                                                       */
 enum qrnn_dequant { QRNN_DEQUANT_FUSED, QRNN_DEQUANT_TWICE, QRNN_DEQUANT_THRICE };
 
+/* Codes of 13 bits are code = 128 * high + low: a row of bytes of each, `high` first, both below 128. Their exact sums
+ * fit 32 bits up to so many columns; beyond it those of a plane do: 127 * 128 * QRNN_MAX_DEPTH < 2^31. */
+enum { QRNN_PLANE_BITS = 7, QRNN_MOST_PLANES = 2, QRNN_MOST_S13 = 4095, QRNN_ZERO_S13 = 4096, QRNN_DEPTH_S13 = 4096 };
+
 /* Quantization of one row of activations: v ~ (code - zero_point) * scale. */
 struct qrnn_act {
     float scale;
@@ -150,6 +154,7 @@ struct qrnn_kernels {
      *
      *   U8S8  acc[i][r] = sum_k (q[i][k] - act[i].zero_point) * codes[r][k], exact;
      *         y[i][r] = dequant(acc[i][r]) (+ add[i][r])
+     *   S13S8 the same of codes in two planes; of a sum beyond 32 bits acc shows the lower ones
      *   F32   s_j = sum of x[i][k] * values[r][k] over k = j, j + 4, ... upwards, by fma from +0;
      *         y[i][r] = ((s_0 + s_1) + (s_2 + s_3)) + bias[r] (+ add[i][r])                            */
     qrnn_multiply_kernel *product[QRNN_PRODUCTS];
@@ -164,9 +169,9 @@ struct qrnn_kernels {
 
     qrnn_end_kernel *end[QRNN_ENDS];
 
-    /* The product U8S8 of one row and its end, by turns, a few panels at a time. NULL where the two are called
-     * one after the other. */
-    qrnn_row_kernel *row[QRNN_ENDS];
+    /* A product of one row and its end, by turns, a few panels at a time. NULL where the two are called one after the
+     * other. */
+    qrnn_row_kernel *row[QRNN_PRODUCTS][QRNN_ENDS];
 };
 
 /* Bits of what an instruction set needs of the CPU, isa.def. */

@@ -4,6 +4,7 @@
  * while k runs. The including file gives the vocabulary of vec_*.h and
  *
  *   s32v  s_load  s_store  s_set1  s_add  s_sub  s_mul  v_from_s32
+ *   s_shift(v)        v << QRNN_PLANE_BITS
  *   codes4            four activation codes in every lane, in whatever form `dot` wants them
  *   codes4_load(q)    the same, from four bytes
  *   dot(form, acc, w, q)    acc[i] + sum_{j<4} w[4 i + j] * q[j]; exact while the sum fits
@@ -28,7 +29,8 @@ QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, si
         UNROLL for (int r = 0; r < R; r++) quad[r] = codes4_load(form, q + (size_t)r * q_stride + k * QRNN_QUAD);
         UNROLL for (int v = 0; v < V; v++)
         {
-            const s32v weights = s_load(line[v / VECS] + k * QRNN_LINE + v % VECS * LANES * 4);
+            s32v weights = s_load(line[v / VECS] + k * QRNN_LINE + v % VECS * LANES * 4);
+            if (R > 1) QRNN_IN_REGISTER(weights); /* gcc 12 would load them anew for each row */
             UNROLL for (int r = 0; r < R; r++) acc[r * V + v] = dot(form, acc[r * V + v], weights, quad[r]);
         }
         return;
@@ -53,10 +55,11 @@ struct tiled {
     const struct qrnn_product *out;
 };
 
-QRNN_INLINE struct tiled tiled_product(const struct qrnn_panels *w, const struct qrnn_inputs *x,
-                                       const struct qrnn_product *out)
+/* The planes of a row of codes are rows of a tile, one after the other. */
+QRNN_INLINE struct tiled tiled_planes(size_t planes, const struct qrnn_panels *w, const struct qrnn_inputs *x,
+                                      const struct qrnn_product *out)
 {
-    return (struct tiled){w, w->data, x->rows, x->stride, x->act, NULL, out};
+    return (struct tiled){w, w->data, x->rows, x->stride / planes, x->act, NULL, out};
 }
 
 /* A tile's sums, less what the zero point adds, by engine qrnn's rule, from register to register; a column's factors
@@ -131,11 +134,49 @@ QRNN_INLINE void sum_tile(int form, int R, int P, int F, const struct tiled *t, 
         UNROLL for (int i = 0; i < S; i++) acc[i] = s_add(acc[i], s_set1(t->left_out[row + (size_t)(i / V)]));
 }
 
-QRNN_INLINE void tile_u8s8(int form, int R, int P, int F, const struct tiled *t, size_t panel, size_t row)
+/* The same of codes in two planes, whose sums over many columns need more than 32 bits: 128 * high + low, less what the
+ * zero point adds. `sums` are of `rows` rows of each plane. An integer below 2^53 becomes a float by one rounding. */
+static __attribute__((noinline)) void finish_deep(size_t R, size_t P, const struct tiled *t, size_t panel,
+                                                  const int32_t *sums, size_t row)
+{
+    const struct qrnn_panels *const w = t->w;
+    const struct qrnn_product *const out = t->out;
+    const size_t first = panel * QRNN_PANEL, width = P * QRNN_PANEL;
+    for (size_t r = 0; r < R; r++) {
+        const struct qrnn_act *const a = t->act + row + r;
+        const size_t to = (row + r) * out->stride + first;
+        const int32_t *const high = sums + 2 * r * width, *const low = high + width;
+        _Alignas(QRNN_LINE) float sum[QRNN_PANEL * 4];
+        for (size_t i = 0; i < width; i++) {
+            const int64_t exact =
+                ((int64_t)high[i] << QRNN_PLANE_BITS) + low[i] - (int64_t)a->zero_point * w->sum[first + i];
+            sum[i] = (float)exact;
+            if (out->acc) out->acc[to + i] = (int32_t)(uint32_t)exact;
+        }
+        for (size_t i = 0; i < width; i += LANES)
+            v_store(out->y + to + i,
+                    dequantize(w->dequant, v_load(sum + i), v_set1(a->scale), v_load(w->scale + first + i),
+                               v_load(w->bias + first + i), out->add ? out->add + to + i : NULL));
+    }
+}
+
+/* A tile of R rows of codes in `planes` planes each. The planes of a row are rows of bytes, one after the other, each
+ * met by the same weights: their sums are a tile of as many rows, which then become one. */
+QRNN_INLINE void tile_coded(int form, int planes, int R, int P, int F, const struct tiled *t, size_t panel, size_t row)
 {
     const int V = P * VECS, S = R * V;
     s32v acc[TILE_MAX];
-    sum_tile(form, R, P, F, t, panel, row, acc);
+    sum_tile(form, planes * R, P, F, t, panel, (size_t)planes * row, acc);
+    if (planes == 2 && t->w->cols > QRNN_DEPTH_S13) {
+        _Alignas(QRNN_LINE) int32_t sums[TILE_MAX * LANES];
+        UNROLL for (int i = 0; i < 2 * S; i++) s_store(sums + i * LANES, acc[i]);
+        const struct tiled copy = *t;
+        finish_deep((size_t)R, (size_t)P, &copy, panel, sums, row);
+        return;
+    }
+    if (planes == 2) /* modulo 2^32, of which the whole sum makes use */
+        UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++) acc[r * V + v] =
+            s_add(s_shift(acc[2 * r * V + v]), acc[(2 * r + 1) * V + v]);
     if (t->w->dequant == QRNN_DEQUANT_FUSED && !t->out->acc) {
         if (t->out->add)
             finish_sums(1, DOT_BIAS(form), R, V, acc, t, panel, row);

@@ -30,6 +30,19 @@ static void quantize_by(enum qrnn_rounding rounding, const float *v, size_t n, c
     memset(q + n, 0, qrnn_round_up(n, QRNN_LINE) - n);
 }
 
+static void quantize_s13(const float *v, size_t n, const struct qrnn_act *act, uint8_t *high, uint8_t *low)
+{
+    const float most = QRNN_MOST_S13;
+    for (size_t k = 0; k < n; k++) {
+        const float c = qrnn_rint(v[k] * act->inv);
+        const int code = QRNN_ZERO_S13 + (int)(c > -most ? c < most ? c : most : -most);
+        high[k] = (uint8_t)(code >> QRNN_PLANE_BITS);
+        low[k] = (uint8_t)(code & ((1 << QRNN_PLANE_BITS) - 1));
+    }
+    memset(high + n, 0, qrnn_round_up(n, QRNN_LINE) - n);
+    memset(low + n, 0, qrnn_round_up(n, QRNN_LINE) - n);
+}
+
 #include "choose.h"
 
 /* The running sum may pass 2^31 before the zero point is taken off; the final one cannot
@@ -48,6 +61,23 @@ static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *
             const size_t to = i * out->stride + r;
             if (out->acc) out->acc[to] = sum;
             out->y[to] = dequantize(w->dequant, (float)sum, x->act[i].scale, w->scale[r], w->bias[r],
+                                    out->add ? out->add + to : NULL);
+        }
+    }
+}
+
+static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
+{
+    for (size_t i = 0; i < out->batch; i++) {
+        const uint8_t *const high = (const uint8_t *)x->rows + i * x->stride, *const low = high + x->stride / 2;
+        for (size_t r = 0; r < w->count * QRNN_PANEL; r++) {
+            const int8_t *line = (const int8_t *)w->data + r / QRNN_PANEL * w->panel_bytes + r % QRNN_PANEL * QRNN_QUAD;
+            int64_t acc = -(int64_t)x->act[i].zero_point * w->sum[r];
+            for (size_t k = 0; k < w->quads * QRNN_QUAD; k++)
+                acc += ((high[k] << QRNN_PLANE_BITS) + low[k]) * line[k / QRNN_QUAD * QRNN_LINE + k % QRNN_QUAD];
+            const size_t to = i * out->stride + r;
+            if (out->acc) out->acc[to] = (int32_t)(uint32_t)acc;
+            out->y[to] = dequantize(w->dequant, (float)acc, x->act[i].scale, w->scale[r], w->bias[r],
                                     out->add ? out->add + to : NULL);
         }
     }
@@ -82,7 +112,9 @@ void qrnn_use_scalar(struct qrnn_kernels *k)
     k->range = range;
     k->quantize = quantize;
     k->encode[QRNN_ACTIVATIONS_U8] = encode_u8;
+    k->encode[QRNN_ACTIVATIONS_S13] = encode_s13;
     k->product[QRNN_PRODUCT_U8S8] = product_u8s8;
+    k->product[QRNN_PRODUCT_S13S8] = product_s13s8;
     k->product[QRNN_PRODUCT_F32] = product_f32;
     k->moments = moments;
     QRNN_USE_ELEMENTWISE(k);

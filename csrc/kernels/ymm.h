@@ -36,6 +36,11 @@ QRNN_INLINE s32v s_mul(s32v a, s32v b)
     return _mm256_mullo_epi32(a, b);
 }
 
+QRNN_INLINE s32v s_shift(s32v v)
+{
+    return _mm256_slli_epi32(v, QRNN_PLANE_BITS);
+}
+
 QRNN_INLINE f32v v_from_s32(s32v v)
 {
     return _mm256_cvtepi32_ps(v);

@@ -87,7 +87,7 @@ exit:
 static PyObject *quantize_plain(const char *engine, const char *isa, PyArrayObject *v)
 {
     PyObject *result = NULL;
-    PyArrayObject *scale = NULL, *zero_point = NULL, *codes = array_new(NPY_UINT8, 2, PyArray_DIMS(v));
+    PyArrayObject *scale = NULL, *zero_point = NULL, *codes = array_new(NPY_INT16, 2, PyArray_DIMS(v));
     if (!codes) goto exit;
     scale = array_new(NPY_FLOAT32, 1, PyArray_DIMS(v));
     if (!scale) goto exit;

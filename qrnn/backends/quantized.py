@@ -10,10 +10,10 @@ Examples
 >>> qrnn.backends.quantized.engine
 'qrnn'
 >>> qrnn.backends.quantized.supported_engines
-['qrnn', 'fbgemm', 'x86', 'qnnpack', 'onednn']
+['qrnn', 'qrnn13', 'fbgemm', 'x86', 'qnnpack', 'onednn']
 >>> qrnn.backends.quantized.engine = "fbgem"
 Traceback (most recent call last):
-ValueError: engine: expected one of qrnn, fbgemm, x86, qnnpack, onednn, got 'fbgem'
+ValueError: engine: expected one of qrnn, qrnn13, fbgemm, x86, qnnpack, onednn, got 'fbgem'
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ __all__ = [
     "FBGEMMDynamicConfig",
     "ONEDNNDynamicConfig",
     "QNNPACKDynamicConfig",
+    "QRNN13DynamicConfig",
     "QRNNDynamicConfig",
     "X86DynamicConfig",
     "quantize_",
@@ -72,6 +73,13 @@ class QRNNDynamicConfig(DynamicConfig):
     """Engine ``qrnn``: 8 bits, a scale for each row of weights and of the batch."""
 
     _engine = "qrnn"
+
+
+@public("qrnn.torch")
+class QRNN13DynamicConfig(DynamicConfig):
+    """Engine ``qrnn13``: the same weights, activations of 13 bits."""
+
+    _engine = "qrnn13"
 
 
 @public("qrnn.torch")

@@ -1,4 +1,4 @@
-"""Export to ONNX: our layers as standard operators that keep the arithmetic of engine ``qrnn``.
+"""Export to ONNX: our layers as standard operators that keep the arithmetic of engines ``qrnn`` and ``qrnn13``.
 
 Needs onnxscript and onnx. Sums of products are exact in MatMulInteger, whose weights are
 stored with an offset of 128: with signed ones ONNX Runtime saturates on CPUs without VNNI. The fused
@@ -10,6 +10,7 @@ multiply-add of the engine is a product and a sum in float64, rounded once.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -45,7 +46,7 @@ def export(
     Parameters
     ----------
     model : torch.nn.Module or torch.export.ExportedProgram
-        Its quantized modules must be of engine ``qrnn``.
+        Its quantized modules must be of engine ``qrnn`` or ``qrnn13``.
     args : tuple
         Example inputs.
     f : path, optional
@@ -81,7 +82,8 @@ def export(
             warnings.simplefilter("ignore", category)
         program = torch.onnx.export(model, args, dynamo=True, custom_translation_table=table, **keywords)
     assert program is not None
-    for function in _FUNCTIONS:  # the exporter knows only those that are called outside of loops
+    own = itertools.chain(_FUNCTIONS, *(engine.functions for engine in _ENGINES.values()))
+    for function in own:  # the exporter knows only those that are called outside of loops
         known = onnx_ir.serde.deserialize_function(function.to_function_proto())
         known.opset_imports[""] = program.model.opset_imports[""]  # its operators have not changed since 18
         program.model.functions[known.identifier()] = known
@@ -128,12 +130,13 @@ def _in_type(value: Any, dtype: Any) -> Any:
 
 # ---- functions of ONNX, written in onnxscript's part of Python
 
-_own = onnxscript.values.Opset("qrnn", 1)
+
+def _script_of(own: Any) -> Callable[[Any], Any]:
+    """Makes a Python function one of the model, in the domain `own`; exporting writes it out where it is called."""
+    return onnxscript.script(own, default_opset=op)
 
 
-def _script(function: Any) -> Any:
-    """`function` as a function of the model; exporting writes it out where it is called."""
-    return onnxscript.script(_own, default_opset=op)(function)
+_script = _script_of(onnxscript.values.Opset("qrnn", 1))
 
 
 @_script
@@ -154,6 +157,29 @@ def _product(v, codes, offset, sums, scale, bias) -> FLOAT[...]:
     q = op.Clip(op.Add(op.Round(op.Mul(v, inverse)), zero_point), zero, most)
     total = op.MatMulInteger(op.Cast(q, to=2), codes, None, offset)
     total = op.Sub(total, op.Mul(op.Cast(zero_point, to=6), sums))
+    y = op.Mul(op.Cast(op.Cast(total, to=1), to=11), op.Cast(op.Mul(s, scale), to=11))
+    return op.Cast(op.Add(y, op.Cast(bias, to=11)), to=1)
+
+
+@_script
+def _product13(v, codes, offset, sums, scale, bias) -> FLOAT[...]:
+    """The same of engine qrnn13, whose codes are two planes of 7 bits: a sum of products needs more than 32."""
+    last = op.Constant(value_ints=[-1])
+    least = op.Constant(value_float=1.1754943508222875e-38)
+    one = op.Constant(value_float=1.0)
+    most = op.Constant(value_float=4095.0)
+    part = op.Constant(value_float=0.00024420025874860585)  # 1 / 4095
+    middle = op.Constant(value_float=4096.0)
+    bits = op.Constant(value_float=128.0)
+    s = op.Mul(op.ReduceMax(op.Abs(v), last, keepdims=1), part)
+    s = op.Where(op.Less(s, least), one, s)
+    q = op.Add(op.Clip(op.Round(op.Mul(v, op.Div(one, s))), op.Neg(most), most), middle)
+    high = op.Floor(op.Div(q, bits))
+    low = op.Sub(q, op.Mul(high, bits))
+    high = op.Cast(op.MatMulInteger(op.Cast(high, to=2), codes, None, offset), to=11)
+    low = op.Cast(op.MatMulInteger(op.Cast(low, to=2), codes, None, offset), to=11)
+    total = op.Add(op.Mul(high, op.Cast(bits, to=11)), low)
+    total = op.Sub(total, op.Mul(op.Cast(middle, to=11), op.Cast(sums, to=11)))
     y = op.Mul(op.Cast(op.Cast(total, to=1), to=11), op.Cast(op.Mul(s, scale), to=11))
     return op.Cast(op.Add(y, op.Cast(bias, to=11)), to=1)
 
@@ -186,72 +212,7 @@ def _lstm(y_ih, y_hh, c) -> tuple[FLOAT[...], FLOAT[...]]:
     return op.Mul(op.Sigmoid(o), op.Tanh(c_new)), c_new
 
 
-_FUNCTIONS = (_product, _rnn_tanh, _rnn_relu, _gru, _lstm)
-
-# A layer in one direction: the products of x, (time, batch, rows), go in step by step.
-
-
-@_script
-def _rnn_tanh_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
-    @onnxscript.graph()
-    def body(before, y_t):
-        after = _rnn_tanh(y_t, _product(before, codes, offset, sums, scale, bias))
-        output = op.Identity(after)
-        return after, output
-
-    h_n, outputs = op.Scan(h, y, body=body, num_scan_inputs=1)
-    return outputs, h_n
-
-
-@_script
-def _rnn_relu_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
-    @onnxscript.graph()
-    def body(before, y_t):
-        after = _rnn_relu(y_t, _product(before, codes, offset, sums, scale, bias))
-        output = op.Identity(after)
-        return after, output
-
-    h_n, outputs = op.Scan(h, y, body=body, num_scan_inputs=1)
-    return outputs, h_n
-
-
-@_script
-def _gru_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
-    @onnxscript.graph()
-    def body(before, y_t):
-        after = _gru(y_t, _product(before, codes, offset, sums, scale, bias), before)
-        output = op.Identity(after)
-        return after, output
-
-    h_n, outputs = op.Scan(h, y, body=body, num_scan_inputs=1)
-    return outputs, h_n
-
-
-@_script
-def _lstm_steps(y, h, c, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...], FLOAT[...]]:
-    @onnxscript.graph()
-    def body(h_before, c_before, y_t):
-        h_after, c_after = _lstm(y_t, _product(h_before, codes, offset, sums, scale, bias), c_before)
-        output = op.Identity(h_after)
-        return h_after, c_after, output
-
-    h_n, c_n, outputs = op.Scan(h, c, y, body=body, num_scan_inputs=1)
-    return outputs, h_n, c_n
-
-
-@_script
-def _projected_steps(
-    y, h, c, codes, offset, sums, scale, bias, p_codes, p_offset, p_sums, p_scale, p_bias
-) -> tuple[FLOAT[...], FLOAT[...], FLOAT[...]]:
-    @onnxscript.graph()
-    def body(h_before, c_before, y_t):
-        wide, c_after = _lstm(y_t, _product(h_before, codes, offset, sums, scale, bias), c_before)
-        h_after = _product(wide, p_codes, p_offset, p_sums, p_scale, p_bias)
-        output = op.Identity(h_after)
-        return h_after, c_after, output
-
-    h_n, c_n, outputs = op.Scan(h, c, y, body=body, num_scan_inputs=1)
-    return outputs, h_n, c_n
+_FUNCTIONS = (_rnn_tanh, _rnn_relu, _gru, _lstm)
 
 
 # ---- what the operators become
@@ -270,19 +231,82 @@ class _Engine(NamedTuple):
 
     product: Callable[..., Any]
     kinds: dict[str, _Kind]
+    functions: tuple[Any, ...]
 
 
-_ENGINES = {
-    "qrnn": _Engine(
-        _product,
-        {
-            "rnn_tanh": _Kind(lambda y_ih, y_hh, h: _rnn_tanh(y_ih, y_hh), _rnn_tanh_steps),
-            "rnn_relu": _Kind(lambda y_ih, y_hh, h: _rnn_relu(y_ih, y_hh), _rnn_relu_steps),
-            "lstm": _Kind(lambda y_ih, y_hh, h, c: _lstm(y_ih, y_hh, c), _lstm_steps, _projected_steps),
-            "gru": _Kind(_gru, _gru_steps),
-        },
-    )
-}
+def _engine(name: str, product: Any) -> _Engine:
+    """Those around a product: the products of x, (time, batch, rows), go in step by step."""
+    script = _script_of(onnxscript.values.Opset(name, 1))
+
+    @script
+    def rnn_tanh_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
+        @onnxscript.graph()
+        def body(before, y_t):
+            after = _rnn_tanh(y_t, product(before, codes, offset, sums, scale, bias))
+            output = op.Identity(after)
+            return after, output
+
+        h_n, outputs = op.Scan(h, y, body=body, num_scan_inputs=1)
+        return outputs, h_n
+
+    @script
+    def rnn_relu_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
+        @onnxscript.graph()
+        def body(before, y_t):
+            after = _rnn_relu(y_t, product(before, codes, offset, sums, scale, bias))
+            output = op.Identity(after)
+            return after, output
+
+        h_n, outputs = op.Scan(h, y, body=body, num_scan_inputs=1)
+        return outputs, h_n
+
+    @script
+    def gru_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
+        @onnxscript.graph()
+        def body(before, y_t):
+            after = _gru(y_t, product(before, codes, offset, sums, scale, bias), before)
+            output = op.Identity(after)
+            return after, output
+
+        h_n, outputs = op.Scan(h, y, body=body, num_scan_inputs=1)
+        return outputs, h_n
+
+    @script
+    def lstm_steps(y, h, c, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...], FLOAT[...]]:
+        @onnxscript.graph()
+        def body(h_before, c_before, y_t):
+            h_after, c_after = _lstm(y_t, product(h_before, codes, offset, sums, scale, bias), c_before)
+            output = op.Identity(h_after)
+            return h_after, c_after, output
+
+        h_n, c_n, outputs = op.Scan(h, c, y, body=body, num_scan_inputs=1)
+        return outputs, h_n, c_n
+
+    @script
+    def projected_steps(
+        y, h, c, codes, offset, sums, scale, bias, p_codes, p_offset, p_sums, p_scale, p_bias
+    ) -> tuple[FLOAT[...], FLOAT[...], FLOAT[...]]:
+        @onnxscript.graph()
+        def body(h_before, c_before, y_t):
+            wide, c_after = _lstm(y_t, product(h_before, codes, offset, sums, scale, bias), c_before)
+            h_after = product(wide, p_codes, p_offset, p_sums, p_scale, p_bias)
+            output = op.Identity(h_after)
+            return h_after, c_after, output
+
+        h_n, c_n, outputs = op.Scan(h, c, y, body=body, num_scan_inputs=1)
+        return outputs, h_n, c_n
+
+    kinds = {
+        "rnn_tanh": _Kind(lambda y_ih, y_hh, h: _rnn_tanh(y_ih, y_hh), rnn_tanh_steps),
+        "rnn_relu": _Kind(lambda y_ih, y_hh, h: _rnn_relu(y_ih, y_hh), rnn_relu_steps),
+        "lstm": _Kind(lambda y_ih, y_hh, h, c: _lstm(y_ih, y_hh, c), lstm_steps, projected_steps),
+        "gru": _Kind(_gru, gru_steps),
+    }
+    functions = (product, rnn_tanh_steps, rnn_relu_steps, gru_steps, lstm_steps, projected_steps)
+    return _Engine(product, kinds, functions)
+
+
+_ENGINES = {"qrnn": _engine("qrnn", _product), "qrnn13": _engine("qrnn13", _product13)}
 
 
 def _functions_of(engine: str) -> _Engine:

@@ -129,7 +129,7 @@ int case_is_float(const struct testcase *t)
 
 int case_per_row(const struct testcase *t)
 {
-    return case_is_float(t) || strcmp(t->spec.engine, "qrnn") == 0;
+    return case_is_float(t) || qrnn_engine_by_name(t->spec.engine)->per_row;
 }
 
 size_t case_weights(const struct testcase *t)

@@ -115,7 +115,7 @@ static const char *const kind_names[QRNN_KINDS] = {"linear", "rnn_tanh", "rnn_re
 
 static int is_whole(const char *engine)
 {
-    return strcmp(engine, "qrnn") != 0 && strcmp(engine, "float32") != 0;
+    return !qrnn_engine_by_name(engine)->per_row;
 }
 
 /* Weights for all layers and directions of spec, whose sizes are set. */
@@ -279,7 +279,7 @@ static void check_sequences(const char *engine)
 }
 
 struct coded {
-    uint8_t q[ROWS * MOST];
+    int16_t q[ROWS * MOST];
     float scale[ROWS];
     int32_t zero_point[ROWS];
 };

@@ -405,7 +405,7 @@ static void check_functions(void)
     const struct testcase t = {.spec = {.engine = "qrnn"}};
     const float v[2] = {1.0f, 2.0f};
     float scale = 77.0f, y[2] = {77.0f, 77.0f};
-    uint8_t code[2] = {77, 77};
+    int16_t code[2] = {77, 77};
     int32_t zero = 77;
     tally(qrnn_quantize("float32", NULL, 1, 2, v, code, &scale, &zero) == QRNN_ERR_ENGINE, "codes of floats", &t);
     tally(qrnn_quantize("none", NULL, 1, 2, v, code, &scale, &zero) == QRNN_ERR_ENGINE, "codes of no engine", &t);

@@ -117,7 +117,7 @@ static void check_arrays(const char *isa)
             now_isa = isa;
             float *const v = fence_take(n * 4), *const y = fence_take(n * 4), *const scale = fence_take(4);
             int32_t *const zero = fence_take(4);
-            uint8_t *const codes = fence_take(n);
+            int16_t *const codes = fence_take(2 * n);
             choose_rows(&s, v, 1, n, 0);
             for (int f = 0; f < QRNN_FUNCTIONS; f++) qrnn_apply((qrnn_function)f, isa, n, v, y);
             for (size_t e = 0; qrnn_engine_name(e); e++)

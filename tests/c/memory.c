@@ -124,7 +124,7 @@ struct trial {
     struct results want, got;
     size_t threads;
     qrnn_status packed;
-    uint8_t codes[64];        /* of a row of x: the third way to scratch memory */
+    int16_t codes[64];        /* of a row of x: the third way to scratch memory */
     qrnn_status quantized;
     int clean;                /* a call that failed wrote nothing */
     int again;                /* after an error the same thread got the same call right */
@@ -221,7 +221,7 @@ static void check_failing(struct trial *trial)
 static qrnn_status take_scratch(void)
 {
     static const float row[40];
-    uint8_t codes[40];
+    int16_t codes[40];
     float scale;
     int32_t zero;
     return qrnn_quantize("qrnn", NULL, 1, 40, row, codes, &scale, &zero);

@@ -287,7 +287,7 @@ static void check_functions(void)
 {
     const float v[2] = {1.0f, 2.0f};
     float scale = 77.0f, y[2] = {77.0f, 77.0f};
-    uint8_t code[2] = {77, 77};
+    int16_t code[2] = {77, 77};
     int32_t zero = 77;
     double sum[2] = {77.0, 77.0}, outer[4] = {77.0, 77.0, 77.0, 77.0};
     size_t count = 77;

@@ -15,7 +15,7 @@ from qrnn import nn
 from qrnn.nn.quantized import dynamic as qd
 
 f32 = np.float32
-ENGINES = ("qrnn", "fbgemm", "qnnpack", "onednn")
+ENGINES = ("qrnn", "qrnn13", "fbgemm", "qnnpack", "onednn")
 
 # Whole numbers below 100 are exact in every type: whatever the container, the result has the same bits.
 DTYPES = (

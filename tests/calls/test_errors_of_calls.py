@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from support import assert_same_bits
 from support.errors import HX, INPUT, make_cell, refused, zeros
+from support.reference import ENGINES
 
 from qrnn import nn
 from qrnn.nn.quantized import dynamic as qd
 
 f32 = np.float32
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
 
 
 def make_linear(engine):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from support import assert_same_bits, needs_torch
 from support.errors import zeros
+from support.reference import ENGINES
 
 import qrnn
 from qrnn import nn
 from qrnn.nn.quantized import dynamic as qd
 
 f32 = np.float32
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
 
 
 # ---------------------------------------------------------------------------------------------------

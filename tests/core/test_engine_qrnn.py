@@ -1,4 +1,4 @@
-"""Engine qrnn: its arithmetic to the bit, and its error against float64 in one step."""
+"""Engines that quantize each row by itself: their arithmetic to the bit, their error against float64 in one step."""
 
 from __future__ import annotations
 
@@ -20,13 +20,21 @@ f32 = np.float32
 FLT_MIN, FLT_MAX = float(ref.FLT_MIN), float(np.finfo(f32).max)
 
 
-def random_case(rng, number, low=-30.0, high=30.0):
+@pytest.fixture(params=ref.ROW_ENGINES)
+def engine(request):
+    return request.param
+
+
+LEVELS = {"qrnn": 255, "qrnn13": 4095}  # of codes, by which the range is divided
+
+
+def random_case(rng, engine, number, low=-30.0, high=30.0):
     """A random cell with inputs of any order of magnitude; every kind of row, mixed in one batch."""
     batch = int(rng.integers(1, 10))
     inputs, hidden = (int(n) for n in rng.integers(1, 70, 2))
     cell = random_cell(
         rng,
-        "qrnn",
+        engine,
         ("relu", "tanh")[number % 2],
         inputs,
         hidden,
@@ -53,75 +61,76 @@ def check(cell, x, h, isa=None):
     return out
 
 
-def test_arithmetic(isa):
+def test_arithmetic(engine, isa):
     rng = np.random.default_rng(20)
     for number in range(300):
-        check(*random_case(rng, number), isa)
+        check(*random_case(rng, engine, number), isa)
 
 
-def test_linear(isa):
+def test_linear(engine, isa):
     rng = np.random.default_rng(22)
     for number in range(60):
-        cell, x, _ = random_case(rng, number)
-        got = pack_linear("qrnn", cell.ih, cell.bias_ih, isa)(x)
-        assert_same_bits(got, ref.linear("qrnn", x, cell.ih, cell.bias_ih)[1])
+        cell, x, _ = random_case(rng, engine, number)
+        got = pack_linear(engine, cell.ih, cell.bias_ih, isa)(x)
+        assert_same_bits(got, ref.linear(engine, x, cell.ih, cell.bias_ih)[1])
 
 
-def test_not_finite_is_found_at_every_place(isa):
+def test_not_finite_is_found_at_every_place(engine, isa):
     rng = np.random.default_rng(25)
     for n in range(1, 40):
-        module = pack_linear("qrnn", support.random_weight(rng, 3, n), None, isa)
+        module = pack_linear(engine, support.random_weight(rng, 3, n), None, isa)
         for place in range(n):
             for bad in (np.nan, np.inf, -np.inf):
                 x = random_rows(rng, 1, n)
                 x[0, place] = bad
                 assert np.isnan(module(x)).all()
-                assert np.isnan(_core.quantize("qrnn", x, isa)[1]).all()
+                assert np.isnan(_core.quantize(engine, x, isa)[1]).all()
 
 
-def test_smallest_scale(isa):
-    """Ranges round 255 * FLT_MIN: below it every code is 0 and the scale 1."""
+def test_smallest_scale(engine, isa):
+    """Ranges round FLT_MIN of the smallest scale: below it every code stands for 0 and the scale is 1."""
     rng = np.random.default_rng(26)
     weight = support.random_weight(rng, 7, 9)
-    for factor in (254, 254.9999, 255, 255.0001, 256, 300, 1, 1e-3, 1e-7):
+    levels = LEVELS[engine]
+    for factor in (*(levels + n for n in (-1, -1e-4, 0, 1e-4, 1, 45)), 1, 1e-3, 1e-7):
         for low, high in ((0, 1), (-1, 0), (-0.5, 0.5), (-0.25, 0.75)):
             x = np.zeros((1, 9), f32)
             x[0, 2], x[0, 5] = low * factor * FLT_MIN, high * factor * FLT_MIN
-            want = ref.activation("qrnn", x)
-            codes, scale, zero_point = _core.quantize("qrnn", x, isa)
+            want = ref.activation(engine, x)
+            codes, scale, zero_point = _core.quantize(engine, x, isa)
             np.testing.assert_array_equal(codes, want.codes)
             assert_same_bits(scale, want.scale)
             np.testing.assert_array_equal(zero_point, want.zero_point)
             bias = rng.uniform(-1, 1, 7).astype(f32)
-            got = pack_linear("qrnn", weight, bias, isa)(x)
-            assert_same_bits(got, ref.linear("qrnn", x, weight, bias)[1])
-    x = np.full((1, 9), 254 * FLT_MIN, f32)
-    assert _core.quantize("qrnn", x, isa)[0].tolist() == [[0] * 9]
-    assert _core.quantize("qrnn", 2 * x, isa)[0].tolist() == [[255] * 9]
+            got = pack_linear(engine, weight, bias, isa)(x)
+            assert_same_bits(got, ref.linear(engine, x, weight, bias)[1])
+    for factor, code in ((levels - 1, 0), (2 * levels, levels)):
+        codes, _, zero_point = _core.quantize(engine, np.full((1, 9), factor * FLT_MIN, f32), isa)
+        assert (codes - zero_point == code).all()
 
 
-def test_huge_values(isa):
+def test_huge_values(engine, isa):
     """Up to FLT_MAX the scale is finite; what overflows after that does so as float32 does."""
     rng = np.random.default_rng(27)
     for low, high in ((0, FLT_MAX), (-FLT_MAX, 0), (-FLT_MAX, FLT_MAX), (-1, FLT_MAX)):
         for number in range(4):
-            cell = random_cell(rng, "qrnn", "relu", 11, 6)
+            cell = random_cell(rng, engine, "relu", 11, 6)
             x, h = random_rows(rng, 2, 11), random_rows(rng, 2, 6)
             x[0, 3], x[0, 7] = low, high
             if number % 2:
                 h[0, 1] = high
-            codes, scale, _ = _core.quantize("qrnn", x, isa)
+            codes, scale, _ = _core.quantize(engine, x, isa)
             assert np.isfinite(scale).all()
-            np.testing.assert_array_equal(codes, ref.activation("qrnn", x).codes)
+            np.testing.assert_array_equal(codes, ref.activation(engine, x).codes)
             check(cell, x, h, isa)
 
 
-def test_weight_scales_that_overflow_or_vanish(isa):
+def test_weight_scales_that_overflow_or_vanish(engine, isa):
     """s * sw beyond float32, and below it: inf, NaN and zeros as in float32 arithmetic, on every isa."""
     rng = np.random.default_rng(28)
     for factor in (1e37, 1e-38, 1e-44):
         for scale in (1e30, 1e-30, 1.0):
-            cell = random_cell(rng, "qrnn", "relu", 9, 17)
+            cell = random_cell(rng, engine, "relu", 9, 17)
             ih = cell.ih._replace(scale=np.full(17, factor, f32))
             cell = cell._replace(ih=ih)
             x, h = random_rows(rng, 3, 9, scale), random_rows(rng, 3, 17)
@@ -131,9 +140,48 @@ def test_weight_scales_that_overflow_or_vanish(isa):
 
 
 # ---------------------------------------------------------------------------------------------------
-# Weights and modules of this engine
+# Codes in two planes
 # ---------------------------------------------------------------------------------------------------
-def test_weights_are_quantized_by_its_rule():
+def test_ties_of_13_bits(isa):
+    """Values at and beside the middle of two codes, with the largest at either end."""
+    rng = np.random.default_rng(34)
+    for number in range(60):
+        largest = f32(10.0 ** rng.uniform(-30, 30))
+        scale = largest * (f32(1) / f32(4095))
+        v = support.step_ulps(
+            ((rng.integers(-4095, 4095, (5, 37)) + 0.5) * scale).astype(f32), rng.integers(-2, 3, (5, 37))
+        )
+        v = np.clip(v, -largest, largest)
+        v[:, 11] = largest * (-1) ** number
+        want = ref.activation("qrnn13", v)
+        codes, scales, zero_point = _core.quantize("qrnn13", v, isa)
+        np.testing.assert_array_equal(codes, want.codes)
+        assert_same_bits(scales, want.scale)
+        assert (zero_point == 4096).all() and codes.min() >= 1 and codes.max() <= 8191
+
+
+@pytest.mark.parametrize("depth", [4095, 4096, 4097, 9000, 65793])
+def test_sums_of_13_bits_are_exact_at_every_depth(depth, isa):
+    """Up to 2^31 in 4096 columns, and beyond: one rounding makes them floats. The probe shows their lower 32 bits."""
+    rng = np.random.default_rng(depth)
+    weight = support.random_weight(rng, 20, depth)
+    weight.codes[0], weight.codes[1] = -128, 127
+    for batch in (1, 2, 3, 4):
+        x = random_rows(rng, batch, depth)
+        x[0] = 1
+        for sign in (1, -1):
+            bias = support.random_bias(rng, 20, sign > 0)
+            module, want = pack_linear("qrnn13", weight, bias, isa), ref.linear("qrnn13", sign * x, weight, bias)
+            got = _core._gates(module, sign * x)
+            np.testing.assert_array_equal(got[0], want[0])
+            assert_same_bits(got[2], want[1])
+            assert_same_bits(module(sign * x), want[1])
+
+
+# ---------------------------------------------------------------------------------------------------
+# Weights and modules of these engines
+# ---------------------------------------------------------------------------------------------------
+def test_weights_are_quantized_by_their_rule(engine):
     import qrnn
 
     rng = np.random.default_rng(32)
@@ -143,7 +191,7 @@ def test_weights_are_quantized_by_its_rule():
         w["weight_ih"][4] = 0
         for name, value in w.items():
             setattr(float_cell, name, value)
-        q = qrnn.nn.quantized.dynamic.RNNCell.from_float(float_cell, engine="qrnn").get_weight()
+        q = qrnn.nn.quantized.dynamic.RNNCell.from_float(float_cell, engine=engine).get_weight()
         for name, value in w.items():
             want = ref.weight_qrnn(value)
             np.testing.assert_array_equal(q[name].int_repr(), want.codes)
@@ -151,7 +199,7 @@ def test_weights_are_quantized_by_its_rule():
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
-def test_error_against_float64_is_the_roundings_size(nonlinearity):
+def test_error_against_float64_is_the_roundings_size(engine, nonlinearity):
     """One step, without PyTorch: the error is bounded by half a step of every operand.
 
     |W x - Q(W) Q(x)| <= sum |W| |dx| + |dW| |x| + |dW| |dx| with |dx| <= s (zero point and code are both
@@ -162,14 +210,14 @@ def test_error_against_float64_is_the_roundings_size(nonlinearity):
     rng = np.random.default_rng(33)
     for inputs, hidden in ((7, 5), (64, 64), (129, 33)):
         cell = qrnn.nn.RNNCell(inputs, hidden, nonlinearity=nonlinearity)
-        q = qrnn.nn.quantized.dynamic.RNNCell.from_float(cell, engine="qrnn")
+        q = qrnn.nn.quantized.dynamic.RNNCell.from_float(cell, engine=engine)
         x, h = random_rows(rng, 6, inputs), random_rows(rng, 6, hidden)
         parts = (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
         want = ref.cell_float64(nonlinearity, x, h, *parts)
         bound = 0
         for w, v in ((parts[0], x), (parts[1], h)):
             dw = ref.weight_qrnn(w).scale.astype(np.float64) / 2
-            dx = ref.activation("qrnn", v).scale.astype(np.float64)[:, None]
+            dx = ref.activation(engine, v).scale.astype(np.float64)[:, None]
             size = np.abs(w.astype(np.float64)).sum(1)
             norm = np.abs(v.astype(np.float64)).sum(1)[:, None]
             bound = bound + dx * size + dw * norm + dx * dw * w.shape[1] + 1e-5

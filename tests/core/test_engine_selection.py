@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import support
 from support import assert_same_bits, run_python
+from support.reference import ENGINES
 
 import qrnn
 from qrnn import nn
 from qrnn.nn.quantized import dynamic as qd
 
 f32 = np.float32
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
 
 
 @pytest.fixture(autouse=True)

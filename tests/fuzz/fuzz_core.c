@@ -201,13 +201,13 @@ static void check_codes(struct source *s)
     engine = qrnn_engine_name(choose(s, engines));
     float *const v = take(batch * n * 4);
     choose_rows(s, v, batch, n, (int)choose(s, 2));
-    uint8_t *want = NULL;
+    int16_t *want = NULL;
     float *want_scale = NULL;
     int32_t *want_zero = NULL;
     qrnn_status status = QRNN_OK;
     for (size_t i = 0; qrnn_isa_name(i); i++) {
         if (!qrnn_isa_supported(i)) continue;
-        uint8_t *const q = take(batch * n);
+        int16_t *const q = take(batch * n * 2);
         float *const scale = take(batch * 4);
         int32_t *const zero = take(batch * 4);
         const qrnn_status got = qrnn_quantize(engine, qrnn_isa_name(i), batch, n, v, q, scale, zero);
@@ -217,7 +217,7 @@ static void check_codes(struct source *s)
             want_zero = zero;
             status = got;
         }
-        if (status != got || memcmp(want, q, batch * n) || memcmp(want_scale, scale, batch * 4)
+        if (status != got || memcmp(want, q, batch * n * 2) || memcmp(want_scale, scale, batch * 4)
             || memcmp(want_zero, zero, batch * 4))
             found("codes differ", qrnn_isa_name(i), engine);
     }

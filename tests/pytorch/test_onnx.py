@@ -1,4 +1,4 @@
-"""Export to ONNX: standard operators, the arithmetic of engine qrnn, onnxruntime's results."""
+"""Export to ONNX: standard operators, the arithmetic of engines qrnn and qrnn13, onnxruntime's results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import support
 from support import torch_models
+from support.reference import ROW_ENGINES
 from support.torch_models import CELLS, I, each_kind, flat, inputs, make, torch
 
 import qrnn.torch as qt
@@ -21,7 +22,7 @@ onnxruntime = pytest.importorskip(
 import qrnn.torch.onnx as qonnx
 
 STANDARD = {
-    *("Add", "Cast", "Clip", "Concat", "Constant", "Div", "Expand", "Gather", "Identity", "Less"),
+    *("Abs", "Add", "Cast", "Clip", "Concat", "Constant", "Div", "Expand", "Floor", "Gather", "Identity", "Less"),
     *("MatMulInteger", "Max", "Min", "Mul", "Neg", "ReduceMax", "ReduceMin", "ReduceSum", "Relu", "Round"),
     *("Scan", "Shape", "Sigmoid", "Slice", "Split", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze"),
     *("Where", "Gemm", "MatMul", "Reshape"),
@@ -63,10 +64,12 @@ def export(module, args, **keywords):
 
 
 @each_kind
-@pytest.mark.parametrize(("bias", "given"), [(True, True), (False, False)])
-def test_onnxruntime_computes_the_same(kind, bias, given, tmp_path):
+@pytest.mark.parametrize(
+    ("engine", "bias", "given"), [("qrnn", True, True), ("qrnn", False, False), ("qrnn13", True, True)]
+)
+def test_onnxruntime_computes_the_same(kind, engine, bias, given, tmp_path):
     """To the last bits of tanh and sigmoid, which differ; no code flips in these."""
-    module, args = qt.quantize_dynamic(make(kind, bias=bias)), flat(inputs(kind))
+    module, args = qt.quantize_dynamic(make(kind, bias=bias), engine=engine), flat(inputs(kind))
     args = tuple(args if given else args[:1])
     program = export(module, args)
     assert operators(program) <= {("", name) for name in STANDARD}, operators(program)
@@ -88,10 +91,11 @@ def test_inputs_of_other_types(kind, dtype, want_dtype, tmp_path):
         assert np.abs(a.astype(float) - b.double().numpy()).max() < (1e-3 if want_dtype == "float16" else 1e-6)
 
 
+@pytest.mark.parametrize("engine", ROW_ENGINES)
 @pytest.mark.parametrize("kind", ["Linear", "RNNCell-relu"])
-def test_without_tanh_the_bits_are_the_same(kind, tmp_path):
+def test_without_tanh_the_bits_are_the_same(kind, engine, tmp_path):
     """Ranges, codes, products, and the multiply-add rounded once: every bit, of rows of all sizes."""
-    module = qt.quantize_dynamic(make(kind))
+    module = qt.quantize_dynamic(make(kind), engine=engine)
     dims = tuple({0: torch.export.Dim.DYNAMIC} for _ in flat(inputs(kind)))
     args = flat(inputs(kind))
     program = torch_export(module, tuple(args), dims)
@@ -107,13 +111,14 @@ def torch_export(module, args, dims):
     return qonnx.export(module.eval(), args, dynamic_shapes=dims)
 
 
-def test_ties_of_rounding(tmp_path):
+@pytest.mark.parametrize(("engine", "levels"), [("qrnn", 255), ("qrnn13", 8190)])
+def test_ties_of_rounding(engine, levels, tmp_path):
     """Inputs at and beside the middle of two codes."""
-    layer = qt.quantize_dynamic(torch.nn.Linear(16, 4))
+    layer = qt.quantize_dynamic(torch.nn.Linear(16, 4), engine=engine)
     program = torch_export(layer, (torch.zeros(3, 16),), ({0: torch.export.Dim.DYNAMIC},))
     runner, rng = session(program, tmp_path), np.random.default_rng(1)
     for _ in range(50):
-        rows = torch.from_numpy(support.ties(rng, 8, 16, 255))
+        rows = torch.from_numpy(support.ties(rng, 8, 16, levels))
         support.assert_same_bits(run(runner, [rows])[0], layer(rows).numpy())
 
 
@@ -207,7 +212,7 @@ def test_files(tmp_path):
 
 def test_what_cannot_be_exported_says_so():
     cell = qt.quantize_dynamic(make("RNNCell"), engine="fbgemm")
-    with pytest.raises(Exception, match="only modules of engine 'qrnn'"):
+    with pytest.raises(Exception, match="only modules of engine 'qrnn', 'qrnn13'"):
         qonnx.export(cell, (torch.zeros(2, I),))
 
     class Ragged(torch_models.Holder):

@@ -12,6 +12,7 @@ nn = torch.nn
 
 CONFIGS = {
     "qrnn": qt.QRNNDynamicConfig,
+    "qrnn13": qt.QRNN13DynamicConfig,
     "fbgemm": qt.FBGEMMDynamicConfig,
     "x86": qt.X86DynamicConfig,
     "qnnpack": qt.QNNPACKDynamicConfig,

@@ -100,7 +100,7 @@ def test_taking_over_refuses_the_rest(torch_engine):
             with pytest.raises(ValueError, match=f"^module: {text}"):
                 qt.from_torch_ao(torch_models.Holder(half))
     for engine in ("foo", "float32"):
-        with pytest.raises(ValueError, match=f"^engine: expected one of qrnn, [^3]*, got '{engine}'"):
+        with pytest.raises(ValueError, match=f"^engine: expected one of qrnn, qrnn13, [^3]*, got '{engine}'"):
             dynamic.RNNCell.from_torch_ao(theirs, engine=engine)
     for other, text in ((torch.nn.RNNCell(I, H + 1), "weight_ih"), (torch.nn.LSTM(I, H), "weight_ih_l0")):
         with pytest.raises(RuntimeError, match=text):

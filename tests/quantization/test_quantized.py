@@ -11,6 +11,7 @@ import support
 from support import assert_same_bits, needs_torch, random_rows
 from support import reference as ref
 from support.quantized_cells import inputs_of
+from support.reference import ENGINES
 
 import qrnn
 from qrnn import nn
@@ -20,7 +21,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 
 
 f32 = np.float32
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
 PER_CHANNEL = qrnn.quantization.per_channel_dynamic_qconfig
 PER_TENSOR = qrnn.quantization.default_dynamic_qconfig
 
@@ -97,7 +97,7 @@ def test_default_scheme_is_the_engines():
     for engine in ENGINES:
         for q in (qd.RNNCell(4, 3, engine=engine), qd.RNNCell.from_float(nn.RNNCell(4, 3), engine=engine)):
             scheme = q.get_weight()["weight_ih"].qscheme()
-            assert scheme is (qrnn.per_channel_affine if engine == "qrnn" else qrnn.per_tensor_affine)
+            assert scheme is (qrnn.per_channel_affine if engine in ref.ROW_ENGINES else qrnn.per_tensor_affine)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -113,7 +113,7 @@ def test_from_float(engine, qconfig, bias):
         assert not hasattr(q, "qconfig")
         for name in ("weight_ih", "weight_hh"):
             w = getattr(cell, name)
-            if qconfig is None and engine == "qrnn":
+            if qconfig is None and engine in ref.ROW_ENGINES:
                 want = ref.weight_qrnn(w)
             elif w.size == 0:
                 continue

@@ -8,6 +8,7 @@ import support
 from support import assert_same_bits, needs_torch, random_rows
 from support import reference as ref
 from support.quantized_cells import inputs_of
+from support.reference import ENGINES
 
 from qrnn import nn
 from qrnn.nn.quantized import dynamic as qd
@@ -16,7 +17,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 
 
 f32 = np.float32
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
 
 
 # ---------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from support import leaves, needs_torch
 from support.layers import ALL, BAD, CELLS, OURS, SEQUENCES, arguments, ids, inputs_of
 from support.quantized_layers import make, only_ours
+from support.reference import TORCH_ENGINES
 
 import qrnn
 from qrnn import nn
@@ -15,7 +16,6 @@ from qrnn.nn.quantized import dynamic as qd
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:LSTM with projections:UserWarning")  # PyTorch's own
 
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
 NAMES = (*CELLS, *SEQUENCES)
 
 
@@ -121,7 +121,7 @@ def test_reprs_are_torchs(name, quiet):
             assert repr(make(name, options)) == repr(getattr(tqd, name)(5, 4, **options))
 
 
-@pytest.mark.parametrize("engine", ENGINES[1:])
+@pytest.mark.parametrize("engine", TORCH_ENGINES)
 def test_what_torchs_engines_lack(engine):
     """An error when the module is made or prepared, and it names the option."""
     cases = (

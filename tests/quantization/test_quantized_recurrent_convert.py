@@ -12,6 +12,7 @@ from support import reference as ref
 from support.layers import CELLS, SEQUENCES, inputs_of
 from support.quantization_models import ALL_LEAVES, Everything, no_qconfig_is_left, quantized
 from support.quantized_layers import MIXED, any_layer, engine_for, make, mixed, result_of
+from support.reference import ENGINES
 
 import qrnn
 from qrnn import nn
@@ -22,7 +23,6 @@ pytestmark = pytest.mark.filterwarnings("error", "ignore:LSTM with projections:U
 
 
 f32 = np.float32
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
 TENSOR, CHANNEL = q.default_dynamic_qconfig, q.per_channel_dynamic_qconfig
 
 
@@ -43,7 +43,7 @@ def test_quantize_dynamic(engine):
     assert repr(new).replace(f"{shown})", ")") == (
         "Everything(\n"
         "  (embed): DynamicQuantizedLinear(in_features=4, out_features=5, dtype=qrnn.qint8, "
-        f"qscheme=qrnn.per_{'channel' if engine == 'qrnn' else 'tensor'}_affine)\n"
+        f"qscheme=qrnn.per_{'channel' if engine in ref.ROW_ENGINES else 'tensor'}_affine)\n"
         "  (rnn): DynamicQuantizedRNN(5, 4, num_layers=2, bias=False)\n"
         "  (lstm): DynamicQuantizedLSTM(4, 6, num_layers=2, dropout=0.25, bidirectional=True)\n"
         "  (gru): DynamicQuantizedGRU(12, 4)\n"
@@ -128,7 +128,7 @@ def test_quantized_modules_get_their_codes_back(name, options, engine):
         weight = change(getattr(changed[0], first))
         setattr(changed[0], first, weight)
         new = qrnn.convert(changed).state_dict()
-        anew = ref.weight_qrnn(weight) if engine == "qrnn" else ref.weight_torch(weight, False)
+        anew = ref.weight_qrnn(weight) if engine in ref.ROW_ENGINES else ref.weight_torch(weight, False)
         expected = {**before, f"0.{first}": anew.codes, f"0.{first}_scale": anew.scale}
         assert new.keys() == expected.keys()
         for key, value in new.items():

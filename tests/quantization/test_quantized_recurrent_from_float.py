@@ -10,6 +10,7 @@ from support import assert_same_bits, assert_same_results, leaves, needs_torch
 from support import reference as ref
 from support.layers import ALL, CELLS, SEQUENCES, ids, inputs_of, twin
 from support.quantized_layers import engine_for, make, mixed
+from support.reference import ENGINES
 
 import qrnn
 from qrnn import nn
@@ -20,7 +21,6 @@ pytestmark = pytest.mark.filterwarnings("error", "ignore:LSTM with projections:U
 
 
 f32 = np.float32
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
 NAMES = (*CELLS, *SEQUENCES)
 TENSOR, CHANNEL = q.default_dynamic_qconfig, q.per_channel_dynamic_qconfig
 
@@ -49,7 +49,7 @@ def test_from_float(name, options, engine, qconfig):
             assert_same_bits(getattr(module, key), value)
         if not key.startswith("weight"):
             continue
-        if qconfig is None and engine == "qrnn":
+        if qconfig is None and engine in ref.ROW_ENGINES:
             want = ref.weight_qrnn(value)
         else:
             want = ref.weight_torch(value, qconfig is CHANNEL)

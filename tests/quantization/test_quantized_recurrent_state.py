@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 from support import assert_same_results
+from support import reference as ref
 from support.layers import SEQUENCES, inputs_of
 from support.quantized_layers import MIXED, engine_for, make, mixed
 
@@ -104,7 +105,7 @@ def test_state_dict(name, options, engine):
             want[key] = ("float32", value.shape)
         else:
             want[key] = ("int8", value.shape)
-            want[f"{key}_scale"] = ("float32", value.shape[:1] if engine == "qrnn" else ())
+            want[f"{key}_scale"] = ("float32", value.shape[:1] if engine in ref.ROW_ENGINES else ())
     state = module.state_dict()
     want["format"] = ("uint8", state["format"].shape)
     assert [(k, (v.dtype.name, v.shape)) for k, v in state.items()] == list(want.items())

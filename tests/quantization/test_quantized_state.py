@@ -12,6 +12,7 @@ import pytest
 import support
 from support import assert_same_bits, needs_torch
 from support.quantized_cells import inputs_of
+from support.reference import ENGINES
 
 import qrnn
 from qrnn import nn
@@ -21,7 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 
 
 f32 = np.float32
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
 PER_CHANNEL = qrnn.quantization.per_channel_dynamic_qconfig
 PER_TENSOR = qrnn.quantization.default_dynamic_qconfig
 

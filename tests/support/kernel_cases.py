@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from qrnn import _core
 from support import (
     as_tuple,
     assert_same_bits,
@@ -17,13 +18,13 @@ from support import reference as ref
 ENGINES = tuple(name for name in (*ref.ENGINES, "float32") if name != "x86")  # which has the arithmetic of fbgemm
 
 
-# PyTorch has no GRU that resets before the product and no quantized projection.
-CASES = [
-    (kind, engine)
-    for kind in (*ref.KINDS, "lstm with projection")
-    for engine in ENGINES
-    if engine in ("qrnn", "float32") or kind not in ("gru_reset_before", "lstm with projection")
-]
+def _has(engine, kind):
+    """PyTorch's engines have no GRU that resets before the product and no projection."""
+    row = _core.engine_table()[engine]
+    return row["resets_before" if kind == "gru_reset_before" else "projects"] or kind in ref.KINDS[:4]
+
+
+CASES = [(kind, engine) for kind in (*ref.KINDS, "lstm with projection") for engine in ENGINES if _has(engine, kind)]
 SIZES = (1, 3, 15, 16, 17, 31, 33, 64, 65, 2, 7, 13, 61, 97)
 
 

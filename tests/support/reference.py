@@ -8,10 +8,10 @@ for the engines named after its own (``tests/pytorch/test_parity_*.py``). Layers
 The names follow the equations::
 
     v       one batch of x or of h, float32 [B, n]
-    q       its codes, uint8 [B, n]; v is about (q - zp) * s
+    q       its codes, integers [B, n]; v is about (q - zp) * s
     s, zp   scale and zero point, one a row: [B]
     w, sw   weight codes, int8 [rows, n], and their scales, float32 [rows]; W is about w * sw
-    acc     sum over n of (q - zp) * w, int32 [B, rows]
+    acc     sum over n of (q - zp) * w, an integer, [B, rows]
     y       acc * s * sw + bias, float32 [B, rows]
     pre     y of x + y of h, the pre-activation
     y_ih    W_ih x + b_ih and W_hh h + b_hh, float32 [B, gates * hidden_size]; y_ih_r is the part of
@@ -27,8 +27,9 @@ import numpy as np
 
 from support.float32 import FLT_MIN, NAN, f32, fma, relu, sigmoid_fast, tanh, tanh_fast
 
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
-TORCH_ENGINES = ENGINES[1:]
+ROW_ENGINES = ("qrnn", "qrnn13")  # each row of activations by itself
+TORCH_ENGINES = ("fbgemm", "x86", "qnnpack", "onednn")
+ENGINES = ROW_ENGINES + TORCH_ENGINES
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ def weight_torch(w, per_channel, quant_min=-128, quant_max=127, eps=2.0**-23):
 
 
 # ---------------------------------------------------------------------------------------------------
-# Activations: float32 batch -> uint8 codes, scale and zero point, by each engine
+# Activations: float32 batch -> codes, scale and zero point, by each engine
 # ---------------------------------------------------------------------------------------------------
 class Activation(NamedTuple):
     """Codes of a batch. `step` is what de-quantization multiplies with: s, or for onednn a."""
@@ -107,6 +108,18 @@ def activation_qrnn(v):
     scale = np.where(coded, s, np.where(finite, f32(1), NAN))[:, 0]
     codes, zero_point = (np.where(coded, n, 0) for n in (q, zp))
     return Activation(codes.astype(np.uint8), scale, zero_point[:, 0].astype(np.int32), scale)
+
+
+def activation_qrnn13(v):
+    """Engine qrnn13: every row by itself, symmetric, 13 bits; the zero point makes the codes positive."""
+    v = np.asarray(v, f32)
+    with np.errstate(all="ignore"):
+        s = np.max(np.abs(v), 1, initial=f32(0), keepdims=True) * (f32(1) / f32(4095))
+        q = np.clip(np.rint(v * (f32(1) / s)), -4095, 4095)
+    finite = np.isfinite(v).all(1, keepdims=True)
+    scale = np.where(finite & (s >= FLT_MIN), s, np.where(finite, f32(1), NAN))[:, 0]
+    codes = np.where(finite & (s >= FLT_MIN), q, 0).astype(np.int16) + 4096
+    return Activation(codes, scale, np.full(len(v), 4096, np.int32), scale)
 
 
 def choose_qparams(low, high, qmax):
@@ -151,18 +164,20 @@ def activation_torch(engine, v):
 
 def activation(engine, v):
     """Codes, scale and zero point of a batch."""
-    return activation_qrnn(v) if engine == "qrnn" else activation_torch(engine, v)
+    own = {"qrnn": activation_qrnn, "qrnn13": activation_qrnn13}
+    return own[engine](v) if engine in own else activation_torch(engine, v)
 
 
 # ---------------------------------------------------------------------------------------------------
 # Products
 # ---------------------------------------------------------------------------------------------------
 def accumulate(act, codes):
-    """The exact integer product sum (q - zp) * w, int32 [B, rows]."""
+    """The exact integer product sum (q - zp) * w, [B, rows]: int32, of longer codes int64."""
     centred = act.codes.astype(np.float64) - act.zero_point[:, None]
     acc = centred @ codes.astype(np.float64).T  # integers far below 2**53: no sum is rounded
-    assert np.abs(acc).max(initial=0) < 2**31
-    return acc.astype(np.int32)
+    dtype = np.dtype(np.int32 if act.codes.dtype == np.uint8 else np.int64)
+    assert np.abs(acc).max(initial=0) <= np.iinfo(dtype).max
+    return acc.astype(dtype)
 
 
 def dequantize(engine, acc, act, weight, bias):
@@ -176,7 +191,7 @@ def dequantize(engine, acc, act, weight, bias):
             y = y if bias is None else y + bias
         elif engine == "qnnpack":
             y = a * (sw * step) + (f32(0) if bias is None else bias)
-        else:  # qrnn, fbgemm, x86
+        else:  # qrnn, qrnn13, fbgemm, x86
             y = a * (step * sw) if bias is None else fma(a, step * sw, bias)
     y[~act.finite] = NAN
     return y
@@ -186,7 +201,7 @@ def linear(engine, v, weight, bias):
     """Quantized linear layer: returns acc and y."""
     act = activation(engine, v)
     acc = accumulate(act, weight.codes)
-    return acc, dequantize(engine, acc, act, weight, bias)
+    return acc.astype(np.int32), dequantize(engine, acc, act, weight, bias)  # modulo 2**32
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -239,7 +254,7 @@ class Functions(NamedTuple):
 FUNCTIONS = {
     "float64": Functions(np.tanh, lambda x: 1 / (1 + np.exp(-x)), lambda a, b, c: a * b + c),
     "float32": Functions(tanh_fast, sigmoid_fast, fma),
-    "qrnn": Functions(tanh_fast, sigmoid_fast, fma),
+    **dict.fromkeys(ROW_ENGINES, Functions(tanh_fast, sigmoid_fast, fma)),
     **dict.fromkeys(TORCH_ENGINES, Functions(tanh, sigmoid_fast, fma)),
 }
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from support import assert_same_bits
+from support.reference import ENGINES
 
 torch = pytest.importorskip("torch", reason="PYTORCH IS NOT INSTALLED: qrnn.torch was not tested")
 
 if torch.backends.quantized.engine == "none":  # as on macOS, where torch.ao cannot make a module then
     torch.backends.quantized.engine = "qnnpack"
 
-ENGINES = ("qrnn", "fbgemm", "x86", "qnnpack", "onednn")
 I, H, P = 5, 8, 3
 
 #: A float module of each kind, and whether it takes sequences.

@@ -30,7 +30,7 @@ def _unit(module, engine, per_channel, suffix):
         w = w.detach().numpy()
         if engine in ("float32", "float64"):
             return w
-        return ref.weight_qrnn(w) if engine == "qrnn" else ref.weight_torch(w, per_channel)
+        return ref.weight_qrnn(w) if engine in ref.ROW_ENGINES else ref.weight_torch(w, per_channel)
 
     def bias(name):
         b = getattr(module, name + suffix, None) if module.bias else None

@@ -80,6 +80,12 @@ E __m512i _mm512_loadu_si512(const void *p)
     memcpy(&r, p, 64);
     return r;
 }
+E __m256 _mm256_loadu_ps(const void *p)
+{
+    __m256 r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
 E __m512d _mm512_loadu_pd(const void *p)
 {
     __m512d r;
@@ -154,6 +160,7 @@ F2(_mm512_mul_ps, a.f[i] * b.f[i])
 F2(_mm512_div_ps, a.f[i] / b.f[i])
 F2(_mm512_min_ps, a.f[i] < b.f[i] ? a.f[i] : b.f[i])
 F2(_mm512_max_ps, a.f[i] > b.f[i] ? a.f[i] : b.f[i])
+D2(_mm512_add_pd, a.d[i] + b.d[i])
 D2(_mm512_sub_pd, a.d[i] - b.d[i])
 D2(_mm512_mul_pd, a.d[i] * b.d[i])
 D2(_mm512_div_pd, a.d[i] / b.d[i])
@@ -261,6 +268,7 @@ U2(_mm512_add_epi32, a.u[i] + b.u[i])
 U2(_mm512_sub_epi32, a.u[i] - b.u[i])
 U2(_mm512_mullo_epi32, a.u[i] * b.u[i])
 U2(_mm512_or_si512, a.u[i] | b.u[i])
+U2(_mm512_and_si512, a.u[i] & b.u[i])
 U2(e_and, a.u[i] & b.u[i])
 U2(e_andnot, ~a.u[i] & b.u[i])
 U2(e_xor, a.u[i] ^ b.u[i])
@@ -271,6 +279,16 @@ BITS(_mm512_andnot_ps, e_andnot)
 E __m512i _mm512_max_epi32(__m512i a, __m512i b)
 {
     EACH(16) a.s[i] = a.s[i] > b.s[i] ? a.s[i] : b.s[i];
+    return a;
+}
+E __m512i _mm512_min_epi32(__m512i a, __m512i b)
+{
+    EACH(16) a.s[i] = a.s[i] < b.s[i] ? a.s[i] : b.s[i];
+    return a;
+}
+E __m512i _mm512_srli_epi32(__m512i a, unsigned n)
+{
+    EACH(16) a.u[i] >>= n;
     return a;
 }
 E __m512i _mm512_slli_epi32(__m512i a, unsigned n)
@@ -301,6 +319,13 @@ E __m512 _mm512_cvtepi32_ps(__m512i a)
     __m512 r;
     EACH(16) r.f[i] = (float)a.s[i];
     return r;
+}
+/* The lowest byte of each. */
+E __m128i _mm512_cvtepi32_epi8(__m512i a)
+{
+    uint8_t bytes[16];
+    EACH(16) bytes[i] = (uint8_t)a.u[i];
+    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
 }
 /* Unsigned saturation. */
 E __m128i _mm512_cvtusepi32_epi8(__m512i a)

@@ -21,7 +21,7 @@ X = np.random.default_rng(3).standard_normal((6, 5, 7)).astype(f32)
 def reference_of(cell, engine):
     """The reference's unit with the weights of a float cell."""
     weights = [cell.weight_ih, cell.weight_hh]
-    if engine == "qrnn":
+    if engine in ref.ROW_ENGINES:
         weights = [ref.weight_qrnn(w) for w in weights]
     return ref.Unit("minimal_gru", engine, *weights, cell.bias_ih, cell.bias_hh)
 
