@@ -79,7 +79,7 @@ class Tree:
         self.root, self.folder, self.objects = root, folder, folder.parent / "objects"
         self.objects.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
-        for name in ("csrc", "qrnn", "tests", "examples"):
+        for name in ("csrc", "qrnn", "tests", "docs", "examples"):
             shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
         for name in ("README.md", "CONTRIBUTING.md", "pyproject.toml", "setup.py"):
             shutil.copy(root / name, folder)
