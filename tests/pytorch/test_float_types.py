@@ -27,6 +27,8 @@ def assert_as_float32(got, want, dtype):
 @each_type
 @pytest.mark.parametrize("engine", ["qrnn", "fbgemm"])
 def test_results_have_the_type_of_the_input(kind, dtype, engine):
+    if engine == "fbgemm" and "projected" in kind:
+        pytest.skip("PyTorch's engines have no projection")
     module, args = quantized(kind, engine), converted(inputs(kind), dtype)
     want = module(*converted(args, torch.float32))
     assert_as_float32(module(*args), want, dtype)
@@ -59,8 +61,7 @@ def test_compiled_and_exported(kind, dtype):
 @each_type
 def test_packed_sequences(kind, dtype):
     module, (x, _) = quantized(kind), inputs(kind)
-    lengths = [4, 2, 1]
-    first = kind in ("LSTM-2", "GRU-2")
+    lengths, first = [4, 2, 1], module.batch_first
     packed = nn.utils.rnn.pack_padded_sequence(x.to(dtype), lengths, first)
     output, last = module(packed)
     want_output, want_last = module(x.to(dtype), lengths=lengths)
