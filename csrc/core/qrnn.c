@@ -207,7 +207,7 @@ static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void
     qrnn_pack(&packing, &rows, work->memory, out);
     out->panels.most_code = out->activations->most_code;
     m->shares_scale |= qrnn_activations_share_scale(out->activations);
-    if (p->role == QRNN_HH && !p->last) cell->row = m->kernels.row[product][first_end(m)];
+    if (p->role == QRNN_HH && !p->last && m->kernels.row) cell->row = m->kernels.row[product][first_end(m)];
     work->memory += qrnn_pack_bytes(&packing, rows.n_scale);
     return QRNN_OK;
 }

@@ -203,14 +203,16 @@ QRNN_INLINE void quantize_by(enum qrnn_rounding rounding, const float *v, size_t
 #include "choose.h"
 #include "moments.h"
 
-#define USE_ROWS(PRODUCT, product)                                    \
-    do {                                                              \
-        qrnn_row_kernel **const row = k->row[QRNN_PRODUCT_##PRODUCT]; \
-        row[QRNN_END_RNN_TANH] = rnn_tanh_##product;                  \
-        row[QRNN_END_RNN_RELU] = rnn_relu_##product;                  \
-        row[QRNN_END_LSTM] = lstm_##product;                          \
-        row[QRNN_END_GRU] = gru_##product;                            \
-    } while (0)
+static qrnn_row_kernel *const rows[QRNN_PRODUCTS][QRNN_ENDS] = {
+    [QRNN_PRODUCT_U8S8] = {[QRNN_END_RNN_TANH] = rnn_tanh_u8s8,
+                           [QRNN_END_RNN_RELU] = rnn_relu_u8s8,
+                           [QRNN_END_LSTM] = lstm_u8s8,
+                           [QRNN_END_GRU] = gru_u8s8},
+    [QRNN_PRODUCT_S13S8] = {[QRNN_END_RNN_TANH] = rnn_tanh_s13s8,
+                            [QRNN_END_RNN_RELU] = rnn_relu_s13s8,
+                            [QRNN_END_LSTM] = lstm_s13s8,
+                            [QRNN_END_GRU] = gru_s13s8},
+};
 
 void qrnn_use_avx512vnni(struct qrnn_kernels *k)
 {
@@ -224,8 +226,7 @@ void qrnn_use_avx512vnni(struct qrnn_kernels *k)
     k->moments = moments;
     QRNN_USE_ELEMENTWISE(k);
     use_ends(k);
-    USE_ROWS(U8S8, u8s8);
-    USE_ROWS(S13S8, s13s8);
+    k->row = rows;
 }
 
 QRNN_REGION_END

@@ -3,8 +3,6 @@
 #ifndef QRNN_ENDS_H
 #define QRNN_ENDS_H
 
-#include <string.h>
-
 enum { TAKES_H = 1, TAKES_C = 2, TAKES_INNER = 4 };
 
 QRNN_INLINE f32v lstm_equation(int exact, f32v i, f32v f, f32v g, f32v o, f32v *c)
@@ -90,7 +88,7 @@ QRNN_INLINE void end_rows(equation *f, int takes, const struct qrnn_end_args *e)
 
 static void use_ends(struct qrnn_kernels *k)
 {
-    memset(k->row, 0, sizeof k->row); /* which have the ends of another set in them */
+    k->row = NULL; /* which have the ends of another set in them */
 #define QRNN_END(NAME, name, ...) k->end[QRNN_END_##NAME] = name##_rows;
 #include "ends.def"
 #undef QRNN_END

@@ -169,9 +169,9 @@ struct qrnn_kernels {
 
     qrnn_end_kernel *end[QRNN_ENDS];
 
-    /* A product of one row and its end, by turns, a few panels at a time. NULL where the two are called one after the
-     * other. */
-    qrnn_row_kernel *row[QRNN_PRODUCTS][QRNN_ENDS];
+    /* [QRNN_PRODUCTS] a product of one row and its end, by turns, a few panels at a time; NULL, or with one there, where
+     * the two are called one after the other. */
+    qrnn_row_kernel *const (*row)[QRNN_ENDS];
 };
 
 /* Bits of what an instruction set needs of the CPU, isa.def. */

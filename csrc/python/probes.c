@@ -241,7 +241,7 @@ PyDoc_STRVAR(gates_doc, "_gates($module, /, module, x, hx=None)\n--\n\n"
 
 PyDoc_STRVAR(quantize_doc,
              "quantize($module, /, engine, v, isa=None)\n--\n\n"
-             "(codes uint8, scale float32, zero_point int32) of the rows of `v`, as `engine` has them.\n\n"
+             "(codes int16, scale float32, zero_point int32) of the rows of `v`, as `engine` has them.\n\n"
              "With engine \"qrnn\" a row that is not finite has the scale NaN.");
 
 PyDoc_STRVAR(fake_quantize_doc,

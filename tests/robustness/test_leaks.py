@@ -69,6 +69,7 @@ FLOAT = nn.RNNCell(4, 3)
 TORCH = qd.RNNCell(4, 3, engine="fbgemm")
 X, H, OUT = zeros(2, 4), zeros(2, 3), zeros(2, 3)
 NAN_X = np.full((2, 4), np.nan, f32)
+SUMS = np.zeros(1, np.int64), np.zeros(4), np.zeros((4, 4))
 STATE, WEIGHTS = CELL.state_dict(), CELL._weight_bias()
 BAD_STATE = {**STATE, "bias_ih": zeros(7)}
 ISA = _core.isas()[0]
@@ -231,7 +232,7 @@ BAD = {
     "quantize isa": fails(lambda: _core.quantize("qrnn", X, "no"), ValueError),
     "quantize engine": fails(lambda: _core.quantize("no", X), ValueError),
     "seen nan": fails(lambda: _core.fake_quantize("fbgemm", NAN_X), ValueError),
-    "moments engine": fails(lambda: _core.moments("fbgemm", X), ValueError),
+    "moments engine": fails(lambda: _core.add_moments("fbgemm", X, SUMS), ValueError),
     "pack without matrices": fails(lambda: packed("gru", 3, sequence=(0, 1, False)), TypeError, ValueError),
     "pack the wrong rows": fails(lambda: packed("gru", 4), ValueError),
     "unpack a sequence": fails(lambda: SEQUENCE["gru"]._unpack(8, "weight"), ValueError),
