@@ -111,7 +111,7 @@ def test_float_weights_assigned_under_calls():
     def work(number):
         for turn in range(200):
             if number == 0:
-                cell.bias_ih = np.full(8, turn % 2)
+                cell.bias_ih = np.full(8, turn % 2, f32)
             else:
                 got = cell(x)
                 assert (got == got[0, 0]).all() and got[0, 0] in (0, 1)
