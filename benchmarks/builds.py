@@ -69,8 +69,7 @@ def seconds(module, args, calls):
 
 
 def ratio(old, new, args, rounds):
-    """Median over rounds of new / old."""
-    assert equal(old(*args), new(*args)), "the builds differ"
+    """Median over rounds of new / old, and the seconds of a call of old."""
     once = min(seconds(old, args, 3) for _ in range(5)) / 3
     calls = max(1, int(ROUND / once))
     ratios = []
@@ -107,6 +106,7 @@ def main():
         shape = (STEPS[size], batch, size) if sequence else (batch, size)
         args = (rng.standard_normal(shape, np.float32),)
         pair = [make(core, kind, engine, options.isa, weights, sequence) for core in (old, new)]
+        assert equal(*(module(*args) for module in pair)), "the builds differ"
         value, once = ratio(*pair, args, options.rounds)
         line = f"{engine:8} {kind:17} {'sequence' if sequence else 'step':8} {size:5} batch {batch:3}"
         print(f"{line}  {once * 1e6:10.2f} us  {value:.3f}", flush=True)

@@ -289,14 +289,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
                 f"{type(mod).__module__}.{type(mod).__qualname__}" + (f", which {adds}" if adds else "")
             )
         engine = _config.check_engine(_torch_ao.engine() if engine is None else engine)
-        spec, qtensors, biases = _torch_ao.read(mod)
-        matrices = []
-        for each in spec.matrices:
-            tensor = QTensor.of(qtensors[each.weight], each.weight)
-            bias = None if each.bias is None else biases[each.bias]
-            matrices.append(
-                Matrix(tensor._codes, tensor._scale, None if bias is None else _arrays.to_float32(bias, "bias"))
-            )
+        spec, matrices = _torch_ao.read(mod)
         return cls._replacing(mod, spec, engine, _config.resolve_isa(isa), matrices)
 
     @classmethod

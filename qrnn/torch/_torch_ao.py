@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from .. import _arrays
 from .._mapping import TORCH_AO
-from .._spec import LayerSpec, module_spec
+from .._spec import LayerSpec, Matrix, module_spec
 from ._qtensor import QTensor
 
 __all__ = ["class_of", "engine", "make_plain", "read", "with_relu"]
@@ -50,18 +51,20 @@ def engine() -> str:
     return name
 
 
-def read(mod: Any) -> tuple[LayerSpec, dict[str, Any], dict[str, Any]]:
-    """Spec, quantized weights by name and biases by name of a module of ``torch.ao``."""
+def read(mod: Any) -> tuple[LayerSpec, list[Matrix]]:
+    """Spec and matrices of a module of ``torch.ao``."""
     dtype = _dtype_of(mod)
     if dtype != torch.qint8:
         raise ValueError(f"mod: expected weights of torch.qint8, got {dtype}")
     spec = _spec_of(mod)
     entries = _entries(mod.state_dict(), "", spec)
     assert entries is not None
-    weights = {each.weight: entries[each.weight] for each in spec.matrices}
-    biases = {each.bias: entries.get(each.bias) for each in spec.matrices if each.bias}
-    has_bias = any(bias is not None for bias in biases.values())
-    return spec._replace(bias=has_bias), weights, biases
+    matrices = []
+    for each in spec.matrices:
+        tensor, bias = QTensor.of(entries[each.weight], each.weight), entries.get(each.bias) if each.bias else None
+        bias = None if bias is None else _arrays.to_float32(bias, "bias")
+        matrices.append(Matrix(tensor._codes, tensor._scale, bias))
+    return spec._replace(bias=any(matrix.bias is not None for matrix in matrices)), matrices
 
 
 def _dtype_of(mod: Any) -> Any:

@@ -1,0 +1,90 @@
+"""Engine qrnn13 beside engine qrnn: what its activations of 13 bits gain, and what they cost.
+
+    make bench-engines      (or, where qrnn is installed: python benchmarks/engines.py [--quick] [--isa avx2])
+
+The error is the relative RMS error of h over 100 steps against float64 of the float weights, the mean over random cells
+as in accuracy.py; "float activations" are the same int8 weights, made float again, in a float32 module. The cost is the
+CPU time of qrnn13 over that of qrnn, the median of interleaved rounds, I = H.
+"""
+
+import machine
+
+machine.use_one_thread()
+
+import argparse
+
+import accuracy
+import cells
+import numpy as np
+import recurrent
+from builds import make, matrices, ratio
+
+from qrnn import _core, nn
+
+KINDS = {"rnn": "rnn_tanh", "lstm": "lstm", "gru": "gru"}
+STEPS = 48  # of the sequences that are timed
+MOST = 1.03  # of the error under float activations
+
+
+def of_float_activations(kind, weights):
+    """A float32 module of the values that the int8 codes stand for."""
+    quantized = accuracy.quantized_by_qrnn(kind, weights, "qrnn13")
+    seen = {name.removesuffix("_l0"): each.dequantize() for name, each in quantized.get_weight().items()}
+    return accuracy.float_module(nn, kind, {**weights, **seen})
+
+
+def errors(kind, hidden_size, models, steps):
+    """The mean error of each of the three."""
+    rng, found = np.random.default_rng(hidden_size), []
+    for _ in range(models):
+        weights = recurrent.random_weights(kind, hidden_size, hidden_size, rng)
+        xs = rng.standard_normal((steps, 1, hidden_size)).astype(np.float32)
+        exact = recurrent.reference(kind, weights, xs)
+        modules = [accuracy.quantized_by_qrnn(kind, weights, engine) for engine in ("qrnn", "qrnn13")]
+        modules.append(of_float_activations(kind, weights))
+        found.append([cells.relative_rms(accuracy.trajectory(kind, module, xs), exact) for module in modules])
+    return np.mean(found, axis=0)
+
+
+def print_errors(models, steps):
+    """The first table; returns the largest ratio of qrnn13 to float activations."""
+    print("\n| | I = H | qrnn | qrnn13 | float activations | qrnn13 ÷ float |\n|---|---:|---:|---:|---:|---:|")
+    ratios = []
+    for kind in KINDS:
+        for hidden_size in (64, 256):
+            qrnn, qrnn13, floats = errors(kind, hidden_size, models, steps)
+            ratios.append(qrnn13 / floats)
+            shown = " | ".join(f"{100 * each:.3f} %" for each in (qrnn, qrnn13, floats))
+            print(f"| {kind} | {hidden_size} | {shown} | {ratios[-1]:.3f} |", flush=True)
+    return max(ratios)
+
+
+def print_costs(sizes, rounds, isa):
+    points = [(sequence, batch) for sequence in (False, True) for batch in (1, 4, 32)]
+    heads = [f"{'sequence' if sequence else 'step'}, batch {batch}" for sequence, batch in points]
+    print("\n| qrnn13 ÷ qrnn | I = H | " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) + 1))
+    rng = np.random.default_rng(0)
+    for kind, name in KINDS.items():
+        for size in sizes:
+            weights, row = matrices(name, "qrnn", size, rng), []
+            for sequence, batch in points:
+                pair = [make(_core, name, engine, isa, weights, sequence) for engine in ("qrnn", "qrnn13")]
+                shape = (STEPS, batch, size) if sequence else (batch, size)
+                row.append(ratio(*pair, (rng.standard_normal(shape, np.float32),), rounds)[0])
+            print(f"| {kind} | {size} | " + " | ".join(f"{value:.2f}" for value in row) + " |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer models, sizes and rounds")
+    parser.add_argument("--isa", default=None)
+    options = parser.parse_args()
+    print(f"{machine.cpu_name()}, {options.isa or _core.isas()[-1]}")
+    worst = print_errors(2 if options.quick else 20, 20 if options.quick else 100)
+    print_costs((16, 64) if options.quick else (16, 64, 256, 512, 1024), 5 if options.quick else 21, options.isa)
+    if worst > MOST and not options.quick:
+        raise SystemExit(f"qrnn13 errs {worst:.3f} times as float activations, promised at most {MOST}")
+
+
+if __name__ == "__main__":
+    main()
