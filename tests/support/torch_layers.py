@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import qrnn
-import qrnn.torch as qt
-from support.torch_models import (
-    make,
-)
+from support.torch_models import make, qt
 
 
 def quantized(kind, engine="qrnn", **keywords):

@@ -15,6 +15,8 @@ torch = pytest.importorskip("torch", reason="PYTORCH IS NOT INSTALLED: qrnn.torc
 if torch.backends.quantized.engine == "none":  # as on macOS, where torch.ao cannot make a module then
     torch.backends.quantized.engine = "qnnpack"
 
+import qrnn.torch as qt  # noqa: F401 - others have it from here, where PyTorch was asked for first
+
 I, H, P = 5, 8, 3
 
 #: A float module of each kind, and whether it takes sequences.

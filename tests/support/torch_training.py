@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-import qrnn.torch as qt
 from qrnn import _core
 from support.torch_models import (
     flat,
     make,
+    qt,
     torch,
 )
 
