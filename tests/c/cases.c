@@ -358,21 +358,26 @@ void results_take(const struct testcase *t, taker *take_memory, struct results *
     results_clear(r);
 }
 
+qrnn_run case_sequence(const struct testcase *t, const struct results *r, size_t threads)
+{
+    return (qrnn_run){.steps = t->steps,
+                      .batch = t->batch,
+                      .batch_first = t->batch_first,
+                      .x = t->x,
+                      .h = t->h,
+                      .c = t->c,
+                      .lengths = t->lengths,
+                      .out = r->out,
+                      .h_out = r->h,
+                      .c_out = r->c,
+                      .threads = threads};
+}
+
 void case_run(const struct testcase *t, const qrnn_module *m, size_t threads, struct results *r)
 {
     r->step = 0;
     if (t->sequence) {
-        const qrnn_run run = {.steps = t->steps,
-                              .batch = t->batch,
-                              .batch_first = t->batch_first,
-                              .x = t->x,
-                              .h = t->h,
-                              .c = t->c,
-                              .lengths = t->lengths,
-                              .out = r->out,
-                              .h_out = r->h,
-                              .c_out = r->c,
-                              .threads = threads};
+        const qrnn_run run = case_sequence(t, r, threads);
         r->status = qrnn_sequence(m, &run, &r->step);
         return;
     }

@@ -72,6 +72,8 @@ void results_take(const struct testcase *t, taker *take_memory, struct results *
 void results_clear(struct results *r);
 int results_untouched(const struct results *r);
 int untouched(const void *numbers, size_t n);
+/* The call of a sequence, with results in r. */
+qrnn_run case_sequence(const struct testcase *t, const struct results *r, size_t threads);
 /* The call, and of what is no sequence the test door as well. */
 void case_run(const struct testcase *t, const qrnn_module *m, size_t threads, struct results *r);
 /* A sequence of an engine whose rows are apart, by a cell for each layer and direction, row by row and

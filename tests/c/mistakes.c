@@ -341,21 +341,6 @@ static void check_half_states(const char *engine, int sequence)
     qrnn_module_unref(m);
 }
 
-static qrnn_run run_of(const struct testcase *t, const struct results *r, size_t threads)
-{
-    return (qrnn_run){.steps = t->steps,
-                      .batch = t->batch,
-                      .batch_first = t->batch_first,
-                      .x = t->x,
-                      .h = t->h,
-                      .c = t->c,
-                      .lengths = t->lengths,
-                      .out = r->out,
-                      .h_out = r->h,
-                      .c_out = r->c,
-                      .threads = threads};
-}
-
 /* Without `out`, and with or without `below`: the same final states, and the same outputs below. */
 static void check_no_out(const struct testcase *t)
 {
@@ -365,13 +350,13 @@ static void check_no_out(const struct testcase *t)
     struct results want, r;
     results_take(t, take, &want);
     results_take(t, take, &r);
-    qrnn_run run = run_of(t, &want, 1);
+    qrnn_run run = case_sequence(t, &want, 1);
     run.below = want_below;
     want.status = qrnn_sequence(m, &run, &want.step);
     for (size_t threads = 1; threads <= 3; threads++)
         for (int with_below = 0; with_below < 2; with_below++) {
             results_clear(&r);
-            run = run_of(t, &r, threads);
+            run = case_sequence(t, &r, threads);
             run.out = NULL;
             run.below = with_below ? below : NULL;
             r.status = qrnn_sequence(m, &run, &r.step);
