@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple
 
 from ._belongs import belongs
 from ._module import Module
 from ._public import public
+from ._report import Report
 
 __all__ = ["CalibrationReport", "WeightReport", "calibration_report"]
 
@@ -48,12 +48,12 @@ WeightReport.__module__ = "qrnn.quantization"  # the path in pickles
 
 
 @public("qrnn.quantization")
-class CalibrationReport(Sequence[WeightReport]):
+class CalibrationReport(Report[WeightReport]):
     """A row for each weight that was rounded by data; prints as a table, in Jupyter as HTML.
 
     Parameters
     ----------
-    weights : iterable of WeightReport
+    rows : iterable of WeightReport
 
     Examples
     --------
@@ -83,59 +83,25 @@ class CalibrationReport(Sequence[WeightReport]):
         "seconds",
     )
 
-    def __init__(self, weights: Iterable[WeightReport]) -> None:
-        self._weights: tuple[WeightReport, ...] = tuple(weights)
+    _EMPTY = "no weight was rounded by data"
 
-    def __len__(self) -> int:
-        return len(self._weights)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Version 0.1.0 pickled the rows under another name."""
+        self.__dict__.update(_rows=state["_weights"] if "_weights" in state else state["_rows"])
 
-    @overload
-    def __getitem__(self, index: int) -> WeightReport: ...
-    @overload
-    def __getitem__(self, index: slice) -> CalibrationReport: ...
-    def __getitem__(self, index: int | slice) -> WeightReport | CalibrationReport:
-        if isinstance(index, slice):
-            return CalibrationReport(self._weights[index])
-        return self._weights[index]
-
-    def _cells(self) -> Iterator[tuple[str, ...]]:
-        for each in self._weights:
-            low, mean, high = each.scale
-            yield (
-                each.name,
-                "x".join(map(str, each.shape)),
-                f"{each.samples:,}",
-                f"{each.plain:.3%}",
-                f"{each.calibrated:.3%}",
-                f"{each.calibrated / each.plain:.3f}" if each.plain else "",
-                f"{each.rows / each.shape[0]:.0%}",
-                f"{mean:.3f} ({low:.2f}-{high:.2f})",
-                f"{each.seconds:.2f}",
-            )
-
-    def __str__(self) -> str:
-        if not self._weights:
-            return "no weight was rounded by data"
-        table = [self._HEADS, *self._cells()]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = []
-        for row in table:
-            name, *rest = (text.rjust(width) for text, width in zip(row, widths, strict=True))
-            lines.append("  ".join([row[0].ljust(len(name)), *rest]))
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        import html  # 1.5 ms, for notebooks alone
-
-        def line(tag: str, row: tuple[str, ...]) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in row) + "</tr>"
-
-        if not self._weights:
-            return f"<p>{self}</p>"
-        body = "".join(line("td", row) for row in self._cells())
-        return f"<table><thead>{line('th', self._HEADS)}</thead><tbody>{body}</tbody></table>"
+    def _cells(self, row: WeightReport) -> tuple[str, ...]:
+        low, mean, high = row.scale
+        return (
+            row.name,
+            "x".join(map(str, row.shape)),
+            f"{row.samples:,}",
+            f"{row.plain:.3%}",
+            f"{row.calibrated:.3%}",
+            f"{row.calibrated / row.plain:.3f}" if row.plain else "",
+            f"{row.rows / row.shape[0]:.0%}",
+            f"{mean:.3f} ({low:.2f}-{high:.2f})",
+            f"{row.seconds:.2f}",
+        )
 
 
 def calibration_report(model: Module) -> CalibrationReport:

@@ -1,0 +1,72 @@
+"""Reports: rows that print as a table, as HTML and as plain values, of one kind."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import qrnn
+from qrnn import nn
+from qrnn._report import percent
+
+
+def calibrated():
+    model = qrnn.prepare(nn.Sequential(nn.RNNCell(5, 4), nn.Linear(4, 2)), qconfig={})
+    model(np.random.default_rng(0).standard_normal((30, 5), dtype=np.float32))
+    return qrnn.convert(model)
+
+
+class Page(html.parser.HTMLParser):
+    """The texts of the cells of a table, and the names of all tags."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.cells = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        assert not attrs, "no script hides in an attribute"
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.cells.append(data)
+
+
+def test_a_report_is_text_html_and_plain_values():
+    report = qrnn.quantization.calibration_report(calibrated())
+    found = report.to_dict()
+    assert [row["name"] for row in found["rows"]] == ["0.weight_ih", "0.weight_hh", "1.weight"]
+    assert json.loads(json.dumps(found)) == found
+    page = Page(report._repr_html_())
+    assert set(page.tags) <= {"table", "thead", "tbody", "tr", "th", "td", "p"}
+    lines = str(report).splitlines()
+    assert len(lines) == 4 and len({len(line) for line in lines}) == 1
+    assert [cell for cell in page.cells if cell not in str(report)] == []
+
+
+def test_parts_of_a_report_are_reports():
+    report = qrnn.quantization.calibration_report(calibrated())
+    assert type(report[1:]) is type(report) and list(report[1:]) == list(report)[1:]
+    assert len(report[:0]) == 0 and str(report[:0]) == "no weight was rounded by data"
+    assert report[:0]._repr_html_() == "<p>no weight was rounded by data</p>"
+    assert str(pickle.loads(pickle.dumps(report))) == str(report)
+
+
+def test_reports_that_version_0_1_0_pickled():
+    report = qrnn.quantization.calibration_report(calibrated())
+    old = type(report).__new__(type(report))
+    old.__setstate__({"_weights": tuple(report)})
+    assert str(old) == str(report)
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [(None, ""), (0.0, "0.00%"), (0.123456, "12.3%"), (0.0123456, "1.23%"), (0.000123456, "0.0123%"), (3.4, "340%"),
+     (0.9999, "100%"), (1.0, "100%"), (0.5, "50.0%")],
+)  # fmt: skip
+def test_percentages_have_three_digits(value, text):
+    assert percent(value) == text
