@@ -13,7 +13,7 @@ static struct qrnn_extent *own_extents(const struct qrnn_block *b, const struct 
     return extents->extent + b->slice * extents->rows;
 }
 
-static struct qrnn_end_args end_args(const struct qrnn_block *b, size_t rows, const float *ih)
+QRNN_INLINE struct qrnn_end_args end_args(const struct qrnn_block *b, size_t rows, const float *ih)
 {
     return (struct qrnn_end_args){
         .rows = rows,
@@ -34,7 +34,7 @@ static struct qrnn_end_args end_args(const struct qrnn_block *b, size_t rows, co
 }
 
 /* The recurrent product, added to `ih` in place or in b->hh_product, and what the end makes of it. */
-static void multiply_and_end(const struct qrnn_block *b, size_t rows, float *ih, qrnn_end_kernel *end,
+QRNN_INLINE void multiply_and_end(const struct qrnn_block *b, size_t rows, float *ih, qrnn_end_kernel *end,
                              const struct qrnn_end_args *e)
 {
     const struct qrnn_cell *const cell = b->cell;

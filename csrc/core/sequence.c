@@ -226,9 +226,9 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
     if (!qrnn_encode(b->m, &b->cell->hh, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
     qrnn_cell_step(b, active, ih);
     save_inner(w, time, active);
-    const struct qrnn_extents extents = b->before;
-    b->before = b->after;
-    b->after = extents;
+    struct qrnn_extent *const extent = b->before.extent;
+    b->before.extent = b->after.extent;
+    b->after.extent = extent;
     for (size_t i = 0; i < active; i++) {
         b->h_from[i] = b->h_to[i];
         if (w->g->c) b->c_from[i] = b->c_to[i];
