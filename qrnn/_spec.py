@@ -323,13 +323,13 @@ def checked_size(value: Any, name: str, least: int) -> int:
 
 def linear_spec(in_features: Any, out_features: Any, bias: Any) -> LayerSpec:
     """The spec of a Linear, from its constructor's arguments."""
-    columns, rows = checked_size(in_features, "in_features", 0), checked_size(out_features, "out_features", 1)
+    columns, rows = checked_size(in_features, "in_features", 0), checked_size(out_features, "out_features", 0)
     return _possible(LayerSpec("linear", columns, rows, bias=bool(bias)))
 
 
 def cell_spec(kind: str, input_size: Any, hidden_size: Any, bias: Any) -> LayerSpec:
     """The spec of a cell, from its constructor's arguments."""
-    columns, hidden = checked_size(input_size, "input_size", 0), checked_size(hidden_size, "hidden_size", 1)
+    columns, hidden = checked_size(input_size, "input_size", 0), checked_size(hidden_size, "hidden_size", 0)
     return _possible(LayerSpec(kind, columns, hidden, bias=bool(bias)))
 
 

@@ -145,7 +145,7 @@ static qrnn_status check_piece(const qrnn_spec *spec, const struct piece *p, voi
     if (status != QRNN_OK) return status;
     const size_t depth = qrnn_product_depth(product);
     if (depth && p->info.cols > depth) return QRNN_ERR_DEPTH;
-    if (p->info.cols && !is_given(w, format)) return QRNN_ERR_FORMAT;
+    if (p->info.cols && p->info.rows && !is_given(w, format)) return QRNN_ERR_FORMAT;
     if (qrnn_weights_row(format)->coded) status = check_scales(w, p);
     const struct qrnn_packing packing = packing_of(work, format, p);
     work->bytes += qrnn_pack_bytes(&packing, scales_of(w, format, p));
@@ -156,7 +156,7 @@ static qrnn_status check_sizes(const qrnn_spec *spec, const struct qrnn_engine *
 {
     const qrnn_kind_info *const kind = qrnn_kind_get(spec->kind);
     if (!kind) return QRNN_ERR_KIND;
-    if (spec->hidden_size < 1) return QRNN_ERR_SIZE;
+    if (spec->hidden_size < 1 && (spec->sequence || spec->layers != 1 || spec->directions != 1)) return QRNN_ERR_SIZE;
     if (spec->hidden_size > MOST_UNITS || spec->input_size > MOST_UNITS) return QRNN_ERR_SIZE;
     if (spec->layers < 1 || spec->layers > QRNN_MAX_LAYERS || spec->directions < 1 || spec->directions > 2)
         return QRNN_ERR_SIZE;
@@ -376,6 +376,12 @@ const char *qrnn_module_activations(const qrnn_module *m, size_t matrix)
     const struct qrnn_matrix *last;
     const struct qrnn_activations *const activations = packed_matrix(m, matrix, &last)->activations;
     return activations ? activations->name : NULL;
+}
+
+int qrnn_module_is_coded(const qrnn_module *m, size_t matrix)
+{
+    const struct qrnn_matrix *last, *const first = packed_matrix(m, matrix, &last);
+    return first->activations && qrnn_weights_row(first->format)->coded;
 }
 
 size_t qrnn_module_n_scale(const qrnn_module *m, size_t matrix)

@@ -82,7 +82,7 @@ typedef struct qrnn_spec {
     const char *engine;       /* a name from qrnn_engine_name; "float32" for float weights */
     const char *isa;          /* a name from qrnn_isa_name; NULL: the best this CPU has */
     size_t input_size;        /* columns of the first layer's ih */
-    size_t hidden_size;       /* rows of one gate; a linear's out_features */
+    size_t hidden_size;       /* rows of one gate; a linear's out_features. 0: of single calls alone */
     size_t proj_size;         /* rows of hr, less than hidden_size; 0: no projection. LSTM only */
     size_t layers, directions;/* 1 and 1 for a linear and for a single cell; directions 1 or 2 */
     int sequence;             /* parameters are named as those of layers: weight_ih_l0, not weight_ih */
@@ -125,10 +125,11 @@ size_t qrnn_module_layers(const qrnn_module *m);
 size_t qrnn_module_directions(const qrnn_module *m);
 size_t qrnn_module_bytes(const qrnn_module *m);               /* memory held by the module */
 int qrnn_module_shares_scale(const qrnn_module *m); /* rows are quantized by one scale: a call may fail for one */
-/* Of a matrix by its index in spec->weights: sizes, number of scales (0: float), whether it has a bias. 0 or NULL past
- * the last. */
+/* Of a matrix by its index in spec->weights: sizes, whether it is codes with scales, how many, whether it has a bias.
+ * 0 or NULL past the last. */
 size_t qrnn_module_rows(const qrnn_module *m, size_t matrix);
 size_t qrnn_module_cols(const qrnn_module *m, size_t matrix);
+int qrnn_module_is_coded(const qrnn_module *m, size_t matrix);
 size_t qrnn_module_n_scale(const qrnn_module *m, size_t matrix);
 int qrnn_module_has_bias(const qrnn_module *m, size_t matrix);
 const char *qrnn_module_activations(const qrnn_module *m, size_t matrix); /* a name from qrnn_activations_name */

@@ -37,6 +37,7 @@ qrnn_status qrnn_check_sequence(const qrnn_module *m, const qrnn_run *run)
     if (!m || !run) return QRNN_ERR_NULL;
     const size_t states = m->kind->info.states;
     if (states == 0) return QRNN_ERR_KIND;
+    if (m->hidden_size == 0) return QRNN_ERR_SIZE;
     if (run->batch == 0) return QRNN_OK;
     if (!run->h_out || (states == 2 && !run->c_out)) return QRNN_ERR_NULL;
     if (run->steps && m->input_size && !run->x) return QRNN_ERR_NULL;

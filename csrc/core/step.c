@@ -171,6 +171,7 @@ static qrnn_status choose_scales(const qrnn_module *m, const struct call *call, 
 
 static qrnn_status run(const qrnn_module *m, struct call *call)
 {
+    if (m->hidden_size == 0) return QRNN_OK; /* nothing to write */
     _Alignas(QRNN_LINE) unsigned char stack[QRNN_STACK_BYTES];
     struct qrnn_block b;
     struct qrnn_act given[2];

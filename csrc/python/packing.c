@@ -123,7 +123,7 @@ static int is_coded(const struct plan *plan, size_t index)
     return plan->quantized && !(floats && PyTuple_GET_ITEM(tuple, SCALE) == Py_None);
 }
 
-/* The weight of a matrix, two-dimensional with at least a row. */
+/* The weight of a matrix, two-dimensional, of a sequence with at least a row. */
 static PyArrayObject *take_weight(const struct plan *plan, size_t index, const char *name)
 {
     PyObject *const tuple = plan->matrices[index];
@@ -134,8 +134,9 @@ static PyArrayObject *take_weight(const struct plan *plan, size_t index, const c
     }
     PyArrayObject *const weight =
         take_array(PyTuple_GET_ITEM(tuple, WEIGHT), name, is_coded(plan, index) ? NPY_INT8 : NPY_FLOAT32);
-    if (weight && (PyArray_NDIM(weight) != 2 || PyArray_DIM(weight, 0) < 1)) {
-        raise_shape(name, "(rows, columns) with at least one row", weight);
+    const int least = plan->spec.sequence ? 1 : 0;
+    if (weight && (PyArray_NDIM(weight) != 2 || PyArray_DIM(weight, 0) < least)) {
+        raise_shape(name, least ? "(rows, columns) with at least one row" : "(rows, columns)", weight);
         return NULL;
     }
     return weight;

@@ -25,11 +25,11 @@ static PyObject *gates_plain(const struct callee *callee, PyArrayObject *x, PyAr
     shape.dims[shape.ndim - 1] = (npy_intp)qrnn_module_rows(packed, 0);
     pre = array_new(NPY_FLOAT32, shape.ndim, shape.dims);
     if (!pre) goto exit;
-    if (qrnn_module_n_scale(packed, 0) > 0) {
+    if (qrnn_module_is_coded(packed, 0)) {
         acc_ih = array_new(NPY_INT32, shape.ndim, shape.dims);
         if (!acc_ih) goto exit;
     }
-    if (!linear && qrnn_module_n_scale(packed, 1) > 0) {
+    if (!linear && qrnn_module_is_coded(packed, 1)) {
         acc_hh = array_new(NPY_INT32, shape.ndim, shape.dims);
         if (!acc_hh) goto exit;
     }

@@ -8,7 +8,7 @@
 static PyArrayObject *unpack_weight(const qrnn_module *packed, size_t matrix)
 {
     const npy_intp dims[2] = {(npy_intp)qrnn_module_rows(packed, matrix), (npy_intp)qrnn_module_cols(packed, matrix)};
-    const int quantized = qrnn_module_n_scale(packed, matrix) > 0;
+    const int quantized = qrnn_module_is_coded(packed, matrix);
     PyArrayObject *array = array_new(quantized ? NPY_INT8 : NPY_FLOAT32, 2, dims);
     if (!array) return NULL;
     qrnn_module_unpack(packed, matrix, quantized ? NULL : PyArray_DATA(array), quantized ? PyArray_DATA(array) : NULL,
@@ -36,7 +36,7 @@ static PyObject *unpack(const qrnn_module *packed, size_t matrix, const char *wh
 {
     if (strcmp(what, "weight") == 0) return (PyObject *)unpack_weight(packed, matrix);
     if (strcmp(what, "scale") == 0) {
-        if (qrnn_module_n_scale(packed, matrix) == 0) Py_RETURN_NONE;
+        if (!qrnn_module_is_coded(packed, matrix)) Py_RETURN_NONE;
         return (PyObject *)unpack_scale(packed, matrix, scale_ndim);
     }
     if (strcmp(what, "bias") == 0) {

@@ -324,7 +324,8 @@ static void check_specs(void)
     } wrong[] = {
         {QRNN_ERR_KIND, "a kind past the last", QRNN_KINDS, "qrnn", NULL, IN, UNITS, 0, 1, 1},
         {QRNN_ERR_KIND, "a negative kind", (qrnn_kind)-1, "qrnn", NULL, IN, UNITS, 0, 1, 1},
-        {QRNN_ERR_SIZE, "no units", QRNN_LSTM, "qrnn", NULL, IN, 0, 0, 1, 1},
+        {QRNN_ERR_SIZE, "no units of two layers", QRNN_LSTM, "qrnn", NULL, IN, 0, 0, 2, 1},
+        {QRNN_ERR_SIZE, "no units in two directions", QRNN_LSTM, "qrnn", NULL, IN, 0, 0, 1, 2},
         {QRNN_ERR_SIZE, "units", QRNN_LSTM, "qrnn", NULL, IN, huge, 0, 1, 1},
         {QRNN_ERR_SIZE, "inputs", QRNN_LSTM, "qrnn", NULL, huge, UNITS, 0, 1, 1},
         {QRNN_ERR_SIZE, "inputs for the units", QRNN_LSTM, "qrnn", NULL, huge / 16, UNITS, 0, 1, 1},

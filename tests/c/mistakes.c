@@ -283,6 +283,42 @@ static void check_sequence(qrnn_kind kind, const char *engine)
     qrnn_module_unref(m);
 }
 
+/* --- no units --- */
+
+/* A cell without units takes its calls and writes nothing; a sequence of them there is not. */
+static void check_no_units(qrnn_kind kind, const char *engine)
+{
+    static const int8_t code[1];
+    static const float value[1] = {1.0f};
+    const size_t count = kind == QRNN_LINEAR ? 1 : 2;
+    struct testcase t = {.spec = {.kind = kind, .engine = engine, .input_size = IN, .layers = 1, .directions = 1}};
+    qrnn_weight weights[2];
+    for (size_t i = 0; i < count; i++)
+        weights[i] = case_is_float(&t) ? (qrnn_weight){.values = value}
+                                       : (qrnn_weight){.codes = code, .scale = value, .n_scale = i};
+    t.spec.weights = weights;
+    qrnn_module *m;
+    size_t step;
+    float x[IN] = {1.0f}, out = 7.0f;
+    tally(qrnn_module_new(&t.spec, &m, NULL) == QRNN_OK, "a module without units", &t);
+    for (size_t i = 0; i < count; i++) {
+        tally(qrnn_module_is_coded(m, i) == !case_is_float(&t), "codes of no units", &t);
+        tally(qrnn_module_n_scale(m, i) == (case_is_float(&t) ? 0 : i), "scales of no units", &t);
+    }
+    tally(qrnn_module_is_coded(m, count) == 0, "codes past the last", &t);
+    if (kind == QRNN_LINEAR) {
+        tally(qrnn_linear(m, 1, x, &out) == QRNN_OK && out == 7.0f, "a linear without units", &t);
+    } else {
+        const qrnn_run run = {.steps = 1, .batch = 1, .x = x, .out = &out, .h_out = &out, .c_out = &out, .threads = 1};
+        tally(qrnn_step(m, 1, x, NULL, NULL, &out, &out) == QRNN_OK && out == 7.0f, "a step without units", &t);
+        tally(qrnn_sequence(m, &run, &step) == QRNN_ERR_SIZE && out == 7.0f, "a sequence without units", &t);
+        t.spec.sequence = 1;
+        refused(&t.spec, QRNN_ERR_SIZE, 0, "a sequence without units");
+    }
+    tally(qrnn_gates(m, 1, x, NULL, NULL, NULL, NULL, &out) == QRNN_OK && out == 7.0f, "a probe without units", &t);
+    qrnn_module_unref(m);
+}
+
 static void check_functions(void)
 {
     const float v[2] = {1.0f, 2.0f};
@@ -405,6 +441,7 @@ int main(void)
         check_specs(engines[i]);
         check_past_the_last(engines[i]);
         check_linear(engines[i]);
+        check_no_units(QRNN_LINEAR, engines[i]);
         check_half_states(engines[i], 0);
         check_half_states(engines[i], 1);
         for (int kind = QRNN_RNN_TANH; kind < QRNN_KINDS; kind++) {
@@ -413,6 +450,7 @@ int main(void)
             check_step((qrnn_kind)kind, engines[i]);
             check_sequence((qrnn_kind)kind, engines[i]);
             check_outputs((qrnn_kind)kind, engines[i]);
+            check_no_units((qrnn_kind)kind, engines[i]);
         }
         check_large_outputs(QRNN_LSTM, engines[i]);
         check_large_outputs(QRNN_GRU, engines[i]);

@@ -186,7 +186,7 @@ def test_other_bad_arguments(name):
         ({"dtype": np.float64}, ValueError, "dtype"),
         ({"isa": "no"}, ValueError, "isa"),
         ({"isa": 3}, TypeError, "isa"),
-        ({"hidden_size": 0}, ValueError, "hidden_size"),
+        ({"hidden_size": -1}, ValueError, "hidden_size"),
         ({"input_size": -1}, ValueError, "input_size"),
         ({"hidden_size": 3.5}, TypeError, "hidden_size"),
         ({"input_size": None}, TypeError, "input_size"),

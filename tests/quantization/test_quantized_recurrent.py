@@ -95,7 +95,7 @@ def test_other_bad_arguments(name):
         ({"dtype": qrnn.quint8}, ValueError, "dtype"),
         ({"engine": "no"}, ValueError, "engine"),
         ({"isa": "no"}, ValueError, "isa"),
-        ({"hidden_size": 0}, ValueError, "hidden_size"),
+        ({"hidden_size": -1}, ValueError, "hidden_size"),
         ({"device": "cpu"}, TypeError, "device"),
     ):
         with pytest.raises(kind, match=text):
