@@ -8,14 +8,19 @@ from __future__ import annotations
 import importlib
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple
 
 from ._belongs import belongs
 from ._nesting import expect_shallow, named_recursion, nesting_of
 
-__all__ = ["Framework", "Row", "framework_of", "register"]
+__all__ = ["Framework", "Row", "Seer", "framework_of", "register"]
+
+
+#: What is told of a call: name, module, positional and keyword arguments, result.
+Seer = Callable[[str, Any, tuple[Any, ...], Any, Any], None]
 
 
 class Row(NamedTuple):
@@ -87,6 +92,19 @@ class Framework(ABC):
 
     def replaced(self, new: Any) -> None:  # noqa: B027
         """Finish `new`, which is in the place of another module now; cannot fail."""
+
+    @contextmanager
+    def evaluating(self, model: Any) -> Iterator[None]:
+        """Have `model` compute as in use, not as in training, while the context lasts."""
+        yield
+
+    def adapted(self, value: Any) -> Any:
+        """`value`, an argument of a call, as models of this framework take it."""
+        return value
+
+    @abstractmethod
+    def watching(self, model: Any, names: Collection[str], see: Seer) -> AbstractContextManager[Any]:
+        """A model that computes what `model` does and tells `see` of each call of its submodules of `names`."""
 
     @abstractmethod
     def children(self, module: Any) -> Iterable[tuple[str, Any]]:

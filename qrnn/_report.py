@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 __all__ = ["Report", "percent"]
@@ -61,6 +61,10 @@ class Report(Sequence[R], Generic[R]):
         """Lines below the table."""
         return []
 
+    def _tables(self) -> list[list[tuple[str, ...]]]:
+        """More tables below, each a list of rows of which the first are the heads."""
+        return []
+
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values: its rows, each a dict, under ``rows``, and what else it says.
 
@@ -74,32 +78,41 @@ class Report(Sequence[R], Generic[R]):
         """What the report says besides its rows, by name."""
         return {}
 
+    def _all_tables(self) -> list[list[tuple[str, ...]]]:
+        first = [[self._shown_heads(), *map(self._cells, self._rows)]] if self._rows else []
+        return [*first, *self._tables()]
+
     def __str__(self) -> str:
-        table = [self._shown_heads(), *map(self._cells, self._rows)] if self._rows else []
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = []
-        for row in table:
-            name, *rest = (text.rjust(width) for text, width in zip(row, widths, strict=True))
-            lines.append("  ".join([row[0].ljust(len(name)), *rest]))
-        return "\n".join([*self._before(), *(lines or [self._EMPTY]), *self._after()])
+        tables = [_drawn(table) for table in self._all_tables()] or [self._EMPTY]
+        return "\n".join([*self._before(), "\n\n".join(tables), *self._after()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         import html  # 1.5 ms, for notebooks alone
 
-        def line(tag: str, row: tuple[str, ...]) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in row) + "</tr>"
+        def lines(tag: str, rows: Iterable[tuple[str, ...]]) -> str:
+            texts = ("".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in row) for row in rows)
+            return "".join(f"<tr>{text}</tr>" for text in texts)
 
-        def said(lines: Iterable[str]) -> Iterator[str]:
-            return (f"<p>{html.escape(text)}</p>" for text in lines)
+        def said(texts: Iterable[str]) -> list[str]:
+            return [f"<p>{html.escape(text)}</p>" for text in texts]
 
-        if self._rows:
-            body = "".join(line("td", self._cells(row)) for row in self._rows)
-            table = f"<table><thead>{line('th', self._shown_heads())}</thead><tbody>{body}</tbody></table>"
-        else:
-            table = f"<p>{html.escape(self._EMPTY)}</p>"
-        return "".join([*said(self._before()), table, *said(self._after())])
+        tables = [
+            f"<table><thead>{lines('th', [heads])}</thead><tbody>{lines('td', rows)}</tbody></table>"
+            for heads, *rows in self._all_tables()
+        ]
+        return "".join([*said(self._before()), *(tables or said([self._EMPTY])), *said(self._after())])
+
+
+def _drawn(table: Sequence[tuple[str, ...]]) -> str:
+    """A table as text, its first column flush left."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for row in table:
+        name, *rest = (text.rjust(width) for text, width in zip(row, widths, strict=True))
+        lines.append("  ".join([row[0].ljust(len(name)), *rest]).rstrip())
+    return "\n".join(lines)
 
 
 def plain(value: Any) -> Any:

@@ -3,14 +3,20 @@
 from .. import _observers
 from .._calibration import disable_observer, enable_observer, merge_statistics
 from .._calibration_report import CalibrationReport, WeightReport, calibration_report
+from .._measure import ErrorOf, Measured, MeasureReport, measure
 from .._numpy_convert import convert, prepare, propagate_qconfig_, quantize_dynamic
 from .._observers import *  # noqa: F403
 from .._qconfig import QConfig, default_dynamic_qconfig, engine_qconfig, per_channel_dynamic_qconfig
 from .._rows import get_default_dynamic_quant_module_mappings, get_default_qconfig_propagation_list
+from .._timing import Seconds
 
 __all__ = [
     "CalibrationReport",
+    "ErrorOf",
+    "MeasureReport",
+    "Measured",
     "QConfig",
+    "Seconds",
     "WeightReport",
     "calibration_report",
     "convert",
@@ -20,6 +26,7 @@ __all__ = [
     "engine_qconfig",
     "get_default_dynamic_quant_module_mappings",
     "get_default_qconfig_propagation_list",
+    "measure",
     "merge_statistics",
     "per_channel_dynamic_qconfig",
     "prepare",

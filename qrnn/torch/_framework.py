@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from .._framework import Framework, Row, register
+from .._framework import Framework, Row, Seer, register
 from .._own import float_module_adds
 from ._modules import copied_module, leave_hooks
 from ._prepared import PreparedLayer
@@ -70,6 +73,39 @@ class TorchFramework(Framework):
         """Parametrized modules, whose weights are computed from other parameters."""
         return torch.nn.utils.parametrize.is_parametrized(module)
 
+    @contextmanager
+    def evaluating(self, model: Any) -> Iterator[None]:
+        """In eval mode, without gradients; every module gets its mode back."""
+        modes = [(module, module.training) for module in model.modules()]
+        model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+    def adapted(self, value: Any) -> Any:
+        """Arrays as tensors, float ones of PyTorch's default type; inside of tuples, lists and dicts too."""
+        if isinstance(value, np.ndarray):
+            kind = torch.get_default_dtype() if value.dtype.kind == "f" else None
+            return torch.as_tensor(value.copy(), dtype=kind)
+        if isinstance(value, dict):
+            return {key: self.adapted(each) for key, each in value.items()}
+        if type(value) in (tuple, list):
+            return type(value)(self.adapted(each) for each in value)
+        return value
+
+    @contextmanager
+    def watching(self, model: Any, names: Collection[str], see: Seer) -> Iterator[Any]:
+        """The model itself, with hooks while the context lasts."""
+        with ExitStack() as stack:
+            for name, module in model.named_modules():
+                if name in names:
+                    hook = partial(_tell, name, see)
+                    stack.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
+            yield model
+
     def prepared_engine(self, module: Any) -> str | None:
         return module._prepared.engine if isinstance(module, PreparedLayer) else None
 
@@ -80,6 +116,11 @@ class TorchFramework(Framework):
         self, target: Any, module: Any, qconfig: Any, engine: str | None, isa: str | None, by_data: bool
     ) -> Any:
         return target._from_float(module, qconfig, engine, isa)
+
+
+def _tell(name: str, see: Seer, module: Any, args: Any, kwargs: Any, result: Any) -> None:
+    """A forward hook."""
+    see(name, module, args, kwargs, result)
 
 
 TORCH = TorchFramework()

@@ -1,0 +1,362 @@
+"""Several models on the same data: how far each is from the first, where, and how long it takes."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._errors import Comparison, Rows, Scale, arrays_of, leaves, rows_of, without_padding
+from ._public import public
+from ._report import Report, percent
+from ._samples import Sample, read_samples
+from ._spec import checked_size
+from ._timing import Seconds, interleaved
+from ._watching import Layout, Seen, called, find_framework, layer_names, layout_of
+
+__all__ = ["ErrorOf", "MeasureReport", "Measured", "Reference", "expect_metric", "measure"]
+
+
+@public("qrnn.quantization")
+class ErrorOf(NamedTuple):
+    """Errors of one output, or of what one layer gives.
+
+    Attributes
+    ----------
+    name : str
+        Of an output ``output``, ``output[1]``, and so on; of a layer its dotted name.
+    error : float
+        Rms of the error over rms of the reference about its mean in each column of the last axis.
+    worst : float
+        The largest error of one number, over the rms of one number of the reference about its mean.
+    changed : float or None
+        The part of rows whose largest column is another one; None for a single column.
+    by_step : tuple of float
+        The error of each step, relative to all steps; empty where rows are no steps.
+    """
+
+    name: str
+    error: float
+    worst: float
+    changed: float | None
+    by_step: tuple[float, ...]
+
+
+@public("qrnn.quantization")
+class Measured(NamedTuple):
+    """What was measured of one model.
+
+    Attributes
+    ----------
+    name : str
+    error : float
+        By the metric; by default that of the worst output.
+    worst : float
+        The largest one of the outputs.
+    changed : float or None
+        The part of decisions that are others, of the output with the most; None where none decides.
+    outputs, layers : tuple of ErrorOf
+        Of each output, and of each recurrent layer and Linear that has the same name in the reference.
+    nbytes : int or None
+        Of its weights, where it says so.
+    seconds : Seconds or None
+        Of one pass over the data; None where no rounds were asked for.
+    """
+
+    name: str
+    error: float
+    worst: float
+    changed: float | None
+    outputs: tuple[ErrorOf, ...]
+    layers: tuple[ErrorOf, ...]
+    nbytes: int | None
+    seconds: Seconds | None
+
+
+@public("qrnn.quantization")
+class MeasureReport(Report[Measured]):
+    """A row for each model; prints as tables, of the models and of their layers, in Jupyter as HTML.
+
+    Parameters
+    ----------
+    rows : iterable of Measured
+    """
+
+    _HEADS = ("model", "error", "worst", "decisions changed", "bytes", "ms", "quartiles")
+
+    def _cells(self, row: Measured) -> tuple[str, ...]:
+        times = ("", "")
+        if row.seconds is not None:
+            median, low, high = (1000 * each for each in row.seconds)
+            times = (f"{median:.4g}", f"{low:.4g}-{high:.4g}")
+        nbytes = "" if row.nbytes is None else f"{row.nbytes:,}"
+        return (row.name, percent(row.error), percent(row.worst), percent(row.changed), nbytes, *times)
+
+    def _tables(self) -> list[list[tuple[str, ...]]]:
+        names = list(dict.fromkeys(layer.name for row in self._rows for layer in row.layers))
+        errors = {(row.name, layer.name): layer for row in self._rows for layer in row.layers}
+        shown = [row.name for row in self._rows if row.layers]
+        if not names:
+            return []
+        table = [("layer, error", *shown)]
+        for name in names:
+            found = (errors.get((model, name)) for model in shown)
+            table.append((name or "the model", *("" if each is None else percent(each.error) for each in found)))
+        return [table]
+
+
+Metric = Callable[[Any, Any], float]
+
+
+def measure(
+    models: Mapping[str, Callable[..., Any]],
+    data: Any,
+    metric: Metric | None = None,
+    *,
+    layers: bool = True,
+    rounds: int = 0,
+) -> MeasureReport:
+    """Run several models on the same data and measure how far each is from the first.
+
+    Parameters
+    ----------
+    models : mapping of str to callable
+        Models of ``qrnn``, of PyTorch, quantized by ``torch.ao`` too, or anything that is called alike. The first is
+        the reference. Modules compute in eval mode and without gradients.
+    data : iterable
+        Inputs, a call each: an array; a tuple of positional arguments, of which the last may be a dict of keyword
+        arguments; or such a dict. Where there are ``lengths``, steps past a row's end are left out.
+    metric : callable, optional
+        ``metric(reference, output) -> float``, called for each input with what the models return: arrays, in the
+        tuples, lists and dicts that they came in, with zeros in the place of padding. Its mean over the inputs is
+        the error. Default: rms of the error over rms of the reference about its mean in each column of the last
+        axis; of several outputs the worst counts.
+    layers : bool
+        Whether to measure the outputs of recurrent layers and Linears too, those of the same names.
+    rounds : int
+        In how many rounds to take the time; in each, every model goes over the data once, in turn.
+
+    Returns
+    -------
+    MeasureReport
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong type, or a model returns no arrays.
+    ValueError
+        If there is no model or no input, outputs are of different shapes, or those of the reference are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> model = qrnn.nn.Sequential(qrnn.nn.Linear(3, 2))
+    >>> data = [np.random.default_rng(0).standard_normal((5, 3), dtype=np.float32)]
+    >>> report = qrnn.quantization.measure({"float": model, "int8": qrnn.quantize_dynamic(model)}, data)
+    >>> [row.name for row in report], report[0].error, 0 < report[1].error < 0.02
+    (['float', 'int8'], 0.0, True)
+    """
+    if not isinstance(models, Mapping):
+        raise TypeError(f"models: expected a mapping of names to models, got {type(models).__name__}")
+    if not models:
+        raise ValueError("models: expected at least one model, got none")
+    for name, model in models.items():
+        if not callable(model):
+            raise TypeError(f"models: expected a callable for {name!r}, got {type(model).__name__}")
+    rounds = checked_size(rounds, "rounds", 0)
+    samples = read_samples(data, "data")
+    reference = Reference(next(iter(models.values())), samples, expect_metric(metric), layers)
+    rows = [reference.measured(model, str(name)) for name, model in models.items()]
+    if rounds:
+        passes = {str(name): _one_pass(model, samples) for name, model in models.items()}
+        times = interleaved(passes, rounds)
+        rows = [row._replace(seconds=times[row.name]) for row in rows]
+    return MeasureReport(rows)
+
+
+def _one_pass(model: Callable[..., Any], samples: list[Sample]) -> Callable[[], None]:
+    framework = find_framework(model)
+    if framework is not None:
+        adapt = framework.adapted
+        samples = [
+            Sample(tuple(map(adapt, args)), {name: adapt(each) for name, each in kwargs.items()})
+            for args, kwargs in samples
+        ]
+
+    def run() -> None:
+        for sample in samples:
+            called(model, sample)
+
+    return run
+
+
+def expect_metric(metric: Any) -> Metric | None:
+    """`metric`; TypeError unless it is callable or None."""
+    if metric is not None and not callable(metric):
+        raise TypeError(f"metric: expected a function of reference and output, or None, got {type(metric).__name__}")
+    return metric  # type: ignore[no-any-return]
+
+
+class _Call(NamedTuple):
+    """One call of the reference."""
+
+    sample: Sample
+    layout: Layout | None
+    result: Any  # for a metric of the user's
+    outputs: dict[str, Rows]
+    layers: dict[str, list[Rows]]  # a layer may be called several times, a cell for each step
+
+
+class Reference:
+    """A model whose outputs others are measured against.
+
+    Parameters
+    ----------
+    model : callable
+    samples : list of Sample
+    metric : callable, optional
+        As for `measure`.
+    layers : bool
+        Whether to keep what its layers give too.
+    """
+
+    def __init__(
+        self, model: Callable[..., Any], samples: list[Sample], metric: Metric | None = None, layers: bool = False
+    ) -> None:
+        self._metric, self._names = metric, layer_names(model) if layers else []
+        names = layer_names(model)
+        self._calls = [self._call(model, place, sample, names) for place, sample in enumerate(samples)]
+        self._ragged = {
+            name for name in self._calls[0].outputs if len({_columns(call, name) for call in self._calls}) > 1
+        }
+        self._scales = {name: Scale.of([self._rows(call, name) for call in self._calls]) for name in self._shared()}
+        self._layer_scales = {
+            name: Scale.of(rows)
+            for name in self._names
+            if (rows := [each for call in self._calls for each in call.layers.get(name, ())])
+        }
+
+    def _call(self, model: Any, place: int, sample: Sample, names: list[str]) -> _Call:
+        result, seen = called(model, sample, names)
+        layout, result = layout_of(model, sample, seen), arrays_of(result)
+        outputs = {name: rows_of(array, layout) for name, array in leaves(result)}
+        if not outputs:
+            raise TypeError(f"data[{place}]: expected a model that returns arrays of floats, got {_kind(result)}")
+        for name, rows in outputs.items():
+            if not np.isfinite(rows.values).all():
+                raise ValueError(f"data[{place}]: the {name} of the reference is not finite")
+        kept = None if self._metric is None else without_padding(result, layout)
+        return _Call(sample, layout, kept, outputs, _by_layer(seen, layout, self._names))
+
+    def _shared(self) -> list[str]:
+        """The names of outputs that every call has."""
+        return [name for name in self._calls[0].outputs if all(name in call.outputs for call in self._calls)]
+
+    def _rows(self, call: _Call, name: str) -> Rows:
+        rows = call.outputs[name]
+        return rows.one_column() if name in self._ragged else rows
+
+    @property
+    def layouts(self) -> list[Layout | None]:
+        """How the rows of each input lie."""
+        return [call.layout for call in self._calls]
+
+    def error(self, model: Callable[..., Any]) -> float:
+        """The error of `model` by the metric."""
+        return self.measured(model, "", layers=False).error
+
+    def measured(self, model: Callable[..., Any], name: str, layers: bool = True) -> Measured:
+        """What is to be measured of `model`."""
+        outputs = {each: Comparison(scale) for each, scale in self._scales.items()}
+        inner = {each: Comparison(scale) for each, scale in self._layer_scales.items()} if layers else {}
+        values = []
+        for call in self._calls:
+            result, seen = called(model, call.sample, list(inner))
+            result = arrays_of(result)
+            found = dict(leaves(result))
+            for each, comparison in outputs.items():
+                comparison.add(*self._pair(call, found, each, name))
+            _add_layers(inner, call.layers, _by_layer(seen, call.layout, list(inner)))
+            if self._metric is not None:
+                values.append(self._value(call.result, without_padding(result, call.layout)))
+        errors = tuple(_error_of(each, comparison) for each, comparison in outputs.items())
+        error = max(each.error for each in errors) if self._metric is None else math.fsum(values) / len(values)
+        changed = [each.changed for each in errors if each.changed is not None]
+        return Measured(
+            name,
+            error,
+            max(each.worst for each in errors),
+            max(changed, default=None),
+            errors,
+            tuple(_error_of(each, comparison) for each, comparison in inner.items() if comparison.compared),
+            _nbytes(model),
+            None,
+        )
+
+    def _pair(self, call: _Call, found: Mapping[str, Any], name: str, model: str) -> tuple[Rows, Rows]:
+        """The rows of the reference and of a model for one output."""
+        if name not in found:
+            raise ValueError(f"{model or 'model'}: expected the outputs of the reference, got none as {name}")
+        expected, rows = self._rows(call, name), rows_of(found[name], call.layout)
+        rows = rows.one_column() if name in self._ragged else rows
+        if rows.values.shape != expected.values.shape:
+            raise ValueError(
+                f"{model or 'model'}: expected {name} of as many rows and columns as the reference's, "
+                f"{expected.values.shape}, got {rows.values.shape}"
+            )
+        return expected, rows
+
+    def _value(self, reference: Any, output: Any) -> float:
+        assert self._metric is not None
+        value: Any = self._metric(reference, output)
+        value = value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value
+        if not isinstance(value, numbers.Real):
+            raise TypeError(f"metric: expected it to return a number, got {type(value).__name__}")
+        if not float(value) >= 0:
+            raise ValueError(f"metric: expected it to return a number of at least 0, got {value}")
+        return float(value)
+
+
+def _columns(call: _Call, name: str) -> int:
+    return call.outputs[name].values.shape[1] if name in call.outputs else -1
+
+
+def _by_layer(seen: list[Seen], layout: Layout | None, names: list[str]) -> dict[str, list[Rows]]:
+    """The rows of every call of each layer; those of a cell's calls are of one step each."""
+    layers: dict[str, list[Rows]] = {name: [] for name in names}
+    for each in seen:
+        if each.name in layers:
+            layers[each.name].append(rows_of(each.output, layout))
+    for name, calls in layers.items():
+        if len(calls) > 1 and all(rows.steps is None for rows in calls):
+            layers[name] = [
+                Rows(rows.values, np.full(len(rows.values), step, np.intp)) for step, rows in enumerate(calls)
+            ]
+    return layers
+
+
+def _add_layers(
+    into: Mapping[str, Comparison], reference: Mapping[str, list[Rows]], output: Mapping[str, list[Rows]]
+) -> None:
+    """Compare the calls of layers that both models make alike."""
+    for name, comparison in into.items():
+        ours, theirs = reference.get(name, []), output.get(name, [])
+        shapes = [[rows.values.shape for rows in each] for each in (ours, theirs)]
+        for one, other in zip(ours, theirs, strict=True) if shapes[0] == shapes[1] else ():
+            comparison.add(one, other)
+
+
+def _error_of(name: str, comparison: Comparison) -> ErrorOf:
+    return ErrorOf(name, comparison.error, comparison.worst, comparison.changed, comparison.by_step)
+
+
+def _nbytes(model: Any) -> int | None:
+    nbytes = getattr(model, "nbytes", None)
+    return int(nbytes) if isinstance(nbytes, numbers.Integral) else None
+
+
+def _kind(result: Any) -> str:
+    return f"{type(result).__name__} {result!r:.60}"

@@ -1,0 +1,84 @@
+"""Data that models are called with, as a user gives it: a list of inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from . import _arrays
+
+__all__ = ["Sample", "read_samples"]
+
+_EXPECTED = (
+    "expected a list of inputs, each an array, a tuple of positional arguments, of which the last may be a dict of "
+    "keyword arguments, or such a dict"
+)
+
+
+class Sample(NamedTuple):
+    """The arguments of one call."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def lengths(self, function: Callable[..., Any]) -> Any:
+        """What `function` gets as its argument ``lengths``; None for nothing."""
+        if "lengths" in self.kwargs:
+            return self.kwargs["lengths"]
+        import inspect  # for those who measure alone
+
+        try:
+            bound = inspect.signature(function).bind(*self.args, **self.kwargs)
+        except (TypeError, ValueError):
+            return None  # a call in C has no signature; one that does not fit says so itself
+        return bound.arguments.get("lengths")
+
+
+def read_samples(data: Any, argument: str) -> list[Sample]:
+    """The inputs in `data`, which an error text calls `argument`.
+
+    Raises
+    ------
+    TypeError
+        If `data` is one array, or no iterable.
+    ValueError
+        If there is no input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.zeros((5, 2, 3))
+    >>> [(len(each.args), sorted(each.kwargs)) for each in read_samples([x, (x, {"lengths": [5, 2]}), {"x": x}], "")]
+    [(1, []), (1, ['lengths']), (0, ['x'])]
+    """
+    single = isinstance(data, (str, bytes, Mapping)) or hasattr(data, "__array__") or is_packed(data)
+    if single or _arrays.is_tensor(data) or not isinstance(data, Iterable):
+        raise TypeError(f"{argument}: {_EXPECTED}; got {type(data).__name__}: put it into a list if it is one input")
+    samples = [_sample(each, f"{argument}[{place}]") for place, each in enumerate(data)]
+    if not samples:
+        raise ValueError(f"{argument}: expected at least one input, got none")
+    return samples
+
+
+def is_packed(value: Any) -> bool:
+    """Whether `value` is a PackedSequence of PyTorch's."""
+    return isinstance(value, tuple) and hasattr(value, "batch_sizes")
+
+
+def _sample(each: Any, argument: str) -> Sample:
+    if isinstance(each, Mapping):
+        return Sample((), _keywords(each, argument))
+    if not isinstance(each, tuple) or is_packed(each):
+        return Sample((each,), {})
+    if each and isinstance(each[-1], Mapping):
+        return Sample(each[:-1], _keywords(each[-1], argument))
+    if not each:
+        raise ValueError(f"{argument}: expected an input, got an empty tuple")
+    return Sample(each, {})
+
+
+def _keywords(given: Mapping[Any, Any], argument: str) -> dict[str, Any]:
+    for key in given:
+        if not isinstance(key, str):
+            raise TypeError(f"{argument}: expected names of arguments as keys, got {key!r}")
+    return dict(given)

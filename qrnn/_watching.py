@@ -1,0 +1,130 @@
+"""What the layers of a model return while it is called, and how its data lie: steps, batch and lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import _arrays
+from ._framework import Framework, framework_of
+from ._numpy_framework import NUMPY
+from ._samples import Sample, is_packed
+from ._spec import LayerSpec, module_spec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Layout", "Seen", "called", "find_framework", "layer_names", "layout_of", "spec_of"]
+
+
+class Seen(NamedTuple):
+    """One call of a layer."""
+
+    name: str
+    layer: Any
+    input: Any
+    lengths: Any
+    output: NDArray[Any]  # what it gives for each row: not the states
+
+
+class Layout(NamedTuple):
+    """How the rows of a call lie."""
+
+    steps: int
+    batch: int
+    batch_first: bool
+    lengths: NDArray[np.intp] | None
+
+    def valid(self) -> NDArray[np.bool_] | None:
+        """Which steps of which row are none of padding, (batch, steps); None for all."""
+        return None if self.lengths is None else np.arange(self.steps) < self.lengths[:, None]
+
+
+def find_framework(model: Any) -> Framework | None:
+    """The framework whose module `model` is; None for any other callable."""
+    framework = framework_of(model, NUMPY)
+    return framework if isinstance(model, framework.module_type) else None
+
+
+def spec_of(framework: Framework, module: Any) -> LayerSpec | None:
+    """The spec of a layer that can be quantized, or is; None for any other module."""
+    found = framework.find(module)
+    return None if found is None else module_spec(found[0].float_type.__name__, module)
+
+
+def layer_names(model: Any) -> list[str]:
+    """The names of the layers of `model` that can be quantized, or are."""
+    framework = find_framework(model)
+    if framework is None:
+        return []
+    return [name for name, module in model.named_modules() if framework.find(module) is not None]
+
+
+def called(model: Callable[..., Any], sample: Sample, names: Collection[str] = ()) -> tuple[Any, list[Seen]]:
+    """What `model` returns for `sample`, in eval mode and without gradients, and the calls of its layers of `names`."""
+    framework, seen = find_framework(model), list[Seen]()
+    if framework is None:
+        return model(*sample.args, **sample.kwargs), seen
+
+    def see(name: str, layer: Any, args: tuple[Any, ...], kwargs: Any, result: Any) -> None:
+        result = result[0] if isinstance(result, tuple) and not is_packed(result) else result
+        given = args[0] if args else kwargs.get("input")
+        output = np.array(_arrays.to_numpy(result.data if is_packed(result) else result, name))
+        seen.append(Seen(name, layer, given, kwargs.get("lengths"), output))
+
+    adapt = framework.adapted
+    with framework.evaluating(model), framework.watching(model, names, see) as watched:
+        result = watched(*(adapt(each) for each in sample.args), **{k: adapt(v) for k, v in sample.kwargs.items()})
+    return result, seen
+
+
+def layout_of(model: Any, sample: Sample, seen: Iterable[Seen]) -> Layout | None:
+    """How the rows of `sample` lie by what the first recurrent layer got; without one, by the first layer's rows."""
+    framework = find_framework(model)
+    if framework is None:
+        return None
+    calls, lengths = list(seen), sample.lengths(model.forward)
+    for each in calls:
+        spec = spec_of(framework, each.layer)
+        if spec is not None and spec.sequence is not None:
+            return _of_sequence(spec, each, lengths)
+    cells = [each for each in calls if _is_cell(framework, each.layer)]
+    first = next(iter(cells or calls), None)
+    if first is None:
+        return None
+    steps = sum(each.name == first.name for each in cells) or 1
+    batch = 1 if first.output.ndim < 2 else len(first.output)
+    return Layout(steps, batch, True, _counts(lengths, batch))
+
+
+def _is_cell(framework: Framework, layer: Any) -> bool:
+    spec = spec_of(framework, layer)
+    return spec is not None and spec.row.states > 0
+
+
+def _of_sequence(spec: LayerSpec, seen: Seen, lengths: Any) -> Layout:
+    assert spec.sequence is not None
+    first = spec.sequence.batch_first
+    if is_packed(seen.input):
+        counts = _packed_lengths(seen.input)
+        return Layout(int(counts.max()), len(counts), first, counts)
+    shape = seen.output.shape if seen.output.ndim == 3 else (seen.output.shape[0], 1)
+    steps, batch = (shape[1], shape[0]) if first and seen.output.ndim == 3 else shape[:2]
+    return Layout(steps, batch, first, _counts(lengths if seen.lengths is None else seen.lengths, batch))
+
+
+def _counts(lengths: Any, batch: int) -> NDArray[np.intp] | None:
+    """`lengths` as an array, unless they are of something else than the rows of the batch."""
+    if lengths is None:
+        return None
+    counts = _arrays.to_numpy(lengths, "lengths")
+    return counts.astype(np.intp) if counts.shape == (batch,) else None
+
+
+def _packed_lengths(packed: Any) -> NDArray[np.intp]:
+    sizes = _arrays.to_numpy(packed.batch_sizes, "batch_sizes")
+    counts = np.array([(sizes > row).sum() for row in range(sizes[0])], np.intp)
+    order = packed.unsorted_indices
+    return counts if order is None else counts[_arrays.to_numpy(order, "unsorted_indices")]
