@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from . import _arrays, _config, _core
+from ._array_module import write_over
 from ._module import Module
 from ._public import public
 
@@ -89,7 +90,8 @@ class ReLU(_Function):
         if not self.inplace:
             return self._apply(input, None)
         if _arrays.is_tensor(input):
-            return self._over_tensor(input)
+            result = _core.apply(self._function, _arrays.to_float32(input, "input"), isa=_config.resolve_isa())
+            return write_over(input, result)
         try:
             return self._apply(input, input)
         except (TypeError, ValueError) as error:
@@ -99,19 +101,6 @@ class ReLU(_Function):
 
         @typed_as(forward)
         def __call__(self) -> None: ...  # type: ignore[override]
-
-    def _over_tensor(self, input: Any) -> Any:
-        result = _core.apply(self._function, _arrays.to_float32(input, "input"), isa=_config.resolve_isa())
-        if str(input.dtype) != "torch.float32" or input.requires_grad:
-            grad = " that requires a gradient" if input.requires_grad else ""
-            raise ValueError(
-                "input: expected a float32 tensor that requires no gradient (inplace=True writes over it), "
-                f"got one of {input.dtype}{grad}"
-            )
-        try:
-            return input.copy_(_arrays.like(result, input))  # so that PyTorch knows that it changed
-        except RuntimeError as error:
-            raise ValueError(f"input: expected a tensor that can be written over (inplace=True): {error}") from error
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""

@@ -21,6 +21,7 @@ __all__ = [
     "TRANSFORMED",
     "expect_finite",
     "expect_no_mask",
+    "fitting",
     "is_tensor",
     "like",
     "read_only",
@@ -196,6 +197,19 @@ def to_weight(obj: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float32
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
     return array
+
+
+def fitting(obj: Any, name: str, old: NDArray[Any]) -> NDArray[Any]:
+    """A read-only copy of `obj` that can take the place of `old`; TypeError or ValueError naming it otherwise."""
+    if old.dtype == np.float32:
+        array = to_weight(obj, name, old.shape)
+        expect_finite(array, name)
+        return read_only(array.copy())
+    array = to_numpy(obj, name)
+    if array.dtype.kind != old.dtype.kind or array.shape != old.shape:
+        expected = f"{old.dtype} of shape {old.shape}"
+        raise ValueError(f"{name}: expected {expected}, got {array.dtype} of shape {array.shape}")
+    return read_only(array.astype(old.dtype))
 
 
 def to_codes(obj: Any, name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.int8]:

@@ -1,9 +1,9 @@
-"""Sequential and ModuleList."""
+"""Sequential, ModuleList and ModuleDict."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
 from ._belongs import belongs
@@ -11,7 +11,7 @@ from ._module import Module, indented
 from ._public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import ItemsView, KeysView, ValuesView
 
     from typing_extensions import Unpack
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     R = TypeVar("R")
 
-__all__ = ["ModuleList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
 L = TypeVar("L", bound="_List[Any]")
 
@@ -239,3 +239,107 @@ class ModuleList(_List[R]):
             else f"({first}-{last}): {last - first + 1} x {indented(text)}"
             for text, first, last in blocks
         ]
+
+
+@public("qrnn.nn")
+class ModuleDict(Module, Generic[R]):
+    """Modules by names, as ``torch.nn.ModuleDict``; it cannot be called.
+
+    Parameters
+    ----------
+    modules : mapping of str to Module, or iterable of pairs of them, optional
+
+    Raises
+    ------
+    TypeError
+        If something else is given.
+    KeyError
+        If a name is empty, contains a dot, or is a method's.
+
+    Examples
+    --------
+    >>> import qrnn.nn as nn
+    >>> heads = nn.ModuleDict({"key": nn.Linear(4, 3), "gate": nn.Sigmoid()})
+    >>> heads
+    ModuleDict(
+      (key): Linear(in_features=4, out_features=3, bias=True)
+      (gate): Sigmoid()
+    )
+    >>> heads["gate"], list(heads)
+    (Sigmoid(), ['key', 'gate'])
+    """
+
+    @overload
+    def __init__(self: ModuleDict[Any], modules: None = None) -> None: ...
+    @overload
+    def __init__(self, modules: Mapping[str, R] | Iterable[tuple[str, R]]) -> None: ...
+    def __init__(self, modules: Any = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
+
+    def _items(self) -> dict[str, R]:
+        modules: Any = dict(self._children())
+        return modules  # type: ignore[no-any-return]
+
+    def __getitem__(self, key: str) -> R:
+        return self._items()[key]
+
+    def __setitem__(self, key: str, module: R) -> None:
+        _expect_module(module)
+        self.add_module(key, module)  # type: ignore[arg-type]
+
+    def __delitem__(self, key: str) -> None:
+        self._items()[key]  # KeyError for what is no module's name
+        delattr(self, key)
+
+    def __len__(self) -> int:
+        return len(self._items())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._items()
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._items().keys()
+
+    def values(self) -> ValuesView[R]:
+        """The modules."""
+        return self._items().values()
+
+    def items(self) -> ItemsView[str, R]:
+        """Pairs of name and module."""
+        return self._items().items()
+
+    def clear(self) -> None:
+        """Take all modules out."""
+        for name in self._items():
+            delattr(self, name)
+
+    def pop(self, key: str) -> R:
+        """Take the module `key` out and return it."""
+        module = self[key]
+        del self[key]
+        return module
+
+    def update(self, modules: Mapping[str, R] | Iterable[tuple[str, R]]) -> None:
+        """Add modules, in the place of those that have their names.
+
+        Parameters
+        ----------
+        modules : mapping of str to Module, or iterable of pairs of them
+
+        Raises
+        ------
+        TypeError, KeyError
+            As the constructor.
+        """
+        if not isinstance(modules, (Mapping, ModuleDict, Iterable)):
+            kind = type(modules).__name__
+            raise TypeError(f"ModuleDict.update should be called with an iterable of key/value pairs, but got {kind}")
+        pairs = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
+        for name, module in dict(pairs).items():
+            self[name] = module

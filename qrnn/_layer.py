@@ -12,6 +12,7 @@ over ``QuantizedLayer``, which the decorator ``quantizes`` joins; for type check
 from __future__ import annotations
 
 import copyreg
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -149,7 +150,7 @@ class Layer(_core.Module, Module, Described):
     # ---- state
 
     def _state(self) -> dict[str, NDArray[Any]]:
-        matrices, state = self._matrices(), {}
+        matrices, state = self._matrices(), super()._state()
         for name, (index, what) in self._spec.slots.items():
             array, scale = getattr(matrices[index], what), matrices[index].scale
             if array is not None:
@@ -165,6 +166,7 @@ class Layer(_core.Module, Module, Described):
         return not self._spec.in_torch
 
     def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
+        super()._plan_load(prefix, plan)
         if id(self) not in plan.matrices:
             plan.matrices[id(self)] = self._matrices()
         matrices = plan.matrices[id(self)]
@@ -197,6 +199,13 @@ class FloatLayer(Layer):
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._spec.slots]
+
+    def _own_parameters(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        for name, slot in self._spec.slots.items():
+            array = self._parameter(slot)
+            if array is not None:
+                yield name, array
+        yield from super()._own_parameters()
 
     def _fill(self, spec: LayerSpec, isa: str | None) -> None:
         """Pack new weights."""

@@ -69,6 +69,16 @@ class LoadPlan:
             if array is not None:
                 matrices[index] = matrix._replace(**{what: array})
 
+    def array(self, key: str, old: NDArray[Any]) -> NDArray[Any] | None:
+        """The array that takes the place of `old`, a parameter or a buffer; None where the state has none that fits."""
+        value = self._take(key)
+        try:
+            if value is not None and self._fits(key, array := _arrays.to_numpy(value, key), old.shape):
+                return _arrays.fitting(array, key, old)
+        except (TypeError, ValueError) as error:
+            self.errors.append(str(error))
+        return None
+
     def compare(self, layer: Described, prefix: str, slots: Collection[str], expected: bool) -> None:
         """Compare `layer` with what the state says of it; `expected`: whether a state that has weights for it does."""
         key = prefix + FORMAT

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import _core
 from ._belongs import belongs
 from ._loading import LoadPlan, LoadResult
+from ._parameters import ArrayKeeper
 from ._public import public
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class RemovableHandle:
 
 
 @public("qrnn.nn")
-class Module:
+class Module(ArrayKeeper):
     """Base class of models and layers, as ``torch.nn.Module``.
 
     A model is a subclass that keeps its layers as attributes and defines ``forward``. Its children
@@ -277,8 +278,13 @@ class Module:
 
     @property
     def nbytes(self) -> int:
-        """Memory that the packed weights of this module and of all below it take, in bytes."""
-        return sum(module.nbytes for module in self.modules() if isinstance(module, _core.Module))
+        """Memory that the weights of this module and of all below it take, in bytes."""
+        return sum(module._own_nbytes() for module in self.modules())
+
+    def _own_nbytes(self) -> int:
+        """Memory of this module's own weights, without its children's."""
+        packed = _core.Module.nbytes.__get__(self) if isinstance(self, _core.Module) else 0
+        return int(packed) + sum(array.nbytes for _, array in self._kept_arrays())
 
     # ---- state
 
@@ -342,13 +348,6 @@ class Module:
         self._plan_load(prefix, plan)
         for name, child in self._children():
             child._plan_all(f"{prefix}{name}.", plan)
-
-    def _state(self) -> dict[str, NDArray[Any]]:
-        """This module's own arrays, without its children's."""
-        return {}
-
-    def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
-        """Check this module's own part of a load and add what carries it out to `plan`."""
 
     # ---- text
 

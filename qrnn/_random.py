@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["manual_seed", "uniform"]
+__all__ = ["manual_seed", "normal", "uniform"]
 
 _generator: np.random.Generator | None = None
 
@@ -46,9 +46,19 @@ def manual_seed(seed: int) -> np.random.Generator:
     return _generator
 
 
-def uniform(bound: float, *shape: int) -> NDArray[np.float32]:
-    """Uniform float32 in +-`bound`."""
+def _current() -> np.random.Generator:
+    """The generator, seeded by the system where nobody seeded it."""
     global _generator
     if _generator is None:
         _generator = np.random.default_rng()
-    return _generator.uniform(-bound, bound, shape).astype(np.float32)
+    return _generator
+
+
+def uniform(bound: float, *shape: int) -> NDArray[np.float32]:
+    """Uniform float32 in +-`bound`."""
+    return _current().uniform(-bound, bound, shape).astype(np.float32)
+
+
+def normal(*shape: int) -> NDArray[np.float32]:
+    """Float32 of mean 0 and variance 1, normally distributed."""
+    return _current().standard_normal(shape, np.float32)

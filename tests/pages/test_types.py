@@ -41,6 +41,15 @@ reveal_type(nn.Tanh()([0.5]))  # -> Array
 reveal_type(nn.Sigmoid().forward(x))  # -> Array
 reveal_type(nn.Dropout(0.1)(h))  # -> Array
 reveal_type(nn.Identity()("as it is"))  # -> str
+reveal_type(nn.Softmax(-1)(x))  # -> Array
+reveal_type(nn.LeakyReLU()(x))  # -> Array
+reveal_type(nn.LayerNorm(4)([[0.5] * 4]))  # -> Array
+reveal_type(nn.BatchNorm1d(4)(x))  # -> Array
+reveal_type(nn.Conv1d(4, 3, 2, padding="causal").forward(steps))  # -> Array
+reveal_type(nn.Embedding(9, 3)([1, 2]))  # -> Array
+reveal_type(nn.Flatten()(steps))  # -> Array
+reveal_type(nn.Sequential(nn.Flatten(), nn.Softmax(-1))(steps))  # -> Array
+reveal_type(nn.ModuleDict({"a": nn.GRUCell(4, 3)})["a"](x))  # -> Array
 
 class Mine(nn.GRU):
     pass

@@ -1,5 +1,5 @@
 """``qrnn.nn.modules.container``, by PyTorch's path."""
 
-from ..._containers import ModuleList, Sequential
+from ..._containers import ModuleDict, ModuleList, Sequential
 
-__all__ = ["ModuleList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
