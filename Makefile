@@ -37,8 +37,8 @@ test: $(VENV)/.installed $(VENV)/.test $(VENV)/.demo $(WITH_TORCH)  ## run the t
 
 # Fails where pip has no such version: a run without PyTorch would skip all of it.
 test-torch: VENV := .venvs/torch-$(TORCH_VERSION)
-test-torch:  ## the tests of qrnn.torch on another PyTorch: TORCH_VERSION=2.12.0
-	$(MAKE) VENV=$(VENV) TORCH=auto $(VENV)/.installed $(VENV)/.test $(VENV)/.torch-auto
+test-torch:  ## the tests of qrnn.torch on another PyTorch (gigabytes): TORCH_VERSION=2.12.1
+	$(MAKE) VENV=$(VENV) TORCH=yes $(VENV)/.installed $(VENV)/.test $(VENV)/.torch-yes
 	$(VENV)/bin/python -c 'import torch; exit(torch.__version__.partition("+")[0] != "$(TORCH_VERSION)")'
 	cd tests && $(abspath $(VENV))/bin/pytest pytorch $(PYTEST_ARGS)
 

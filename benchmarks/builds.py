@@ -73,7 +73,6 @@ def seconds(module, args, calls):
 
 def ratio(old, new, args, rounds):
     """Median over rounds of new / old, and the seconds of a call of old."""
-    assert equal(old(*args), new(*args)), "the builds differ"
     once = min(seconds(old, args, 3) for _ in range(5)) / 3
     calls = max(1, int(ROUND / once))
     ratios = []
@@ -91,7 +90,9 @@ def ratio_of_places(cores, making, args, options):
     for place in range(options.places):
         pair = {core: make(core, *making) for core in cores[:: 1 if place % 2 else -1]}
         kept.append((pair, np.empty(random.randrange(1 << 16), np.uint8)))  # the next pair begins elsewhere
-        found.append(ratio(*(pair[core] for core in cores), args, options.rounds))
+        modules = [pair[core] for core in cores]
+        assert equal(*(module(*args) for module in modules)), "the builds differ"
+        found.append(ratio(*modules, args, options.rounds))
     return statistics.median(value for value, _ in found), min(once for _, once in found)
 
 
