@@ -68,7 +68,7 @@ bench-tails: $(VENV)/.installed $(VENV)/.bench  ## time sizes that are not round
 bench-start: $(VENV)/.installed $(VENV)/.bench  ## time of import, size of the wheel, memory
 	$(BIN)/python benchmarks/start.py $(BENCH_ARGS)
 
-bench-engines: $(VENV)/.installed $(VENV)/.bench  ## what activations of 13 bits gain and cost, in minutes
+bench-engines: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo  ## what activations of 13 bits gain and cost, in minutes
 	$(BIN)/python benchmarks/engines.py $(BENCH_ARGS)
 
 accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine
