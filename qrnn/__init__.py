@@ -82,6 +82,7 @@ from ._threads import get_num_threads, set_num_threads
 from ._types import (
     float16,
     float32,
+    int16,
     per_channel_affine,
     per_channel_symmetric,
     per_tensor_affine,
@@ -109,6 +110,7 @@ __all__ = [
     "float16",
     "float32",
     "get_num_threads",
+    "int16",
     "isas",
     "manual_seed",
     "nn",

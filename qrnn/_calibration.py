@@ -114,4 +114,5 @@ def _prepared(model: Any, argument: str) -> dict[str, PreparedLayer]:
 
 def _summable(layer: PreparedLayer) -> tuple[Any, ...]:
     """What has to agree for statistics to add up."""
-    return packed_spec(layer)._replace(bias=True, dropout=0.0), layer._prepared.engine
+    statistics = layer._prepared.statistics
+    return packed_spec(layer)._replace(bias=True, dropout=0.0), statistics.engine, statistics.engines

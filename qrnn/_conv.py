@@ -9,10 +9,11 @@ import numpy as np
 
 from . import _config, _core
 from ._array_module import ArrayModule
+from ._matrices import Matrix, pack
 from ._parameters import Parameter
 from ._public import public
 from ._random import uniform
-from ._spec import Matrix, checked_size, linear_spec, pack
+from ._spec import checked_size, linear_spec
 from ._types import expect_float32
 
 if TYPE_CHECKING:

@@ -76,6 +76,7 @@ class _Engine(TypedDict):
     scale_per_row: bool
     projects: bool
     resets_before: bool
+    activations: str
 
 def kinds() -> dict[str, _Kind]: ...
 def engine_table() -> dict[str, _Engine]: ...

@@ -14,11 +14,12 @@ import numpy as np
 
 from . import _arrays
 from ._spec import ENGINES, KINDS, LayerSpec
+from ._types import dtype, float32, qint8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "Described", "differences", "encoded", "says_no_bias", "says_nothing"]
+__all__ = ["FORMAT", "Described", "differences", "encoded", "precisions_shown", "says_no_bias", "says_nothing"]
 
 #: The name of the array in a layer's state.
 FORMAT = "format"
@@ -26,10 +27,12 @@ FORMAT = "format"
 #: The version of what `Described.describe` says: a later one has other names or other meanings.
 _VERSION = 1
 
-#: What a load does not compare: what other names and shapes say already, and what changes no result.
+_PRECISION = "precision"
+
+#: What a load does not compare by itself: what other names and shapes say already, and what changes no result.
 _NOT_COMPARED = frozenset(
     {"input_size", "hidden_size", "in_features", "out_features", "proj_size", "num_layers", "bidirectional"}
-    | {"bias", "dropout", "version"}
+    | {"bias", "dropout", "version", _PRECISION}
 )
 
 
@@ -50,8 +53,9 @@ class Described:
         dict
             ``kind``, the name of its class in ``torch.nn``; its sizes and options under the names of its
             constructor's arguments; ``engine``, ``"float32"`` for a float layer; and ``version``, that of this
-            description. States of quantized layers, and of float layers that PyTorch lacks, hold it as the array
-            ``format``: JSON in bytes.
+            description. Where weight matrices do not go by the engine, ``precision``: by their names ``"float32"``
+            or the format of what they multiply, such as ``"s13"``. States of quantized layers, and of float layers
+            that PyTorch lacks, hold it as the array ``format``: JSON in bytes.
 
         Examples
         --------
@@ -60,11 +64,27 @@ class Described:
         {'kind': 'RNNCell', 'input_size': 4, 'hidden_size': 3, 'bias': True, 'nonlinearity': 'relu', \
 'engine': 'qrnn', 'version': 1}
         """
-        return {**_of_spec(self._spec), "engine": getattr(self, "engine", _FLOAT), "version": _VERSION}
+        own = {_PRECISION: self._precisions} if self._precisions else {}
+        return {**_of_spec(self._spec), "engine": getattr(self, "engine", _FLOAT), **own, "version": _VERSION}
+
+    def _weight_type(self) -> dtype:
+        """What the weights of a quantized layer are: qint8, or float32 if all of them stay float."""
+        own, names = self._precisions, [each.weight for each in self._spec.matrices]
+        return float32 if all(own.get(name) == _FLOAT for name in names) else qint8
+
+    @property
+    def _precisions(self) -> dict[str, str]:
+        """The formats of what weights multiply, by name, of those that do not go by the engine."""
+        return {}
 
     def _options_shown(self) -> list[str]:
         """What ``repr`` shows behind sizes and PyTorch's options."""
         return []
+
+
+def precisions_shown(precisions: Mapping[str, str]) -> list[str]:
+    """What ``repr`` shows of matrices that do not go by the engine."""
+    return [f"{name}={format}" for name, format in precisions.items()]
 
 
 #: The engine of float layers: the one of the core's table that quantizes nothing.
@@ -125,6 +145,7 @@ def differences(layer: Described, value: Any, key: str) -> list[str]:
     except (TypeError, ValueError) as error:
         return [str(error)]
     ours = layer.describe()
+    other = _other_precisions(ours, theirs, key) if ours["engine"] == theirs.get("engine") else []
     names = [name for name in ours if name not in _NOT_COMPARED]
     if ours["kind"] != theirs.get("kind"):
         names = [name for name in names if name in theirs]  # a cell has no batch_first
@@ -133,6 +154,27 @@ def differences(layer: Described, value: Any, key: str) -> list[str]:
         f"{key}: expected {name} {ours[name]!r}, got {theirs.get(name)!r}"
         for name in dict.fromkeys(["kind", *names])
         if ours[name] != theirs.get(name)
+    ] + other
+
+
+def _other_precisions(ours: Mapping[str, Any], theirs: Mapping[str, Any], key: str) -> list[str]:
+    """What differs in the precisions of two layers of one engine."""
+    found: list[dict[str, str]] = []
+    for each in (ours, theirs):
+        own = each.get(_PRECISION, {})
+        if not isinstance(own, dict):
+            return [f"{key}: expected {_PRECISION} to be a dict, got {own!r:.80}"]
+        if ours["kind"] != theirs.get("kind"):  # a layer's weights, renamed to be a cell's
+            if each.get("num_layers", 1) != 1 or each.get("bidirectional"):
+                return []  # it may be any of them
+            own = {name.removesuffix("_l0"): format for name, format in own.items()}
+        found.append(own)
+    default = ENGINES[ours["engine"]].activations
+    want, got = found
+    return [
+        f"{key}: expected {name} {want.get(name, default)!r}, got {got.get(name, default)!r}"
+        for name in dict.fromkeys([*want, *got])
+        if want.get(name, default) != got.get(name, default)
     ]
 
 

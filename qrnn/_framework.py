@@ -14,7 +14,9 @@ from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple
 
 from ._belongs import belongs
+from ._described import Described
 from ._nesting import expect_shallow, named_recursion, nesting_of
+from ._spec import module_spec
 
 __all__ = ["Framework", "Row", "Seer", "framework_of", "register"]
 
@@ -67,6 +69,14 @@ class Framework(ABC):
                 if isinstance(module, each):
                     return row, each
         return None
+
+    def weights(self, module: Any) -> list[str]:
+        """The names of the weight matrices of `module` if it can be quantized, or is."""
+        found = self.find(module)
+        if found is None:
+            return []
+        spec = module._spec if isinstance(module, Described) else module_spec(found[0].float_type.__name__, module)
+        return [each.weight for each in spec.matrices]
 
     def mappings(self) -> dict[type, Any]:
         """What each float type becomes: a new dict."""

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from . import _arrays, _config, _core
 from ._described import FORMAT, Described, encoded
 from ._loading import LoadPlan
+from ._matrices import Matrix, pack, packed_matrices
 from ._module import Module
 from ._random import uniform
-from ._spec import LayerSpec, Matrix, Slot, pack, packed_matrices, packed_spec
+from ._spec import ENGINES, LayerSpec, Slot, packed_spec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,6 +60,12 @@ class Layer(_core.Module, Module, Described):
         """A read-only copy of a parameter, or None."""
         array = self._unpack(*slot)
         return None if array is None else _arrays.read_only(array)
+
+    @property
+    def _precisions(self) -> dict[str, str]:
+        default = ENGINES[self.engine].activations
+        found = {each.weight: self._unpack(i, "activations") for i, each in enumerate(self._spec.matrices)}
+        return {name: format for name, format in found.items() if format != default}
 
     def _hold(self, spec: LayerSpec, packed: _core.Module) -> None:
         """Hold what is packed, and the options of `spec` that are not."""
@@ -131,7 +138,7 @@ class Layer(_core.Module, Module, Described):
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps: attributes, weights and engine, but not the instruction set."""
-        matrices = [tuple(matrix) for matrix in self._matrices()]
+        matrices = [matrix.parts() for matrix in self._matrices()]
         return {
             "attributes": self.__dict__,
             "form": (self.kind, self.sequence, self.proj_size > 0),
@@ -194,7 +201,7 @@ class FloatLayer(Layer):
         old = getattr(matrices[index], what)
         if old is None:
             raise ValueError(f"{name}: this module was made without biases")
-        matrices[index] = matrices[index]._replace(**{what: _arrays.to_weight(value, name, old.shape)})
+        matrices[index] = matrices[index].replaced(what, _arrays.to_weight(value, name, old.shape))
         self._swap_in(self._packed(matrices))
 
     def __dir__(self) -> list[str]:

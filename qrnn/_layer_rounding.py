@@ -18,7 +18,7 @@ from ._spec import packed_spec
 
 if TYPE_CHECKING:
     from ._layer import FloatLayer
-    from ._spec import Matrix
+    from ._matrices import Matrix
     from ._statistics import Statistics
 
 __all__ = ["LayerRounding"]

@@ -27,7 +27,7 @@ def without_read(framework: Framework, selection: Selection) -> Selection:
         reader = next((each for each in reversed(above) if framework.reads(each, path.module)), None)
         if reader is None or not _asked(selection, path.module):
             continue
-        if selection.spec.qconfigs.get(path.name) is None and not _has_its_own(path, above):
+        if not _named(framework, selection, path) and not _has_its_own(path, above):
             qconfigs[id(path.module)] = None
             read.setdefault(type(reader).__name__, []).append(path.name)
     for reader_name, names in read.items():
@@ -115,10 +115,17 @@ def _asked(selection: Selection, module: Any) -> bool:
     return selection.qconfig(module) is not None or (by_type and not selection.excludes(module))
 
 
+def _named(framework: Framework, selection: Selection, path: Path) -> bool:
+    """Whether a name of the spec asks for the module of `path`."""
+    given = selection.spec.qconfigs.items()
+    return any(value is not None and isinstance(key, str) and _means(framework, key, path) for key, value in given)
+
+
 def _means(framework: Framework, key: str | type, path: Path) -> bool:
-    """Whether a key of a spec is the name of `path` or a type of its module."""
+    """Whether a key of a spec is the name of `path`, or of one of its weights, or a type of its module."""
     if isinstance(key, str):
-        return key == path.name
+        layer, _, name = key.rpartition(".")
+        return key == path.name or (layer == path.name and name in framework.weights(path.module))
     return key is not framework.module_type and isinstance(path.module, key)
 
 

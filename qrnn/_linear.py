@@ -107,8 +107,10 @@ class Linear(LinearLayer, CalledAsLinear, FloatLayer):
 
 def quantized_linear_shown(layer: Any) -> list[str]:
     """What PyTorch shows of a quantized Linear, that of either package."""
+    weight = layer.weight()
+    scheme = [f"qscheme={weight.qscheme()}"] if isinstance(weight, QTensor) else []
     sizes = f"in_features={layer.in_features}", f"out_features={layer.out_features}"
-    return [*sizes, f"dtype={layer.weight_dtype}", f"qscheme={layer.weight().qscheme()}"]
+    return [*sizes, f"dtype={layer.weight_dtype}", *scheme]
 
 
 @quantizes(Linear)
@@ -163,9 +165,9 @@ engine=fbgemm)
     (2, 3)
     """
 
-    def weight(self) -> QTensor:
-        """The weight, of shape (out_features, in_features)."""
-        return self._qtensors()["weight"]
+    def weight(self) -> Any:
+        """The weight, of shape (out_features, in_features): a QTensor, or a read-only array if it stays float32."""
+        return self._weights()["weight"]
 
     def bias(self) -> NDArray[Any] | None:
         """The bias: a read-only float32 array of shape (out_features,), or None."""
@@ -177,6 +179,7 @@ engine=fbgemm)
         Parameters
         ----------
         w : QTensor or quantized torch.Tensor, shape (out_features, in_features)
+            array_like, if the weight stays float.
         b : array_like, shape (out_features,), or None
 
         Raises
@@ -186,7 +189,7 @@ engine=fbgemm)
         """
         self._replace_all({"weight": w}, {"bias": b})
 
-    def _weight_bias(self) -> tuple[QTensor, NDArray[Any] | None]:
+    def _weight_bias(self) -> tuple[Any, NDArray[Any] | None]:
         """Weight and bias, as PyTorch's."""
         return self.weight(), self.bias()
 

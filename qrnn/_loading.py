@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _arrays
 from ._described import FORMAT, Described, differences, says_nothing
+from ._matrices import Matrix
 from ._public import public
-from ._spec import Matrix, Slot
+from ._spec import Slot
 from ._warn import warn
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class LoadPlan:
             value = None if old is None else self._take(key)
             array = None if value is None else self._values(key, value, old.shape)
             if array is not None:
-                matrices[index] = matrix._replace(**{what: array})
+                matrices[index] = matrix.replaced(what, array)
 
     def array(self, key: str, old: NDArray[Any]) -> NDArray[Any] | None:
         """The array that takes the place of `old`, a parameter or a buffer; None where the state has none that fits."""

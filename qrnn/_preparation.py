@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import _config, _quantize
-from ._spec import Matrix
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ._matrices import FLOAT, Matrix, beside
+from ._precision import activations_of, of_matrix, quantize_matrix
+from ._spec import LayerSpec
 
 __all__ = ["Preparation"]
 
@@ -36,7 +35,7 @@ class Preparation:
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps, under no private name: not the instruction set, as pickles may travel to another CPU."""
-        original = None if self.original is None else [tuple(matrix) for matrix in self.original]
+        original = None if self.original is None else [matrix.parts() for matrix in self.original]
         return {**self.__dict__, "isa": None, "original": original}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -48,10 +47,31 @@ class Preparation:
         if engine is not None and _config.check_engine(engine) != self.engine:
             raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
 
-    def kept(self, index: int, weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]] | None:
-        """The original codes and scale of a matrix, if `weight` still equals what they stand for, bit for bit."""
-        if self.original is None:
-            return None
-        codes, scale = self.original[index].weight, np.asarray(self.original[index].scale)
-        same = _quantize.dequantize(codes, scale).tobytes() == weight.tobytes()
-        return (codes, scale) if same else None
+    def activations(self, index: int, qconfig: Any) -> str | None:
+        """The format of what a matrix is to multiply: as its QConfig says, else as it was; None: the engine's."""
+        asked = activations_of(qconfig)
+        if asked is not None or self.original is None:
+            return asked
+        before = self.original[index]
+        if before.scale is None and getattr(qconfig, "weight", None) is None:
+            return FLOAT
+        return before.activations
+
+    def precisions(self, spec: LayerSpec, qconfig: Any) -> dict[str, str]:
+        """The formats of what matrices are to multiply, by names of weights, of those that do not go by the engine."""
+        names = [each.weight for each in spec.matrices]
+        own = [beside(self.engine, self.activations(i, of_matrix(qconfig, name))) for i, name in enumerate(names)]
+        return {name: format for name, format in zip(names, own, strict=True) if format is not None}
+
+    def plain(self, index: int, name: str, matrix: Matrix, qconfig: Any) -> tuple[Matrix, bool]:
+        """What the float `matrix` called `name`, the one of `index`, becomes without data; whether it was that before.
+
+        A quantized one that still equals what its codes stand for, bit for bit, gets them back.
+        """
+        own = of_matrix(qconfig, name)
+        activations = self.activations(index, own)
+        if activations != FLOAT and self.original is not None and self.original[index].scale is not None:
+            codes, scale = self.original[index].weight, np.asarray(self.original[index].scale)
+            if _quantize.dequantize(codes, scale).tobytes() == matrix.weight.tobytes():
+                return Matrix(codes, scale, matrix.bias, beside(self.engine, activations)), True
+        return quantize_matrix(matrix, name, self.engine, own, activations), False

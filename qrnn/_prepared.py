@@ -10,13 +10,14 @@ from __future__ import annotations
 from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import _config, _core, _preparation, _quantize
+from ._described import precisions_shown
 from ._layer import FloatLayer
+from ._matrices import Matrix, engine_of, pack
+from ._precision import dequantized, of_matrix
 from ._public import public
 from ._quantized_layer import QuantizedLayer
-from ._spec import Matrix, MatrixSpec, pack, packed_spec
+from ._spec import LayerSpec, MatrixSpec, packed_spec
 from ._statistics import Statistics
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ class Preparation(_preparation.Preparation):
         new.statistics = deepcopy(self.statistics, memo)
         return new
 
+    def observe_as(self, spec: LayerSpec, qconfig: Any) -> None:
+        """Have statistics be of what each matrix of the layer will see, and of none that stays float."""
+        own = self.precisions(spec, qconfig)
+        engines = [engine_of(own.get(each.weight), self.engine) for each in spec.matrices]
+        self.statistics = Statistics(self.engine, tuple(engines) if own else ())
+
     def convert(
         self, mod: FloatLayer, cls: type[QuantizedLayer], qconfig: Any, engine: str | None, isa: str | None
     ) -> Any:
@@ -64,13 +71,12 @@ class Preparation(_preparation.Preparation):
         return new
 
     def _quantized(self, index: int, spec: MatrixSpec, matrix: Matrix, qconfig: Any, by_data: LayerRounding) -> Matrix:
-        """The float `matrix`, the one of `index`, in codes and scale."""
-        kept = self.kept(index, matrix.weight)
-        if kept is not None:
-            return Matrix(*kept, matrix.bias)
-        codes, scale = _quantize.quantize_weight(matrix.weight, spec.weight, self.engine, qconfig)
-        plain = Matrix(codes, scale, matrix.bias)
-        return by_data.rounded(index, spec.weight, matrix, plain, _quantize.code_range(qconfig))
+        """What the float `matrix`, the one of `index`, becomes."""
+        plain, kept = self.plain(index, spec.weight, matrix, qconfig)
+        if kept or plain.scale is None:
+            return plain
+        allowed = _quantize.code_range(of_matrix(qconfig, spec.weight))
+        return by_data.rounded(index, spec.weight, matrix, plain, allowed)
 
 
 class PreparedLayer(FloatLayer):
@@ -95,7 +101,7 @@ class PreparedLayer(FloatLayer):
         new._take_over(mod)
         if isinstance(mod, QuantizedLayer):
             original = mod._matrices()
-            weights = [Matrix(_quantize.dequantize(m.weight, np.asarray(m.scale)), None, m.bias) for m in original]
+            weights = [dequantized(matrix) for matrix in original]
             new._hold(spec, pack(spec, "float32", mod.isa, weights))
             engine, isa = mod.engine if engine is None else engine, isa or mod.isa
         else:
@@ -103,6 +109,7 @@ class PreparedLayer(FloatLayer):
         new._prepared = Preparation(_config.resolve_engine(engine), isa, original)
         _core.check_engine(spec.kind, spec.proj_size, new._prepared.engine)
         new.qconfig = qconfig
+        new._prepared.observe_as(spec, qconfig)
         return new
 
     def _unobserved(self) -> PreparedLayer:
@@ -112,7 +119,8 @@ class PreparedLayer(FloatLayer):
         return new
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, engine={self._prepared.engine}"
+        own = precisions_shown(self._prepared.precisions(self._spec, self.qconfig))
+        return ", ".join([f"{super().extra_repr()}, engine={self._prepared.engine}", *own])
 
 
 PREPARED_TYPES: dict[str, type[PreparedLayer]] = {}

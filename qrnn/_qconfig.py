@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from . import _types
 from ._observers import (
+    PlaceholderObserver,
     default_dynamic_quant_observer,
     default_per_channel_weight_observer,
     default_weight_observer,
 )
 from ._public import public
 
-__all__ = ["QConfig", "default_dynamic_qconfig", "engine_qconfig", "per_channel_dynamic_qconfig"]
+__all__ = [
+    "MOST_13",
+    "LayerQConfig",
+    "QConfig",
+    "default_dynamic_qconfig",
+    "engine_qconfig",
+    "float_qconfig",
+    "int13_dynamic_qconfig",
+    "per_channel_dynamic_qconfig",
+]
 
 
 class _QConfig(NamedTuple):
@@ -26,9 +37,10 @@ class QConfig(_QConfig):
     Parameters
     ----------
     activation : callable
-        Not used by dynamic quantization.
+        Not used by dynamic quantization, but for the range -4095..4095, of `int13_dynamic_qconfig`: 13 bits.
     weight : callable or None
-        Makes the observer that gives a weight its scale. None: the engine's own rule.
+        Makes the observer that gives a weight its scale. None: the engine's own rule. A PlaceholderObserver of
+        float32, as in `float_qconfig`: the weight, and what it multiplies, stay float32.
 
     Raises
     ------
@@ -68,3 +80,56 @@ per_channel_dynamic_qconfig = QConfig(
 )
 #: Weights by the rule of the module's engine: what a missing qconfig means.
 engine_qconfig = QConfig(activation=default_dynamic_quant_observer, weight=None)
+
+_float_observer = PlaceholderObserver.with_args(dtype=_types.float32)
+#: The weight stays float32, and so does what it multiplies.
+float_qconfig = QConfig(activation=_float_observer, weight=_float_observer)
+
+#: The largest code of 13 bits, symmetric.
+MOST_13 = 4095
+#: Weights by the rule of the module's engine; what they multiply is quantized to 13 bits, as by engine ``qrnn13``.
+int13_dynamic_qconfig = QConfig(
+    activation=PlaceholderObserver.with_args(
+        dtype=_types.int16, quant_min=-MOST_13, quant_max=MOST_13, is_dynamic=True
+    ),
+    weight=None,
+)
+
+
+class _LayerQConfig(NamedTuple):
+    base: Any
+    matrices: tuple[tuple[str, Any], ...]
+
+
+@public("qrnn.quantization.qconfig")
+class LayerQConfig(_LayerQConfig):
+    """The QConfigs of a layer whose weight matrices differ: what a spec with names of parameters makes.
+
+    Parameters
+    ----------
+    base : QConfig
+        Of those that `matrices` does not name.
+    matrices : tuple of (str, QConfig)
+        Name of a weight within the layer, and its own.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> from qrnn.quantization import engine_qconfig, float_qconfig
+    >>> layer = qrnn.nn.LSTM(4, 3)
+    >>> layer.qconfig = LayerQConfig(engine_qconfig, (("weight_ih_l0", float_qconfig),))
+    >>> qrnn.LSTM.from_float(layer)
+    DynamicQuantizedLSTM(4, 3, weight_ih_l0=float32)
+    """
+
+    __slots__ = ()
+
+    @property
+    def activation(self) -> Any:
+        """That of `base`."""
+        return self.base.activation
+
+    @property
+    def weight(self) -> Any:
+        """That of `base`."""
+        return self.base.weight

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arrays, _quantize, _types
+from ._matrices import Matrix
+from ._spec import MatrixSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["QTensor"]
+__all__ = ["QTensor", "replaced"]
 
 
 class QTensor:
@@ -135,3 +137,28 @@ class QTensor:
 
     def __repr__(self) -> str:
         return f"QTensor(shape={self.shape}, dtype={self.dtype}, qscheme={self.qscheme()})"
+
+
+def replaced(old: Matrix, weight: Any, spec: MatrixSpec) -> Matrix:
+    """The matrix `old` of a quantized layer with another weight: a QTensor, or float values where it stays float.
+
+    Parameters
+    ----------
+    old : Matrix
+    weight : QTensor, quantized torch.Tensor, or array_like
+    spec : MatrixSpec
+        Its names and shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `weight` is something else, or of another shape.
+    """
+    if old.scale is None:
+        if isinstance(weight, QTensor):
+            raise TypeError(f"{spec.weight}: expected float values, as this weight stays float32, got a QTensor")
+        return old._replace(weight=_arrays.to_weight(weight, spec.weight, spec.shape))
+    tensor = QTensor.of(weight, spec.weight)
+    if tensor.shape != spec.shape:
+        raise ValueError(f"{spec.weight}: expected shape {spec.shape}, got {tensor.shape}")
+    return old._replace(weight=tensor._codes, scale=tensor._scale)

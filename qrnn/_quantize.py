@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arrays, _types
-from ._spec import ENGINES, LayerSpec, Matrix
+from ._spec import ENGINES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,6 @@ __all__ = [
     "codes_of",
     "dequantize",
     "own_rule",
-    "quantize_matrices",
     "quantize_weight",
     "symmetric_scale",
 ]
@@ -169,14 +168,6 @@ def quantize_weight(
     else:
         scale = _observed_scale(factory, weight, name)
     return codes_of(weight, scale, *code_range(qconfig)), scale
-
-
-def quantize_matrices(spec: LayerSpec, matrices: list[Matrix], engine: str, qconfig: Any = None) -> list[Matrix]:
-    """The float weights of a layer as codes and scales, see `quantize_weight`; biases stay as they are."""
-    return [
-        Matrix(*quantize_weight(matrix.weight, each.weight, engine, qconfig), matrix.bias)
-        for each, matrix in zip(spec.matrices, matrices, strict=True)
-    ]
 
 
 def _observed_scale(factory: Any, weight: NDArray[np.float32], name: str) -> NDArray[np.float32]:

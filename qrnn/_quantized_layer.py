@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from . import _arrays, _config, _core, _quantize
+from . import _arrays, _config, _core
 from ._belongs import belongs
 from ._computed import computed_weights
 from ._defaults import expect_defaults
+from ._described import precisions_shown
 from ._layer import FloatLayer, Layer, new_matrices
+from ._matrices import Matrix, float_matrices, pack
 from ._own import class_adds, float_module_adds
-from ._qtensor import QTensor
+from ._precision import quantize_matrices
+from ._qtensor import QTensor, replaced
 from ._recurrent import RecurrentLayer, SequenceLayer
-from ._spec import LayerSpec, Matrix, Slot, float_matrices, is_torch_type, module_spec, pack
+from ._spec import LayerSpec, Slot, is_torch_type, module_spec
 from ._types import dtype as _dtype
-from ._types import qint8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +44,7 @@ class QuantizedLayer(Layer):
         return True
 
     def _options_shown(self) -> list[str]:
-        return [*super()._options_shown(), *_config.engine_shown(self.engine)]
+        return [*super()._options_shown(), *_config.engine_shown(self.engine), *precisions_shown(self._precisions)]
 
     # ---- making one
 
@@ -51,7 +53,7 @@ class QuantizedLayer(Layer):
     ) -> None:
         """Quantize float `matrices` as engine and qconfig say, and pack them."""
         _core.check_engine(spec.kind, spec.proj_size, engine)
-        self._hold(spec, pack(spec, engine, isa, _quantize.quantize_matrices(spec, matrices, engine, qconfig)))
+        self._hold(spec, pack(spec, engine, isa, quantize_matrices(spec, matrices, engine, qconfig)))
 
     def _fill(self, spec: LayerSpec, engine: str | None, isa: str | None) -> None:
         """Pack new weights."""
@@ -145,19 +147,22 @@ class QuantizedLayer(Layer):
 
     @property
     def weight_dtype(self) -> _dtype:
-        """`qrnn.qint8`."""
-        return qint8
+        """`qrnn.qint8`; of a layer whose matrices are all float `qrnn.float32`."""
+        return self._weight_type()
 
     def _assign(self, name: str, found: Slot, value: Any) -> None:
         raise AttributeError(f"{name}: a quantized module's weights and biases are set by set_weight_bias")
 
-    def _qtensors(self) -> dict[str, QTensor]:
+    def _weights(self) -> dict[str, Any]:
         named = zip(self._spec.matrices, self._matrices(), strict=True)
-        return {each.weight: QTensor(matrix.weight, matrix.scale) for each, matrix in named}
+        return {
+            each.weight: _arrays.read_only(weight) if scale is None else QTensor(weight, scale)
+            for each, (weight, scale, *_) in named
+        }
 
-    def get_weight(self) -> dict[str, QTensor]:
-        """The weights by name, each a `QTensor`."""
-        return self._qtensors()
+    def get_weight(self) -> dict[str, Any]:
+        """The weights by name, each a `QTensor`; one that stays float is a read-only float32 array."""
+        return self._weights()
 
     def get_bias(self) -> dict[str, NDArray[Any] | None]:
         """The biases by name: read-only float32 arrays, or None where there are none."""
@@ -166,16 +171,14 @@ class QuantizedLayer(Layer):
     def _replace_all(self, weights: dict[str, Any], biases: dict[str, Any]) -> None:
         """Pack other weights and biases of the same shapes."""
         matrices, given = [], set()
-        for each in self._spec.matrices:
-            tensor, bias = QTensor.of(weights[each.weight], each.weight), None
-            if tensor.shape != each.shape:
-                raise ValueError(f"{each.weight}: expected shape {each.shape}, got {tensor.shape}")
+        for each, old in zip(self._spec.matrices, self._matrices(), strict=True):
+            new, bias = replaced(old, weights[each.weight], each), None
             if each.bias is not None:
                 bias = biases[each.bias]
                 given.add(bias is not None)
                 if bias is not None:
                     bias = _arrays.to_weight(bias, each.bias, each.shape[:1])
-            matrices.append(Matrix(tensor._codes, tensor._scale, bias))
+            matrices.append(new._replace(bias=bias))
         if len(given) > 1:
             names = " and ".join(self._biases())
             raise ValueError(f"expected {names} all given or all None")
@@ -190,7 +193,7 @@ class QuantizedRecurrent(RecurrentLayer, QuantizedLayer):
     def _assign(self, name: str, found: Slot, value: Any) -> None:
         if found.what == "weight" or self._unpack(*found) is None:
             super()._assign(name, found, value)
-        self._replace_all(self._qtensors(), {**self._biases(), name: value})
+        self._replace_all(self._weights(), {**self._biases(), name: value})
 
     def _weight_bias(self) -> dict[str, dict[str, Any]]:
         """``{"weight": get_weight(), "bias": get_bias()}``, as PyTorch's."""
@@ -210,7 +213,7 @@ class QuantizedCell(QuantizedRecurrent):
         ----------
         weight_bias_dict : dict
             ``{"weight": {name: QTensor}, "bias": {name: array_like or None}}``, as `_weight_bias`
-            gives. Quantized torch tensors are taken too.
+            gives. Quantized torch tensors are taken too; a weight that stays float is array_like.
 
         Raises
         ------
@@ -235,8 +238,8 @@ class QuantizedSequence(SequenceLayer, QuantizedRecurrent):
 
     @property
     def dtype(self) -> _dtype:
-        """`qrnn.qint8`."""
-        return qint8
+        """As `weight_dtype`."""
+        return self._weight_type()
 
     def set_weight_bias(self, weight_bias_dict: Mapping[str, Any]) -> None:
         """Replace all weights and biases.
@@ -246,7 +249,7 @@ class QuantizedSequence(SequenceLayer, QuantizedRecurrent):
         weight_bias_dict : dict
             ``{name: QTensor or array_like or None}``: weights and biases in one dict, as PyTorch's
             sequence modules take them, here ``{**rnn.get_weight(), **rnn.get_bias()}``. Quantized
-            torch tensors are taken too.
+            torch tensors are taken too; a weight that stays float is array_like.
 
         Raises
         ------

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ._framework import Framework
+from ._precision import base_of, with_matrices
 from ._qconfig import engine_qconfig
 from ._warn import warn
 
@@ -73,31 +74,51 @@ class Selection(NamedTuple):
 
 
 def select(framework: Framework, model: Any, spec: Spec, argument: str) -> Selection:
-    """The qconfig of every module: its attribute, else name, else type, else parent's.
+    """The qconfig of every module: its attribute, else name, else type, else parent's; and above all, of its weights.
 
     A module with several names goes by what any of them says; ValueError where they disagree.
     """
     paths = list(paths_of(framework, model))
-    by_name, given = _Selected(argument), spec.qconfigs
+    by_name, given = _Selected(argument, "module"), spec.qconfigs
     for path in paths:
         if path.name in given:
-            by_name.add(path, given[path.name])
-    selected = _Selected(argument)
+            by_name.add(id(path.module), path.name, given[path.name])
+    matrices = _of_matrices(framework, paths, spec, argument)
+    selected = _Selected(argument, "module")
     by_path: dict[str, Any] = {}
     for path in paths:
         inherited = _NOT_SELECTED if path.parent is None else by_path[path.parent]
-        qconfig = by_name.get(path.module, _by_type(framework, path.module, given, inherited))
+        qconfig = by_name.get(id(path.module), _by_type(framework, path.module, given, inherited))
         qconfig = getattr(path.module, "qconfig", qconfig)
         if not (qconfig is None or qconfig is _NOT_SELECTED or _is_qconfig(framework, qconfig)):
             where = f"{path.name}.qconfig" if path.name else "qconfig"
             raise TypeError(f"{where}: expected a QConfig or None, got {type(qconfig).__name__}")
-        by_path[path.name] = qconfig
+        by_path[path.name] = base_of(qconfig)
+        own = matrices.get(id(path.module))
+        if own:
+            qconfig = with_matrices(None if qconfig is _NOT_SELECTED else qconfig, own)
         if qconfig is not _NOT_SELECTED:
-            selected.add(path, qconfig)
-    unknown = sorted(key for key in given if isinstance(key, str) and key not in by_path)
-    if unknown:
-        warn(f"{argument}: no submodule is named {', '.join(unknown)}")
-    return Selection(argument, spec, paths, selected.by_identity())
+            selected.add(id(path.module), path.name, qconfig)
+    return Selection(argument, spec, paths, selected.by_key())
+
+
+def _of_matrices(framework: Framework, paths: list[Path], spec: Spec, argument: str) -> dict[int, dict[str, Any]]:
+    """What the spec says of weights by their names, by the identity of their layers; warns of names of nothing."""
+    given = spec.qconfigs
+    left = {key for key in given if isinstance(key, str)}.difference(path.name for path in paths)
+    selected = _Selected(argument, "weight")
+    for path in paths if left else ():
+        for name in framework.weights(path.module):
+            key = f"{path.name}.{name}" if path.name else name
+            if key in given:
+                left.discard(key)
+                selected.add((id(path.module), name), key, given[key])
+    if left:
+        warn(f"{argument}: no submodule is named {', '.join(sorted(left))}")
+    matrices: dict[int, dict[str, Any]] = {}
+    for (module, name), qconfig in selected.by_key().items():
+        matrices.setdefault(module, {})[name] = qconfig
+    return matrices
 
 
 def selected_by_attributes(framework: Framework, model: Any) -> Selection:
@@ -132,25 +153,25 @@ def paths_of(
 
 
 class _Selected:
-    """The qconfig of each module, by its identity, and the name under which it was selected."""
+    """The qconfig of each module, or weight, by its key, an identity, and the name under which it was selected."""
 
-    def __init__(self, argument: str) -> None:
-        self._argument = argument
-        self._by_module: dict[int, tuple[str, Any]] = {}
+    def __init__(self, argument: str, what: str) -> None:
+        self._argument, self._what = argument, what
+        self._by_key: dict[Any, tuple[str, Any]] = {}
 
-    def add(self, path: Path, qconfig: Any) -> None:
-        """Select a module under one name; ValueError if another name selects it with another qconfig."""
-        before, other = self._by_module.setdefault(id(path.module), (path.name, qconfig))
+    def add(self, key: Any, name: str, qconfig: Any) -> None:
+        """Select what has `key` under one name; ValueError if another name selects it with another qconfig."""
+        before, other = self._by_key.setdefault(key, (name, qconfig))
         if other is not qconfig and other != qconfig:
             raise ValueError(
-                f"{self._argument}: expected one choice for {before!r} and {path.name!r}, which are the same "
-                f"module, got {other} and {qconfig}"
+                f"{self._argument}: expected one choice for {before!r} and {name!r}, which are the same "
+                f"{self._what}, got {other} and {qconfig}"
             )
 
-    def get(self, module: Any, default: Any) -> Any:
-        """The qconfig of `module`, or `default`."""
-        return self._by_module.get(id(module), ("", default))[1]
+    def get(self, key: Any, default: Any) -> Any:
+        """The qconfig of what has `key`, or `default`."""
+        return self._by_key.get(key, ("", default))[1]
 
-    def by_identity(self) -> dict[int, Any]:
+    def by_key(self) -> dict[Any, Any]:
         """All of them."""
-        return {key: qconfig for key, (_, qconfig) in self._by_module.items()}
+        return {key: qconfig for key, (_, qconfig) in self._by_key.items()}

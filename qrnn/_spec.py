@@ -11,11 +11,10 @@ import math
 import numbers
 import operator
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from . import _arrays, _core
+from . import _core
 from ._warn import warn
 
 __all__ = [
@@ -24,19 +23,15 @@ __all__ = [
     "Engine",
     "Kind",
     "LayerSpec",
-    "Matrix",
     "MatrixSpec",
     "Sequence",
     "Slot",
     "cell_spec",
     "checked_size",
-    "float_matrices",
     "gru_kind",
     "is_torch_type",
     "linear_spec",
     "module_spec",
-    "pack",
-    "packed_matrices",
     "packed_spec",
     "rnn_kind",
     "sequence_spec",
@@ -61,18 +56,11 @@ class Engine(NamedTuple):
     scale_per_row: bool  # of weights, by default
     projects: bool
     resets_before: bool
+    activations: str  # the format of what its codes multiply
 
 
 KINDS: Mapping[str, Kind] = {name: Kind(**row) for name, row in _core.kinds().items()}
 ENGINES: Mapping[str, Engine] = {name: Engine(**row) for name, row in _core.engine_table().items()}
-
-
-class Matrix(NamedTuple):
-    """One weight matrix as the core takes it."""
-
-    weight: Any  # ndarray, float32 or int8, (rows, columns)
-    scale: Any  # ndarray, float32, () or (rows,); None for float weights
-    bias: Any  # ndarray, float32, (rows,); None for none
 
 
 class MatrixSpec(NamedTuple):
@@ -221,13 +209,6 @@ def _slots(*sizes: Any) -> Mapping[str, Slot]:
     return found
 
 
-def pack(spec: LayerSpec, engine: str, isa: str | None, matrices: Iterable[Matrix]) -> _core.Module:
-    """A new packed module of the core."""
-    packed = _core.Module()
-    packed._pack(spec.kind, engine, isa, *matrices, sequence=spec.sequence)
-    return packed
-
-
 # ---- modules that are there
 
 
@@ -238,15 +219,6 @@ def packed_spec(module: _core.Module) -> LayerSpec:
     if sequence is None:
         return LayerSpec(*sizes, None, bias)
     return LayerSpec(*sizes, Sequence(*sequence), bias, getattr(module, "dropout", 0.0))
-
-
-def packed_matrices(module: _core.Module) -> list[Matrix]:
-    """Fresh copies of everything that `module` has packed."""
-    unpack = module._unpack
-    return [
-        Matrix(unpack(index, "weight"), unpack(index, "scale"), unpack(index, "bias"))
-        for index in range(len(packed_spec(module).matrices))
-    ]
 
 
 def rnn_kind(nonlinearity: Any) -> str:
@@ -293,18 +265,6 @@ def module_spec(name: str, mod: Any) -> LayerSpec:
 def is_torch_type(cls: type, name: str) -> bool:
     """Whether `cls` is the class `name` of ``torch.nn``, without importing PyTorch."""
     return cls.__name__ == name and cls.__module__.rpartition(".")[0] == "torch.nn.modules"
-
-
-def float_matrices(mod: Any, spec: LayerSpec, computed: Mapping[str, Any] = MappingProxyType({})) -> list[Matrix]:
-    """The weights of a float module, ours or PyTorch's, as float32 arrays; `computed` has some in its place."""
-    if isinstance(mod, _core.Module):
-        return packed_matrices(mod)
-
-    def read(name: str | None) -> Any:
-        value = None if name is None else computed[name] if name in computed else getattr(mod, name, None)
-        return None if value is None else _arrays.to_floats(value, str(name))
-
-    return [Matrix(read(each.weight), None, read(each.bias)) for each in spec.matrices]
 
 
 # ---- the arguments of constructors

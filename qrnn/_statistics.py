@@ -177,12 +177,14 @@ class Statistics:
     ----------
     engine : str
         Whose quantization the rows go through.
+    engines : tuple of str
+        Likewise, where each matrix has its own; of one that stays float nothing is summed.
     """
 
     __module__ = "qrnn.quantization.statistics"  # the path in pickles
 
-    def __init__(self, engine: str) -> None:
-        self.engine = engine
+    def __init__(self, engine: str, engines: tuple[str, ...] = ()) -> None:
+        self.engine, self.engines = engine, engines
         self.per_row = ENGINES[engine].per_row  # whether each row is quantized by itself
         self.enabled = True
         # Rows that several products multiply are summed once.
@@ -199,29 +201,47 @@ class Statistics:
         valid : ndarray of bool, shape (rows,) or (steps, rows), optional
             Which of the rows count. Default: all.
         """
-        if not rows.size:
-            return
-        if not self.per_row:
+        for engine, own in self._by_engine(products) if rows.size else ():
+            self._record(engine, rows, own, valid)
+
+    def _record(
+        self, engine: str, rows: NDArray[np.float32], products: tuple[Product, ...], valid: NDArray[np.bool_] | None
+    ) -> None:
+        if not ENGINES[engine].per_row:
             finite = np.isfinite(rows)
             if not finite.all():
                 valid = np.logical_and(finite.all(axis=-1), True if valid is None else valid)
             if valid is not None:
                 rows = np.where(valid[..., None], rows, np.float32(0))  # no scale depends on a 0
-            rows = _core.fake_quantize(self.engine, rows)
+            rows = _core.fake_quantize(engine, rows)
         rows = rows.reshape(-1, rows.shape[-1]) if valid is None else rows[valid]
         if len(rows):
             self._of_all(products).add(rows)
 
     def record_zeros(self, count: int, columns: int, *products: Product) -> None:
         """Take in so many rows of zeros, as `record` takes rows."""
-        if count:
-            self._of_all(products).add_zeros(count, columns)
+        for _, own in self._by_engine(products) if count else ():
+            self._of_all(own).add_zeros(count, columns)
+
+    def _engine_of(self, product: Product) -> str:
+        """The engine that quantizes what a product multiplies."""
+        return self.engines[product[0]] if self.engines else self.engine
+
+    def _by_engine(self, products: tuple[Product, ...]) -> list[tuple[str, tuple[Product, ...]]]:
+        """Those of the `products` whose rows are quantized, by the engines that do so."""
+        engines = dict.fromkeys(map(self._engine_of, products))
+        return [
+            (engine, tuple(each for each in products if self._engine_of(each) == engine))
+            for engine in engines
+            if ENGINES[engine].quantized
+        ]
 
     def _of_all(self, products: tuple[Product, ...]) -> Moments:
         """The moments of the rows that exactly these products share."""
         found = self._moments.get(products)
         if found is None:
-            found = self._moments.setdefault(products, Moments(self.engine if self.per_row else "float32"))
+            engine = self._engine_of(products[0])
+            found = self._moments.setdefault(products, Moments(engine if ENGINES[engine].per_row else "float32"))
         return found
 
     def of(self, matrix: int, product: int = 0) -> Moments | None:
@@ -244,10 +264,15 @@ class Statistics:
             self._of_all(products).merge(moments)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"engine": self.engine, "enabled": self.enabled, "_moments": self.by_product()}
+        return {
+            "engine": self.engine,
+            "engines": self.engines,
+            "enabled": self.enabled,
+            "_moments": self.by_product(),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["engine"])  # type: ignore[misc]
+        self.__init__(state["engine"], state.get("engines", ()))  # type: ignore[misc]
         self.enabled = state["enabled"]
         for product, moments in state["_moments"].items():
             self._of_all((product,)).merge(moments)

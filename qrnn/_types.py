@@ -19,6 +19,7 @@ __all__ = [
     "expect_qint8",
     "float16",
     "float32",
+    "int16",
     "per_channel_affine",
     "per_channel_symmetric",
     "per_tensor_affine",
@@ -87,13 +88,14 @@ qint8: dtype = dtype("qint8")
 quint8: dtype = dtype("quint8")
 float16: dtype = dtype("float16")
 float32: dtype = dtype("float32")
+int16: dtype = dtype("int16")
 
 per_tensor_affine: qscheme = qscheme("per_tensor_affine")
 per_tensor_symmetric: qscheme = qscheme("per_tensor_symmetric")
 per_channel_affine: qscheme = qscheme("per_channel_affine")
 per_channel_symmetric: qscheme = qscheme("per_channel_symmetric")
 
-_DTYPES = {d._name: d for d in (qint8, quint8, float16, float32)}
+_DTYPES = {d._name: d for d in (qint8, quint8, float16, float32, int16)}
 _QSCHEMES = {s._name: s for s in (per_tensor_affine, per_tensor_symmetric, per_channel_affine, per_channel_symmetric)}
 
 

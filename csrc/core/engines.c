@@ -50,6 +50,11 @@ const char *qrnn_engine_name(size_t i)
     return i < ENGINE_COUNT ? engines[i].info.name : NULL;
 }
 
+const char *qrnn_engine_activations(size_t i)
+{
+    return i < ENGINE_COUNT ? qrnn_activations_row(engines[i].activations)->name : NULL;
+}
+
 const struct qrnn_engine *qrnn_engine_find(const char *name)
 {
     for (size_t i = 0; i < ENGINE_COUNT; i++)

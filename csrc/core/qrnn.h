@@ -219,6 +219,7 @@ typedef struct qrnn_engine_info {
 const qrnn_engine_info *qrnn_engine_get(size_t i);
 const qrnn_engine_info *qrnn_engine_by_name(const char *name); /* NULL of no engine */
 const char *qrnn_engine_name(size_t i);
+const char *qrnn_engine_activations(size_t i); /* what its codes multiply: a name from qrnn_activations_name */
 const char *qrnn_weights_name(size_t i); /* formats of weights, */
 const char *qrnn_activations_name(size_t i); /* and of activations */
 const char *qrnn_isa_name(size_t i);

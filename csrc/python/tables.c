@@ -27,20 +27,21 @@ static PyObject *kinds(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
     return table;
 }
 
-static PyObject *describe_engine(const qrnn_engine_info *engine)
+static PyObject *describe_engine(size_t i)
 {
-    return Py_BuildValue("{s:O,s:O,s:O,s:O,s:O}", "quantized", engine->quantized ? Py_True : Py_False, "per_row",
+    const qrnn_engine_info *const engine = qrnn_engine_get(i);
+    return Py_BuildValue("{s:O,s:O,s:O,s:O,s:O,s:s}", "quantized", engine->quantized ? Py_True : Py_False, "per_row",
                          engine->per_row ? Py_True : Py_False, "scale_per_row",
                          engine->scale_per_row ? Py_True : Py_False, "projects", engine->projects ? Py_True : Py_False,
-                         "resets_before", engine->resets_before ? Py_True : Py_False);
+                         "resets_before", engine->resets_before ? Py_True : Py_False, "activations",
+                         qrnn_engine_activations(i));
 }
 
 static PyObject *engine_table(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
 {
     PyObject *table = PyDict_New();
     for (size_t i = 0; table && qrnn_engine_get(i); i++) {
-        const qrnn_engine_info *const info = qrnn_engine_get(i);
-        if (put(table, info->name, describe_engine(info)) < 0) Py_CLEAR(table);
+        if (put(table, qrnn_engine_name(i), describe_engine(i)) < 0) Py_CLEAR(table);
     }
     return table;
 }
@@ -118,7 +119,7 @@ PyDoc_STRVAR(engine_table_doc,
              "engine_table($module, /)\n--\n\n"
              "The table of engines, by name, the default first: `quantized` (int8 weights, else float32), `per_row`\n"
              "(each batch row is quantized by itself), `scale_per_row` (of weights, by default), `projects` and\n"
-             "`resets_before` (has kinds and options that do so).");
+             "`resets_before` (has kinds and options that do so), `activations` (the format that its codes multiply).");
 PyDoc_STRVAR(matrices_doc,
              "matrices($module, kind, input_size, hidden_size, proj_size=0, sequence=None, /)\n--\n\n"
              "The matrices of a layer in order, each (weight, bias or None, rows, columns), by PyTorch's names.\n\n"

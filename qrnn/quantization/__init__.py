@@ -6,13 +6,22 @@ from .._calibration_report import CalibrationReport, WeightReport, calibration_r
 from .._measure import ErrorOf, Measured, MeasureReport, measure
 from .._numpy_convert import convert, prepare, propagate_qconfig_, quantize_dynamic
 from .._observers import *  # noqa: F403
-from .._qconfig import QConfig, default_dynamic_qconfig, engine_qconfig, per_channel_dynamic_qconfig
+from .._qconfig import (
+    LayerQConfig,
+    QConfig,
+    default_dynamic_qconfig,
+    engine_qconfig,
+    float_qconfig,
+    int13_dynamic_qconfig,
+    per_channel_dynamic_qconfig,
+)
 from .._rows import get_default_dynamic_quant_module_mappings, get_default_qconfig_propagation_list
 from .._timing import Seconds
 
 __all__ = [
     "CalibrationReport",
     "ErrorOf",
+    "LayerQConfig",
     "MeasureReport",
     "Measured",
     "QConfig",
@@ -24,8 +33,10 @@ __all__ = [
     "disable_observer",
     "enable_observer",
     "engine_qconfig",
+    "float_qconfig",
     "get_default_dynamic_quant_module_mappings",
     "get_default_qconfig_propagation_list",
+    "int13_dynamic_qconfig",
     "measure",
     "merge_statistics",
     "per_channel_dynamic_qconfig",

@@ -27,6 +27,7 @@ from .._config import engine, isas
 from .._types import (
     float16,
     float32,
+    int16,
     per_channel_affine,
     per_channel_symmetric,
     per_tensor_affine,
@@ -82,6 +83,7 @@ __all__ = [
     "float16",
     "float32",
     "from_torch_ao",
+    "int16",
     "isas",
     "nn",
     "per_channel_affine",

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from .. import _config, _core
-from .._spec import KINDS, LayerSpec, Matrix, pack
+from .._matrices import Matrix, pack
+from .._spec import KINDS, LayerSpec
 from .._spec import Sequence as Layers
 from ._calls import array_of, call, call_linear, call_sequence, result_type
 from ._packed import OperatorCache

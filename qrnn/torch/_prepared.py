@@ -18,8 +18,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from .. import _config, _core, _preparation, _quantize
 from .._computed import computed_weights
 from .._described import Described
+from .._matrices import Matrix, float_matrices, pack
 from .._public import public
-from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
+from .._spec import LayerSpec, module_spec
 from . import _training
 from ._calls import as_node, call, call_linear, call_sequence, is_proxy
 from ._checks import States, check_call, check_packed
@@ -50,7 +51,7 @@ class Preparation(_preparation.Preparation):
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
         super().__init__(engine, isa, original)
         self._packed: ValueCache[_core.Module] = ValueCache()
-        self._codes: ValueCache[tuple[Any, Any]] = ValueCache()
+        self._codes: ValueCache[Matrix] = ValueCache()
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
@@ -60,18 +61,17 @@ class Preparation(_preparation.Preparation):
         super().__setstate__({**state, "_packed": ValueCache(), "_codes": ValueCache()})
 
     def matrices(self, mod: PreparedLayer, qconfig: Any, computed: Mapping[str, Any] = MappingProxyType({})) -> Any:
-        """Codes, scale and bias of each matrix of `mod` as it is now, or as `computed` has it, in a list."""
+        """Each matrix of `mod` as it is now, or as `computed` has it, quantized, in a list."""
         spec, matrices = mod._spec, []
-        for index, (weight, _, bias) in enumerate(float_matrices(mod, spec, computed)):
-            make = functools.partial(self._quantized, spec, index, weight, qconfig)
+        for index, matrix in enumerate(float_matrices(mod, spec, computed)):
+            make = functools.partial(self._quantized, index, spec.matrices[index].weight, matrix, qconfig)
             # The next step of a cell has the same weights.
-            matrices.append(Matrix(*self._codes.get(index, (qconfig, weight), make), bias))
+            quantized = self._codes.get(index, (qconfig, matrix.weight), make)
+            matrices.append(quantized._replace(bias=matrix.bias))
         return matrices
 
-    def _quantized(self, spec: LayerSpec, index: int, weight: Any, qconfig: Any) -> tuple[Any, Any]:
-        """Codes and scale of a float matrix, the one of `index`."""
-        name = spec.matrices[index].weight
-        return self.kept(index, weight) or _quantize.quantize_weight(weight, name, self.engine, qconfig)
+    def _quantized(self, index: int, name: str, matrix: Matrix, qconfig: Any) -> Matrix:
+        return self.plain(index, name, matrix, qconfig)[0]
 
     def convert(
         self, mod: PreparedLayer, cls: type[QuantizedLayer], qconfig: Any, engine: str | None, isa: str | None
@@ -105,7 +105,7 @@ class PreparedLayer(NotScripted, Described, torch.nn.Module):
         """Prepare `mod`, a float module, whose parameters are kept, or a quantized one, with its engine."""
         new, original = cls.__new__(cls), None
         if isinstance(mod, QuantizedLayer):
-            original = [Matrix(*(None if a is None else np.array(a) for a in m)) for m in mod._matrices()]
+            original = [m.copied() for m in mod._matrices()]
             new.__dict__.update(vars(_float_module(cls._float_type, mod._spec, original)))
             new.training = mod.training
             take_hooks(new, mod)
@@ -155,7 +155,7 @@ class PreparedLayer(NotScripted, Described, torch.nn.Module):
         for direction in self._spec.directions:
             values: list[Any] = []
             for each in direction:
-                codes, scale, bias = next(matrices)
+                codes, scale, bias, _ = next(matrices)
                 values.append(_training.weight(getattr(self, each.weight), codes, np.asarray(scale)))
                 values.append(None if bias is None else getattr(self, str(each.bias)))
             directions.append(values)

@@ -10,13 +10,15 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 import torch
 
-from .. import _arrays, _config, _core, _quantize
+from .. import _arrays, _config, _core
 from .._belongs import belongs
 from .._computed import NOTHING_COMPUTED, Computed, computed_weights
 from .._defaults import expect_defaults
 from .._described import FORMAT, Described, encoded
+from .._matrices import Matrix, float_matrices, pack
 from .._own import float_module_adds, module_adds
-from .._spec import LayerSpec, Matrix, float_matrices, module_spec, pack
+from .._precision import quantize_matrices
+from .._spec import LayerSpec, module_spec
 from .._types import dtype as _dtype
 from .._types import qint8
 from . import _torch_ao
@@ -61,7 +63,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
             if spec.bias and each.bias is not None:
                 bias = torch.empty(each.rows, device="cpu").uniform_(-bound, bound).numpy()
             matrices.append(Matrix(weight, None, bias))
-        self._hold(spec, engine, isa, _quantize.quantize_matrices(spec, matrices, engine))
+        self._hold(spec, engine, isa, quantize_matrices(spec, matrices, engine))
 
     @classmethod
     def _replacing(
@@ -246,7 +248,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
             cls._refuse(mod, f"which {adds}")
         spec, engine = module_spec(cls._float_type.__name__, mod), _config.resolve_engine(engine)
         computed = computed_weights(mod, spec)
-        matrices = _quantize.quantize_matrices(spec, float_matrices(mod, spec, computed.values), engine, qconfig)
+        matrices = quantize_matrices(spec, float_matrices(mod, spec, computed.values), engine, qconfig)
         return cls._replacing(mod, spec, engine, _config.resolve_isa(isa), matrices, computed)
 
     @classmethod

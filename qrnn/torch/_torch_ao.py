@@ -12,7 +12,8 @@ import torch
 
 from .. import _arrays
 from .._mapping import TORCH_AO
-from .._spec import LayerSpec, Matrix, module_spec
+from .._matrices import Matrix
+from .._spec import LayerSpec, module_spec
 from ._qtensor import QTensor
 
 __all__ = ["class_of", "engine", "make_plain", "read", "with_relu"]

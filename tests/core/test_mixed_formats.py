@@ -1,4 +1,4 @@
-"""Matrices in formats of their own: some float32 beside int8 ones, in one module and one call."""
+"""Matrices in formats of their own: some float32, some of 13 bits beside int8 ones, in one module and one call."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from support import as_hx, as_tuple, assert_same_bits, pack_unit, pack_units, random_lengths, random_rows, random_state
+from support import reference as ref
 from support import reference_sequence as ref_sequence
 from support.kernel_cases import CASES, split
 from support.modules import random_unit, random_units
@@ -63,6 +64,44 @@ def test_sequences(case, lengths, isa):
     assert_same_bits(output, want)
     for got, final in zip(as_tuple(last), finals):
         assert_same_bits(got, final)
+
+
+def some_rows(unit, names, engine):
+    """The unit with the codes of these matrices multiplying what `engine` makes of a row."""
+    return unit._replace(
+        **{name: w._replace(activations=engine) for name in names if (w := getattr(unit, name)) is not None}
+    )
+
+
+@pytest.mark.parametrize("engine", ref.ENGINES)
+@pytest.mark.parametrize("kind", ["rnn_relu", "lstm", "gru"])
+@pytest.mark.parametrize("lengths", [False, True])
+def test_formats_of_rows_under_every_engine(kind, engine, lengths, isa):
+    """8 and 13 bits a row, a scale of all rows, and float32, side by side: under PyTorch's engines too."""
+    rng = np.random.default_rng(48)
+    steps, batch = 4, 5
+    units = random_units(rng, kind, engine, 6, 18, layers=2, directions=2)
+    units[0][0] = some_rows(units[0][0], ("ih",), "qrnn13")
+    units[0][1] = some_rows(units[0][1], ("hh",), "qrnn13")
+    units[1][0] = some_rows(some_rows(units[1][0], ("ih",), "qrnn"), ("hh",), "qrnn13")
+    units[1][1] = some_rows(some_float(units[1][1], ("ih",)), ("hh",), "qrnn13")
+    module = pack_units(units, isa)
+    x = random_rows(rng, steps * batch, 6).reshape(steps, batch, 6)
+    state = random_state(rng, units, batch)
+    ends = random_lengths(rng, steps, batch) if lengths else None
+    output, last = module(x, as_hx(state), lengths=ends)
+    want, finals = ref_sequence.run(units, x, state, ends)
+    assert_same_bits(output, want)
+    for got, final in zip(as_tuple(last), finals):
+        assert_same_bits(got, final)
+
+
+def test_engines_say_what_their_codes_multiply():
+    for engine, row in _core.engine_table().items():
+        weight, scale = (np.ones((3, 4), np.int8), np.full((), 0.5, np.float32)) if row["quantized"] else (None, None)
+        module = _core.Module()
+        module._pack("linear", engine, None, (np.ones((3, 4), np.float32) if weight is None else weight, scale, None))
+        assert module._unpack(0, "activations") == row["activations"]
 
 
 def test_threads_change_no_bit():

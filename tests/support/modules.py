@@ -8,6 +8,8 @@ from support import reference as ref
 from support.summary import exercised
 
 f32 = np.float32
+#: The formats of activations of engines that quantize row by row.
+FORMATS = {"qrnn": "u8", "qrnn13": "s13"}
 
 
 def random_weight(rng, rows, cols, per_channel=True, low=-128):
@@ -110,7 +112,8 @@ def _matrices(unit):
         weight, bias = getattr(unit, name), getattr(unit, f"bias_{name}", None)
         if weight is not None:
             codes = isinstance(weight, ref.Weight)
-            yield (weight.codes, weight.scale, bias) if codes else (weight, None, bias)
+            own = [FORMATS[weight.activations]] if codes and weight.activations else []
+            yield (weight.codes, weight.scale, bias, *own) if codes else (weight, None, bias)
 
 
 def pack_unit(unit, isa=None):

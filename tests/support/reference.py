@@ -1,9 +1,8 @@
 """The equations of qrnn in NumPy, to be read as documentation.
 
-Everything here is exact: a float32 step is one float32 operation, a fused multiply-add rounds once,
-integer products are exact. The C core has to return the same bits (``tests/core``), and so do PyTorch's products
-for the engines named after its own (``tests/pytorch/test_parity_*.py``). Layers, directions and lengths are in
-``reference_sequence.py``, single operations and functions in ``float32.py``.
+Everything here is exact: a float32 step is one float32 operation, a fused multiply-add rounds once, integer products
+are exact. The C core has to return these bits (``tests/core``), and so do PyTorch's products for its own engines
+(``tests/pytorch``). Layers and lengths are in ``reference_sequence.py``, functions in ``float32.py``.
 
 The names follow the equations::
 
@@ -40,6 +39,7 @@ class Weight(NamedTuple):
 
     codes: np.ndarray
     scale: np.ndarray
+    activations: str | None = None  # the engine that quantizes what it multiplies, if not the unit's
 
     def dequantize(self):
         return self.codes.astype(f32) * np.reshape(self.scale, (-1, 1)).astype(f32)
@@ -199,7 +199,7 @@ def dequantize(engine, acc, act, weight, bias):
 
 def linear(engine, v, weight, bias):
     """Quantized linear layer: returns acc and y."""
-    act = activation(engine, v)
+    act = activation(weight.activations or engine, v)
     acc = accumulate(act, weight.codes)
     return acc.astype(np.int32), dequantize(engine, acc, act, weight, bias)  # modulo 2**32
 

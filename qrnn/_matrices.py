@@ -1,0 +1,96 @@
+"""Weight matrices as the core takes them and gives them back, each with the format of what it multiplies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _arrays, _core
+from ._spec import ENGINES, LayerSpec, packed_spec
+
+__all__ = ["FLOAT", "Matrix", "beside", "engine_of", "float_matrices", "pack", "packed_matrices", "precisions"]
+
+#: The format of activations that are not quantized, and so of float weights.
+FLOAT = "float32"
+
+
+class Matrix(NamedTuple):
+    """One weight matrix as the core takes it."""
+
+    weight: Any  # ndarray, float32 or int8, (rows, columns)
+    scale: Any  # ndarray, float32, () or (rows,); None for float weights
+    bias: Any  # ndarray, float32, (rows,); None for none
+    activations: str | None = None  # the format of what codes multiply, where it is not the engine's
+
+    def parts(self) -> tuple[Any, ...]:
+        """What the core packs and pickles keep."""
+        return tuple(self[:3] if self.activations is None else self)
+
+    def copied(self) -> Matrix:
+        """The same with arrays of its own."""
+        weight, scale, bias = (None if array is None else np.array(array) for array in self[:3])
+        return Matrix(weight, scale, bias, self.activations)
+
+    def replaced(self, what: str, array: Any) -> Matrix:
+        """The same with another "weight" or "bias"."""
+        return self._replace(weight=array) if what == "weight" else self._replace(bias=array)
+
+    def precision(self, engine: str) -> str:
+        """The format of what it multiplies in a layer of `engine`."""
+        return FLOAT if self.scale is None else self.activations or ENGINES[engine].activations
+
+
+def precisions(names: Iterable[str], matrices: Iterable[Matrix], engine: str) -> dict[str, str]:
+    """The formats of what matrices multiply, by the names of weights, of those that do not go by their engine."""
+    found = {name: matrix.precision(engine) for name, matrix in zip(names, matrices, strict=True)}
+    return {name: format for name, format in found.items() if format != ENGINES[engine].activations}
+
+
+def beside(engine: str, activations: str | None) -> str | None:
+    """The format `activations` if `engine` has another by default, else None."""
+    return None if activations == ENGINES[engine].activations else activations
+
+
+def engine_of(activations: str | None, engine: str) -> str:
+    """The engine that quantizes to the format `activations` by default; for None `engine`."""
+    if activations is None or ENGINES[engine].activations == activations:
+        return engine
+    return next(name for name, row in ENGINES.items() if row.activations == activations)
+
+
+def pack(spec: LayerSpec, engine: str, isa: str | None, matrices: Iterable[Matrix]) -> _core.Module:
+    """A new packed module of the core; float weights among codes have to be finite, as scales have."""
+    packed, matrices = _core.Module(), list(matrices)
+    for each, matrix in zip(spec.matrices, matrices, strict=True) if ENGINES[engine].quantized else ():
+        if matrix.scale is None:
+            _arrays.expect_finite(matrix.weight, each.weight, "weights")
+            if matrix.bias is not None:
+                _arrays.expect_finite(matrix.bias, str(each.bias))
+    packed._pack(spec.kind, engine, isa, *(matrix.parts() for matrix in matrices), sequence=spec.sequence)
+    return packed
+
+
+def packed_matrices(module: _core.Module) -> list[Matrix]:
+    """Fresh copies of everything that `module` has packed."""
+    unpack, engine = module._unpack, module.engine
+    matrices = []
+    for index in range(len(packed_spec(module).matrices)):
+        scale = unpack(index, "scale")
+        own = None if scale is None else beside(engine, unpack(index, "activations"))
+        matrices.append(Matrix(unpack(index, "weight"), scale, unpack(index, "bias"), own))
+    return matrices
+
+
+def float_matrices(mod: Any, spec: LayerSpec, computed: Mapping[str, Any] = MappingProxyType({})) -> list[Matrix]:
+    """The weights of a float module, ours or PyTorch's, as float32 arrays; `computed` has some in its place."""
+    if isinstance(mod, _core.Module):
+        return packed_matrices(mod)
+
+    def read(name: str | None) -> Any:
+        value = None if name is None else computed[name] if name in computed else getattr(mod, name, None)
+        return None if value is None else _arrays.to_floats(value, str(name))
+
+    return [Matrix(read(each.weight), None, read(each.bias)) for each in spec.matrices]
