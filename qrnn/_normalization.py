@@ -90,11 +90,15 @@ class LayerNorm(ArrayModule):
             )
         count = math.prod(shape)
         rows = x.reshape(-1, count).astype(np.float64)
-        rows = rows - rows.sum(axis=-1, keepdims=True) / count
-        variance = (rows * rows).sum(axis=-1, keepdims=True) / count
-        result = (rows / np.sqrt(variance + self.eps)).reshape(x.shape)
-        result = result if self.weight is None else result * self.weight
-        return result if self.bias is None else result + self.bias
+        rows -= np.add.reduce(rows, axis=-1, keepdims=True) / count
+        variance = np.add.reduce(rows * rows, axis=-1, keepdims=True) / count
+        rows /= np.sqrt(variance + self.eps)
+        result = rows.reshape(x.shape)
+        if self.weight is not None:
+            result *= self.weight
+        if self.bias is not None:
+            result += self.bias
+        return result
 
     def extra_repr(self) -> str:
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 
 import numpy as np
@@ -243,6 +244,80 @@ def test_streams_come_and_go(example):
         streams.step(["a"], x)
     streams.add("c")  # in the row of "a", from zeros
     assert_same_bits(streams.step(["c"], x), once)
+
+
+def test_custom_cells(example, capsys):
+    program = example("custom_cells")
+    rows = list(program.compare(8, 16, 40))
+    assert [row[0] for row in rows] == [cell.__name__ for cell in program.CELLS] + ["GRU (kernels)"]
+    assert all(0 < error < 0.03 for _, error, *_ in rows), rows
+    for cell in program.CELLS:
+        assert len(inspect.getsource(cell).splitlines()) <= 20, cell.__name__
+
+
+def sig(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def ind_rnn(s, x, h):
+    return (np.maximum(s("x", x) + s("u") * h, 0),)
+
+
+def minimal_gru(s, x, h):
+    of_f, of_n = np.split(s("x", x), 2, -1)
+    f = sig(of_f + s("f", h))
+    return ((1 - f) * h + f * np.tanh(of_n + s("n", f * h)),)
+
+
+def peephole_lstm(s, x, h, c):
+    i, f, g, o = np.split(s("x", x) + s("h", h), 4, -1)
+    new = sig(f + s("peep")[1] * c) * c + sig(i + s("peep")[0] * c) * np.tanh(g)
+    return sig(o + s("peep")[2] * new) * np.tanh(new), new
+
+
+def sru(s, x, h, c):
+    n, f, r, skip = np.split(s("x", x), 4, -1)
+    f, r = sig(f + s("v")[0] * c), sig(r + s("v")[1] * c)
+    new = f * c + (1 - f) * n
+    return r * new + (1 - r) * skip, new
+
+
+def layer_norm_lstm(s, x, h, c):
+    def normed(name, y):
+        mean, variance = y.mean(-1, keepdims=True), y.var(-1, keepdims=True)
+        return (y - mean) / np.sqrt(variance + 1e-5) * s(f"{name}.weight") + s(f"{name}.bias")
+
+    i, f, g, o = np.split(normed("of_x", s("x", x)) + normed("of_h", s("h", h)), 4, -1)
+    new = sig(f) * c + sig(i) * np.tanh(g)
+    return sig(o) * np.tanh(normed("of_c", new)), new
+
+
+CELL_EQUATIONS = {
+    "IndRNN": ind_rnn,
+    "MinimalGRU": minimal_gru,
+    "PeepholeLSTM": peephole_lstm,
+    "SRU": sru,
+    "LayerNormLSTM": layer_norm_lstm,
+}
+
+
+@pytest.mark.parametrize("kind", CELL_EQUATIONS)
+def test_custom_cells_are_their_equations(example, kind):
+    """In float64, over 20 steps."""
+    rnn = example("custom_cells").models(5, 8)[kind]
+    state = {name.removeprefix("l0."): value.astype(float) for name, value in rnn.state_dict().items()}
+
+    def s(name, value=None):
+        """A parameter, or what the Linear of that name makes of a value."""
+        if value is None:
+            return state[name]
+        return value @ state[f"{name}.weight"].T + state.get(f"{name}.bias", 0)
+
+    x = np.random.default_rng(0).normal(0, 1, (20, 3, 5)).astype(np.float32)
+    states = tuple(np.zeros((3, 8)) for _ in rnn.states)
+    for got, step in zip(rnn(x)[0], x.astype(float), strict=True):
+        states = CELL_EQUATIONS[kind](s, step, *states)
+        assert np.abs(got - states[0]).max() <= 3e-6
 
 
 def test_the_package_is_not_imported_for_its_data(example):

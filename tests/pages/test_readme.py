@@ -75,6 +75,16 @@ def test_programs_of_the_readme_run(in_a_copy, capsys):
         pytest.skip(f"PYTORCH IS NOT INSTALLED: README.md:{skipped[0]} did not run, all else did")
 
 
+@pytest.mark.parametrize("page", ["docs/custom-cells.md"])
+def test_programs_of_pages_run(page, in_a_copy):
+    names, found = {}, programs(page)
+    for line, code in found:
+        exec(compile("\n" * (line - 1) + code, page, "exec"), names)
+        made = {v.shape for v in names.values() if isinstance(v, np.ndarray)}
+        assert set(shapes(code)) <= made, f"{page}:{line}"
+    assert found
+
+
 def named_paths(text):
     """Files and folders of the repository in code, alone or before arguments, with an extension or without."""
     folders = "tests|docs|benchmarks|examples|qrnn|csrc|tools"

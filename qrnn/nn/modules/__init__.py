@@ -23,7 +23,7 @@ from .flatten import Flatten
 from .linear import Linear
 from .module import Module
 from .normalization import LayerNorm
-from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from .rnn import GRU, LSTM, RNN, Cell, GRUCell, LSTMCell, Recurrent, RNNCell
 from .sparse import Embedding
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "BatchNorm1d",
+    "Cell",
     "Conv1d",
     "Dropout",
     "Embedding",
@@ -51,6 +52,7 @@ __all__ = [
     "Parameter",
     "RNNCell",
     "ReLU",
+    "Recurrent",
     "Sequential",
     "Sigmoid",
     "Softmax",
