@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _rounding
 from ._calibration_report import WeightReport
+from ._progress import progress
 from ._recording import product_rows
 from ._rounding import Codes, Inputs, Rounded
 from ._spec import packed_spec
@@ -105,16 +105,9 @@ class LayerRounding:
         )
 
 
-@contextlib.contextmanager
-def _progress(name: str, weight: Any) -> Iterator[Callable[[int], object]]:
-    """A progress bar where the work is long and tqdm is installed: yields what counts rows."""
+def _progress(name: str, weight: Any) -> AbstractContextManager[Callable[[int], object]]:
+    """A progress bar where the work is long: yields what counts rows."""
     rows, columns = weight.shape
     if _rounding.PASSES * weight.size * columns >= LONG:
-        with contextlib.suppress(ImportError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tqdm's, of a notebook without widgets
-            from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
-
-            with tqdm(total=rows * _rounding.PASSES, desc=f"rounding {name}", leave=False, delay=1) as bar:
-                yield bar.update
-            return
-    yield lambda rows: None
+        return progress(rows * _rounding.PASSES, f"rounding {name}")
+    return nullcontext(lambda rows: None)

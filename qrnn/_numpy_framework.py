@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 from ._framework import Framework, Row, Seer, register
@@ -73,8 +74,9 @@ def _watched(name: str, cls: type, see: Seer) -> type:
     """A subclass of `cls` that tells `see` of the calls of the module `name`."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = deepcopy((args, kwargs)) if kwargs.get("out") is not None else (args, kwargs)  # the state itself, say
         result = cls.__call__(self, *args, **kwargs)
-        see(name, self, args, kwargs, result)
+        see(name, self, *given, result)
         return result
 
     return type(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})

@@ -72,7 +72,7 @@ class Report(Sequence[R], Generic[R]):
         -------
         dict
         """
-        return {**self._facts(), "rows": [plain(row) for row in self._rows]}
+        return {**plain(self._facts()), "rows": [plain(row) for row in self._rows]}
 
     def _facts(self) -> dict[str, Any]:
         """What the report says besides its rows, by name."""

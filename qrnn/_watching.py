@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from ._spec import LayerSpec, module_spec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Layout", "Seen", "called", "find_framework", "layer_names", "layout_of", "spec_of"]
+__all__ = ["Layout", "Seen", "called", "find_framework", "layer_names", "layout_of", "padded", "spec_of"]
 
 
 class Seen(NamedTuple):
@@ -24,9 +24,14 @@ class Seen(NamedTuple):
 
     name: str
     layer: Any
-    input: Any
-    lengths: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
     output: NDArray[Any]  # what it gives for each row: not the states
+
+    @property
+    def input(self) -> Any:
+        """What its first product multiplies."""
+        return self.args[0] if self.args else self.kwargs.get("input")
 
 
 class Layout(NamedTuple):
@@ -70,9 +75,8 @@ def called(model: Callable[..., Any], sample: Sample, names: Collection[str] = (
 
     def see(name: str, layer: Any, args: tuple[Any, ...], kwargs: Any, result: Any) -> None:
         result = result[0] if isinstance(result, tuple) and not is_packed(result) else result
-        given = args[0] if args else kwargs.get("input")
         output = np.array(_arrays.to_numpy(result.data if is_packed(result) else result, name))
-        seen.append(Seen(name, layer, given, kwargs.get("lengths"), output))
+        seen.append(Seen(name, layer, args, kwargs, output))
 
     adapt = framework.adapted
     with framework.evaluating(model), framework.watching(model, names, see) as watched:
@@ -108,11 +112,12 @@ def _of_sequence(spec: LayerSpec, seen: Seen, lengths: Any) -> Layout:
     assert spec.sequence is not None
     first = spec.sequence.batch_first
     if is_packed(seen.input):
-        counts = _packed_lengths(seen.input)
+        _, counts = padded(seen.input)
         return Layout(int(counts.max()), len(counts), first, counts)
     shape = seen.output.shape if seen.output.ndim == 3 else (seen.output.shape[0], 1)
     steps, batch = (shape[1], shape[0]) if first and seen.output.ndim == 3 else shape[:2]
-    return Layout(steps, batch, first, _counts(lengths if seen.lengths is None else seen.lengths, batch))
+    given = seen.kwargs.get("lengths")
+    return Layout(steps, batch, first, _counts(lengths if given is None else given, batch))
 
 
 def _counts(lengths: Any, batch: int) -> NDArray[np.intp] | None:
@@ -123,8 +128,13 @@ def _counts(lengths: Any, batch: int) -> NDArray[np.intp] | None:
     return counts.astype(np.intp) if counts.shape == (batch,) else None
 
 
-def _packed_lengths(packed: Any) -> NDArray[np.intp]:
-    sizes = _arrays.to_numpy(packed.batch_sizes, "batch_sizes")
+def padded(packed: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The rows of a PackedSequence as (steps, batch, columns) in the order of the batch, and the lengths."""
+    rows, sizes = _arrays.to_numpy(packed.data, "input"), _arrays.to_numpy(packed.batch_sizes, "batch_sizes")
+    array = np.zeros((len(sizes), sizes[0], rows.shape[-1]), rows.dtype)
+    array[np.arange(sizes[0]) < sizes[:, None]] = rows
     counts = np.array([(sizes > row).sum() for row in range(sizes[0])], np.intp)
-    order = packed.unsorted_indices
-    return counts if order is None else counts[_arrays.to_numpy(order, "unsorted_indices")]
+    if packed.unsorted_indices is None:
+        return array, counts
+    order = _arrays.to_numpy(packed.unsorted_indices, "unsorted_indices")
+    return array[:, order], counts[order]

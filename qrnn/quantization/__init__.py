@@ -16,6 +16,7 @@ from .._qconfig import (
     per_channel_dynamic_qconfig,
 )
 from .._rows import get_default_dynamic_quant_module_mappings, get_default_qconfig_propagation_list
+from .._sensitivity import PartReport, SensitivityReport, sensitivity
 from .._timing import Seconds
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "LayerQConfig",
     "MeasureReport",
     "Measured",
+    "PartReport",
     "QConfig",
     "Seconds",
+    "SensitivityReport",
     "WeightReport",
     "calibration_report",
     "convert",
@@ -43,5 +46,6 @@ __all__ = [
     "prepare",
     "propagate_qconfig_",
     "quantize_dynamic",
+    "sensitivity",
 ]
 __all__ += _observers.__all__

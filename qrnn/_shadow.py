@@ -1,0 +1,84 @@
+"""The layers of a model of either package rounded by what they are called with in its float model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import _config
+from ._computed import computed_weights
+from ._containers import Sequential
+from ._convert import Converter
+from ._framework import Framework
+from ._layer import FloatLayer
+from ._levels import Level, Part
+from ._matrices import float_matrices, pack
+from ._numpy_framework import NUMPY
+from ._samples import Sample, is_packed
+from ._spec import module_spec
+from ._watching import Seen, called, padded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["rounded_by_data"]
+
+
+def rounded_by_data(
+    framework: Framework, model: Any, parts: Sequence[Part], levels: Iterable[Level], samples: Iterable[Sample]
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """For the name of each of `levels`, the codes, scales and biases of `parts` by the names of the model's parameters.
+
+    Layers over NumPy in the place of the model's are prepared and called with what these are called with.
+    """
+    names = list(dict.fromkeys(part.module for part in parts))
+    modules = dict(model.named_modules())
+    layers = Sequential(*(_float_layer(framework, modules[name]) for name in names))
+    prepared = {}
+    for level in levels:
+        spec = {f"{names.index(part.module)}.{part.weight}": level.qconfig for part in parts}
+        prepared[level.name] = Converter(NUMPY, "qrnn").prepare(layers, False, None, spec)
+    place = {name: index for index, name in enumerate(names)}
+    for sample in samples:
+        for seen in called(model, sample, names)[1]:
+            args, kwargs = _arguments(layers[place[seen.name]], seen)
+            for each in prepared.values():
+                each[place[seen.name]](*args, **kwargs)
+    return {name: _named(Converter(NUMPY).convert(each, None, False, True), names) for name, each in prepared.items()}
+
+
+def _float_layer(framework: Framework, module: Any) -> FloatLayer:
+    """A float layer over NumPy with the weights of `module`."""
+    if isinstance(module, FloatLayer):
+        return module
+    found = framework.find(module)
+    assert found is not None
+    name = found[0].float_type.__name__
+    cls = next(row.float_type for row in NUMPY.rows if row.float_type.__name__ == name)
+    spec = module_spec(name, module)
+    new: FloatLayer = cls.__new__(cls)
+    new.training = False
+    matrices = float_matrices(module, spec, computed_weights(module, spec).values)
+    new._hold(spec, pack(spec, "float32", _config.resolve_isa(None), matrices))
+    return new
+
+
+def _arguments(layer: FloatLayer, seen: Seen) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a layer over NumPy takes in the place of what a layer was called with."""
+    kwargs = {name: value for name, value in seen.kwargs.items() if name != "out"}
+    if not is_packed(seen.input):
+        return seen.args, kwargs
+    rows, lengths = padded(seen.input)
+    kwargs.pop("input", None)
+    batch_first = getattr(layer, "batch_first", False)
+    return (rows.swapaxes(0, 1) if batch_first else rows, *seen.args[1:]), {**kwargs, "lengths": lengths}
+
+
+def _named(quantized: Any, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The state of the layers under the names that they have in the model."""
+    state = {}
+    for key, value in quantized.state_dict().items():
+        index, _, rest = key.partition(".")
+        name = names[int(index)]
+        state[f"{name}.{rest}" if name else rest] = value
+    return state
