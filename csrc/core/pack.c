@@ -139,6 +139,7 @@ void qrnn_pack(const struct qrnn_packing *packing, const qrnn_weight *weight, un
     w->panel_bytes = formats[packing->format].panel_bytes(w->cols);
     w->bias = (const float *)(const void *)(memory + parts.bias);
     w->dequant = packing->engine->dequant;
+    w->has_least = weight->codes && memchr(weight->codes, INT8_MIN & 0xff, w->rows * w->cols);
     pack_rows(packing, weight, &parts, memory, w);
     out->format = packing->format;
     out->has_bias = weight->bias != NULL;

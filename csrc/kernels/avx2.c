@@ -50,6 +50,7 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
     return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
+#include "sums.h"
 #include "product.h"
 #include "product_f32.h"
 

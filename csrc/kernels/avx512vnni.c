@@ -72,6 +72,7 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
     return _mm512_dpbusd_epi32(acc, q, w);
 }
 
+#include "sums.h"
 #include "product.h"
 #include "product_f32.h"
 

@@ -28,6 +28,7 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
     return _mm256_dpbusd_avx_epi32(acc, q, w);
 }
 
+#include "sums.h"
 #include "product.h"
 
 /* vpdpbusd takes 5 cycles and two can start in each: a lone row runs 8 sums abreast, three rows 12. */

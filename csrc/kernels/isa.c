@@ -70,6 +70,37 @@ void qrnn_fp_leave(uint32_t saved)
 {
     if ((saved & ~(uint32_t)MXCSR_FLAGS) != MXCSR_DEFAULT) _mm_setcsr(saved);
 }
+#elif QRNN_ARM
+/* FPCR of a process that changed nothing: all exceptions masked, round to nearest, no flush to zero. */
+static uint64_t get_fpcr(void)
+{
+    uint64_t fpcr;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    return fpcr;
+}
+
+/* What computes floats has a memory clobber between itself and the setting. */
+static void set_fpcr(uint64_t fpcr)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"(fpcr) : "memory");
+}
+
+uint32_t qrnn_fp_enter(void)
+{
+    const uint64_t saved = get_fpcr();
+    if (saved) set_fpcr(0);
+    return (uint32_t)saved;
+}
+
+void qrnn_fp_leave(uint32_t saved)
+{
+    if (saved) set_fpcr(saved);
+}
+
+static unsigned detect(void)
+{
+    return QRNN_CPU_NEON;
+}
 #else
 static unsigned detect(void)
 {

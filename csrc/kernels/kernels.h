@@ -93,6 +93,7 @@ struct qrnn_panels {
     const float *bias;        /* -0.0f where there is none: x + -0.0f == x for every x */
     enum qrnn_dequant dequant;
     int most_code;            /* of the activations that it meets */
+    int has_least;            /* a code of -128, which engine qrnn's rule never makes */
 };
 
 /* Rows of activations, as a product takes them: codes, with the scale and zero point of each row, or floats. */
@@ -175,7 +176,14 @@ struct qrnn_kernels {
 };
 
 /* Bits of what an instruction set needs of the CPU, isa.def. */
-enum { QRNN_CPU_AVX2 = 1, QRNN_CPU_AVXVNNI = 2, QRNN_CPU_AVX512VNNI = 4 };
+enum {
+    QRNN_CPU_AVX2 = 1,
+    QRNN_CPU_AVXVNNI = 2,
+    QRNN_CPU_AVX512VNNI = 4,
+    QRNN_CPU_NEON = 8,
+    QRNN_CPU_NEONDOT = 16,
+    QRNN_CPU_NEONI8MM = 32
+};
 
 /* What an x86 CPU says by cpuid, registers by leaf and subleaf; and XCR0, the register state that the operating system
  * saves: bits 1-2 are xmm and ymm, 5-7 k and zmm. */

@@ -5,62 +5,13 @@
  *
  *   s32v  s_load  s_store  s_set1  s_add  s_sub  s_mul  v_from_s32
  *   s_shift(v)        v << QRNN_PLANE_BITS
- *   codes4            four activation codes in every lane, in whatever form `dot` wants them
- *   codes4_load(q)    the same, from four bytes
- *   dot(form, acc, w, q)    acc[i] + sum_{j<4} w[4 i + j] * q[j]; exact while the sum fits
- *   DOT_BIAS(form)    what codes4_load takes off each code (128 where the products are signed, else 0)
- *   t->left_out[row]  where it takes off something: what `dot` leaves out of the row's sums
+ *   sum_tile(form, R, P, F, t, panel, row, acc)    the sums of a tile, of codes less DOT_BIAS: sums.h, neon_lanes.h
+ *   DOT_BIAS(form)    what sum_tile takes off each code (128 where the products are signed, else 0)
  *
  * R, P, F and form are constants in every instance, so the loops below unroll and the arrays live in
  * registers (checked in the assembly: gcc 12 keeps them there once the loops are unrolled in full).
  */
-#include <string.h>
-
-enum { VECS = QRNN_PANEL / LANES, TILE_MAX = 24 };
-#define UNROLL QRNN_PRAGMA(GCC unroll 24)
-
-/* One quad of inputs: V weight vectors met by R rows. What there is less of, rows or vectors, waits in
- * registers for the other; the AVX2 tile of 2 x 2 needs it so to fit. */
-QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, size_t k, const uint8_t *q,
-                           size_t q_stride, s32v *acc)
-{
-    if (R <= V) {
-        codes4 quad[8];
-        UNROLL for (int r = 0; r < R; r++) quad[r] = codes4_load(form, q + (size_t)r * q_stride + k * QRNN_QUAD);
-        UNROLL for (int v = 0; v < V; v++)
-        {
-            s32v weights = s_load(line[v / VECS] + k * QRNN_LINE + v % VECS * LANES * 4);
-            if (R > 1) QRNN_IN_REGISTER(weights); /* gcc 12 would load them anew for each row */
-            UNROLL for (int r = 0; r < R; r++) acc[r * V + v] = dot(form, acc[r * V + v], weights, quad[r]);
-        }
-        return;
-    }
-    s32v weights[8];
-    UNROLL for (int v = 0; v < V; v++) weights[v] = s_load(line[v / VECS] + k * QRNN_LINE + v % VECS * LANES * 4);
-    UNROLL for (int r = 0; r < R; r++)
-    {
-        const codes4 quad = codes4_load(form, q + (size_t)r * q_stride + k * QRNN_QUAD);
-        UNROLL for (int v = 0; v < V; v++) acc[r * V + v] = dot(form, acc[r * V + v], weights[v], quad);
-    }
-}
-
-/* What all tiles of a product have in common: locals, so that a compiler keeps them in registers. */
-struct tiled {
-    const struct qrnn_panels *w;
-    const int8_t *codes;      /* of w */
-    const uint8_t *q;
-    size_t q_stride;
-    const struct qrnn_act *act;
-    const int32_t *left_out;
-    const struct qrnn_product *out;
-};
-
-/* The planes of a row of codes are rows of a tile, one after the other. */
-QRNN_INLINE struct tiled tiled_planes(size_t planes, const struct qrnn_panels *w, const struct qrnn_inputs *x,
-                                      const struct qrnn_product *out)
-{
-    return (struct tiled){w, w->data, x->rows, x->stride / planes, x->act, NULL, out};
-}
+#include "tiled.h"
 
 /* A tile's sums, less what the zero point adds, by engine qrnn's rule, from register to register; a column's factors
  * are read once for all rows. Through memory, and by rows, 16 sums of a tile of 4 rows took 3.3 ns instead of 1.4
@@ -108,30 +59,6 @@ static __attribute__((noinline)) void finish_stored(int bias, size_t R, size_t P
                                             out->add ? out->add + to : NULL));
         }
     }
-}
-
-/* The sums of a tile's dots. F sets of them take turns over k, to cover the latency of dot where a tile has few; of
- * the last quads, fewer than F, each goes to a set of its own (one after the other: 2 of 63 ns of a step of
- * I = H = 16). */
-QRNN_INLINE void sum_tile(int form, int R, int P, int F, const struct tiled *t, size_t panel, size_t row, s32v *acc)
-{
-    const int V = P * VECS, S = R * V;
-    const size_t quads = t->w->quads;
-    const uint8_t *const q = t->q + row * t->q_stride;
-    const int8_t *line[4];
-    UNROLL for (int p = 0; p < P; p++) line[p] = t->codes + (panel + (size_t)p) * quads * QRNN_LINE;
-    UNROLL for (int i = 0; i < F * S; i++) acc[i] = s_set1(0);
-
-    size_t k = 0;
-    for (; k + (size_t)F <= quads; k += (size_t)F)
-        UNROLL for (int f = 0; f < F; f++) quad_u8s8(form, R, V, line, k + (size_t)f, q, t->q_stride, acc + f * S);
-    UNROLL for (int f = 0; f < F - 1; f++) if (k + (size_t)f < quads)
-        quad_u8s8(form, R, V, line, k + (size_t)f, q, t->q_stride, acc + f * S);
-    UNROLL for (int f = 1; f < F; f++) UNROLL for (int i = 0; i < S; i++) acc[i] = s_add(acc[i], acc[f * S + i]);
-    /* Else gcc 12 keeps some of them on the stack in the k loop, where what follows needs registers. */
-    UNROLL for (int i = 0; i < S; i++) QRNN_IN_REGISTER(acc[i]);
-    if (DOT_BIAS(form))
-        UNROLL for (int i = 0; i < S; i++) acc[i] = s_add(acc[i], s_set1(t->left_out[row + (size_t)(i / V)]));
 }
 
 /* The same of codes in two planes, whose sums over many columns need more than 32 bits: 128 * high + low, less what the

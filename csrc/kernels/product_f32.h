@@ -2,7 +2,7 @@
  * from them are constants, the loops unroll, the sums live in registers. */
 
 /* Rows of a tile, and registers for its sums: 24 of 32, 12 of 16. */
-enum { ROWS_F32 = 6, SUMS_F32 = 3 * LANES / 2 };
+enum { ROWS_F32 = 6, SUMS_F32 = REGISTERS * 3 / 4 };
 
 /* One column of inputs: V weight vectors met by R rows. */
 QRNN_INLINE void column_f32(int R, int V, int ahead, const float *const *line, size_t cols, const float *const *x,

@@ -6,7 +6,7 @@
  * contracts even under -std=c11 and obeys it.
  *
  * Regions instead of per-file flags, so that plain `cc -c *.c` builds the whole core. Inside a region
- * clang does not define __AVX2__ and its like: never test them. <immintrin.h> goes before a region.
+ * clang does not define __AVX2__ and its like: never test them. <immintrin.h>, <arm_neon.h> go before a region.
  */
 #ifndef QRNN_TARGET_H
 #define QRNN_TARGET_H
@@ -30,6 +30,18 @@
 #define QRNN_X86 0
 #endif
 
+/* 64-bit ARM, where every CPU has NEON. clang declares what is beyond the baseline to regions from 16 on. */
+#if defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__) && !defined(__AARCH64EB__)
+#define QRNN_ARM 1
+#else
+#define QRNN_ARM 0
+#endif
+#if QRNN_ARM && (!defined(__clang__) || __clang_major__ >= 16)
+#define QRNN_ARM_REGIONS 1
+#else
+#define QRNN_ARM_REGIONS 0
+#endif
+
 #define QRNN_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define QRNN_REGION(features) QRNN_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
@@ -42,9 +54,14 @@
 /* The compiler has to have this vector in a register here, and cannot load it anew instead. */
 #if QRNN_X86
 #define QRNN_IN_REGISTER(vector) __asm__("" : "+v"(vector))
+#elif QRNN_ARM
+#define QRNN_IN_REGISTER(vector) __asm__("" : "+w"(vector))
 #else
 #define QRNN_IN_REGISTER(vector) ((void)0)
 #endif
+
+/* Loads before this are not made after it, nor the other way round. */
+#define QRNN_LOADS_STAY() __asm__ volatile("" : : : "memory")
 
 /* After a switch that names every case. */
 #if defined(__GNUC__)

@@ -7,7 +7,7 @@ typedef __m256 f32v;
 typedef __m256d f64v;
 typedef __m256 m32v;
 typedef __m256d m64v;
-enum { LANES = 8 };
+enum { LANES = 8, REGISTERS = 16 };
 
 QRNN_INLINE f32v v_set1(float x)
 {

@@ -8,7 +8,7 @@ typedef __m512 f32v;
 typedef __m512d f64v;
 typedef __mmask16 m32v;
 typedef __mmask8 m64v;
-enum { LANES = 16 };
+enum { LANES = 16, REGISTERS = 32 };
 
 QRNN_INLINE f32v v_set1(float x)
 {

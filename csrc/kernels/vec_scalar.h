@@ -1,6 +1,6 @@
 /* vec_scalar.h - the vector vocabulary with one lane: what every other vec_*.h means.
  *
- * A vec_*.h defines, alike in each, f32v (LANES floats), f64v (half as many doubles, at least one),
+ * A vec_*.h defines, alike in each, f32v (LANES floats, in one of REGISTERS), f64v (half as many doubles, at least one),
  * their masks m32v and m64v, and the operations below, v_ on f32v and d_ on f64v. Each is one
  * correctly rounded IEEE operation or an exact one, so an expression over them has the same bits on
  * every instruction set. Written over it: poly.h, elementwise.h, dequantize.h, product.h.

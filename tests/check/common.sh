@@ -167,3 +167,19 @@ program() {
     shift
     "$@" "${C_FLAGS[@]}" "${sources[@]}" "$folder"/*.o -lm -lpthread -o "$folder/program" || fail 'a program did not compile'
 }
+
+# digest_of COMMAND ...: the digest that check_kernels prints.
+digest_of() {
+    local printed
+    printed=$(timeout 900 "$@" 2>/dev/null) || fail "check_kernels: $* ended with status $?"
+    grep -oP '^digest: \K[0-9a-f]{16}$' <<<"$printed" || fail "check_kernels: $* printed no digest"
+}
+
+# same NAME COMMAND ...: the digest of check_kernels run by the command is `expected`, that of this CPU.
+same() {
+    local name=$1 digest
+    shift
+    digest=$(digest_of "$@")
+    [ "$digest" = "$expected" ] || fail "check_kernels on $name: the digest of the scalar results is $digest, here it is $expected"
+    say "check_kernels on $name: digest $digest, as on this CPU"
+}

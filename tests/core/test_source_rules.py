@@ -270,7 +270,7 @@ needs_x86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="NOT AN x8
 def test_no_avx_in_baseline_objects(objects):
     """Nothing but the kernel files of an instruction set holds its instructions."""
     rows = re.findall(r"^QRNN_ISA\((\w+),\s*(\w.*)\)", (KERNELS / "isa.def").read_text(), re.MULTILINE)
-    special = {KERNELS / f"{name}.c" for name, needs in rows if needs != "0"}
+    special = {KERNELS / f"{name}.c" for name, needs in rows if "AVX" in needs}
     assert special
     for path, made in objects.items():
         vex = sorted(m for m in instructions(made) if is_vex(m))
