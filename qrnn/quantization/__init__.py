@@ -1,6 +1,7 @@
 """``qrnn.quantization``: from a float model to a quantized one, as ``torch.ao.quantization``."""
 
 from .. import _observers
+from .._autoquantize import ChoiceReport, autoquantize
 from .._calibration import disable_observer, enable_observer, merge_statistics
 from .._calibration_report import CalibrationReport, WeightReport, calibration_report
 from .._measure import ErrorOf, Measured, MeasureReport, measure
@@ -21,6 +22,7 @@ from .._timing import Seconds
 
 __all__ = [
     "CalibrationReport",
+    "ChoiceReport",
     "ErrorOf",
     "LayerQConfig",
     "MeasureReport",
@@ -30,6 +32,7 @@ __all__ = [
     "Seconds",
     "SensitivityReport",
     "WeightReport",
+    "autoquantize",
     "calibration_report",
     "convert",
     "default_dynamic_qconfig",
