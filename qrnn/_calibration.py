@@ -85,7 +85,7 @@ def merge_statistics(model: M, *others: Module) -> M:
     >>> y, z = model(x[:5]), other(x[5:])
     >>> new = qrnn.convert(qrnn.quantization.merge_statistics(model, other))
     >>> qrnn.quantization.calibration_report(new)[0].samples
-    10
+    8
     """
     own = _prepared(model, "model")
     pairs = []

@@ -62,7 +62,7 @@ class CalibrationReport(Report[WeightReport]):
     >>> y = model(np.random.default_rng(0).standard_normal((100, 3)))
     >>> report = qrnn.quantization.calibration_report(qrnn.convert(model))
     >>> len(report), report[0].name, report[0].shape, report[0].samples
-    (1, '0.weight', (2, 3), 100)
+    (1, '0.weight', (2, 3), 75)
     >>> report[0].calibrated <= report[0].plain
     True
     >>> str(report).split()[:6]

@@ -43,7 +43,7 @@ class Module:
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None, out: Any = None) -> Any: ...
     def _forward_layers(
         self, input: Any, hx: Any = None, *, lengths: Any = None, out: Any = None
-    ) -> tuple[Any, NDArray[np.float32], NDArray[np.float32] | None]: ...
+    ) -> tuple[Any, NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32]]: ...
     def _pack(
         self,
         kind: str,
@@ -120,6 +120,7 @@ def fake_quantize(engine: str, v: Any, isa: str | None = None) -> NDArray[np.flo
 def add_moments(
     engine: str,
     v: Any,
-    sums: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]],
+    sums: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     isa: str | None = None,
+    weights: Any = None,
 ) -> None: ...

@@ -64,10 +64,10 @@ class LayerRounding:
         weight, old = matrix.weight, Codes(plain.weight, np.asarray(plain.scale))
         parts = product_rows(self._spec, index)
         seen = [self._statistics.of(index, product) for product in range(len(parts))]
-        if not weight.size or any(moments is None for moments in seen):
+        if not weight.size or any(moments is None or not moments.samples for moments in seen):
             return plain
         start = time.perf_counter()
-        inputs = [Inputs(m.second_moment(), m.mean(), m.count) for m in seen if m is not None]
+        inputs = [Inputs(m.second_moment(), m.mean(), m.samples) for m in seen if m is not None]
         fixed = len(parts) > 1 and old.scale.ndim == 0  # the products share the scale
         centred = matrix.bias is not None
         results = []
@@ -78,7 +78,7 @@ class LayerRounding:
         codes = np.concatenate([result.codes.codes for result in results])
         scale = old.scale if fixed else np.concatenate([np.atleast_1d(r.codes.scale) for r in results])
         new = Codes(codes, scale.reshape(old.scale.shape))
-        samples = min(each.samples for each in inputs)
+        samples = min(m.count for m in seen if m is not None)
         self._note(name, old, new, samples, results, time.perf_counter() - start)
         bias = matrix.bias
         if bias is not None:

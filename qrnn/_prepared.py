@@ -94,6 +94,11 @@ class PreparedLayer(FloatLayer):
 
         return recorded_call(self, statistics, args, kwargs)
 
+    def _swap_in(self, packed: _core.Module) -> None:
+        """Hold `packed` from here on: what was observed of other weights does not count."""
+        super()._swap_in(packed)
+        self._prepared.statistics.forget()
+
     @classmethod
     def _prepare(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
         """Prepare `mod`, a float module, or a quantized one, which keeps its engine."""

@@ -2,21 +2,25 @@
 
 A call of a prepared module computes its result first. Then all hidden states are known, as the core hands out those
 of every layer, and so are the inputs of every product of every step: h before a step is the output of the step before
-it. The core hands out too what it multiplied inside the steps, r*h or what a projection takes.
+it. The core hands out too what it multiplied inside the steps, r*h or what a projection takes, and the slopes of the
+gates, by whose mean square over gates and units a step counts (docs/calibration.md). A cell is called once more, as a
+layer over a sequence of one step.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import _arrays, _core
-from ._spec import LayerSpec, packed_spec
-from ._statistics import Product, Statistics
+from ._matrices import pack
+from ._reservoir import STEPS, Piece, windows
+from ._spec import LayerSpec, Sequence, packed_spec
+from ._statistics import Statistics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["product_rows", "recorded_call"]
+__all__ = ["as_sequence", "product_rows", "recorded_call"]
 
 
 def product_rows(spec: LayerSpec, matrix: int) -> list[slice]:
@@ -40,6 +44,13 @@ def product_rows(spec: LayerSpec, matrix: int) -> list[slice]:
     return [slice(0, rows)]
 
 
+def as_sequence(spec: LayerSpec) -> LayerSpec:
+    """The layer over sequences that computes the steps of a cell; that of any other is itself."""
+    if spec.sequence is not None or not spec.row.states:
+        return spec
+    return spec._replace(sequence=Sequence(1, 1, False))
+
+
 def recorded_call(module: FloatLayer, statistics: Statistics, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Call `module` in C, and record in `statistics` what its products multiplied.
 
@@ -51,37 +62,53 @@ def recorded_call(module: FloatLayer, statistics: Statistics, args: tuple[Any, .
     if given.get("out") is not None:  # which may be the state itself, or lie over the input
         given.update({name: _copied(given[name]) for name in ("input", "hx") if name in given})
     spec = packed_spec(module)
-    below: Iterable[Array] = ()
-    inner: Iterable[Array] | None = None
     if spec.sequence is None:
         result = _core.Module.__call__(module, *args, **kwargs)
-    else:
-        result, below, inner = module._forward_layers(*args, **kwargs)
-    x, hx = _arrays.to_float32(given["input"], "input"), given.get("hx")
-    states = [] if hx is None else list(hx) if spec.row.states == 2 else [hx]
-    states = [_arrays.to_float32(state, "hx") for state in states]
-    if not spec.row.states:
-        statistics.record(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), (0, 0))
-    elif spec.sequence is None:
-        _Recorder(module, spec, statistics, np.atleast_2d(x)[None]).cell(states)
-    else:
-        outputs = [*below, _arrays.to_float32(result[0], "output")]
-        inside = [] if inner is None else list(inner)
-        if x.ndim == 2:  # unbatched
-            x, states = x[:, None], [state[:, None] for state in states]
-            outputs, inside = ([each[:, None] for each in arrays] for arrays in (outputs, inside))
-        elif spec.sequence.batch_first:
-            x = x.swapaxes(0, 1)
-            outputs, inside = ([each.swapaxes(0, 1) for each in arrays] for arrays in (outputs, inside))
-        lengths = given.get("lengths")
-        if lengths is not None:
-            lengths = np.array([operator.index(each) for each in lengths])
-            stepping = lengths > 0  # rows that take no step multiply nothing
-            x, lengths = x[:, stepping], lengths[stepping]
-            states, outputs, inside = ([each[:, stepping] for each in arrays] for arrays in (states, outputs, inside))
-        if x.shape[0] and x.shape[1]:
-            _Recorder(module, spec, statistics, x, lengths).sequence(states, outputs, inside)
+        x, states = _arrays.to_float32(given["input"], "input"), _states(spec, given.get("hx"))
+        if not spec.row.states:
+            statistics.record_rows(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
+        elif spec.hidden_size and len(x):
+            _record_cell(module, statistics, np.atleast_2d(x), [np.atleast_2d(state) for state in states])
+        return result
+    result, below, inner, slopes = module._forward_layers(*args, **kwargs)
+    x, states = _arrays.to_float32(given["input"], "input"), _states(spec, given.get("hx"))
+    inside = _Inside(
+        [*below, _arrays.to_float32(result[0], "output")], [] if inner is None else list(inner), list(slopes)
+    )
+    if x.ndim == 2:  # unbatched
+        x, states = x[:, None], [state[:, None] for state in states]
+        inside = inside.each(lambda array: array[:, None])
+    elif spec.sequence.batch_first:
+        x, inside = x.swapaxes(0, 1), inside.each(lambda array: array.swapaxes(0, 1))
+    lengths = given.get("lengths")
+    if lengths is not None:
+        lengths = np.array([operator.index(each) for each in lengths])
+        stepping = lengths > 0  # rows that take no step multiply nothing
+        x, lengths, states = x[:, stepping], lengths[stepping], [state[:, stepping] for state in states]
+        inside = inside.each(lambda array: array[:, stepping])
+    if x.shape[0] and x.shape[1]:
+        _Recorder(spec, statistics, x, states, inside, lengths).sequence()
     return result
+
+
+def _states(spec: LayerSpec, hx: Any) -> list[Array]:
+    """The states that a call was given; empty for zeros."""
+    states = [] if hx is None else list(hx) if spec.row.states == 2 else [hx]
+    return [_arrays.to_float32(state, "hx") for state in states]
+
+
+def _record_cell(module: FloatLayer, statistics: Statistics, x: Array, states: list[Array]) -> None:
+    """Record a step of a cell, (batch, columns) each."""
+    if statistics.steps is None:
+        spec = as_sequence(packed_spec(module))
+        statistics.steps = pack(spec, "float32", module.isa, module._matrices())
+    steps = statistics.steps
+    spec = packed_spec(steps)
+    states = [state[None] for state in states]
+    hx = None if not states else states[0] if spec.row.states == 1 else (states[0], states[1])
+    (output, _), _, inner, slopes = steps._forward_layers(x[None], hx)
+    inside = _Inside([output], [] if inner is None else list(inner), list(slopes))
+    _Recorder(spec, statistics, x[None], states, inside).cell()
 
 
 def _copied(value: Any) -> Any:
@@ -94,8 +121,20 @@ def _copied(value: Any) -> Any:
         return [_copied(each) for each in value] if isinstance(value, list) else value
 
 
+class _Inside(NamedTuple):
+    """What the core hands out of a call, (steps, batch, columns) each."""
+
+    outputs: list[Array]  # of each layer, directions * state_size columns
+    inner: list[Array]  # what each layer and direction multiplied inside its steps; empty where nothing is
+    slopes: list[Array]  # of each layer and direction, of each unit
+
+    def each(self, change: Callable[[Array], Array]) -> _Inside:
+        """With every array changed."""
+        return _Inside(*([change(array) for array in arrays] for arrays in self))
+
+
 class _Direction(NamedTuple):
-    """One layer in one direction over a sequence; a cell is a sequence of one step."""
+    """One layer in one direction over a sequence."""
 
     first: int  # place of its W_ih
     reverse: bool
@@ -103,6 +142,7 @@ class _Direction(NamedTuple):
     h: Array  # (steps, batch, columns of W_hh): h after each step
     h0: Array  # (batch, columns of W_hh)
     inner: Array | None  # (steps, batch, hidden_size): what each step multiplies inside
+    weights: Array  # (steps, batch): of the steps; NaN of those that are not to be summed
 
 
 class _Recorder:
@@ -110,100 +150,119 @@ class _Recorder:
 
     Parameters
     ----------
-    module : FloatLayer
     spec : LayerSpec
-        The module's.
+        The layer's, over sequences.
     statistics : Statistics
     x : ndarray, float32, shape (steps, batch, input_size)
+    states : list of ndarray, float32, shape (layers * directions, batch, columns)
+        The initial ones; empty for zeros.
+    inside : _Inside
     lengths : ndarray of int, optional
         None below 1.
     """
 
-    def __init__(self, module: FloatLayer, spec: LayerSpec, statistics: Statistics, x: Array, lengths: Any = None):
-        self._module = module
-        self._spec = spec
-        self._statistics = statistics
-        self._x = x
+    def __init__(
+        self,
+        spec: LayerSpec,
+        statistics: Statistics,
+        x: Array,
+        states: list[Array],
+        inside: _Inside,
+        lengths: NDArray[np.int64] | None = None,
+    ) -> None:
+        self._spec, self._statistics, self._x, self._inside = spec, statistics, x, inside
         self._steps, self._batch, _ = x.shape
         self._lengths = lengths
-        self._valid = None if self._lengths is None else np.arange(self._steps)[:, None] < self._lengths
-        self._starts_at_zeros = False
-
-    def cell(self, states: list[Array]) -> None:
-        """Record a call of a cell."""
-        shape = self._batch, self._spec.hidden_size
-        h0 = states[0].reshape(shape) if states else np.zeros(shape, np.float32)
+        self._valid = None if lengths is None else np.arange(self._steps)[:, None] < lengths
         self._starts_at_zeros = not states
-        self._statistics.record(self._x[0], (0, 0))
-        inner = self._reset(h0)[None] if self._spec.row.resets_before else None
-        self._direction(_Direction(0, False, self._x, h0[None], h0, inner), ())
+        sizes = (spec.state_size, spec.hidden_size)[: spec.row.states]
+        self._states = states or [np.zeros((len(spec.directions), self._batch, size), np.float32) for size in sizes]
 
-    def _reset(self, h0: Array) -> Array:
-        """r*h of a cell that resets before the product."""
-        hidden = self._spec.hidden_size
-        gates = np.zeros_like(h0)
-        with np.errstate(over="ignore", invalid="ignore"):  # rows that are not finite are left out later
-            for matrix, rows in zip(self._module._matrices(), (self._x[0], h0), strict=True):
-                gates += rows @ matrix.weight[:hidden].T
-                if matrix.bias is not None:
-                    gates += matrix.bias[:hidden]
-            return np.asarray(_core.apply("sigmoid", gates) * h0)
+    def cell(self) -> None:
+        """Record a call of a cell, a sequence of one step."""
+        before = [state[0] for state in self._states]
+        held = self._statistics.hold_step(self._x[0], before, self._inside.outputs[0][0], self._starts_at_zeros)
+        self._record(np.isin(np.arange(self._batch), held)[None])
 
-    def sequence(self, states: list[Array], outputs: list[Array], inside: list[Array]) -> None:
-        """Record a call of a layer over sequences.
+    def sequence(self) -> None:
+        """Record a call of a layer over sequences."""
+        lengths = np.full(self._batch, self._steps) if self._lengths is None else self._lengths
+        rows, starts = windows(lengths)
+        held = np.zeros((self._steps, self._batch), bool)
+        for each in self._statistics.offer(len(rows)):
+            row, start = int(rows[each]), int(starts[each])
+            stop = min(start + STEPS, int(lengths[row]))
+            held[start:stop, row] = True
+            states = self._states_of(row, start, stop, int(lengths[row]))
+            self._statistics.hold(Piece([self._x[start:stop, row].copy()], states))
+        self._record(held)
 
-        Parameters
-        ----------
-        states : list of ndarray
-            The initial ones; empty for zeros.
-        outputs : list of ndarray, float32, shape (steps, batch, directions * state_size)
-            Of each layer.
-        inside : list of ndarray, float32, shape (steps, batch, hidden_size)
-            What each layer and direction multiplied inside its steps; empty where nothing is.
-        """
+    def _states_of(self, row: int, start: int, stop: int, length: int) -> list[Array]:
+        """The states of a piece: those of the sequence where they are known, else zeros, as c is within a call."""
+        size, states = self._spec.state_size, [state[:, row].copy() for state in self._states]
+        count = len(states[0]) // len(self._inside.outputs)
+        for place in range(len(states[0])):
+            layer, reverse = divmod(place, count)
+            if stop == length if reverse else start == 0:
+                continue
+            for state in states:
+                state[place] = 0
+            if len(states) == 1:
+                at = stop if reverse else start - 1
+                states[0][place] = self._inside.outputs[layer][at, row, reverse * size : (reverse + 1) * size]
+        return states
+
+    def _record(self, held: NDArray[np.bool_]) -> None:
+        """Record all products but those of the steps that are `held` back, (steps, batch)."""
         spec, x = self._spec, self._x
         assert spec.sequence is not None
         size, count = spec.state_size, spec.sequence.num_directions
-        directions = spec.sequence.num_layers * count
-        each = len(spec.matrices) // directions
-        h0 = states[0] if states else [np.zeros((self._batch, size), np.float32)] * directions
-        self._starts_at_zeros = not states
-        # In one direction W_ih of a layer multiplies what W_hh of the layer below does, but for the state at the
-        # start of one and at the end of the other.
-        chained = count == 1 and self._statistics.per_row
-        for layer, y in enumerate(outputs):
-            places = range(layer * count, (layer + 1) * count)
-            inputs = [(place * each, 0) for place in places]
-            if chained and layer:
-                self._statistics.record(self._last(x), *inputs)
-            else:  # all at once, where they share a scale
-                valid = None if self._valid is None else self._valid.ravel()
-                self._statistics.record(x.reshape(-1, x.shape[-1]), *inputs, valid=valid)
-            above = [(places.stop * each, 0)] if chained and layer < len(outputs) - 1 else []
-            for reverse, place in enumerate(places):
+        each = len(spec.directions[0])
+        left_out = held if self._valid is None else held | ~self._valid
+        for layer, y in enumerate(self._inside.outputs):
+            for reverse in range(count):
+                place = layer * count + reverse
                 h = y[..., reverse * size : (reverse + 1) * size]
-                inner = inside[place] if inside else None
-                self._direction(_Direction(place * each, reverse == 1, x, h, h0[place], inner), above)
+                with np.errstate(all="ignore"):  # rows that are not finite are left out
+                    weights = self._inside.slopes[place].mean(axis=-1)
+                weights[left_out] = np.nan
+                inner = self._inside.inner[place] if self._inside.inner else None
+                h0 = self._states[0][place]
+                self._direction(_Direction(place * each, reverse == 1, x, h, h0, inner, weights))
             x = y
 
-    def _direction(self, direction: _Direction, above: Iterable[Product]) -> None:
-        """Record the products that follow W_ih's; those of `above` multiply each h but the last one too."""
-        spec, record, valid, first = self._spec, self._statistics.record, self._valid, direction.first
+    def _direction(self, direction: _Direction) -> None:
+        record, valid, first, weights = self._statistics.record, self._valid, direction.first, direction.weights
+        x, all_valid = direction.x, None if valid is None else valid.ravel()
+        x = x.reshape(math.prod(x.shape[:2]), x.shape[2])  # at once: an engine with one scale has one for all steps
+        record(x, (first, 0), all_valid, weights.ravel())
         if self._statistics.per_row:
-            h = direction.h[1:] if direction.reverse else direction.h[:-1]
-            record(h, (first + 1, 0), *above, valid=None if valid is None else valid[1:])
-            if self._starts_at_zeros:
-                self._statistics.record_zeros(*direction.h0.shape, (first + 1, 0))
-            else:
-                record(direction.h0, (first + 1, 0))
+            self._record_states(direction)
         else:
-            record(self._before(direction), (first + 1, 0), valid=valid)
+            record(self._before(direction), (first + 1, 0), valid, weights)
         if direction.inner is not None:
-            record(direction.inner, (first + 2, 0) if spec.proj_size else (first + 1, 1), valid=valid)
+            record(direction.inner, (first + 2, 0) if self._spec.proj_size else (first + 1, 1), valid, weights)
 
-    def _last(self, rows: Array) -> Array:
-        """The rows of the last step of each sequence."""
-        return np.asarray(rows[-1] if self._lengths is None else rows[self._lengths - 1, np.arange(self._batch)])
+    def _record_states(self, direction: _Direction) -> None:
+        """Record h as each step finds it: that of the step before, or the first one, without a copy of all."""
+        record, product, weights = self._statistics.record, (direction.first + 1, 0), direction.weights
+        if direction.reverse:
+            h, others = direction.h[1:], weights[:-1].copy()
+            first, rows = self._at_ends(weights), np.arange(self._batch)
+            if self._lengths is not None:
+                inside = self._lengths < self._steps
+                others[self._lengths[inside] - 1, rows[inside]] = np.nan
+        else:
+            h, others, first = direction.h[:-1], weights[1:], weights[0]
+        record(h, product, None, others)
+        if self._starts_at_zeros:
+            self._statistics.record_zeros(direction.h0.shape[1], product, first)
+        else:
+            record(direction.h0, product, None, first)
+
+    def _at_ends(self, steps: Array) -> Array:
+        """The last step of each row."""
+        return np.asarray(steps[-1] if self._lengths is None else steps[self._lengths - 1, np.arange(self._batch)])
 
     def _before(self, direction: _Direction) -> Array:
         """h as each step finds it."""

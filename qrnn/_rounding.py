@@ -52,11 +52,11 @@ class Codes(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What a product saw: second moment (columns, columns), mean (columns,), how many rows."""
+    """What a product saw: second moment (columns, columns), mean (columns,), as how many rows of equal weight."""
 
     second_moment: Array
     mean: Array
-    samples: int
+    samples: float
 
 
 class Rounded(NamedTuple):

@@ -1,8 +1,8 @@
 """Second moments and means of the rows that the quantized products of a layer will multiply.
 
-To round the weights of a product ``W v`` by data takes two running sums over the rows ``v`` as the engine sees them,
-quantized and de-quantized: ``sum v`` and ``sum v v^T``, in float64. They add up over calls, over blocks of a call, and
-over copies of a model that saw other data.
+To round the weights of a product ``W v`` by data takes running sums over the rows ``v`` as the engine sees them,
+quantized and de-quantized, each by its weight w: ``sum w``, ``sum w^2``, ``sum w v`` and ``sum w v v^T``, in float64.
+They add up over calls, over blocks of a call, and over copies of a model that saw other data.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from . import _core
 from ._public import public
+from ._reservoir import ROWS, SEQUENCES, OpenPieces, Piece, Reservoir
 from ._spec import ENGINES
 
 if TYPE_CHECKING:
@@ -40,20 +41,21 @@ class _Sums(NamedTuple):
     """What the core adds to in place."""
 
     rows: NDArray[np.int64]  # (1,)
+    weight: NDArray[np.float64]  # (2,): of w and of w^2
     total: NDArray[np.float64]  # (columns,)
     outer: NDArray[np.float64]  # (columns, columns); what lies below the diagonal does not count
 
     @classmethod
     def of(cls, columns: int) -> _Sums:
         """The sums over no rows."""
-        return cls(np.zeros(1, np.int64), np.zeros(columns), np.zeros((columns, columns)))
+        return cls(np.zeros(1, np.int64), np.zeros(2), np.zeros(columns), np.zeros((columns, columns)))
 
 
 @public("qrnn.quantization.statistics")
 class Moments:
-    """Running sums over rows: how many, their sum, the sum of their outer products.
+    """Running sums over weighted rows: how many, their weights, their sum, the sum of their outer products.
 
-    Rows that are not finite are left out.
+    Rows that are not finite are left out, and so are those whose weight is negative or not finite.
 
     Parameters
     ----------
@@ -77,39 +79,44 @@ class Moments:
         self._sums: _Sums | None = None  # None before the first row
         # A few rows are kept until they fill a block: one sum of many takes less time than many of few.
         self._kept: NDArray[np.float32] | None = None  # (BLOCK, columns), of which the first `_kept_rows` count
+        self._kept_weights = np.empty(0, np.float32)
         self._kept_rows = 0
 
-    def add(self, rows: NDArray[np.float32]) -> None:
-        """Take in `rows`, of shape (any, columns)."""
+    def add(self, rows: NDArray[np.float32], weights: NDArray[np.float32] | None = None) -> None:
+        """Take in `rows`, of shape (any, columns), by `weights`, of shape (any,); by 1 if they are None."""
         with _LOCK:
             if len(rows) >= BLOCK:
-                self._add_rows(rows)
+                self._add_rows(rows, weights)
                 return
             if self._kept is None:
                 self._kept = np.empty((BLOCK, rows.shape[1]), np.float32)
+                self._kept_weights = np.empty(BLOCK, np.float32)
             end = self._kept_rows + len(rows)
             if end > BLOCK:
                 self._add_kept()
                 end = len(rows)
             self._kept[end - len(rows) : end] = rows
+            self._kept_weights[end - len(rows) : end] = 1 if weights is None else weights
             self._kept_rows = end
 
-    def add_zeros(self, count: int, columns: int) -> None:
-        """Take in so many rows of zeros, which every engine sees as they are."""
+    def add_zeros(self, columns: int, weights: NDArray[np.float32]) -> None:
+        """Take in a row of zeros, which every engine sees as they are, for each of `weights`."""
+        exact = weights[np.isfinite(weights)].astype(np.float64)
         with _LOCK:
             if self._sums is None:
                 self._sums = _Sums.of(columns)
-            self._sums.rows[0] += count
+            self._sums.rows[0] += len(exact)
+            self._sums.weight[:] += exact.sum(), exact @ exact
 
     def _add_kept(self) -> None:
         count, self._kept_rows = self._kept_rows, 0  # first: if Ctrl-C comes between, no row counts twice
         if count and self._kept is not None:
-            self._add_rows(self._kept[:count])
+            self._add_rows(self._kept[:count], self._kept_weights[:count])
 
-    def _add_rows(self, rows: NDArray[np.float32]) -> None:
+    def _add_rows(self, rows: NDArray[np.float32], weights: NDArray[np.float32] | None) -> None:
         if self._sums is None:
             self._sums = _Sums.of(rows.shape[1])
-        _core.add_moments(self._engine, rows, self._sums)
+        _core.add_moments(self._engine, rows, self._sums, weights=weights)
 
     def _all(self) -> _Sums:
         """The sums, with the rows that are kept; to be called with the lock."""
@@ -122,6 +129,13 @@ class Moments:
         with _LOCK:
             return int(self._all().rows[0])
 
+    @property
+    def samples(self) -> float:
+        """How many rows of equal weight tell as much: ``(sum w)^2 / sum w^2``; 0 without weights above 0."""
+        with _LOCK:
+            total, squares = self._all().weight
+            return float(total * total / squares) if squares else 0.0
+
     def merge(self, other: Moments) -> None:
         """Add the sums of `other`, which stays as it is."""
         with _LOCK:
@@ -129,9 +143,10 @@ class Moments:
             if other._sums is None:
                 return
             if self._sums is None:
-                self._sums = _Sums(its.rows.copy(), its.total.copy(), its.outer.copy())
-            else:
-                self._sums = _Sums(own.rows + its.rows, own.total + its.total, own.outer + its.outer)
+                own = _Sums.of(len(its.total))
+            self._sums = _Sums(
+                own.rows + its.rows, own.weight + its.weight, own.total + its.total, own.outer + its.outer
+            )
 
     def copy(self) -> Moments:
         """The same sums, apart from these."""
@@ -145,30 +160,36 @@ class Moments:
     def __getstate__(self) -> dict[str, Any]:
         with _LOCK:
             sums = self._all()
-            return {"count": int(sums.rows[0]), "_sum": sums.total.copy(), "_outer": _symmetric(sums.outer)}
+            return {
+                "count": int(sums.rows[0]),
+                "_weight": sums.weight.copy(),
+                "_sum": sums.total.copy(),
+                "_outer": _symmetric(sums.outer),
+            }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
         if state["count"]:  # arrays of a pickle may lie in memory that others share
-            total, outer = (np.array(state[name], np.float64, order="C") for name in ("_sum", "_outer"))
-            self._sums = _Sums(np.array([state["count"]], np.int64), total, outer)
+            weight = state.get("_weight", [state["count"]] * 2)  # of pickles without: rows of weight 1
+            arrays = [np.array(each, np.float64, order="C") for each in (weight, state["_sum"], state["_outer"])]
+            self._sums = _Sums(np.array([state["count"]], np.int64), *arrays)
 
     def mean(self) -> NDArray[np.float64]:
-        """Mean of the rows, shape (columns,)."""
+        """Weighted mean of the rows, shape (columns,)."""
         with _LOCK:
             sums = self._all()
-            return np.asarray(sums.total / sums.rows)
+            return np.asarray(sums.total / (sums.weight[0] or 1))
 
     def second_moment(self) -> NDArray[np.float64]:
-        """Mean of the outer products of the rows, shape (columns, columns)."""
+        """Weighted mean of the outer products of the rows, shape (columns, columns)."""
         with _LOCK:
             sums = self._all()
-            return _symmetric(sums.outer / sums.rows)
+            return _symmetric(sums.outer / (sums.weight[0] or 1))
 
 
 @public("qrnn.quantization.statistics")
 class Statistics:
-    """The moments of the products of one layer.
+    """The moments of the products of one layer, and a sample of its calls that they do not contain.
 
     A matrix has one product, or two where its rows multiply different things: ``weight_hh`` of a GRU
     that resets before the product multiplies h for r and z, and r*h for n.
@@ -179,6 +200,13 @@ class Statistics:
         Whose quantization the rows go through.
     engines : tuple of str
         Likewise, where each matrix has its own; of one that stays float nothing is summed.
+
+    Attributes
+    ----------
+    enabled : bool
+        Whether calls are observed.
+    steps : Module or None
+        A cell's weights, packed as a layer over sequences.
     """
 
     __module__ = "qrnn.quantization.statistics"  # the path in pickles
@@ -187,92 +215,140 @@ class Statistics:
         self.engine, self.engines = engine, engines
         self.per_row = ENGINES[engine].per_row  # whether each row is quantized by itself
         self.enabled = True
-        # Rows that several products multiply are summed once.
-        self._moments: dict[tuple[Product, ...], Moments] = {}
+        self._moments: dict[Product, Moments] = {}
+        self._held = Reservoir(SEQUENCES)
+        self._held_rows = Reservoir(ROWS)
+        self._open = OpenPieces()
+        self.steps: _core.Module | None = None
 
-    def record(self, rows: NDArray[np.float32], *products: Product, valid: NDArray[np.bool_] | None = None) -> None:
-        """Take in `rows` that each of the `products` multiplies; those that are not finite are left out.
+    def record(
+        self,
+        rows: NDArray[np.float32],
+        product: Product,
+        valid: NDArray[np.bool_] | None = None,
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Take in `rows` that the `product` multiplies; those that are not finite are left out.
 
         Parameters
         ----------
         rows : ndarray, float32, shape (rows, columns) or (steps, rows, columns)
             An engine with one scale for all rows has one for each step.
-        *products : Product
+        product : Product
         valid : ndarray of bool, shape (rows,) or (steps, rows), optional
-            Which of the rows count. Default: all.
+            Which of the rows are there. Default: all.
+        weights : ndarray, float32, shape (rows,) or (steps, rows), optional
+            Their weights; a row whose weight is NaN is not summed. Default: 1.
         """
-        for engine, own in self._by_engine(products) if rows.size else ():
-            self._record(engine, rows, own, valid)
-
-    def _record(
-        self, engine: str, rows: NDArray[np.float32], products: tuple[Product, ...], valid: NDArray[np.bool_] | None
-    ) -> None:
+        engine = self._engine_of(product)
+        if not rows.size or not ENGINES[engine].quantized:
+            return
+        counts = valid
+        if weights is not None and np.isnan(weights).any():
+            counts = np.logical_and(~np.isnan(weights), True if valid is None else valid)
         if not ENGINES[engine].per_row:
             finite = np.isfinite(rows)
             if not finite.all():
                 valid = np.logical_and(finite.all(axis=-1), True if valid is None else valid)
+                counts = np.logical_and(valid, True if counts is None else counts)
             if valid is not None:
                 rows = np.where(valid[..., None], rows, np.float32(0))  # no scale depends on a 0
             rows = _core.fake_quantize(engine, rows)
-        rows = rows.reshape(-1, rows.shape[-1]) if valid is None else rows[valid]
+        rows = rows.reshape(-1, rows.shape[-1]) if counts is None else rows[counts]
+        if weights is not None:
+            weights = weights.reshape(-1) if counts is None else weights[counts]
         if len(rows):
-            self._of_all(products).add(rows)
-
-    def record_zeros(self, count: int, columns: int, *products: Product) -> None:
-        """Take in so many rows of zeros, as `record` takes rows."""
-        for _, own in self._by_engine(products) if count else ():
-            self._of_all(own).add_zeros(count, columns)
+            self._of(product).add(rows, weights)
 
     def _engine_of(self, product: Product) -> str:
         """The engine that quantizes what a product multiplies."""
         return self.engines[product[0]] if self.engines else self.engine
 
-    def _by_engine(self, products: tuple[Product, ...]) -> list[tuple[str, tuple[Product, ...]]]:
-        """Those of the `products` whose rows are quantized, by the engines that do so."""
-        engines = dict.fromkeys(map(self._engine_of, products))
-        return [
-            (engine, tuple(each for each in products if self._engine_of(each) == engine))
-            for engine in engines
-            if ENGINES[engine].quantized
-        ]
+    def record_rows(self, rows: NDArray[np.float32]) -> None:
+        """Take in the rows of a layer without a state, but for those that it holds back."""
+        with _LOCK:
+            held = self._held_rows.offer(len(rows))
+            for each in held:
+                self._held_rows.put(Piece([rows[None, each].copy()], []))
+        weights = np.ones(len(rows), np.float32)
+        weights[held] = np.nan
+        self.record(rows, (0, 0), None, weights)
 
-    def _of_all(self, products: tuple[Product, ...]) -> Moments:
-        """The moments of the rows that exactly these products share."""
-        found = self._moments.get(products)
+    def offer(self, count: int) -> list[int]:
+        """Which of the next `count` pieces of sequences to `hold` back."""
+        with _LOCK:
+            return self._held.offer(count)
+
+    def hold(self, piece: Piece) -> None:
+        """Hold `piece` back."""
+        with _LOCK:
+            self._held.put(piece)
+
+    def hold_step(
+        self, x: NDArray[np.float32], before: list[NDArray[np.float32]], after: NDArray[np.float32], new: bool
+    ) -> list[int]:
+        """Take in a call of a cell, see `OpenPieces.step`; returns its rows that are held back."""
+        with _LOCK:
+            return self._open.step(self._held, x, before, after, new)
+
+    def held(self) -> list[Piece]:
+        """What was held back."""
+        with _LOCK:
+            return [*self._held.pieces, *self._held_rows.pieces]
+
+    def record_zeros(self, columns: int, product: Product, weights: NDArray[np.float32]) -> None:
+        """Take in a row of zeros for each of `weights`, as `record` takes rows."""
+        if len(weights) and ENGINES[self._engine_of(product)].quantized:
+            self._of(product).add_zeros(columns, weights)
+
+    def _of(self, product: Product) -> Moments:
+        found = self._moments.get(product)
         if found is None:
-            engine = self._engine_of(products[0])
-            found = self._moments.setdefault(products, Moments(engine if ENGINES[engine].per_row else "float32"))
+            engine = self._engine_of(product)
+            found = self._moments.setdefault(product, Moments(engine if ENGINES[engine].per_row else "float32"))
         return found
 
     def of(self, matrix: int, product: int = 0) -> Moments | None:
         """The moments of a product; None if it saw nothing."""
-        total = Moments()
-        for products, moments in list(self._moments.items()):
-            if (matrix, product) in products:
-                total.merge(moments)
-        return total if total.count else None
+        found = self._moments.get((matrix, product))
+        return found if found is not None and found.count else None
 
     def by_product(self) -> dict[Product, Moments]:
         """The moments of every product that saw something."""
-        products = sorted({product for shared in list(self._moments) for product in shared})
-        found = {product: self.of(*product) for product in products}
+        found = {product: self.of(*product) for product in sorted(self._moments)}
         return {product: moments for product, moments in found.items() if moments is not None}
 
     def merge(self, other: Statistics) -> None:
         """Add what `other`, of the same engine and of a layer of the same shape, saw."""
-        for products, moments in list(other._moments.items()):
-            self._of_all(products).merge(moments)
+        for product, moments in list(other._moments.items()):
+            self._of(product).merge(moments)
+        with _LOCK:
+            self._held.merge(other._held)
+            self._held_rows.merge(other._held_rows)
+
+    def forget(self) -> None:
+        """Forget everything that was seen, as of other weights."""
+        enabled = self.enabled
+        self.__init__(self.engine, self.engines)  # type: ignore[misc]
+        self.enabled = enabled
 
     def __getstate__(self) -> dict[str, Any]:
+        with _LOCK:
+            held, held_rows = self._held.state(), self._held_rows.state()
         return {
             "engine": self.engine,
             "engines": self.engines,
             "enabled": self.enabled,
             "_moments": self.by_product(),
+            "_held": held,
+            "_held_rows": held_rows,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["engine"], state.get("engines", ()))  # type: ignore[misc]
         self.enabled = state["enabled"]
         for product, moments in state["_moments"].items():
-            self._of_all((product,)).merge(moments)
+            self._of(product).merge(moments)
+        for name in ("_held", "_held_rows"):  # which older pickles have not
+            if name in state:
+                getattr(self, name).load(state[name])

@@ -165,6 +165,7 @@ void qrnn_block_open(struct qrnn_block *b, const qrnn_module *m, size_t slice, s
     b->x.given = b->h.given = NULL;
     b->acc_ih = b->acc_hh = b->acc_inner = NULL;
     b->before.extent = b->after.extent = NULL;
+    b->slopes = NULL;
     const size_t panels = divide_units(m->hidden_size, b, &b->first, &b->units);
     b->stride = m->kind->info.gates * panels * QRNN_PANEL;
     b->hh_stride = hh_gates(m) * panels * QRNN_PANEL;

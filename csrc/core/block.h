@@ -54,6 +54,7 @@ struct qrnn_block {
     const float **x_from;     /* [x rows] */
     const float **h_from, **c_from; /* [rows] states before a step */
     float **h_to, **c_to;     /* [rows] and after it */
+    float **slopes;           /* [rows] where slopes go, of a sequence; NULL: not wanted */
     int32_t *acc_ih, *acc_hh, *acc_inner; /* the probe's, else NULL: integer sums */
     /* Shared by the slices: */
     float *zeros;             /* a state of zeros */

@@ -30,7 +30,14 @@ QRNN_INLINE struct qrnn_end_args end_args(const struct qrnn_block *b, size_t row
         .h_out = b->h_to,
         .c_out = b->c_to,
         .extent = b->after.extent && b->cell->hh.activations->most_code ? own_extents(b, &b->after) : NULL,
+        .slopes = b->slopes,
     };
+}
+
+/* The end of the kind. */
+static qrnn_end_kernel *kinds_end(const struct qrnn_block *b)
+{
+    return b->slopes ? b->m->sloped : b->m->end;
 }
 
 /* The recurrent product, added to `ih` in place or in b->hh_product, and what the end makes of it. */
@@ -40,7 +47,7 @@ QRNN_INLINE void multiply_and_end(const struct qrnn_block *b, size_t rows, float
     const struct qrnn_cell *const cell = b->cell;
     const int apart = b->m->kind->hh_apart;
     const struct qrnn_product out = {rows, apart ? b->hh_product : ih, apart ? NULL : ih, b->acc_hh, b->hh_stride};
-    if (rows == 1 && cell->row) {
+    if (rows == 1 && cell->row && !b->slopes) {
         cell->row(b->hh, &b->h.coded, &out, e);
         return;
     }
@@ -66,10 +73,10 @@ static void step_in_two(struct qrnn_block *b, size_t rows, float *ih, struct qrn
     struct qrnn_end_args first = *e;
     first.h_out = b->inner_rows;
     first.extent = b->cell->inner.activations->most_code ? own_extents(b, &b->inner_extents) : NULL;
-    multiply_and_end(b, rows, ih, m->inner_end, &first);
+    multiply_and_end(b, rows, ih, m->proj_size ? kinds_end(b) : m->inner_end, &first);
     multiply_inner(b, rows);
     if (!m->proj_size) {
-        m->end(e);
+        kinds_end(b)(e);
         return;
     }
     e->ih = b->inner_product;
@@ -88,5 +95,5 @@ void qrnn_cell_step(struct qrnn_block *b, size_t rows, float *ih)
     else if (m->has_inner)
         step_in_two(b, rows, ih, &e);
     else
-        multiply_and_end(b, rows, ih, m->end, &e);
+        multiply_and_end(b, rows, ih, kinds_end(b), &e);
 }

@@ -39,6 +39,7 @@
     ROOM(inner.staged, 0, 0, z->inner.staged)            \
     ROOM(h.extent, 0, 0, sizeof(struct qrnn_extent))     \
     ROOM(inner.extent, 0, 0, sizeof(struct qrnn_extent)) \
+    ROOM(slopes, 0, 0, sizeof(float *))                  \
     ROOM(sliced, 3 * sizeof(struct qrnn_panels), 0, 0)
 
 /* Of the probe: integer sums, and the states that nobody sees. */

@@ -56,6 +56,7 @@ struct qrnn_module {
     int has_inner;            /* something is multiplied inside a step */
     qrnn_end_kernel *end;     /* of what hh multiplied, or, with an inner product that is no projection, of that */
     qrnn_end_kernel *inner_end; /* makes what the inner product takes */
+    qrnn_end_kernel *sloped;    /* the end of the kind, with slopes */
     uint32_t step_words[QRNN_ROOM_COUNT]; /* the rooms of a step, layout.h, */
     struct qrnn_layout one_row; /* and where they lie for one row */
     atomic_long references;

@@ -238,6 +238,7 @@ static void set_sizes(qrnn_module *m, const qrnn_spec *spec)
     m->has_inner = spec->proj_size || m->kind->inner != QRNN_ENDS;
     m->end = m->kernels.end[m->kind->end[m->engine->exact]];
     m->inner_end = m->kernels.end[first_end(m)];
+    m->sloped = m->kernels.sloped[m->kind->end[m->engine->exact]];
 }
 
 qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *matrix)

@@ -161,6 +161,9 @@ typedef struct qrnn_run {
     float *inner; /* what is multiplied inside a step, r * h or an LSTM's h before its projection, float32:
                                  [layers * directions][steps][batch][hidden_size], in the order of out; past a row's
                                  length it is not written. NULL: not wanted */
+    float *slopes; /* of each hidden unit the sum over its gates of (dh' / d a)^2, a what the gate sums, and h' an
+                                 LSTM's before its projection; of a GRU that resets before the product without r.
+                                 Laid out as `inner`. NULL: not wanted */
     float *h_out, *c_out; /* final states; may be h and c themselves. Else nothing may overlap */
     size_t threads; /* to compute with; 0 counts as 1. Changes no bit */
     int (*stop)(void *context); /* asked between steps, often; not 0: give up. NULL: never */
@@ -189,11 +192,13 @@ qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, siz
 /* The values that those codes stand for, [batch][n]: what the products of `engine` see of v. */
 qrnn_status qrnn_seen(const char *engine, const char *isa, size_t batch, size_t n, const float *v, float *seen);
 
-/* Running sums over those rows of v, [batch][n], that are finite: sum[i] += v[i] and, for i <= j, outer[i][j] +=
- * v[i] * v[j], in double, one row after the other. For i > j `outer` is undefined. An engine that quantizes each row
- * by itself sums the values that the codes stand for, "float32" the rows as they are; of others QRNN_ERR_ENGINE. */
-qrnn_status qrnn_moments(const char *engine, const char *isa, size_t batch, size_t n, const float *v, double *sum,
-                         double *outer, size_t *count);
+/* Running sums over those rows of v, [batch][n], that are finite, in double, one row after the other: sum[i] += w v[i]
+ * and, for i <= j, outer[i][j] += w v[i] v[j]; weight[0] += w, weight[1] += w^2. w is the row's of `weights`, [batch],
+ * to the last bits of its root in float32, or, of NULL, 1; a row whose weight is negative or not finite is left out
+ * too. For i > j `outer` is undefined. An engine that quantizes each row by itself sums the values that the codes stand
+ * for, "float32" the rows as they are; of others QRNN_ERR_ENGINE. *count: how many rows were summed. */
+qrnn_status qrnn_moments(const char *engine, const char *isa, size_t batch, size_t n, const float *v,
+                         const float *weights, double *weight, double *sum, double *outer, size_t *count);
 
 typedef enum qrnn_function {
     QRNN_TANH = 0, /* within 2 ulp */

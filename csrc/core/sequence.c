@@ -66,7 +66,7 @@ struct walk {
     struct qrnn_block *b;
     int reverse;
     struct view x, out;
-    struct view inner; /* without a base: not wanted */
+    struct view inner, slopes; /* without a base: not wanted */
     size_t inputs;
     size_t work; /* since the last question to stop */
 };
@@ -223,6 +223,7 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
     struct qrnn_block *b = w->b;
     const size_t time = time_of(w, step);
     for (size_t i = 0; i < active; i++) b->h_to[i] = view_at(w->g, &w->out, time, i);
+    for (size_t i = 0; w->slopes.base && i < active; i++) b->slopes[i] = view_at(w->g, &w->slopes, time, i);
     if (!qrnn_encode(b->m, &b->cell->hh, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
     qrnn_cell_step(b, active, ih);
     save_inner(w, time, active);
@@ -318,6 +319,7 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
     struct walk w = {.g = g, .b = &g->members[member].block, .x = callers_view(g->run, g->run->x, m->input_size)};
     const float *const inner = m->has_inner ? g->run->inner : NULL;
     const size_t inner_size = g->run->steps * g->run->batch * m->hidden_size;
+    if (!g->run->slopes) w.b->slopes = NULL;
     qrnn_status status = QRNN_OK;
     size_t fault = 0;
     w.b->team = team;
@@ -331,6 +333,7 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
             w.out.base += d * m->state_size;
             const size_t place = layer * m->directions + d;
             if (inner) w.inner = callers_view(g->run, inner + place * inner_size, m->hidden_size);
+            if (g->run->slopes) w.slopes = callers_view(g->run, g->run->slopes + place * inner_size, m->hidden_size);
             status = walk_direction(&w, place, &fault);
         }
         w.x = out;

@@ -128,6 +128,7 @@ struct qrnn_end_args {
     const float *const *h, *const *c; /* [rows] states before */
     float *const *h_out, *const *c_out; /* [rows] states after; may be those before */
     struct qrnn_extent *extent; /* [rows], of what went to h_out; NULL: not wanted */
+    float *const *slopes; /* [rows] of a unit the sum over its gates of squared slopes of h'; for `sloped` ends alone */
 };
 
 typedef void qrnn_encode_kernel(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent,
@@ -169,6 +170,7 @@ struct qrnn_kernels {
     void (*moments)(size_t rows, size_t n, const float *const *v, double *sum, double *outer, double *panels);
 
     qrnn_end_kernel *end[QRNN_ENDS];
+    qrnn_end_kernel *sloped[QRNN_ENDS]; /* the same, which keep the slopes too */
 
     /* [QRNN_PRODUCTS] a product of one row and its end, by turns, a few panels at a time; NULL, or with one there, where
      * the two are called one after the other. */

@@ -15,7 +15,8 @@ struct sequence {
     struct lengths lengths;
     PyObject *output, *h_out, *c_out; /* where the caller wants results, or NULL */
     int wants_inside;                 /* outputs of the layers below the last too, */
-    PyArrayObject *below, *inner;     /* and what is multiplied inside a step, NULL where nothing is */
+    PyArrayObject *below, *inner;     /* and what is multiplied inside a step, NULL where nothing is; */
+    PyArrayObject *slopes;            /* and the squared slopes of each unit */
 };
 
 /* Whether the state is a pair. */
@@ -90,9 +91,11 @@ static int open_inside(struct sequence *s)
     if (!s->wants_inside) return 0;
     s->below = array_new(NPY_FLOAT32, ndim, dims);
     if (!s->below) return -1;
-    if (!s->callee->kind->resets_before && qrnn_module_proj_size(s->callee->packed) == 0) return 0;
     dims[0] = s->extent.layers * s->extent.directions;
     dims[ndim - 1] = s->callee->hidden;
+    s->slopes = array_new(NPY_FLOAT32, ndim, dims);
+    if (!s->slopes) return -1;
+    if (!s->callee->kind->resets_before && qrnn_module_proj_size(s->callee->packed) == 0) return 0;
     s->inner = array_new(NPY_FLOAT32, ndim, dims);
     return s->inner ? 0 : -1;
 }
@@ -139,6 +142,7 @@ static int compute(const struct sequence *s, const struct results *r)
         .c_out = array_data(r->c.array),
         .below = array_data(s->below),
         .inner = array_data(s->inner),
+        .slopes = array_data(s->slopes),
         .threads = atomic_load_explicit(&state->threads, memory_order_relaxed),
     };
     if (work_of(s) * (double)s->extent.steps * (double)s->extent.batch < THREADS_THRESHOLD) {
@@ -200,11 +204,11 @@ static int take_out(struct sequence *s, PyObject *out)
     return status;
 }
 
-/* (result, below, inner or None). */
+/* (result, below, inner or None, slopes). */
 static PyObject *with_inside(const struct sequence *s, PyObject *result)
 {
     PyObject *const inner = s->inner ? (PyObject *)s->inner : Py_None;
-    return PyTuple_Pack(3, result, (PyObject *)s->below, inner);
+    return PyTuple_Pack(4, result, (PyObject *)s->below, inner, (PyObject *)s->slopes);
 }
 
 static PyObject *convert_and_call(const struct callee *callee, PyObject *const *values, int wants_inside)
@@ -235,6 +239,7 @@ exit:
     Py_XDECREF(s.c_out);
     Py_XDECREF(s.below);
     Py_XDECREF(s.inner);
+    Py_XDECREF(s.slopes);
     PyMem_Free(s.lengths.values);
     for (int i = 0; i < 4; i++) Py_XDECREF(held[i]);
     return result;

@@ -11,7 +11,7 @@ static int init_signatures(struct module_state *state)
     static const char *const apply[] = {"name", "x", "isa", "out", NULL};
     static const char *const gates[] = {"module", "x", "hx", NULL};
     static const char *const quantize[] = {"engine", "v", "isa", NULL};
-    static const char *const add_moments[] = {"engine", "v", "sums", "isa", NULL};
+    static const char *const add_moments[] = {"engine", "v", "sums", "isa", "weights", NULL};
     if (signature_init(&state->forward, "forward", forward, 2, 1) < 0) return -1;
     if (signature_init(&state->forward_linear, "forward", forward_linear, 1, 1) < 0) return -1;
     if (signature_init(&state->forward_sequence, "forward", forward_sequence, 2, 1) < 0) return -1;
@@ -19,7 +19,7 @@ static int init_signatures(struct module_state *state)
     if (signature_init(&state->gates, "_gates", gates, 3, 2) < 0) return -1;
     if (signature_init(&state->quantize, "quantize", quantize, 3, 2) < 0) return -1;
     if (signature_init(&state->fake_quantize, "fake_quantize", quantize, 3, 2) < 0) return -1;
-    return signature_init(&state->add_moments, "add_moments", add_moments, 4, 3);
+    return signature_init(&state->add_moments, "add_moments", add_moments, 5, 3);
 }
 
 static int exec(PyObject *module)

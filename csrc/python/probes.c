@@ -173,20 +173,22 @@ static PyObject *fake_quantize(PyObject *module, PyObject *const *args, Py_ssize
     return of_rows(module, &state->fake_quantize, args, nargs, kwnames, 3, fake_quantize_plain);
 }
 
-/* Checks the caller's (count, sum, outer) for rows like those of `v`, which none of them may overlap. */
-static int check_sums(PyObject *sums, PyArrayObject *v)
+/* Checks the caller's (count, weight, sum, outer) for rows like those of `v`, which none of them may overlap, nor
+ * the weights, which may be NULL. */
+static int check_sums(PyObject *sums, PyArrayObject *v, PyArrayObject *weights)
 {
-    static const char *const names[] = {"sums[0]", "sums[1]", "sums[2]"};
-    static const int types[] = {NPY_INT64, NPY_FLOAT64, NPY_FLOAT64}, ndim[] = {1, 1, 2};
-    const npy_intp n = PyArray_DIM(v, 1), dims[][2] = {{1}, {n}, {n, n}};
-    if (!PyTuple_Check(sums) || PyTuple_GET_SIZE(sums) != 3) {
-        PyErr_Format(PyExc_TypeError, "sums: expected a tuple of three arrays, got %R", sums);
+    enum { SUMS = 4 };
+    static const char *const names[SUMS] = {"sums[0]", "sums[1]", "sums[2]", "sums[3]"};
+    static const int types[SUMS] = {NPY_INT64, NPY_FLOAT64, NPY_FLOAT64, NPY_FLOAT64}, ndim[SUMS] = {1, 1, 1, 2};
+    const npy_intp n = PyArray_DIM(v, 1), dims[SUMS][2] = {{1}, {2}, {n}, {n, n}};
+    if (!PyTuple_Check(sums) || PyTuple_GET_SIZE(sums) != SUMS) {
+        PyErr_Format(PyExc_TypeError, "sums: expected a tuple of four arrays, got %R", sums);
         return -1;
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < SUMS; i++) {
         PyObject *const each = PyTuple_GET_ITEM(sums, i);
         if (array_check_out(each, names[i], types[i], ndim[i], dims[i]) < 0) return -1;
-        int overlaps = array_overlap((PyArrayObject *)each, v);
+        int overlaps = array_overlap((PyArrayObject *)each, v) || array_overlap((PyArrayObject *)each, weights);
         for (int k = 0; k < i; k++)
             overlaps |= array_overlap((PyArrayObject *)each, (PyArrayObject *)PyTuple_GET_ITEM(sums, k));
         if (overlaps) {
@@ -197,27 +199,41 @@ static int check_sums(PyObject *sums, PyArrayObject *v)
     return 0;
 }
 
+/* The weights of the rows of `v`, a new reference; *weights stays NULL of None. */
+static int take_weights(PyObject *module, PyObject *given, PyArrayObject *v, PyArrayObject **weights)
+{
+    if (!given || given == Py_None) return 0;
+    *weights = array_from(PyModule_GetState(module), given, "weights");
+    if (!*weights) return -1;
+    if (PyArray_NDIM(*weights) == 1 && PyArray_DIM(*weights, 0) == PyArray_DIM(v, 0)) return 0;
+    PyErr_Format(PyExc_ValueError, "weights: expected one of each row of v, of shape (%zd,), got %zd in %dD",
+                 (Py_ssize_t)PyArray_DIM(v, 0), (Py_ssize_t)PyArray_SIZE(*weights), PyArray_NDIM(*weights));
+    return -1;
+}
+
 static void *sum_data(PyObject *sums, int i)
 {
     return PyArray_DATA((PyArrayObject *)PyTuple_GET_ITEM(sums, i));
 }
 
-/* All three sums are added to here, where no exception comes between them: they always tell of the same rows. */
+/* All sums are added to here, where no exception comes between them: they always tell of the same rows. */
 static PyObject *add_moments(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    enum { ENGINE, V, SUMS, ISA };
+    enum { ENGINE, V, SUMS, ISA, WEIGHTS };
     const struct module_state *const state = PyModule_GetState(module);
     PyObject *result = NULL, *values[MAX_PARAMETERS];
+    PyArrayObject *weights = NULL;
     struct rows rows;
     if (arguments_bind(&state->add_moments, NULL, args, nargs, kwnames, values) < 0) return NULL;
     if (take_rows(module, values[ENGINE], values[V], values[ISA], 2, &rows) < 0) return NULL;
-    if (check_sums(values[SUMS], rows.v) < 0) goto exit;
+    if (take_weights(module, values[WEIGHTS], rows.v, &weights) < 0) goto exit;
+    if (check_sums(values[SUMS], rows.v, weights) < 0) goto exit;
     const size_t batch = (size_t)PyArray_DIM(rows.v, 0), n = (size_t)PyArray_DIM(rows.v, 1);
     size_t count;
     qrnn_status status;
     Py_BEGIN_ALLOW_THREADS;
-    status = qrnn_moments(rows.engine, rows.isa, batch, n, PyArray_DATA(rows.v), sum_data(values[SUMS], 1),
-                          sum_data(values[SUMS], 2), &count);
+    status = qrnn_moments(rows.engine, rows.isa, batch, n, PyArray_DATA(rows.v), array_data(weights),
+                          sum_data(values[SUMS], 1), sum_data(values[SUMS], 2), sum_data(values[SUMS], 3), &count);
     *(npy_int64 *)sum_data(values[SUMS], 0) += (npy_int64)count;
     Py_END_ALLOW_THREADS;
     if (status == QRNN_OK)
@@ -228,6 +244,7 @@ static PyObject *add_moments(PyObject *module, PyObject *const *args, Py_ssize_t
 
 exit:
     Py_DECREF(rows.v);
+    Py_XDECREF(weights);
     return result;
 }
 
@@ -251,13 +268,16 @@ PyDoc_STRVAR(fake_quantize_doc,
 
 PyDoc_STRVAR(
     add_moments_doc,
-    "add_moments($module, /, engine, v, sums, isa=None)\n--\n\n"
-    "Add to `sums`, the arrays (count, sum, outer), the finite rows of `v`, their sum and that of their outer "
-    "products.\n\n"
+    "add_moments($module, /, engine, v, sums, isa=None, weights=None)\n--\n\n"
+    "Add to `sums`, the arrays (count, weight, sum, outer), the finite rows v of `v` by their weights w: 1, (w, w**2), "
+    "w v\n"
+    "and w v v^T.\n\n"
     "Engine \"qrnn\" sums what a product sees of them, \"float32\" the rows as they are. `count` is int64 of shape "
     "(1,),\n"
-    "the others float64, (n,) and (n, n); rows are added one after the other. Of `outer` what lies below the diagonal\n"
-    "is undefined. An error leaves all as it was.");
+    "the others float64, (2,), (n,) and (n, n); rows are added one after the other. Of `outer` what lies below the\n"
+    "diagonal is undefined. `weights`, of shape (rows,), are 1 if None; a row whose weight is negative or not finite "
+    "is\n"
+    "left out. An error leaves all as it was.");
 
 PyMethodDef probe_functions[] = {
     {"_gates", FAST(gates), METH_FASTCALL | METH_KEYWORDS, gates_doc},

@@ -4,7 +4,7 @@
 
 #include "numpy_api.h"
 
-enum { MAX_PARAMETERS = 4 };
+enum { MAX_PARAMETERS = 5 };
 
 /* `count` names, of which the first `positional` may be given by position and the first `required` must be given.
  * The rest default to None. */

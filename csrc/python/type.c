@@ -76,9 +76,11 @@ PyDoc_STRVAR(forward_doc, "forward" PARAMETERS "The same as a call. " DESCRIPTIO
 PyDoc_STRVAR(forward_layers_doc,
              "_forward_layers($self, /, input, hx=None, *, lengths=None, out=None)\n--\n\n"
              "Of a sequence: what `forward` gives; the outputs of the layers below the last, one array with the\n"
-             "layers as its first dimension; and what each layer and direction multiplies inside its steps, r * h\n"
+             "layers as its first dimension; what each layer and direction multiplies inside its steps, r * h\n"
              "of a GRU that resets before the product or an LSTM's h before its projection, with them as the first\n"
-             "dimension, undefined past the end of a row; None where nothing is.");
+             "dimension, undefined past the end of a row, None where nothing is; and, laid out alike, the sum over\n"
+             "the gates of a hidden unit of (dh' / d a)**2, a what the gate sums, h' an LSTM's before its projection\n"
+             "(of a GRU that resets before the product without r).");
 
 PyDoc_STRVAR(pack_doc,
              "_pack($self, kind, engine, isa, /, *matrices, sequence=None)\n--\n\n"

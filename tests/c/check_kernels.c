@@ -287,17 +287,23 @@ struct coded {
 /* Sums of the rows in x, by scalar and by the other sets; what lies below the diagonal is their own. */
 static void check_moments(const char *engine, size_t batch, size_t n)
 {
-    static double sum[2][MOST], outer[2][MOST * MOST];
+    static double weight[2][2], sum[2][MOST], outer[2][MOST * MOST];
+    float weights[ROWS];
     size_t count[2];
+    for (size_t i = 0; i < batch; i++) weights[i] = (float)below(1000) / 999.0f;
+    const float *const given = below(2) ? weights : NULL;
     for (size_t set = next_set(0); set; set = next_set(set)) {
         const char *const isa[2] = {"scalar", qrnn_isa_name(set)};
         qrnn_status status[2];
+        memset(weight, 0, sizeof weight);
         memset(sum, 0, sizeof sum);
         memset(outer, 0, sizeof outer);
-        for (int i = 0; i < 2; i++) status[i] = qrnn_moments(engine, isa[i], batch, n, x, sum[i], outer[i], &count[i]);
+        for (int i = 0; i < 2; i++)
+            status[i] = qrnn_moments(engine, isa[i], batch, n, x, given, weight[i], sum[i], outer[i], &count[i]);
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < i; j++) outer[0][i * n + j] = outer[1][i * n + j] = 0.0;
         expect(status[0] == status[1] && count[0] == count[1], "rows summed", isa[1], engine, batch, n, n);
+        expect(memcmp(weight[0], weight[1], sizeof weight[0]) == 0, "weights", isa[1], engine, batch, n, n);
         expect(memcmp(sum[0], sum[1], sizeof sum[0]) == 0, "sum", isa[1], engine, batch, n, n);
         expect(memcmp(outer[0], outer[1], n * n * sizeof(double)) == 0, "outer products", isa[1], engine, batch, n, n);
     }

@@ -414,15 +414,17 @@ static void check_functions(void)
     tally(qrnn_quantize("qrnn", NULL, 1, SIZE_MAX / 4 * 3, v, code, &scale, &zero) == QRNN_ERR_MEMORY,
           "more codes than there is memory", &t);
     tally(code[0] == 77 && scale == 77.0f && zero == 77, "wrote codes", &t);
-    double sum[2] = {77.0, 77.0}, outer[4] = {77.0, 77.0, 77.0, 77.0};
+    double weight[2] = {77.0, 77.0}, sum[2] = {77.0, 77.0}, outer[4] = {77.0, 77.0, 77.0, 77.0};
     size_t count = 77;
-    tally(qrnn_moments("fbgemm", NULL, 1, 2, v, sum, outer, &count) == QRNN_ERR_ENGINE, "sums of rows of one scale",
+    tally(qrnn_moments("fbgemm", NULL, 1, 2, v, NULL, weight, sum, outer, &count) == QRNN_ERR_ENGINE,
+          "sums of rows of one scale", &t);
+    tally(qrnn_moments("none", NULL, 1, 2, v, NULL, weight, sum, outer, &count) == QRNN_ERR_ENGINE, "sums of no engine",
           &t);
-    tally(qrnn_moments("none", NULL, 1, 2, v, sum, outer, &count) == QRNN_ERR_ENGINE, "sums of no engine", &t);
-    tally(qrnn_moments("qrnn", "none", 1, 2, v, sum, outer, &count) == QRNN_ERR_ISA, "sums by no set", &t);
-    tally(qrnn_moments("qrnn", NULL, 1, SIZE_MAX / 4 * 3, v, sum, outer, &count) == QRNN_ERR_MEMORY,
+    tally(qrnn_moments("qrnn", "none", 1, 2, v, NULL, weight, sum, outer, &count) == QRNN_ERR_ISA, "sums by no set",
+          &t);
+    tally(qrnn_moments("qrnn", NULL, 1, SIZE_MAX / 4 * 3, v, NULL, weight, sum, outer, &count) == QRNN_ERR_MEMORY,
           "sums of more than there is memory", &t);
-    tally(sum[0] == 77.0 && outer[0] == 77.0 && count == 0, "wrote sums", &t);
+    tally(weight[0] == 77.0 && sum[0] == 77.0 && outer[0] == 77.0 && count == 0, "wrote sums", &t);
     tally(qrnn_apply(QRNN_TANH, "none", 2, v, y) == QRNN_ERR_ISA && all_are(y, 2, 77.0f), "tanh by no set", &t);
 }
 

@@ -325,7 +325,7 @@ static void check_functions(void)
     float scale = 77.0f, y[2] = {77.0f, 77.0f};
     int16_t code[2] = {77, 77};
     int32_t zero = 77;
-    double sum[2] = {77.0, 77.0}, outer[4] = {77.0, 77.0, 77.0, 77.0};
+    double weight[2] = {77.0, 77.0}, sum[2] = {77.0, 77.0}, outer[4] = {77.0, 77.0, 77.0, 77.0};
     size_t count = 77;
     tally(qrnn_quantize("qrnn", NULL, 1, 2, NULL, code, &scale, &zero) == QRNN_ERR_NULL, "codes of nothing", NULL);
     tally(qrnn_quantize("qrnn", NULL, 1, 2, v, NULL, &scale, &zero) == QRNN_ERR_NULL, "codes to nowhere", NULL);
@@ -337,11 +337,16 @@ static void check_functions(void)
     tally(qrnn_seen("qrnn", NULL, 1, 2, v, NULL) == QRNN_ERR_NULL, "values to nowhere", NULL);
     tally(qrnn_seen(NULL, NULL, 1, 2, v, y) == QRNN_ERR_ENGINE, "values of no engine", NULL);
     tally(qrnn_seen(NULL, NULL, 0, 0, v, y) == QRNN_ERR_ENGINE, "no values of no engine", NULL);
-    tally(qrnn_moments("qrnn", NULL, 1, 2, NULL, sum, outer, &count) == QRNN_ERR_NULL, "sums of nothing", NULL);
-    tally(qrnn_moments("qrnn", NULL, 1, 2, v, NULL, outer, &count) == QRNN_ERR_NULL, "sums to nowhere", NULL);
-    tally(qrnn_moments("qrnn", NULL, 1, 2, v, sum, NULL, &count) == QRNN_ERR_NULL, "products to nowhere", NULL);
-    tally(qrnn_moments("qrnn", NULL, 1, 2, v, sum, outer, NULL) == QRNN_ERR_NULL, "a count to nowhere", NULL);
-    tally(qrnn_moments("qrnn", NULL, 0, 2, NULL, NULL, NULL, &count) == QRNN_OK && count == 0, "no rows", NULL);
+    tally(qrnn_moments("qrnn", NULL, 1, 2, NULL, NULL, weight, sum, outer, &count) == QRNN_ERR_NULL, "sums of nothing",
+          NULL);
+    tally(qrnn_moments("qrnn", NULL, 1, 2, v, NULL, weight, NULL, outer, &count) == QRNN_ERR_NULL, "sums to nowhere",
+          NULL);
+    tally(qrnn_moments("qrnn", NULL, 1, 2, v, NULL, weight, sum, NULL, &count) == QRNN_ERR_NULL, "products to nowhere",
+          NULL);
+    tally(qrnn_moments("qrnn", NULL, 1, 2, v, NULL, weight, sum, outer, NULL) == QRNN_ERR_NULL, "a count to nowhere",
+          NULL);
+    tally(qrnn_moments("qrnn", NULL, 0, 2, NULL, NULL, NULL, NULL, NULL, &count) == QRNN_OK && count == 0, "no rows",
+          NULL);
     tally(qrnn_apply(QRNN_TANH, NULL, 2, NULL, y) == QRNN_ERR_NULL, "tanh of nothing", NULL);
     tally(qrnn_apply(QRNN_TANH, NULL, 2, v, NULL) == QRNN_ERR_NULL, "tanh to nowhere", NULL);
     tally(qrnn_apply(QRNN_TANH, NULL, 0, NULL, NULL) == QRNN_OK, "tanh of no numbers", NULL);

@@ -38,7 +38,7 @@ def by_time(array, module):
 
 def parts(module, values):
     """Of each layer and direction: its matrices, what it took and what it gave, and where in time that stands."""
-    result, below, inner = values
+    result, below, inner, _ = values
     layers = [by_time(y, module) for y in (*below, result[0])]
     size = module.proj_size or module.hidden_size
     for layer, y in enumerate(layers):
@@ -105,14 +105,66 @@ def test_threads_and_instruction_sets_change_nothing_inside(isa, kind):
         assert_same_results(got[0], want[0], f"{threads} threads")
         np.testing.assert_array_equal(got[1], want[1])
         np.testing.assert_array_equal(got[2], want[2])
+        np.testing.assert_array_equal(got[3], want[3])
 
 
 def test_nothing_is_inside_where_one_product_follows_another():
     x = np.ones((3, 2, 4), f32)
     for module in (nn.RNN(4, 5, num_layers=2), nn.GRU(4, 5, num_layers=2), nn.LSTM(4, 5, num_layers=2)):
-        _, below, inner = module._forward_layers(x)
+        _, below, inner, _ = module._forward_layers(x)
         assert below.shape == (1, 3, 2, 5) and inner is None
-    result, below, inner = nn.LSTM(4, 5, proj_size=2, batch_first=True)._forward_layers(x)
+    result, below, inner, _ = nn.LSTM(4, 5, proj_size=2, batch_first=True)._forward_layers(x)
     assert result[0].shape == (3, 2, 2) and below.shape == (0, 3, 2, 2) and inner.shape == (1, 3, 2, 5)
     assert nn.LSTM(4, 5, proj_size=2)._forward_layers(x[:, 0])[2].shape == (1, 3, 5)
     assert nn.GRU(4, 5, reset_after=False)._forward_layers(x[:, :0])[2].shape == (1, 3, 0, 5)
+
+
+KINDS = {
+    "rnn": lambda **options: nn.RNN(7, 37, **options),
+    "relu": lambda **options: nn.RNN(7, 37, nonlinearity="relu", **options),
+    "lstm": lambda **options: nn.LSTM(7, 37, **options),
+    "gru": lambda **options: nn.GRU(7, 37, **options),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("padded", (False, True))
+def test_slopes_have_one_value_on_every_set_and_thread(isa, kind, padded):
+    """Also of the engines with the correctly rounded tanh, and of one row, whose products and ends take turns."""
+    for batch, engine in ((1, None), (19, None), (3, "qrnn"), (3, "fbgemm")):
+        x = np.random.default_rng([5, batch]).standard_normal((9, batch, 7)).astype(f32)
+        lengths = lengths_of(batch, 9) if padded else None
+        valid = np.arange(9)[:, None] < (np.full(batch, 9) if lengths is None else lengths)
+        found = []
+        for name in ("scalar", isa):
+            qrnn.manual_seed(3)
+            module = KINDS[kind](num_layers=2, bidirectional=True, isa=name)
+            if engine is not None:
+                module = getattr(qrnn, type(module).__name__).from_float(module, engine=engine, isa=name)
+            slopes = module._forward_layers(x, lengths=lengths)[3]
+            assert slopes.shape == (4, 9, batch, 37) and slopes.dtype == f32
+            found.append(slopes[:, valid])
+        assert (found[0] >= 0).all() and found[0].any()
+        np.testing.assert_array_equal(*found)
+
+
+def test_slopes_by_differences():
+    """Of an LSTM's step by its four gates, in float64."""
+    cell, n = nn.LSTM(4, 5), 5
+    x, h, c = (
+        np.random.default_rng(7).standard_normal(shape).astype(f32) for shape in ((1, 6, 4), (1, 6, 5), (1, 6, 5))
+    )
+    slopes = cell._forward_layers(x, (h, c))[3][0, 0]
+    w, u, b = (getattr(cell, f"{name}_l0").astype(np.float64) for name in ("weight_ih", "weight_hh", "bias_ih"))
+    sums = x[0].astype(np.float64) @ w.T + h[0].astype(np.float64) @ u.T + b + cell.bias_hh_l0
+
+    def out(sums):
+        i, f, o = (1 / (1 + np.exp(-sums[:, at : at + n])) for at in (0, n, 3 * n))
+        return o * np.tanh(f * c[0] + i * np.tanh(sums[:, 2 * n : 3 * n]))
+
+    want = 0
+    for gate in range(4):
+        shift = np.zeros(4 * n)
+        shift[gate * n : (gate + 1) * n] = 1e-5
+        want = want + ((out(sums + shift) - out(sums - shift)) / 2e-5) ** 2
+    np.testing.assert_allclose(slopes, want, rtol=2e-5)

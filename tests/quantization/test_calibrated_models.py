@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support import ROOT, assert_same_bits
 from support import reference as ref
-from support.calibration import correlated, white_cell
+from support.calibration import correlated, nothing_held, white_cell
 
 import qrnn
 from qrnn import nn
@@ -23,6 +23,7 @@ from qrnn.quantization import (
 )
 
 f32 = np.float32
+__all__ = ["nothing_held"]
 
 
 def states(cell, xs, h=None):
@@ -176,7 +177,7 @@ def test_every_instruction_set_gives_the_same():
         assert_same_bits(result, results[0])
 
 
-def test_report():
+def test_report(nothing_held):
     rng = np.random.default_rng(18)
     model = nn.Sequential(white_cell(rng, 6, 24), nn.Tanh(), nn.Linear(24, 3))
     prepared = qrnn.prepare(model, qconfig={}, inplace=False)
@@ -222,7 +223,7 @@ def test_the_report_counts_rows_that_differ(engine):
     assert 10 < found["0.weight"].rows <= 20 if engine == "qrnn" else found["0.weight"].rows == 24
 
 
-def test_the_report_counts_the_fewer_samples_of_two_products():
+def test_the_report_counts_the_fewer_samples_of_two_products(nothing_held):
     """W_hh of a GRU that resets before the product meets h, and r * h in its last rows."""
     rng = np.random.default_rng(22)
     prepared = qrnn.prepare(nn.GRU(4, 6, reset_after=False), qconfig={})
@@ -290,7 +291,7 @@ def test_progress_of_long_work(monkeypatch):
 @pytest.mark.parametrize(
     "make", [list, iter, lambda v: (n for n in v), lambda v: {n: n for n in v}.values(), lambda v: np.array(v, object)]
 )
-def test_lengths_of_any_kind_are_observed(make):
+def test_lengths_of_any_kind_are_observed(make, nothing_held):
     """As the float layer takes them, also those that can be read but once."""
     module = nn.LSTM(4, 3, 2, batch_first=True)
     prepared = qrnn.prepare(module, qconfig={}, inplace=False)

@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 from support import assert_same_bits
-from support.calibration import observed
+from support.calibration import nothing_held, observed
 from test_rounding import correlated
 
 import qrnn
@@ -19,6 +19,8 @@ from qrnn.quantization import (
 )
 
 f32 = np.float32
+pytestmark = pytest.mark.usefixtures("nothing_held")
+__all__ = ["nothing_held"]
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -28,9 +30,9 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def step(kind, state, name, x, h, c):
-    """One step in float64: new h and c, r*h and o*tanh(c) where a product multiplies them."""
-    y_ih = x @ state[f"weight_ih{name}"].T + state[f"bias_ih{name}"]
+def step(kind, state, name, x, h, c, shift=0.0):
+    """One step in float64, `shift` added to W_ih x: new h and c, r*h and o*tanh(c) where a product multiplies them."""
+    y_ih = x @ state[f"weight_ih{name}"].T + state[f"bias_ih{name}"] + shift
     w_hh, b_hh = state[f"weight_hh{name}"], state[f"bias_hh{name}"]
     y_hh = h @ w_hh.T + b_hh
     if kind.startswith("rnn"):
@@ -52,8 +54,24 @@ def step(kind, state, name, x, h, c):
     return new + z * (h - new), c, reset
 
 
-def multiplied(module, x, h0, c0, lengths):
-    """{(matrix, product): batches of rows} that the products of a sequence multiply; x [steps, batch, n]."""
+def weights_of(kind, state, name, x, h, c, hidden):
+    """Of each row the mean over gates and units of (dh'_u / da_u)^2, by central differences, up to a factor."""
+    gates, squares = len(state[f"bias_ih{name}"]) // hidden, 0
+    for gate in range(gates):
+        if kind == "gru_reset_before" and gate == 0:
+            continue  # r acts on all units, by way of W_hn
+        shift = np.zeros(gates * hidden)
+        shift[gate * hidden : (gate + 1) * hidden] = 1e-5  # a unit of a gate acts on its unit alone
+        ends = []
+        for sign in (1, -1):
+            new, _, inner = step(kind, state, name, x, h, c, sign * shift)
+            ends.append(inner if f"weight_hr{name}" in state else new)
+        squares = squares + (((ends[0] - ends[1]) / 2e-5) ** 2).mean(axis=1)
+    return squares
+
+
+def multiplied(module, x, h0, c0, lengths, hidden=6):
+    """{(matrix, product): batches of (rows, weights)} that the products of a sequence multiply; x [steps, batch, n]."""
     state = {name: array.astype(np.float64) for name, array in module.state_dict().items()}
     steps, batch, _ = x.shape
     directions, found = module.num_directions, {}
@@ -66,16 +84,18 @@ def multiplied(module, x, h0, c0, lengths):
             h, c = h0[unit].astype(np.float64), c0[unit].astype(np.float64)
             out = np.zeros((steps, batch, h.shape[1]))
             valid = np.arange(steps)[:, None] < lengths
-            found[unit * matrices, 0] = [x[valid]]
+            weights = np.zeros((steps, batch))
             for t in reversed(range(steps)) if direction else range(steps):
                 on = valid[t]
-                found.setdefault((unit * matrices + 1, 0), []).append(h[on])
+                weights[t] = weights_of(module.kind, state, name, x[t], h, c, hidden)
+                found.setdefault((unit * matrices + 1, 0), []).append((h[on], weights[t, on]))
                 new_h, new_c, other = step(module.kind, state, name, x[t], h, c)
                 if other is not None:
                     place = (unit * matrices + 2, 0) if module.proj_size else (unit * matrices + 1, 1)
-                    found.setdefault(place, []).append(other[on])
+                    found.setdefault(place, []).append((other[on], weights[t, on]))
                 h, c = np.where(on[:, None], new_h, h), np.where(on[:, None], new_c, c)
                 out[t] = np.where(on[:, None], h, 0)
+            found[unit * matrices, 0] = [(x[valid], weights[valid])]
             outputs.append(out)
         x = np.concatenate(outputs, axis=2)
     return found
@@ -102,11 +122,12 @@ def assert_observed(prepared, expected, engine):
     seen = observed(prepared)
     assert seen.keys() == expected.keys()
     for key, batches in expected.items():
-        blocks = [_core.fake_quantize(engine, rows.astype(f32)) for rows in batches]
+        blocks = [_core.fake_quantize(engine, rows.astype(f32)) for rows, _ in batches]
         rows = np.concatenate(blocks).astype(np.float64)
+        weights = np.concatenate([each for _, each in batches])
         count, second = seen[key]
         assert count == len(rows), key
-        want = rows.T @ rows / len(rows)
+        want = (rows.T * weights) @ rows / weights.sum()
         np.testing.assert_allclose(second, want, rtol=0, atol=2e-3 * want.max(), err_msg=str(key))
 
 

@@ -53,8 +53,8 @@ def test_onednn_sees_through_two_reciprocals():
 
 
 def sums_of(columns):
-    """Count, sum and outer products of no rows yet."""
-    return np.zeros(1, np.int64), np.zeros(columns), np.zeros((columns, columns))
+    """Count, weights, sum and outer products of no rows yet."""
+    return np.zeros(1, np.int64), np.zeros(2), np.zeros(columns), np.zeros((columns, columns))
 
 
 @pytest.mark.parametrize("columns", (1, 3, 7, 12, 16, 25, 32, 48, 70))
@@ -68,15 +68,64 @@ def test_moments_are_summed_row_by_row(isa, columns):
         given[1::50, 0], given[2::60, -1] = np.nan, -np.inf
         finite = given[np.isfinite(given).all(axis=1)]
         for engine, seen in (("float32", finite), ("qrnn", _core.fake_quantize("qrnn", finite))):
-            count, total, outer = expected[engine]
+            count, weight, total, outer = expected[engine]
             count += len(seen)
+            weight += len(seen)
             for row in seen.astype(np.float64):
                 total += row
                 outer += np.multiply.outer(row, row)
             assert _core.add_moments(engine, given, got[engine], isa=isa) is None
             assert got[engine][0] == count
-            np.testing.assert_array_equal(got[engine][1], total)
-            np.testing.assert_array_equal(np.triu(got[engine][2]), np.triu(outer))
+            np.testing.assert_array_equal(got[engine][1], weight)
+            np.testing.assert_array_equal(got[engine][2], total)
+            np.testing.assert_array_equal(np.triu(got[engine][3]), np.triu(outer))
+
+
+@pytest.mark.parametrize("columns", (1, 7, 16, 48))
+def test_weighted_moments_are_summed_row_by_row(isa, columns):
+    """Rows times the roots of their weights, in float32; a row without a weight that can be is left out."""
+    rng = np.random.default_rng([10, columns])
+    got = {engine: sums_of(columns) for engine in ("float32", "qrnn")}
+    expected = {engine: sums_of(columns) for engine in got}
+    for rows in (1, 127, 130):
+        given = rng.standard_normal((rows, columns)).astype(f32)
+        weights = (rng.random(rows) ** 4).astype(f32)
+        given[3::50, 0], weights[1::40], weights[2::45], weights[4::60] = np.nan, np.nan, -1, 0
+        counts = np.isfinite(given).all(axis=1) & (weights >= 0)
+        roots = np.sqrt(weights[counts])
+        for engine in got:
+            count, weight, total, outer = expected[engine]
+            seen = given[counts] if engine == "float32" else _core.fake_quantize("qrnn", given[counts])
+            count += len(seen)
+            for root, row in zip(roots, seen, strict=True):
+                scaled = (root * row).astype(np.float64)
+                weight += np.float64(root) ** 2, np.float64(root) ** 4
+                total += np.float64(root) * scaled
+                outer += np.multiply.outer(scaled, scaled)
+            _core.add_moments(engine, given, got[engine], isa=isa, weights=weights)
+            for mine, theirs in zip(got[engine][:3], expected[engine][:3], strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+            np.testing.assert_array_equal(np.triu(got[engine][3]), np.triu(outer))
+
+
+@pytest.mark.parametrize("weights", (np.ones(3), np.ones((4, 1)), np.float64(1)))
+def test_weights_are_one_a_row(weights):
+    sums = sums_of(2)
+    with pytest.raises(ValueError, match=r"weights: expected one of each row of v, of shape \(4,\), got"):
+        _core.add_moments("qrnn", np.ones((4, 2), f32), sums, weights=weights)
+    assert not any(each.any() for each in sums)
+
+
+def test_samples_are_those_of_equal_weight():
+    moments = Moments()
+    assert moments.samples == 0
+    moments.add(np.ones((200, 2), f32), np.repeat(f32([3, 0]), 100))
+    moments.add(np.ones((4, 2), f32), np.zeros(4, f32))
+    assert moments.count == 204 and abs(moments.samples - 100) < 1e-9
+    np.testing.assert_allclose(moments.mean(), 1, rtol=1e-6)
+    nothing = Moments()
+    nothing.add(np.ones((200, 2), f32), np.zeros(200, f32))
+    assert nothing.samples == 0 and not nothing.mean().any() and not nothing.second_moment().any()
 
 
 def test_rows_that_overflow_as_they_are_quantized_are_left_out(isa):
@@ -88,7 +137,7 @@ def test_rows_that_overflow_as_they_are_quantized_are_left_out(isa):
     seen = _core.fake_quantize("qrnn", rows, isa=isa).astype(np.float64)
     finite = seen[np.isfinite(seen).all(axis=1)]
     assert len(finite) == sums[0] == 2
-    np.testing.assert_array_equal(sums[1], finite[0] + finite[1])
+    np.testing.assert_array_equal(sums[2], finite[0] + finite[1])
 
 
 def read_only(array):
@@ -97,26 +146,31 @@ def read_only(array):
 
 
 SUMS_THAT_CANNOT = {
-    "no tuple": (lambda s: list(s), TypeError, "sums: expected a tuple of three arrays, got "),
-    "two": (lambda s: s[:2], TypeError, "sums: expected a tuple of three arrays, got "),
-    "no array": (lambda s: (3, s[1], s[2]), TypeError, "sums[0]: expected an int64 array, got int"),
+    "no tuple": (lambda s: list(s), TypeError, "sums: expected a tuple of four arrays, got "),
+    "three": (lambda s: s[:3], TypeError, "sums: expected a tuple of four arrays, got "),
+    "no array": (lambda s: (3, *s[1:]), TypeError, "sums[0]: expected an int64 array, got int"),
     "count in float64": (
-        lambda s: (s[0].astype(float), s[1], s[2]),
+        lambda s: (s[0].astype(float), *s[1:]),
         ValueError,
         "sums[0]: expected dtype int64, got float64",
     ),
-    "sum in float32": (lambda s: (s[0], s[1].astype(f32), s[2]), ValueError, "sums[1]: expected dtype float64, got"),
-    "other byte order": (lambda s: (s[0], s[1], s[2].astype(">f8")), ValueError, "sums[2]: expected dtype float64"),
-    "too many counts": (lambda s: (np.zeros(2, int), *s[1:]), ValueError, "sums[0]: expected shape (1,), got (2,)"),
-    "other columns": (lambda s: (s[0], s[1][:2], s[2]), ValueError, "sums[1]: expected shape (3,), got (2,)"),
-    "no square": (lambda s: (s[0], s[1], s[2][:2]), ValueError, "sums[2]: expected shape (3, 3), got (2, 3)"),
-    "transposed": (lambda s: (s[0], s[1], s[2].T), ValueError, "sums[2]: expected a C-contiguous array, got"),
-    "read-only": (lambda s: (s[0], s[1], read_only(s[2])), ValueError, "sums[2]: expected a writeable array, got"),
-    "sum in outer": (lambda s: (s[0], s[2][1], s[2]), ValueError, "sums[2]: expected memory of its own, got"),
-    "count in sum": (
-        lambda s: (s[1].view(np.int64)[1:2], *s[1:]),
+    "sum in float32": (
+        lambda s: (*s[:2], s[2].astype(f32), s[3]),
         ValueError,
-        "sums[1]: expected memory of its own, got what v or another sum has",
+        "sums[2]: expected dtype float64, got",
+    ),
+    "other byte order": (lambda s: (*s[:3], s[3].astype(">f8")), ValueError, "sums[3]: expected dtype float64"),
+    "too many counts": (lambda s: (np.zeros(2, int), *s[1:]), ValueError, "sums[0]: expected shape (1,), got (2,)"),
+    "one weight": (lambda s: (s[0], s[1][:1], *s[2:]), ValueError, "sums[1]: expected shape (2,), got (1,)"),
+    "other columns": (lambda s: (*s[:2], s[2][:2], s[3]), ValueError, "sums[2]: expected shape (3,), got (2,)"),
+    "no square": (lambda s: (*s[:3], s[3][:2]), ValueError, "sums[3]: expected shape (3, 3), got (2, 3)"),
+    "transposed": (lambda s: (*s[:3], s[3].T), ValueError, "sums[3]: expected a C-contiguous array, got"),
+    "read-only": (lambda s: (*s[:3], read_only(s[3])), ValueError, "sums[3]: expected a writeable array, got"),
+    "sum in outer": (lambda s: (*s[:2], s[3][1], s[3]), ValueError, "sums[3]: expected memory of its own, got"),
+    "count in sum": (
+        lambda s: (s[2].view(np.int64)[1:2], *s[1:]),
+        ValueError,
+        "sums[2]: expected memory of its own, got what v or another sum has",
     ),
 }
 
@@ -133,8 +187,10 @@ def test_sums_that_cannot_be_added_to_stay_as_they_are(change, kind, text):
 
 def test_rows_may_not_lie_in_the_sums():
     sums = sums_of(4)
+    with pytest.raises(ValueError, match=r"sums\[3\]: expected memory of its own, got what v or another sum has"):
+        _core.add_moments("qrnn", sums[3].view(f32).reshape(8, 4), sums)
     with pytest.raises(ValueError, match=r"sums\[2\]: expected memory of its own, got what v or another sum has"):
-        _core.add_moments("qrnn", sums[2].view(f32).reshape(8, 4), sums)
+        _core.add_moments("qrnn", np.ones((8, 4), f32), sums, weights=sums[2].view(f32))
     assert not any(each.any() for each in sums)
 
 
@@ -165,6 +221,7 @@ def test_rows_that_are_not_finite_are_left_out(engine):
     statistics = Statistics(engine)
     statistics.record(rows, (0, 0))
     statistics.record(rows[1:2], (0, 0))
+    statistics.record(rows[:1], (0, 0), weights=f32([np.nan]))
     assert statistics.of(0).count == 2 and np.isfinite(statistics.of(0).second_moment()).all()
 
 
@@ -207,13 +264,14 @@ def test_copies_and_merged_moments_share_no_sums(rows):
 def test_zeros_count_as_rows_of_zeros(engine):
     rows = np.random.default_rng(12).standard_normal((50, 4)).astype(f32)
     counted, added = Moments(engine), Moments(engine)
-    counted.add_zeros(7, 4)
-    added.add(np.zeros((7, 4), f32))
+    weights = f32([1, 2, 0, np.nan, 0.5, 1, 3, 4])
+    counted.add_zeros(4, weights)
+    added.add(np.zeros((8, 4), f32), weights)
     for each in (counted, added):
         each.add(rows)
     assert counted.count == added.count == 57
-    np.testing.assert_array_equal(counted.mean(), added.mean())
-    np.testing.assert_array_equal(counted.second_moment(), added.second_moment())
+    np.testing.assert_allclose(counted.mean(), added.mean(), rtol=1e-7)
+    np.testing.assert_allclose(counted.second_moment(), added.second_moment(), rtol=1e-6, atol=1e-12)
 
 
 def test_moments_from_memory_that_others_share_go_on():
@@ -221,7 +279,7 @@ def test_moments_from_memory_that_others_share_go_on():
     buffers = []
     data = pickle.dumps(ones(3 * BLOCK), 5, buffer_callback=buffers.append)
     shared = [bytes(each.raw()) for each in buffers]
-    assert len(shared) == 2
+    assert len(shared) == 3
     moments = pickle.loads(data, buffers=shared)
     assert count_of(ones(BLOCK, moments)) == 4 * BLOCK
 

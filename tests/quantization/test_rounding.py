@@ -23,7 +23,7 @@ def inputs_of(rows):
 def plain_codes(weight, per_channel=True):
     if per_channel:
         return Codes(*own_rule(weight))
-    codes, scale = ref.weight_torch(weight, per_channel=False)
+    codes, scale = ref.weight_torch(weight, per_channel=False)[:2]
     return Codes(codes, scale)
 
 

@@ -69,7 +69,7 @@ FLOAT = nn.RNNCell(4, 3)
 TORCH = qd.RNNCell(4, 3, engine="fbgemm")
 X, H, OUT = zeros(2, 4), zeros(2, 3), zeros(2, 3)
 NAN_X = np.full((2, 4), np.nan, f32)
-SUMS = np.zeros(1, np.int64), np.zeros(4), np.zeros((4, 4))
+SUMS = np.zeros(1, np.int64), np.zeros(2), np.zeros(4), np.zeros((4, 4))
 STATE, WEIGHTS = CELL.state_dict(), CELL._weight_bias()
 BAD_STATE = {**STATE, "bias_ih": zeros(7)}
 ISA = _core.isas()[0]

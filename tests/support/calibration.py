@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from qrnn import nn
+from qrnn._reservoir import Reservoir
 
 f32 = np.float32
 
@@ -15,6 +17,12 @@ def white_cell(rng, inputs, hidden, **options):
         shape = getattr(cell, name).shape
         setattr(cell, name, rng.uniform(-1, 1, shape).astype(f32) / f32(np.sqrt(hidden)))
     return cell
+
+
+@pytest.fixture
+def nothing_held(monkeypatch):
+    """Statistics of all that was seen: no reservoir holds any of it back."""
+    monkeypatch.setattr(Reservoir, "offer", lambda self, count: [])
 
 
 def observed(module):

@@ -1,0 +1,144 @@
+"""A sample of what a layer was called with, which its statistics never see: what rounding by data is tested on.
+
+Pieces of sequences, each with the state that it begins with. A quarter of the first candidates is held back, of later
+ones less and less, so that all of the data are as likely to be in it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["ROWS", "SEQUENCES", "STEPS", "OpenPieces", "Piece", "Reservoir", "windows"]
+
+#: The most pieces of a reservoir, and the most steps of one.
+SEQUENCES, STEPS = 16, 96
+#: The most rows of one of a layer without a state, where a piece is a row.
+ROWS = SEQUENCES * STEPS
+#: Of the first candidates, one in so many is held back.
+SHARE = 4
+
+
+class Piece(NamedTuple):
+    """Some steps of a sequence.
+
+    Attributes
+    ----------
+    steps : list of ndarray, float32, shape (any, columns)
+        Of x, one after the other.
+    states : list of ndarray, float32, shape (layers * directions, columns)
+        Before the first of them, or, backwards, behind the last: h, and of an LSTM c.
+    """
+
+    steps: list[Array]
+    states: list[Array]
+
+    @property
+    def x(self) -> Array:
+        """All its steps, (steps, columns)."""
+        return np.concatenate(self.steps)
+
+
+class Reservoir:
+    """At most `capacity` pieces of all that were offered.
+
+    Attributes
+    ----------
+    seen : int
+        How many were offered.
+    pieces : list of Piece
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self.seen = 0
+        self.pieces: list[Piece] = []
+
+    def offer(self, count: int) -> list[int]:
+        """Which of the next `count` candidates are to be held back; `put` takes them."""
+        # Seeded by how many there were: a model that is called twice with the same data keeps the same.
+        random = np.random.default_rng(self.seen)
+        numbers = self.seen + np.arange(count)
+        self.seen += count
+        groups, early = numbers // SHARE, numbers < SHARE * self._capacity
+        chosen = random.random(count) < self._capacity / (numbers + 1)
+        chosen[early] = numbers[early] % SHARE == ((groups[early] + 1) * 2654435761 >> 16) % SHARE
+        return [int(each) for each in np.flatnonzero(chosen)]
+
+    def put(self, piece: Piece) -> None:
+        """Take `piece` in, where there is no room in the place of another."""
+        if len(self.pieces) < self._capacity:
+            self.pieces.append(piece)
+        else:
+            self.pieces[int(np.random.default_rng([self.seen, len(piece.steps)]).integers(self._capacity))] = piece
+
+    def merge(self, other: Reservoir) -> None:
+        """Take in what `other` holds; what no room is for is drawn by chance."""
+        pieces, self.seen = [*self.pieces, *other.pieces], self.seen + other.seen
+        if len(pieces) > self._capacity:
+            order = np.random.default_rng(self.seen).permutation(len(pieces))[: self._capacity]
+            pieces = [pieces[each] for each in np.sort(order)]
+        self.pieces = pieces
+
+    def state(self) -> dict[str, Any]:
+        """What pickles keep: `seen`, and of each piece x and its states."""
+        return {"seen": self.seen, "pieces": [(piece.x, piece.states) for piece in list(self.pieces)]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Hold what `state` tells of."""
+        self.seen = state["seen"]
+        self.pieces = [Piece([np.array(x)], [np.array(each) for each in states]) for x, states in state["pieces"]]
+
+
+def windows(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The candidates of a batch of sequences: row and first step of each STEPS steps, the first of all rows first."""
+    counts = -(-lengths // STEPS)
+    turns = [np.flatnonzero(counts > turn) for turn in range(int(counts.max(initial=0)))]
+    rows = np.concatenate([np.empty(0, np.int64), *turns])
+    starts = np.repeat(np.arange(len(turns)) * STEPS, [len(turn) for turn in turns])
+    return rows, starts
+
+
+class OpenPieces:
+    """Pieces of single steps, put together: a call goes on where the state that it is given is what the last one gave.
+
+    A call that does not, or the step after STEPS of them, begins new pieces, with the states that it is given.
+    """
+
+    def __init__(self) -> None:
+        self._last: Array | None = None
+        self._steps = 0
+        self._pieces: dict[int, Piece] = {}
+
+    def step(self, reservoir: Reservoir, x: Array, before: list[Array], after: Array, new: bool) -> list[int]:
+        """Take in a call; returns its rows that are held back.
+
+        Parameters
+        ----------
+        reservoir : Reservoir
+        x : ndarray, float32, shape (batch, columns)
+        before : list of ndarray, float32, shape (batch, columns)
+            The states that it was given.
+        after : ndarray, float32, shape (batch, columns)
+            The h that it gave.
+        new : bool
+            Whether it was given none.
+        """
+        if new or self._steps >= STEPS or self._last is None or not np.array_equal(self._last, before[0]):
+            self._pieces = {
+                row: Piece([], [each[None, row].copy() for each in before]) for row in reservoir.offer(len(x))
+            }
+            for piece in self._pieces.values():
+                reservoir.put(piece)
+            self._steps = 0
+        for row, piece in self._pieces.items():
+            piece.steps.append(x[None, row].copy())
+        self._steps += 1
+        self._last = np.array(after)
+        return list(self._pieces)
