@@ -97,9 +97,54 @@ void qrnn_fp_leave(uint32_t saved)
     if (saved) set_fpcr(saved);
 }
 
+/* What is beyond the baseline, as the operating system says it: the CPU's own registers are its alone to read. */
+#if defined(__linux__)
+#include <sys/auxv.h>
+
+static void ask(int *dot, int *i8mm)
+{
+    *dot = (getauxval(AT_HWCAP) >> 20) & 1;   /* HWCAP_ASIMDDP */
+    *i8mm = (getauxval(AT_HWCAP2) >> 13) & 1; /* HWCAP2_I8MM */
+}
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+
+static int has(const char *name)
+{
+    int value = 0;
+    size_t bytes = sizeof value;
+    return sysctlbyname(name, &value, &bytes, NULL, 0) == 0 && value != 0;
+}
+
+static void ask(int *dot, int *i8mm)
+{
+    *dot = has("hw.optional.arm.FEAT_DotProd");
+    *i8mm = has("hw.optional.arm.FEAT_I8MM");
+}
+#elif defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+
+static void ask(int *dot, int *i8mm)
+{
+    *dot = IsProcessorFeaturePresent(43);  /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE */
+    *i8mm = IsProcessorFeaturePresent(66); /* PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE */
+}
+#else
+static void ask(int *dot, int *i8mm)
+{
+    *dot = *i8mm = 0;
+}
+#endif
+
 static unsigned detect(void)
 {
-    return QRNN_CPU_NEON;
+    unsigned found = QRNN_CPU_NEON;
+    int dot, i8mm;
+    ask(&dot, &i8mm);
+    if (dot && QRNN_ARM_REGIONS) found |= QRNN_CPU_NEONDOT;
+    if (dot && i8mm && QRNN_ARM_REGIONS) found |= QRNN_CPU_NEONI8MM;
+    return found;
 }
 #else
 static unsigned detect(void)
