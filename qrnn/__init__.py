@@ -78,6 +78,7 @@ from ._config import engine, isas
 from ._qtensor import QTensor
 from ._random import manual_seed
 from ._show import show_versions
+from ._stream import Stream, stream
 from ._threads import get_num_threads, set_num_threads
 from ._types import (
     float16,
@@ -103,6 +104,7 @@ __all__ = [
     "Linear",
     "QTensor",
     "RNNCell",
+    "Stream",
     "__version__",
     "backends",
     "convert",
@@ -126,4 +128,5 @@ __all__ = [
     "quint8",
     "set_num_threads",
     "show_versions",
+    "stream",
 ]

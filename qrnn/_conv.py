@@ -171,7 +171,11 @@ class Conv1d(ArrayModule):
                 f"Given groups={self.groups}, weight of size {list(self.weight.shape)}, expected input{list(x.shape)} "
                 f"to have {self.in_channels} channels, but got {x.shape[-2]} channels instead"
             )
-        return self._convolved(np.pad(x, [*[(0, 0)] * (x.ndim - 1), self._zeros()]))
+        return self._convolved(self._padded(x))
+
+    def _padded(self, x: Array) -> Array:
+        """`x` with its zeros."""
+        return np.pad(x, [*[(0, 0)] * (x.ndim - 1), self._zeros()])
 
     def _convolved(self, x: Array) -> Any:
         """The convolution of what has its zeros already."""

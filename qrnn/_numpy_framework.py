@@ -14,6 +14,8 @@ from ._prepared import PreparedLayer
 from ._quantized_layer import QuantizedLayer
 from ._rows import ROWS
 from ._spec import is_torch_type
+from ._stream_table import Place
+from ._streamed import Form, form_of, place_in
 
 __all__ = ["NUMPY"]
 
@@ -68,6 +70,12 @@ class NumpyFramework(Framework):
     ) -> Any:
         source = module._unobserved() if isinstance(module, PreparedLayer) and not by_data else module
         return target._from_float(source, qconfig, engine, isa)
+
+    def form(self, name: str, module: Any) -> Form | None:
+        return form_of(name, module)
+
+    def place(self, module: Any, form: Form, place: Place) -> None:
+        place_in(module, form, place)
 
 
 def _watched(name: str, cls: type, see: Seer) -> type:

@@ -75,7 +75,7 @@ def test_programs_of_the_readme_run(in_a_copy, capsys):
         pytest.skip(f"PYTORCH IS NOT INSTALLED: README.md:{skipped[0]} did not run, all else did")
 
 
-@pytest.mark.parametrize("page", ["docs/custom-cells.md"])
+@pytest.mark.parametrize("page", ["docs/custom-cells.md", "docs/streams.md"])
 def test_programs_of_pages_run(page, in_a_copy):
     names, found = {}, programs(page)
     for line, code in found:

@@ -1,0 +1,242 @@
+"""stream: a model that is called frame by frame and keeps its states, for one stream or for many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, overload
+
+from ._framework import Framework, framework_of
+from ._numpy_framework import NUMPY
+from ._public import public
+from ._spec import checked_size
+from ._stream_table import CURRENT, Call, Place, Table
+
+if TYPE_CHECKING:
+    from ._typing import Array
+
+__all__ = ["Stream", "stream"]
+
+
+@public("qrnn")
+class Stream:
+    """A model with its states, as `stream` makes it.
+
+    ``s(*args, rows=None, **kwargs)`` calls the model with everything but `rows`: the streams, by their numbers, whose
+    rows the batch has, in this order. None: all, in the order of `rows`. Each layer with a state begins with that of
+    these streams; when the call has succeeded, they have what it ended with, and when it failed, what they had.
+
+    Attributes
+    ----------
+    rows : tuple of int
+        The numbers of the streams, ascending.
+    state : dict of str to ndarray
+        The states of all streams, by layer and name: float32, a row for each of `rows`. Can be assigned.
+
+    Raises
+    ------
+    RuntimeError
+        When called, if a layer with a state is called twice, with a state or lengths of its own, in another thread
+        than the stream, or with a batch of another size than `rows` has.
+    """
+
+    def __init__(self, model: Any, rows: int, framework: Framework) -> None:
+        count = checked_size(rows, "rows", 0)
+        framework.expect(model, "model")
+        framework.expect_no_loop(model, "model")
+        self._model = framework.copied(model)
+        shapes: dict[str, tuple[int, ...]] = {}
+        found = list(_stateful(framework, "", self._model, set()))
+        for name, _, form in found:
+            shapes.update({_key(name, state): shape for state, shape in form.shapes.items()})
+        self._table = Table(shapes)
+        for name, module, form in found:
+            keys = tuple(_key(name, state) for state in form.shapes)
+            framework.place(module, form, Place(self._table, name, keys, form.batch_axis))
+        self._table.add(count, None)
+
+    def __call__(self, *args: Any, rows: Any = None, **kwargs: Any) -> Any:
+        call = Call(self._table, self._table.checked(rows))
+        token = CURRENT.set(call)
+        try:
+            result = self._model(*args, **kwargs)
+        finally:
+            CURRENT.reset(token)
+        call.finish()
+        return result
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The numbers of the streams, ascending."""
+        return tuple(self._table.rows.tolist())
+
+    def __len__(self) -> int:
+        return len(self._table.rows)
+
+    @overload
+    def add(self, count: None = None, state: Mapping[str, Any] | None = None) -> int: ...
+    @overload
+    def add(self, count: int, state: Mapping[str, Any] | None = None) -> list[int]: ...
+    def add(self, count: int | None = None, state: Mapping[str, Any] | None = None) -> int | list[int]:
+        """Begin streams.
+
+        Parameters
+        ----------
+        count : int, optional
+            None: one.
+        state : mapping of str to array_like, optional
+            What they begin with, as `state` gives it, a row each. None: zeros.
+
+        Returns
+        -------
+        int, or with `count` list of int
+            Their numbers: the smallest that are free.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is wrong; nothing has changed then.
+        """
+        rows = self._table.add(1 if count is None else checked_size(count, "count", 0), state)
+        return rows[0] if count is None else rows
+
+    def drop(self, rows: Any) -> None:
+        """End streams, whose numbers are free from then on.
+
+        Parameters
+        ----------
+        rows : int or iterable of int
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one is no stream's number, or comes twice; nothing has changed then.
+        """
+        self._table.drop(rows)
+
+    def reset(self, rows: Any = None) -> None:
+        """Have streams begin anew, with zeros.
+
+        Parameters
+        ----------
+        rows : int or iterable of int, optional
+            None: all.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `drop`.
+        """
+        self._table.reset(rows)
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """The states of all streams, a row for each of `rows`: copies."""
+        return self._table.state()
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        self._table.set_state(state)
+
+    def __repr__(self) -> str:
+        text = repr(self._model).replace("\n", "\n  ")
+        return f"Stream(\n  rows={len(self)}\n  {text}\n)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Stream is neither copied nor pickled: keep its model and its state, and make another")
+
+
+def stream(model: Any, rows: int = 1) -> Stream:
+    """Call a model frame by frame: what its layers remember is kept between the calls.
+
+    Frames one by one, in blocks or all at once give the same bits, and a stream that is stepped with others those that
+    it gives alone: with the engines ``qrnn`` and ``qrnn13`` and in float32, where layers read forwards and the model
+    computes each frame, and each row, by itself between them. See docs/streams.md.
+
+    Parameters
+    ----------
+    model : Module
+        Copied: its weights, which take no second memory, are those of now.
+    rows : int
+        How many streams there are to begin with.
+
+    Returns
+    -------
+    Stream
+
+    Raises
+    ------
+    TypeError
+        If `model` is no Module.
+    ValueError
+        If a layer of it is bidirectional, prepared, or a convolution with another padding than "causal", or another
+        stride than 1.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> from qrnn import nn
+    >>> class Spotter(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.conv = nn.Conv1d(40, 32, 3, padding="causal")
+    ...         self.rnn = nn.GRU(32, 32, num_layers=2, batch_first=True)
+    ...         self.head = nn.Linear(32, 5)
+    ...     def forward(self, x):  # (batch, frames, 40)
+    ...         x = self.conv(x.swapaxes(1, 2)).swapaxes(1, 2)
+    ...         return self.head(self.rnn(x)[0])
+    >>> model = qrnn.quantize_dynamic(Spotter())
+    >>> x = np.random.default_rng(0).standard_normal((1, 50, 40), dtype=np.float32)
+    >>> s = qrnn.stream(model)
+    >>> first = s(x[:, :1])
+    >>> rest = s(x[:, 1:])
+    >>> bool((np.concatenate([first, rest], axis=1) == model(x)).all())
+    True
+    >>> s.reset()
+    >>> {name: array.shape for name, array in s.state.items()}
+    {'conv.frames': (1, 40, 2), 'rnn.h': (1, 2, 32)}
+
+    Many streams, of which any are stepped as one batch:
+
+    >>> s = qrnn.stream(model, rows=3)
+    >>> s.drop(1)
+    >>> s.add(2), s.rows
+    ([1, 3], (0, 1, 2, 3))
+    >>> s(x[[0, 0], :1], rows=[3, 0]).shape
+    (2, 1, 5)
+    """
+    return Stream(model, rows, framework_of(model, NUMPY))
+
+
+def _key(name: str, state: str) -> str:
+    return f"{name}.{state}" if name else state
+
+
+def _stateful(framework: Framework, name: str, module: Any, seen: set[int]) -> Iterator[tuple[str, Any, Any]]:
+    """Name, module and form of everything with a state; what is below it is its own matter."""
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    if framework.prepared_engine(module) is not None:
+        raise ValueError(f"model: expected one that is converted or float, got {name or 'the model'} prepared")
+    form = framework.form(name, module)
+    _expect_no_lists(framework, name, module)
+    if form is not None:
+        yield name, module, form
+    for child_name, child in framework.children(module):
+        below = _stateful(framework, f"{name}.{child_name}" if name else child_name, child, seen)
+        if form is None:
+            yield from below
+        else:
+            list(below)  # refuses what is prepared
+
+
+def _expect_no_lists(framework: Framework, name: str, module: Any) -> None:
+    """Raise ValueError if `module` keeps modules in a plain list, whose states nobody would find."""
+    for attribute, value in vars(module).items():
+        items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
+        if attribute != "_modules" and any(isinstance(item, framework.module_type) for item in items):
+            where = f"{name}.{attribute}" if name else attribute
+            raise ValueError(
+                f"model: expected modules as attributes, in a ModuleList or a ModuleDict, got a "
+                f"{type(value).__name__} of them as {where}"
+            )

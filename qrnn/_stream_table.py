@@ -1,0 +1,172 @@
+"""The states of a stream, a row of each for every stream that it serves, and the calls that read and write them."""
+
+from __future__ import annotations
+
+import heapq
+import operator
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import _arrays
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ._typing import Array
+
+__all__ = ["CURRENT", "Call", "Place", "Table", "current_call"]
+
+
+class Place(NamedTuple):
+    """Where the states of one layer are."""
+
+    table: Table
+    name: str  # the layer's, dotted
+    states: tuple[str, ...]  # keys of the table
+    batch_axis: int | None  # of the input of a layer over sequences; None: it is called step by step
+
+    @property
+    def shown(self) -> str:
+        """The layer in an error text."""
+        return self.name or "the model"
+
+
+class Table:
+    """Arrays with a row for each stream; rows come and go, and keep their numbers."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        from threading import Lock  # not before: `import qrnn` does without it
+
+        self.shapes = dict(shapes)
+        self._arrays = {name: np.zeros((0, *shape), np.float32) for name, shape in shapes.items()}
+        self._capacity = 0
+        self._free: list[int] = []  # a heap
+        self._live: set[int] = set()
+        self.rows = np.zeros(0, np.intp)  # those that are live, ascending
+        self._lock = Lock()
+
+    def checked(self, rows: Any) -> NDArray[np.intp]:
+        """The rows of an argument: live ones, each once; all for None."""
+        if rows is None:
+            return self.rows
+        try:
+            numbers = [operator.index(row) for row in (rows if isinstance(rows, Iterable) else (rows,))]
+        except TypeError:
+            raise TypeError(f"rows: expected integers, got {rows!r:.80}") from None
+        for place, row in enumerate(numbers):
+            if row not in self._live:
+                raise ValueError(f"rows: expected rows of this stream, got {row} at {place}")
+        if len(set(numbers)) < len(numbers):
+            twice = next(row for row in numbers if numbers.count(row) > 1)
+            raise ValueError(f"rows: expected each at most once, got {twice} twice")
+        return np.array(numbers, np.intp)
+
+    def add(self, count: int, state: Mapping[str, Any] | None) -> list[int]:
+        """Make `count` rows live, of zeros or of `state`; returns their numbers."""
+        values = None if state is None else self._values(state, count)
+        with self._lock:
+            missing = count - len(self._free)
+            if missing > 0:
+                self._grow(max(missing, self._capacity // 2))
+            rows = [heapq.heappop(self._free) for _ in range(count)]
+            for name, array in self._arrays.items():
+                array[rows] = 0 if values is None else values[name]
+            self._take(self._live | set(rows))
+        return rows
+
+    def _grow(self, count: int) -> None:
+        for name, array in self._arrays.items():
+            self._arrays[name] = np.concatenate([array, np.zeros((count, *array.shape[1:]), np.float32)])
+        for row in range(self._capacity, self._capacity + count):
+            heapq.heappush(self._free, row)
+        self._capacity += count
+
+    def drop(self, rows: Any) -> None:
+        """Have live rows be live no more."""
+        if rows is None:
+            raise TypeError("rows: expected integers, got None")
+        numbers = self.checked(rows).tolist()
+        with self._lock:
+            for row in numbers:
+                heapq.heappush(self._free, row)
+            self._take(self._live - set(numbers))
+
+    def _take(self, live: set[int]) -> None:
+        self._live, self.rows = live, np.array(sorted(live), np.intp)
+
+    def read(self, name: str, rows: NDArray[np.intp]) -> Array:
+        """A copy of some rows of a state."""
+        with self._lock:
+            return self._arrays[name][rows]
+
+    def write(self, values: Mapping[str, Any], rows: NDArray[np.intp]) -> None:
+        """Set some rows of some states; cannot fail."""
+        with self._lock:
+            for name, value in values.items():
+                self._arrays[name][rows] = value
+
+    def reset(self, rows: Any) -> None:
+        """Have rows begin anew."""
+        self.write(dict.fromkeys(self._arrays, 0), self.checked(rows))
+
+    def state(self) -> dict[str, Array]:
+        """The live rows of all states."""
+        return {name: self.read(name, self.rows) for name in self._arrays}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Set the live rows of all states."""
+        self.write(self._values(state, len(self.rows)), self.rows)
+
+    def _values(self, state: Mapping[str, Any], count: int) -> dict[str, Array]:
+        """A state that a user gave for `count` rows, checked."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state: expected a mapping of str to array, got {type(state).__name__}")
+        if set(state) != set(self.shapes):
+            raise ValueError(f"state: expected {sorted(self.shapes)}, got {sorted(map(str, state))}")
+        values = {name: _arrays.to_float32(state[name], f"state: {name}") for name in self.shapes}
+        for name, value in values.items():
+            if value.shape != (count, *self.shapes[name]):
+                raise ValueError(f"state: {name}: expected shape {(count, *self.shapes[name])}, got {value.shape}")
+        return values
+
+
+class Call:
+    """A call of a stream: what its layers leave is written when all of it has succeeded."""
+
+    def __init__(self, table: Table, rows: NDArray[np.intp]) -> None:
+        self.table, self.rows = table, rows
+        self._taken: set[str] = set()
+        self._left: dict[str, Any] = {}
+
+    def take(self, place: Place, batch: int) -> list[Array]:
+        """The states that a layer begins with, the rows of the call first; RuntimeError for a second call of it."""
+        if place.name in self._taken:
+            raise RuntimeError(f"{place.shown}: expected one call of it in a call of the stream, got a second")
+        if batch != len(self.rows):
+            expected = f"a batch of {len(self.rows)}, as many as the stream's rows of this call"
+            raise RuntimeError(f"{place.shown}: expected {expected}, got {batch}")
+        self._taken.add(place.name)
+        return [self.table.read(state, self.rows) for state in place.states]
+
+    def leave(self, place: Place, states: Iterable[Any]) -> None:
+        """Keep the states that a layer ended with."""
+        self._left.update(zip(place.states, states, strict=True))
+
+    def finish(self) -> None:
+        """Write what was left."""
+        self.table.write(self._left, self.rows)
+
+
+#: The call of a stream that this thread or task is in.
+CURRENT: ContextVar[Call | None] = ContextVar("qrnn_stream_call", default=None)
+
+
+def current_call(place: Place) -> Call:
+    """The call that the layer at `place` belongs to."""
+    call = CURRENT.get()
+    if call is None or call.table is not place.table:
+        raise RuntimeError(f"{place.shown}: expected to be called by its stream, in the same thread, got another call")
+    return call
