@@ -64,7 +64,7 @@ class Described:
         {'kind': 'RNNCell', 'input_size': 4, 'hidden_size': 3, 'bias': True, 'nonlinearity': 'relu', \
 'engine': 'qrnn', 'version': 1}
         """
-        own = {_PRECISION: self._precisions} if self._precisions else {}
+        own = {_PRECISION: dict(self._precisions)} if self._precisions else {}
         return {**_of_spec(self._spec), "engine": getattr(self, "engine", _FLOAT), **own, "version": _VERSION}
 
     def _weight_type(self) -> dtype:
@@ -73,7 +73,7 @@ class Described:
         return float32 if all(own.get(name) == _FLOAT for name in names) else qint8
 
     @property
-    def _precisions(self) -> dict[str, str]:
+    def _precisions(self) -> Mapping[str, str]:
         """The formats of what weights multiply, by name, of those that do not go by the engine."""
         return {}
 

@@ -38,6 +38,10 @@ class Matrix(NamedTuple):
         """The same with another "weight" or "bias"."""
         return self._replace(weight=array) if what == "weight" else self._replace(bias=array)
 
+    def seen_by(self, engine: str) -> str:
+        """The engine that quantizes what it multiplies in a layer of `engine`."""
+        return engine_of(FLOAT if self.scale is None else self.activations, engine)
+
     def precision(self, engine: str) -> str:
         """The format of what it multiplies in a layer of `engine`."""
         return FLOAT if self.scale is None else self.activations or ENGINES[engine].activations
@@ -64,7 +68,8 @@ def engine_of(activations: str | None, engine: str) -> str:
 def pack(spec: LayerSpec, engine: str, isa: str | None, matrices: Iterable[Matrix]) -> _core.Module:
     """A new packed module of the core; float weights among codes have to be finite, as scales have."""
     packed, matrices = _core.Module(), list(matrices)
-    for each, matrix in zip(spec.matrices, matrices, strict=True) if ENGINES[engine].quantized else ():
+    # The core says what is wrong with their number.
+    for each, matrix in zip(spec.matrices, matrices, strict=False) if ENGINES[engine].quantized else ():
         if matrix.scale is None:
             _arrays.expect_finite(matrix.weight, each.weight, "weights")
             if matrix.bias is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _arrays, _quantize, _types
 from ._matrices import Matrix
-from ._spec import MatrixSpec
+from ._spec import LayerSpec, MatrixSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,21 +140,36 @@ class QTensor:
         return f"QTensor(shape={self.shape}, dtype={self.dtype}, qscheme={self.qscheme()})"
 
 
-def replaced(old: Matrix, weight: Any, spec: MatrixSpec) -> Matrix:
-    """The matrix `old` of a quantized layer with another weight: a QTensor, or float values where it stays float.
+def replaced(spec: LayerSpec, old: list[Matrix], weights: Mapping[str, Any], biases: Mapping[str, Any]) -> list[Matrix]:
+    """The matrices `old` of a quantized layer with other weights and biases.
 
     Parameters
     ----------
-    old : Matrix
-    weight : QTensor, quantized torch.Tensor, or array_like
-    spec : MatrixSpec
-        Its names and shape.
+    spec : LayerSpec
+    old : list of Matrix
+    weights : mapping of str to QTensor, quantized torch.Tensor, or array_like where one stays float
+    biases : mapping of str to array_like or None
 
     Raises
     ------
+    KeyError
+        If a name is missing.
     TypeError, ValueError
-        If `weight` is something else, or of another shape.
+        If a value is something else, or of another shape, or some biases are None and some are not.
     """
+    matrices, given = [], dict[str, bool]()
+    for each, matrix in zip(spec.matrices, old, strict=True):
+        bias = None if each.bias is None else biases[each.bias]
+        if each.bias is not None:
+            given[each.bias] = bias is not None
+            bias = None if bias is None else _arrays.to_weight(bias, each.bias, each.shape[:1])
+        matrices.append(_with_weight(matrix, weights[each.weight], each)._replace(bias=bias))
+    if len(set(given.values())) > 1:
+        raise ValueError(f"expected {' and '.join(given)} all given or all None")
+    return matrices
+
+
+def _with_weight(old: Matrix, weight: Any, spec: MatrixSpec) -> Matrix:
     if old.scale is None:
         if isinstance(weight, QTensor):
             raise TypeError(f"{spec.weight}: expected float values, as this weight stays float32, got a QTensor")

@@ -170,19 +170,7 @@ class QuantizedLayer(Layer):
 
     def _replace_all(self, weights: dict[str, Any], biases: dict[str, Any]) -> None:
         """Pack other weights and biases of the same shapes."""
-        matrices, given = [], set()
-        for each, old in zip(self._spec.matrices, self._matrices(), strict=True):
-            new, bias = replaced(old, weights[each.weight], each), None
-            if each.bias is not None:
-                bias = biases[each.bias]
-                given.add(bias is not None)
-                if bias is not None:
-                    bias = _arrays.to_weight(bias, each.bias, each.shape[:1])
-            matrices.append(new._replace(bias=bias))
-        if len(given) > 1:
-            names = " and ".join(self._biases())
-            raise ValueError(f"expected {names} all given or all None")
-        self._swap_in(self._packed(matrices))
+        self._swap_in(self._packed(replaced(self._spec, self._matrices(), weights, biases)))
 
 
 class QuantizedRecurrent(RecurrentLayer, QuantizedLayer):

@@ -11,7 +11,6 @@ from .._linear import LinearLayer, quantized_linear_shown
 from . import _ops
 from ._calls import as_node, call_linear, is_proxy, traced
 from ._prepared import PreparedLinearLayer
-from ._qtensor import QTensor
 from ._quantized_layer import QuantizedLayer
 from ._rows import quantizes
 
@@ -84,7 +83,7 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
         if traced(x):
             if is_proxy(x):
                 return as_node(self, x)  # type: ignore[no-any-return]
-            y: torch.Tensor = _ops.call_linear_operator(self._spec, self._engine, self._tensors(), x)
+            y: torch.Tensor = _ops.call_linear_operator(self, x)
         else:
             y = call_linear(self._packed.get(self), x)
         return y
@@ -94,9 +93,9 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
         @typed_as(forward)
         def __call__(self) -> None: ...
 
-    def weight(self) -> QTensor:
-        """The weight, of shape (out_features, in_features)."""
-        return self._qtensor("weight")
+    def weight(self) -> Any:
+        """The weight, of shape (out_features, in_features): a QTensor, or a float32 tensor if it stays float."""
+        return self._weight("weight")
 
     def bias(self) -> torch.Tensor | None:
         """The bias: float32, shape (out_features,), or None."""
@@ -108,6 +107,7 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
         Parameters
         ----------
         w : QTensor or quantized torch.Tensor, shape (out_features, in_features)
+            A float tensor, if the weight stays float.
         b : torch.Tensor, shape (out_features,), or None
 
         Raises
@@ -117,7 +117,7 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
         """
         self._replace_all({"weight": w}, {"bias": b})
 
-    def _weight_bias(self) -> tuple[QTensor, torch.Tensor | None]:
+    def _weight_bias(self) -> tuple[Any, torch.Tensor | None]:
         """Weight and bias, as PyTorch's."""
         return self.weight(), self.bias()
 

@@ -10,7 +10,8 @@ import torch
 
 from .. import _arrays
 from .._described import FORMAT, Described, differences, says_no_bias, says_nothing
-from .._spec import LayerSpec
+from .._matrices import FLOAT
+from .._spec import LayerSpec, MatrixSpec
 from .._warn import warn
 from . import _torch_ao
 
@@ -167,15 +168,23 @@ class LayerEntries:
         """What reads each buffer, and what that is told to expect."""
         readers: dict[str, tuple[Callable[..., Any], Any]] = {}
         for each in self._spec.matrices:
-            readers[each.weight] = (_arrays.to_codes, each.shape)
-            readers[each.scale] = (_arrays.to_scale, each.rows)
+            if self._stays_float(each):
+                readers[each.weight] = (_to_floats, each.shape)
+            else:
+                readers[each.weight] = (_arrays.to_codes, each.shape)
+                readers[each.scale] = (_arrays.to_scale, each.rows)
             if each.bias is not None:
-                readers[each.bias] = (_to_bias, (each.rows,))
+                readers[each.bias] = (_to_floats, (each.rows,))
         return readers
+
+    def _stays_float(self, matrix: MatrixSpec) -> bool:
+        return self._layer._precisions.get(matrix.weight) == FLOAT
 
     def _expect_pairs(self) -> None:
         """Note weight codes without scales, and scales without codes."""
         for each in self._spec.matrices:
+            if self._stays_float(each):
+                continue
             pair = (each.weight, each.scale)
             given = [name for name in pair if name in self._taken]
             if len(given) == 1:
@@ -183,7 +192,7 @@ class LayerEntries:
                 self._errors.append(f"{both}: expected both or neither, got {self._prefix}{given[0]} alone")
 
 
-def _to_bias(value: Any, key: str, shape: tuple[int, ...]) -> Any:
-    bias = _arrays.to_weight(value, key, shape)
-    _arrays.expect_finite(bias, key)
-    return bias
+def _to_floats(value: Any, key: str, shape: tuple[int, ...]) -> Any:
+    values = _arrays.to_weight(value, key, shape)
+    _arrays.expect_finite(values, key)
+    return values

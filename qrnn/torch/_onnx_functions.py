@@ -1,4 +1,4 @@
-"""Functions of ONNX, written in onnxscript's part of Python: the arithmetic of engines and the steps of layers."""
+"""Functions of ONNX, written in onnxscript's part of Python: the arithmetic of formats and the steps of layers."""
 
 # mypy: ignore-errors
 # which mypy cannot read.
@@ -12,7 +12,10 @@ import onnxscript
 from onnxscript import FLOAT
 from onnxscript import opset18 as op
 
-__all__ = ["ENGINES", "FUNCTIONS", "Engine", "functions_of"]
+from .._matrices import FLOAT as FLOAT32
+from .._spec import ENGINES
+
+__all__ = ["DOMAIN", "OWN_FUNCTIONS", "Format", "functions_of"]
 
 
 def _script_of(own: Any) -> Callable[[Any], Any]:
@@ -20,7 +23,9 @@ def _script_of(own: Any) -> Callable[[Any], Any]:
     return onnxscript.script(own, default_opset=op)
 
 
-_script = _script_of(onnxscript.values.Opset("qrnn", 1))
+#: Where the functions are that others call inside of loops.
+DOMAIN = "qrnn"
+_script = _script_of(onnxscript.values.Opset(DOMAIN, 1))
 
 
 @_script
@@ -69,6 +74,12 @@ def _product13(v, codes, offset, sums, scale, bias) -> FLOAT[...]:
 
 
 @_script
+def _product_float(v, weight, offset, sums, scale, bias) -> FLOAT[...]:
+    """The product of a float32 weight, of which the columns come where codes do, and nothing beside them."""
+    return op.Add(op.MatMul(v, weight), bias)
+
+
+@_script
 def _rnn_tanh(y_ih, y_hh) -> FLOAT[...]:
     return op.Tanh(op.Add(y_hh, y_ih))
 
@@ -96,9 +107,6 @@ def _lstm(y_ih, y_hh, c) -> tuple[FLOAT[...], FLOAT[...]]:
     return op.Mul(op.Sigmoid(o), op.Tanh(c_new)), c_new
 
 
-FUNCTIONS = (_rnn_tanh, _rnn_relu, _gru, _lstm)
-
-
 # ---- what the operators become
 
 
@@ -107,20 +115,23 @@ class _Kind(NamedTuple):
 
     step: Callable[..., Any]  # of both products, h and, where there is one, c: the next state
     steps: Callable[..., Any]  # a layer in one direction: outputs and the last state
-    projected: Callable[..., Any] | None = None  # likewise, with a projection
+    projected: dict[str, Callable[..., Any]] | None = None  # likewise, with a projection, by its format
 
 
-class Engine(NamedTuple):
-    """The functions that layers of an engine become, where standard operators have its arithmetic."""
+class Format(NamedTuple):
+    """The functions that matrices become which multiply a format, where standard operators have its arithmetic."""
 
     product: Callable[..., Any]
-    kinds: dict[str, _Kind]
+    kinds: dict[str, _Kind]  # by that of W_hh
     functions: tuple[Any, ...]
 
 
-def _engine(name: str, product: Any) -> Engine:
-    """Those around a product: the products of x, (time, batch, rows), go in step by step."""
-    script = _script_of(onnxscript.values.Opset(name, 1))
+def _format(name: str, product: Any, products: dict[str, Any]) -> Format:
+    """Those around the `product` of h: the products of x, (time, batch, rows), go in step by step.
+
+    `products` are those by which a projection multiplies, by the names of their formats.
+    """
+    script = _script_of(onnxscript.values.Opset(f"{DOMAIN}.{name}", 1))
 
     @script
     def rnn_tanh_steps(y, h, codes, offset, sums, scale, bias) -> tuple[FLOAT[...], FLOAT[...]]:
@@ -166,6 +177,21 @@ def _engine(name: str, product: Any) -> Engine:
         h_n, c_n, outputs = op.Scan(h, c, y, body=body, num_scan_inputs=1)
         return outputs, h_n, c_n
 
+    projected = {other: _projected(f"{name}.{other}", product, last) for other, last in products.items()}
+    kinds = {
+        "rnn_tanh": _Kind(lambda y_ih, y_hh, h: _rnn_tanh(y_ih, y_hh), rnn_tanh_steps),
+        "rnn_relu": _Kind(lambda y_ih, y_hh, h: _rnn_relu(y_ih, y_hh), rnn_relu_steps),
+        "lstm": _Kind(lambda y_ih, y_hh, h, c: _lstm(y_ih, y_hh, c), lstm_steps, projected),
+        "gru": _Kind(_gru, gru_steps),
+    }
+    functions = (rnn_tanh_steps, rnn_relu_steps, gru_steps, lstm_steps, *projected.values())
+    return Format(product, kinds, functions)
+
+
+def _projected(name: str, product: Any, last: Any) -> Any:
+    """The steps of an LSTM by the `product` of h, with a projection by the product `last`."""
+    script = _script_of(onnxscript.values.Opset(f"{DOMAIN}.{name}", 1))
+
     @script
     def projected_steps(
         y, h, c, codes, offset, sums, scale, bias, p_codes, p_offset, p_sums, p_scale, p_bias
@@ -173,28 +199,28 @@ def _engine(name: str, product: Any) -> Engine:
         @onnxscript.graph()
         def body(h_before, c_before, y_t):
             wide, c_after = _lstm(y_t, product(h_before, codes, offset, sums, scale, bias), c_before)
-            h_after = product(wide, p_codes, p_offset, p_sums, p_scale, p_bias)
+            h_after = last(wide, p_codes, p_offset, p_sums, p_scale, p_bias)
             output = op.Identity(h_after)
             return h_after, c_after, output
 
         h_n, c_n, outputs = op.Scan(h, c, y, body=body, num_scan_inputs=1)
         return outputs, h_n, c_n
 
-    kinds = {
-        "rnn_tanh": _Kind(lambda y_ih, y_hh, h: _rnn_tanh(y_ih, y_hh), rnn_tanh_steps),
-        "rnn_relu": _Kind(lambda y_ih, y_hh, h: _rnn_relu(y_ih, y_hh), rnn_relu_steps),
-        "lstm": _Kind(lambda y_ih, y_hh, h, c: _lstm(y_ih, y_hh, c), lstm_steps, projected_steps),
-        "gru": _Kind(_gru, gru_steps),
-    }
-    functions = (product, rnn_tanh_steps, rnn_relu_steps, gru_steps, lstm_steps, projected_steps)
-    return Engine(product, kinds, functions)
+    return projected_steps
 
 
-ENGINES = {"qrnn": _engine("qrnn", _product), "qrnn13": _engine("qrnn13", _product13)}
+_PRODUCTS = {"u8": _product, "s13": _product13, FLOAT32: _product_float}
+_FORMATS = {name: _format(name, product, _PRODUCTS) for name, product in _PRODUCTS.items()}
+#: All of them, what others call first.
+OWN_FUNCTIONS = (
+    *(_rnn_tanh, _rnn_relu, _gru, _lstm, *_PRODUCTS.values()),
+    *(function for format in _FORMATS.values() for function in format.functions),
+)
 
 
-def functions_of(engine: str) -> Engine:
-    if engine not in ENGINES:
-        known = ", ".join(map(repr, ENGINES))
+def functions_of(format: str, engine: str) -> Format:
+    """The functions of a matrix that multiplies `format`, in a layer of `engine`."""
+    if format not in _FORMATS:
+        known = ", ".join(repr(name) for name, row in ENGINES.items() if row.quantized and row.activations in _FORMATS)
         raise ValueError(f"engine: only modules of engine {known} become ONNX operators, got {engine!r}")
-    return ENGINES[engine]
+    return _FORMATS[format]

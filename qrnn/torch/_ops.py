@@ -1,7 +1,8 @@
 """The torch operators ``qrnn::linear, cell, lstm_cell, sequence, lstm``.
 
 Their arguments are plain weight, scale and bias tensors and the name of an engine, so that a compiled or
-exported program holds nothing but tensors. They have no gradient. Eager calls of modules don't come here.
+exported program holds nothing but tensors; a float weight has no scale. They have no gradient. Eager calls of modules
+don't come here.
 """
 
 from __future__ import annotations
@@ -12,29 +13,42 @@ from typing import Any
 import torch
 
 from .. import _config, _core
-from .._matrices import Matrix, pack
+from .._matrices import FLOAT, Matrix, pack
 from .._spec import KINDS, LayerSpec
 from .._spec import Sequence as Layers
 from ._calls import array_of, call, call_linear, call_sequence, result_type
 from ._packed import OperatorCache
 
-__all__ = ["call_cell_operator", "call_linear_operator", "call_sequence_operator", "register"]
+__all__ = [
+    "CELL_TENSORS",
+    "LAYER_ARGUMENTS",
+    "beside_weights",
+    "call_cell_operator",
+    "call_linear_operator",
+    "call_sequence_operator",
+    "register",
+]
 
 _CELL_WEIGHTS = (
-    "Tensor weight_ih, Tensor weight_ih_scale, Tensor weight_hh, Tensor weight_hh_scale, "
+    "Tensor weight_ih, Tensor? weight_ih_scale, Tensor weight_hh, Tensor? weight_hh_scale, "
     "Tensor? bias_ih, Tensor? bias_hh"
 )
 _LAYER_WEIGHTS = (
     "Tensor? lengths, Tensor[] weights, Tensor[] scales, Tensor[] biases, str engine, "
     "int num_layers, int num_directions, bool batch_first"
 )
+#: What each matrix multiplies, if not all go by the engine: formats with commas between them, "" for the engine's.
+_FORMATS = 'str activations=""'
 _SCHEMAS = (
-    "linear(Tensor input, Tensor weight, Tensor weight_scale, Tensor? bias, str engine) -> Tensor",
-    f"cell(Tensor input, Tensor? hx, {_CELL_WEIGHTS}, str kind, str engine) -> Tensor",
-    f"lstm_cell(Tensor input, Tensor? h, Tensor? c, {_CELL_WEIGHTS}, str engine) -> (Tensor, Tensor)",
-    f"sequence(Tensor input, Tensor? hx, {_LAYER_WEIGHTS}, str kind) -> (Tensor, Tensor)",
-    f"lstm(Tensor input, Tensor? h, Tensor? c, {_LAYER_WEIGHTS}) -> (Tensor, Tensor, Tensor)",
+    f"linear(Tensor input, Tensor weight, Tensor? weight_scale, Tensor? bias, str engine, {_FORMATS}) -> Tensor",
+    f"cell(Tensor input, Tensor? hx, {_CELL_WEIGHTS}, str kind, str engine, {_FORMATS}) -> Tensor",
+    f"lstm_cell(Tensor input, Tensor? h, Tensor? c, {_CELL_WEIGHTS}, str engine, {_FORMATS}) -> (Tensor, Tensor)",
+    f"sequence(Tensor input, Tensor? hx, {_LAYER_WEIGHTS}, str kind, {_FORMATS}) -> (Tensor, Tensor)",
+    f"lstm(Tensor input, Tensor? h, Tensor? c, {_LAYER_WEIGHTS}, {_FORMATS}) -> (Tensor, Tensor, Tensor)",
 )
+
+
+CELL_TENSORS, LAYER_ARGUMENTS = _CELL_WEIGHTS.count("Tensor"), _LAYER_WEIGHTS.count(",") + 1
 
 
 # ---- the core's module of a list of tensors, made once
@@ -48,56 +62,73 @@ def _packed(
     weights: Sequence[Any],
     scales: Sequence[Any],
     biases: Sequence[Any],
+    activations: str,
     sequence: Layers | None = None,
 ) -> _core.Module:
     """The packed module of these tensors, kept as long as the first of them lives."""
 
     def make() -> _core.Module:
         arrays = [[None if t is None else array_of(t, "weight") for t in each] for each in (weights, scales, biases)]
-        spec = LayerSpec(kind, weights[0].shape[1], weights[0].shape[0] // KINDS[kind].gates, sequence=sequence)
-        return pack(spec, engine, _config.resolve_isa(), map(Matrix, *arrays))
+        formats = activations.split(",") if activations else [""] * len(weights)
+        own = [format if format not in ("", FLOAT) else None for format in formats]
+        projected = sequence is not None and len(weights) == 3 * sequence.num_layers * sequence.num_directions
+        sizes = weights[0].shape[1], weights[0].shape[0] // KINDS[kind].gates
+        spec = LayerSpec(kind, *sizes, weights[2].shape[0] if projected else 0, sequence)
+        return pack(spec, engine, _config.resolve_isa(), map(Matrix, *arrays, own))
 
-    return _known.get((id(weights[0]), kind, engine, sequence), (*weights, *scales, *biases), make)
+    return _known.get((id(weights[0]), kind, engine, sequence, activations), (*weights, *scales, *biases), make)
 
 
 # ---- what they compute
 
 
-def _linear(input: Any, weight: Any, weight_scale: Any, bias: Any, engine: str) -> Any:
-    return call_linear(_packed("linear", engine, [weight], [weight_scale], [bias]), input)
+def _linear(input: Any, weight: Any, weight_scale: Any, bias: Any, engine: str, activations: str = "") -> Any:
+    return call_linear(_packed("linear", engine, [weight], [weight_scale], [bias], activations), input)
 
 
-def _packed_cell(kind: str, engine: str, weights: tuple[Any, ...]) -> _core.Module:
+def _packed_cell(kind: str, engine: str, weights: Sequence[Any], activations: str) -> _core.Module:
     weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh = weights
-    return _packed(kind, engine, [weight_ih, weight_hh], [scale_ih, scale_hh], [bias_ih, bias_hh])
+    return _packed(kind, engine, [weight_ih, weight_hh], [scale_ih, scale_hh], [bias_ih, bias_hh], activations)
 
 
 def _cell(input: Any, hx: Any, *rest: Any) -> Any:
-    *weights, kind, engine = rest
-    return call(_packed_cell(kind, engine, tuple(weights)), input, hx)
+    weights, (kind, engine, *own) = rest[:CELL_TENSORS], rest[CELL_TENSORS:]
+    return call(_packed_cell(kind, engine, weights, *own or ("",)), input, hx)
 
 
 def _lstm_cell(input: Any, h: Any, c: Any, *rest: Any) -> Any:
-    *weights, engine = rest
-    return call(_packed_cell("lstm", engine, tuple(weights)), input, None if h is None else (h, c))
+    weights, (engine, *own) = rest[:CELL_TENSORS], rest[CELL_TENSORS:]
+    return call(_packed_cell("lstm", engine, weights, *own or ("",)), input, None if h is None else (h, c))
 
 
-def _layers(kind: str, input: Any, hx: Any, options: tuple[Any, ...]) -> Any:
-    lengths, weights, scales, biases, engine, layers, directions, batch_first = options
-    given, per_direction = iter(biases), len(weights) // (layers * directions)
-    # The list leaves out what is not there: all biases, or those of projections.
-    biases = [next(given, None) if index % per_direction < 2 else None for index in range(len(weights))]
-    module = _packed(kind, engine, weights, scales, biases, Layers(layers, directions, batch_first))
-    return call_sequence(module, input, hx, lengths)
+def _layers(kind: str, input: Any, hx: Any, options: Sequence[Any], activations: str = "") -> Any:
+    _, weights, scales, biases, engine, layers, directions, batch_first = options
+    each = len(weights) // (layers * directions)
+    scales, biases = beside_weights([w.dtype.is_floating_point for w in weights], scales, biases, each)
+    module = _packed(kind, engine, weights, scales, biases, activations, Layers(layers, directions, batch_first))
+    return call_sequence(module, input, hx, options[0])
+
+
+def beside_weights(floats: Sequence[bool], scales: Any, biases: Any, each: int) -> tuple[list[Any], list[Any]]:
+    """Scale and bias, or None, of every weight, of which a direction has `each`.
+
+    The lists leave out what is not there: scales of those that are `floats`, all biases or those of projections.
+    """
+    scales, biases = iter(scales), iter(biases)
+    return (
+        [None if is_float else next(scales) for is_float in floats],
+        [next(biases, None) if index % each < 2 else None for index in range(len(floats))],
+    )
 
 
 def _sequence(input: Any, hx: Any, *rest: Any) -> Any:
-    *options, kind = rest
-    return _layers(kind, input, hx, tuple(options))
+    options, (kind, *own) = rest[:LAYER_ARGUMENTS], rest[LAYER_ARGUMENTS:]
+    return _layers(kind, input, hx, options, *own)
 
 
 def _lstm(input: Any, h: Any, c: Any, *rest: Any) -> Any:
-    output, state = _layers("lstm", input, None if h is None else (h, c), rest)
+    options, own = rest[:LAYER_ARGUMENTS], rest[LAYER_ARGUMENTS:]
+    output, state = _layers("lstm", input, None if h is None else (h, c), options, *own)
     return (output, *state)
 
 
@@ -127,7 +158,7 @@ def _fake_lstm_cell(input: Any, h: Any, c: Any, weight_ih: Any, scale: Any, weig
 
 
 def _fake_layers(kind: str, input: Any, options: tuple[Any, ...]) -> tuple[Any, Any, Any]:
-    _, weights, _, _, _, layers, directions, batch_first = options
+    _, weights, _, _, _, layers, directions, batch_first = options[:LAYER_ARGUMENTS]
     _fake_linear(input, weights[0])
     hidden, state = weights[0].shape[0] // KINDS[kind].gates, weights[1].shape[1]
     batch = () if input.dim() == 2 else (input.shape[0 if batch_first else 1],)
@@ -137,8 +168,7 @@ def _fake_layers(kind: str, input: Any, options: tuple[Any, ...]) -> tuple[Any, 
 
 
 def _fake_sequence(input: Any, hx: Any, *rest: Any) -> Any:
-    *options, kind = rest
-    return _fake_layers(kind, input, tuple(options))[:2]
+    return _fake_layers(rest[LAYER_ARGUMENTS], input, rest)[:2]
 
 
 def _fake_lstm(input: Any, h: Any, c: Any, *rest: Any) -> Any:
@@ -148,38 +178,44 @@ def _fake_lstm(input: Any, h: Any, c: Any, *rest: Any) -> Any:
 # ---- calling them
 
 
-def call_linear_operator(spec: LayerSpec, engine: str, tensors: tuple[list[Any], ...], input: Any) -> Any:
+def call_linear_operator(layer: Any, input: Any) -> Any:
     """A linear layer by its operator."""
-    (weight,), (scale,), (bias,) = tensors
-    return torch.ops.qrnn.linear(input, weight, scale, bias, engine)
+    (weight,), (scale,), (bias,) = layer._tensors()
+    return torch.ops.qrnn.linear(input, weight, scale, bias, layer.engine, _formats_of(layer))
 
 
-def call_cell_operator(spec: LayerSpec, engine: str, tensors: tuple[list[Any], ...], input: Any, hx: Any) -> Any:
+def _formats_of(layer: Any) -> str:
+    """What the argument ``activations`` says of a layer."""
+    own = layer._precisions
+    return ",".join([own.get(weight, "") for weight, _, _ in layer._names]) if own else ""
+
+
+def call_cell_operator(layer: Any, input: Any, hx: Any) -> Any:
     """A cell by its operator."""
-    (weight_ih, weight_hh), (scale_ih, scale_hh), (bias_ih, bias_hh) = tensors
+    (weight_ih, weight_hh), (scale_ih, scale_hh), (bias_ih, bias_hh) = layer._tensors()
+    spec, engine, activations = layer._spec, layer.engine, _formats_of(layer)
     rest = (weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh)
     if spec.row.states == 2:
         h, c = (None, None) if hx is None else hx
-        return torch.ops.qrnn.lstm_cell(input, h, c, *rest, engine)
-    return torch.ops.qrnn.cell(input, hx, *rest, spec.kind, engine)
+        return torch.ops.qrnn.lstm_cell(input, h, c, *rest, engine, activations)
+    return torch.ops.qrnn.cell(input, hx, *rest, spec.kind, engine, activations)
 
 
-def call_sequence_operator(
-    spec: LayerSpec, engine: str, tensors: tuple[list[Any], ...], input: Any, hx: Any, lengths: Any
-) -> Any:
+def call_sequence_operator(layer: Any, input: Any, hx: Any, lengths: Any) -> Any:
     """A layer over a sequence by its operator."""
-    weights, scales, biases = tensors
+    spec, engine, activations = layer._spec, layer.engine, _formats_of(layer)
+    weights, scales, biases = layer._tensors()
     if lengths is not None and not isinstance(lengths, torch.Tensor):
         lengths = torch.tensor(lengths, device="cpu")
-    given = [bias for bias in biases if bias is not None]
+    scales, biases = ([each for each in given if each is not None] for given in (scales, biases))
     assert spec.sequence is not None
     layers, directions, batch_first = spec.sequence
-    rest = (lengths, weights, scales, given, engine, layers, directions, batch_first)
+    rest = (lengths, weights, scales, biases, engine, layers, directions, batch_first)
     if spec.row.states == 2:
         h, c = (None, None) if hx is None else hx
-        output, h_n, c_n = torch.ops.qrnn.lstm(input, h, c, *rest)
+        output, h_n, c_n = torch.ops.qrnn.lstm(input, h, c, *rest, activations)
         return output, (h_n, c_n)
-    return torch.ops.qrnn.sequence(input, hx, *rest, spec.kind)
+    return torch.ops.qrnn.sequence(input, hx, *rest, spec.kind, activations)
 
 
 _library: Any = None

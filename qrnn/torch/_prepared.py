@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from .. import _config, _core, _preparation, _quantize
+from .. import _config, _core, _preparation
 from .._computed import computed_weights
-from .._described import Described
+from .._described import Described, precisions_shown
 from .._matrices import Matrix, float_matrices, pack
+from .._precision import dequantized
 from .._public import public
-from .._spec import LayerSpec, module_spec
+from .._spec import LayerSpec, MatrixSpec, module_spec
 from . import _training
 from ._calls import as_node, call, call_linear, call_sequence, is_proxy
 from ._checks import States, check_call, check_packed
@@ -30,7 +31,7 @@ from ._modules import NotScripted, take_hooks
 from ._packed import ValueCache
 from ._packed_sequences import joined, permuted, run_packed
 from ._quantized_layer import QuantizedLayer
-from ._training import Direction
+from ._training import Direction, Product
 
 __all__ = [
     "Preparation",
@@ -148,21 +149,21 @@ class PreparedLayer(NotScripted, Described, torch.nn.Module):
                 "model first"
             )
 
-    def _directions(self) -> list[list[Any]]:
-        """Fake-quantized weight and bias of each matrix of each layer in each direction."""
+    def _directions(self) -> list[list[Product]]:
+        """The products, with fake-quantized weights, of each layer in each direction."""
         matrices = iter(self._prepared.matrices(self, self.qconfig))
-        directions = []
-        for direction in self._spec.directions:
-            values: list[Any] = []
-            for each in direction:
-                codes, scale, bias, _ = next(matrices)
-                values.append(_training.weight(getattr(self, each.weight), codes, np.asarray(scale)))
-                values.append(None if bias is None else getattr(self, str(each.bias)))
-            directions.append(values)
-        return directions
+        return [[self._product(each, next(matrices)) for each in direction] for direction in self._spec.directions]
+
+    def _product(self, each: MatrixSpec, matrix: Matrix) -> Product:
+        weight = getattr(self, each.weight)
+        if matrix.scale is not None:
+            weight = _training.weight(weight, matrix.weight, np.asarray(matrix.scale))
+        bias = None if matrix.bias is None else getattr(self, str(each.bias))
+        return Product(weight, bias, matrix.seen_by(self._prepared.engine))
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, engine={self._prepared.engine}"
+        own = precisions_shown(self._prepared.precisions(self._spec, self.qconfig))
+        return ", ".join([f"{super().extra_repr()}, engine={self._prepared.engine}", *own])
 
 
 def _float_module(float_type: Any, spec: LayerSpec, matrices: list[Matrix]) -> torch.nn.Module:
@@ -176,7 +177,7 @@ def _float_module(float_type: Any, spec: LayerSpec, matrices: list[Matrix]) -> t
             keywords["proj_size"] = spec.proj_size
     mod: torch.nn.Module = float_type(spec.input_size, spec.hidden_size, **keywords)
     for each, matrix in zip(spec.matrices, matrices, strict=True):
-        values = {each.weight: _quantize.dequantize(matrix.weight, np.asarray(matrix.scale))}
+        values = {each.weight: np.array(dequantized(matrix).weight)}
         if each.bias is not None and matrix.bias is not None:
             values[each.bias] = matrix.bias.copy()
         for name, value in values.items():
@@ -195,8 +196,8 @@ class PreparedLinearLayer(PreparedLayer):
         if not self.training:
             return call_linear(self._prepared.packed_module(self), input)
         check_call(self._spec, self._prepared.engine, input)
-        ((weight, bias),) = self._directions()
-        return _training.run_linear(self._prepared.engine, weight, bias, input)
+        ((product,),) = self._directions()
+        return _training.run_linear(product, input)
 
 
 class PreparedCell(PreparedLayer):
@@ -211,7 +212,7 @@ class PreparedCell(PreparedLayer):
             return call(self._prepared.packed_module(self), input, hx)
         state, _ = check_call(self._spec, self._prepared.engine, input, hx)
         (direction,) = self._directions()
-        return _training.run_cell(self._spec, self._prepared.engine, Direction(*direction), input, state)
+        return _training.run_cell(self._spec, Direction(*direction), input, state)
 
 
 class PreparedSequence(PreparedLayer):
@@ -286,8 +287,8 @@ class PreparedSequence(PreparedLayer):
         """All steps, of `sizes[t]` rows each."""
         spec = self._spec
         state = self._zeros(data, sizes[0]) if state is None else state
-        directions = [Direction(*values[:5]) for values in self._directions()]
-        return _training.run_layers(spec, self._prepared.engine, directions, data, sizes, state)
+        directions = [Direction(*products) for products in self._directions()]
+        return _training.run_layers(spec, directions, data, sizes, state)
 
 
 def prepared_type(base: type[PreparedLayer], float_type: type[torch.nn.Module]) -> type[PreparedLayer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
@@ -14,19 +15,20 @@ from .. import _arrays, _config, _core
 from .._belongs import belongs
 from .._computed import NOTHING_COMPUTED, Computed, computed_weights
 from .._defaults import expect_defaults
-from .._described import FORMAT, Described, encoded
-from .._matrices import Matrix, float_matrices, pack
+from .._described import FORMAT, Described, encoded, precisions_shown
+from .._matrices import FLOAT, Matrix, float_matrices, pack, precisions
 from .._own import float_module_adds, module_adds
 from .._precision import quantize_matrices
+from .._qtensor import replaced
 from .._spec import LayerSpec, module_spec
 from .._types import dtype as _dtype
-from .._types import qint8
 from . import _torch_ao
 from ._loading import LayerEntries, load_the_rest, mark_codes, without_mark
 from ._members import copy_members, plain_names, take_members
 from ._modules import NotScripted, copy_hooks, take_hooks
 from ._packed import BufferCache
 from ._qtensor import QTensor
+from ._random import new_matrices
 from ._shape import plain_of, spec_of
 
 __all__ = ["QuantizedLayer"]
@@ -47,8 +49,9 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     _spec: LayerSpec
     _engine: str
+    _precisions: Mapping[str, str] = MappingProxyType({})  # of a pickle of version 0.1.0
     _isa: str | None
-    _names: tuple[tuple[str, str, str | None], ...]  # of weight, scale and bias of each matrix
+    _names: tuple[tuple[str, str | None, str | None], ...]  # of weight, scale and bias of each matrix
     _packed: BufferCache[_core.Module]
 
     # ---- making one
@@ -56,14 +59,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
     def _fill(self, spec: LayerSpec, engine: str | None, isa: str | None) -> None:
         """Hold new weights, uniform, from PyTorch's generator."""
         engine, isa = _config.resolve_engine(engine), _config.resolve_isa(isa)
-        bound, matrices = spec.bound, []
-        for each in spec.matrices:
-            weight = torch.empty(each.rows, each.columns, device="cpu").uniform_(-bound, bound).numpy()
-            bias = None
-            if spec.bias and each.bias is not None:
-                bias = torch.empty(each.rows, device="cpu").uniform_(-bound, bound).numpy()
-            matrices.append(Matrix(weight, None, bias))
-        self._hold(spec, engine, isa, quantize_matrices(spec, matrices, engine))
+        self._hold(spec, engine, isa, quantize_matrices(spec, new_matrices(spec), engine))
 
     @classmethod
     def _replacing(
@@ -91,20 +87,25 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
     def _hold(self, spec: LayerSpec, engine: str, isa: str | None, matrices: list[Matrix]) -> None:
         """Hold `matrices`, checked by packing them."""
         self._engine, self._isa = engine, isa
+        self._precisions = precisions((each.weight for each in spec.matrices), matrices, engine)
         self._describe(spec)
         self._set_buffers(matrices)
         self._packed.get(self)
 
     def _describe(self, spec: LayerSpec) -> None:
         self._spec = spec
-        self._names = tuple((each.weight, each.scale, each.bias) for each in spec.matrices)
+        floats = {weight for weight, format in self._precisions.items() if format == FLOAT}
+        scales = [None if each.weight in floats else each.scale for each in spec.matrices]
+        self._names = tuple((each.weight, scale, each.bias) for each, scale in zip(spec.matrices, scales, strict=True))
         self._packed = BufferCache()
 
     def _set_buffers(self, matrices: list[Matrix]) -> None:
         """Put `matrices` into new buffers, weights before biases; tensors that were taken out stay as they are."""
         values: dict[str, Any] = {}
         for (weight, scale, _), matrix in zip(self._names, matrices, strict=True):
-            values[weight], values[scale] = matrix.weight, matrix.scale
+            values[weight] = matrix.weight
+            if scale is not None:
+                values[scale] = matrix.scale
         for (_, _, bias), matrix in zip(self._names, matrices, strict=True):
             if bias is not None:
                 values[bias] = matrix.bias
@@ -119,11 +120,14 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         """The buffers as arrays over their memory; checked."""
         matrices = []
         for each in self._spec.matrices:
-            codes = _arrays.to_codes(self._buffers[each.weight], each.weight, each.shape)
-            scale = _arrays.to_scale(self._buffers[each.scale], each.scale, each.rows)
+            value, format = self._buffers[each.weight], self._precisions.get(each.weight)
             bias: Any = None if each.bias is None else self._buffers[each.bias]
             bias = None if bias is None else _arrays.to_weight(bias, str(each.bias), (each.rows,))
-            matrices.append(Matrix(codes, scale, bias))
+            if format == FLOAT:
+                matrices.append(Matrix(_arrays.to_weight(value, each.weight, each.shape), None, bias))
+                continue
+            scale = _arrays.to_scale(self._buffers[each.scale], each.scale, each.rows)
+            matrices.append(Matrix(_arrays.to_codes(value, each.weight, each.shape), scale, bias, format))
         return matrices
 
     def _pack(self) -> _core.Module:
@@ -135,10 +139,10 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         return [name for names in self._names for name in names if name]
 
     def _tensors(self) -> tuple[list[Any], list[Any], list[Any]]:
-        """Weights, scales and biases (or None) in the core's order."""
+        """Weights, scales (of floats None) and biases (or None) in the core's order."""
         buffers = self._buffers
         weights = [buffers[weight] for weight, _, _ in self._names]
-        scales = [buffers[scale] for _, scale, _ in self._names]
+        scales = [None if scale is None else buffers[scale] for _, scale, _ in self._names]
         biases = [None if bias is None else buffers[bias] for _, _, bias in self._names]
         return weights, scales, biases
 
@@ -305,32 +309,23 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     # ---- weights
 
-    def get_weight(self) -> dict[str, QTensor]:
-        """The weights by name, each a `QTensor`."""
-        return {weight: self._qtensor(weight) for weight, _, _ in self._names}
+    def get_weight(self) -> dict[str, Any]:
+        """The weights by name, each a `QTensor`; one that stays float is a float32 tensor."""
+        return {weight: self._weight(weight) for weight, *_ in self._names}
 
     def get_bias(self) -> dict[str, torch.Tensor | None]:
         """The biases by name: float32 tensors, or None where there are none."""
         return {bias: self._buffers[bias] for _, _, bias in self._names if bias is not None}
 
-    def _qtensor(self, name: str) -> QTensor:
-        return QTensor(self._buffers[name], self._buffers[f"{name}_scale"])
+    def _weight(self, name: str) -> Any:
+        value = self._buffers[name]
+        return value if self._precisions.get(name) == FLOAT else QTensor(value, self._buffers[f"{name}_scale"])
 
     def _replace_all(self, weights: Mapping[str, Any], biases: Mapping[str, Any]) -> None:
         """Take other weights and biases of the same shapes; nothing changes if one does not fit."""
-        matrices = []
-        for each in self._spec.matrices:
-            tensor = QTensor.of(weights[each.weight], each.weight)
-            if tensor.shape != each.shape:
-                raise ValueError(f"{each.weight}: expected shape {each.shape}, got {tensor.shape}")
-            bias = None if each.bias is None else biases[each.bias]
-            if bias is not None:
-                bias = _arrays.to_weight(bias, str(each.bias), (each.rows,))
-            matrices.append(Matrix(tensor._codes, tensor._scale, bias))
-        given = {m.bias is not None for m, each in zip(matrices, self._spec.matrices) if each.bias}
-        if len(given) > 1:
-            raise ValueError("biases: expected all given or all None")
-        self._spec = self._spec._replace(bias=given.pop())
+        matrices = replaced(self._spec, self._matrices(), weights, biases)
+        pack(self._spec, self._engine, _config.resolve_isa(self._isa), matrices)
+        self._spec = self._spec._replace(bias=matrices[0].bias is not None)
         self._set_buffers(matrices)
 
     # ---- state
@@ -376,7 +371,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
     # ---- what it is
 
     def _options_shown(self) -> list[str]:
-        return [*super()._options_shown(), *_config.engine_shown(self._engine)]
+        return [*super()._options_shown(), *_config.engine_shown(self._engine), *precisions_shown(self._precisions)]
 
     def _get_name(self) -> str:
         return f"DynamicQuantized{self._float_type.__name__}"
@@ -398,5 +393,5 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     @property
     def weight_dtype(self) -> _dtype:
-        """`qrnn.qint8`."""
-        return qint8
+        """`qrnn.qint8`; of a layer whose weights all stay float `qrnn.float32`."""
+        return self._weight_type()

@@ -12,7 +12,6 @@ from torch.nn.utils.rnn import PackedSequence
 from .._recurrent import RecurrentLayer, SequenceLayer
 from .._spec import Sequence as SequenceSpec
 from .._types import dtype as _dtype
-from .._types import qint8
 from . import _ops
 from ._calls import as_node, call, call_sequence, is_proxy, traced
 from ._packed_sequences import run_packed
@@ -67,7 +66,8 @@ class Recurrent(RecurrentLayer, QuantizedLayer):
         ----------
         weight_bias_dict : dict
             ``{"weight": {name: QTensor}, "bias": {name: tensor or None}}``, as `_weight_bias` gives it, or
-            ``{name: QTensor or tensor}`` in one dict. Quantized torch tensors are taken too.
+            ``{name: QTensor or tensor}`` in one dict. Quantized torch tensors are taken too; a weight that stays
+            float is a float tensor.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class Cell(Recurrent, Generic[State]):
         if traced(input):
             if is_proxy(input):
                 return as_node(self, input, hx)  # type: ignore[no-any-return]
-            state: State = _ops.call_cell_operator(self._spec, self._engine, self._tensors(), input, hx)
+            state: State = _ops.call_cell_operator(self, input, hx)
         else:
             state = call(self._packed.get(self), input, hx)
         return state
@@ -179,7 +179,7 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
         if traced(input):
             if is_proxy(input):
                 return as_node(self, input, hx, lengths=lengths)
-            return _ops.call_sequence_operator(self._spec, self._engine, self._tensors(), input, hx, lengths)
+            return _ops.call_sequence_operator(self, input, hx, lengths)
         return call_sequence(self._packed.get(self), input, hx, lengths)
 
     if TYPE_CHECKING:
@@ -209,8 +209,8 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
 
     @property
     def dtype(self) -> _dtype:
-        """`qrnn.qint8`."""
-        return qint8
+        """As `weight_dtype`."""
+        return self._weight_type()
 
     @property
     def _sequence(self) -> SequenceSpec:

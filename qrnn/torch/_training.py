@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import torch
 
 from .. import _arrays, _core
-from .._spec import LayerSpec
+from .._spec import ENGINES, LayerSpec
 from ._calls import array_of
 
-__all__ = ["Direction", "activation", "run_cell", "run_layers", "run_linear", "weight"]
+__all__ = ["Direction", "Product", "activation", "run_cell", "run_layers", "run_linear", "weight"]
 
 _linear = torch.nn.functional.linear
 
@@ -52,7 +52,9 @@ class _Weight(torch.autograd.Function):
 
 
 def activation(v: torch.Tensor, engine: str, name: str) -> torch.Tensor:
-    """`v`, of shape (rows, n), on the grid that `engine` quantizes it to."""
+    """`v`, of shape (rows, n), on the grid that `engine` quantizes it to; one of floats leaves it as it is."""
+    if not ENGINES[engine].quantized:
+        return v
     try:
         return _Activation.apply(v, engine, name)  # type: ignore[no-any-return, no-untyped-call]
     except (TypeError, ValueError) as error:
@@ -64,14 +66,24 @@ def weight(w: torch.Tensor, codes: Any, scale: Any) -> torch.Tensor:
     return _Weight.apply(w, torch.from_numpy(codes), torch.from_numpy(scale))  # type: ignore[no-any-return, no-untyped-call]
 
 
-class Direction(NamedTuple):
-    """The float weights that the codes of a cell, or of a layer in one direction, stand for."""
+class Product(NamedTuple):
+    """A matrix: the values that its codes stand for, and the engine that quantizes what it multiplies."""
 
-    ih: torch.Tensor
-    bias_ih: torch.Tensor | None
-    hh: torch.Tensor
-    bias_hh: torch.Tensor | None
-    hr: torch.Tensor | None = None
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    engine: str
+
+    def of(self, v: torch.Tensor, name: str) -> torch.Tensor:
+        """Its product with `v`, which errors call `name`."""
+        return _linear(activation(v, self.engine, name), self.weight, self.bias)
+
+
+class Direction(NamedTuple):
+    """The products of a cell, or of a layer in one direction."""
+
+    ih: Product
+    hh: Product
+    hr: Product | None = None
 
 
 # ---- cells: y_ih is the product of x, with its bias; a state is (h,) or (h, c)
@@ -106,27 +118,21 @@ _CELLS: dict[str, Callable[[Any, Any, Any], Any]] = {
 }
 
 
-def _step(kind: str, engine: str, weights: Direction, y_ih: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
+def _step(kind: str, weights: Direction, y_ih: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
     """The next state of the rows of `state`."""
-    y_hh = _linear(activation(state[0], engine, "hx"), weights.hh, weights.bias_hh)
-    h, *rest = _CELLS[kind](y_ih, y_hh, state)
-    if weights.hr is not None:
-        h = _linear(activation(h, engine, "hx"), weights.hr)
-    return (h, *rest)
+    h, *rest = _CELLS[kind](y_ih, weights.hh.of(state[0], "hx"), state)
+    return (h if weights.hr is None else weights.hr.of(h, "hx"), *rest)
 
 
 # ---- what a prepared module's forward comes to
 
 
-def run_linear(engine: str, w: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def run_linear(product: Product, x: torch.Tensor) -> torch.Tensor:
     """A linear layer of inputs of any rank."""
-    rows = activation(x.reshape(-1, x.shape[-1]), engine, "input")
-    return _linear(rows, w, bias).reshape(*x.shape[:-1], len(w))
+    return product.of(x.reshape(-1, x.shape[-1]), "input").reshape(*x.shape[:-1], len(product.weight))
 
 
-def run_cell(
-    spec: LayerSpec, engine: str, weights: Direction, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None
-) -> Any:
+def run_cell(spec: LayerSpec, weights: Direction, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None) -> Any:
     """One step of a cell, batched or not."""
     batched = x if x.dim() == 2 else x.unsqueeze(0)
     if state is None:
@@ -134,24 +140,23 @@ def run_cell(
         state = (zeros, zeros)
     elif x.dim() == 1:
         state = tuple(each.unsqueeze(0) for each in state)
-    y_ih = _linear(activation(batched, engine, "input"), weights.ih, weights.bias_ih)
-    new = _step(spec.kind, engine, weights, y_ih, state)
+    new = _step(spec.kind, weights, weights.ih.of(batched, "input"), state)
     new = new if x.dim() == 2 else tuple(each.squeeze(0) for each in new)
     return new if spec.row.states == 2 else new[0]
 
 
 def _run_direction(
-    spec: LayerSpec, engine: str, weights: Direction, data: Any, sizes: list[int], state: tuple[Any, ...], reverse: bool
+    spec: LayerSpec, weights: Direction, data: Any, sizes: list[int], state: tuple[Any, ...], reverse: bool
 ) -> tuple[Any, tuple[Any, ...]]:
     """A layer in one direction over packed rows: step t has `sizes[t]` of them, a batch's first ones.
 
     Rows that have ended keep their state; those that have not begun, backwards, keep the first.
     """
-    y_ih = _linear(activation(data, engine, "input"), weights.ih, weights.bias_ih).split(sizes)
+    y_ih = weights.ih.of(data, "input").split(sizes)
     outputs: list[Any] = [None] * len(sizes)
     for t in reversed(range(len(sizes))) if reverse else range(len(sizes)):
         n = sizes[t]
-        new = _step(spec.kind, engine, weights, y_ih[t], tuple(each[:n] for each in state))
+        new = _step(spec.kind, weights, y_ih[t], tuple(each[:n] for each in state))
         outputs[t] = new[0]
         state = tuple(a if n == len(b) else torch.cat((a, b[n:])) for a, b in zip(new, state, strict=True))
     return torch.cat(outputs), state
@@ -159,7 +164,6 @@ def _run_direction(
 
 def run_layers(
     spec: LayerSpec,
-    engine: str,
     directions: list[Direction],
     data: torch.Tensor,
     sizes: list[int],
@@ -173,7 +177,7 @@ def run_layers(
         for reverse in (False, True)[: spec.sequence.num_directions]:
             index = len(last)
             first = tuple(each[index] for each in state)
-            output, end = _run_direction(spec, engine, directions[index], data, sizes, first, reverse)
+            output, end = _run_direction(spec, directions[index], data, sizes, first, reverse)
             outputs.append(output)
             last.append(end)
         data = torch.cat(outputs, -1)

@@ -2,7 +2,8 @@
 
 Needs onnxscript and onnx. Sums of products are exact in MatMulInteger, whose weights are
 stored with an offset of 128: with signed ones ONNX Runtime saturates on CPUs without VNNI. The fused
-multiply-add of the engine is a product and a sum in float64, rounded once.
+multiply-add of the engine is a product and a sum in float64, rounded once. A weight that stays float is a MatMul, whose
+sums have the order of whoever computes it.
 """
 
 # mypy: ignore-errors
@@ -10,10 +11,9 @@ multiply-add of the engine is a product and a sum in float64, rounded once.
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,8 +24,10 @@ try:
 except ImportError as error:
     raise ImportError("qrnn.torch.onnx needs onnxscript and onnx: pip install onnxscript onnx") from error
 
-from .._spec import KINDS
-from ._onnx_functions import ENGINES, FUNCTIONS, Engine, functions_of
+from .._matrices import FLOAT
+from .._spec import ENGINES, KINDS
+from ._onnx_functions import DOMAIN, OWN_FUNCTIONS, functions_of
+from ._ops import CELL_TENSORS, LAYER_ARGUMENTS, beside_weights
 
 __all__ = ["export", "translations"]
 
@@ -45,7 +47,7 @@ def export(
     Parameters
     ----------
     model : torch.nn.Module or torch.export.ExportedProgram
-        Its quantized modules must be of engine ``qrnn`` or ``qrnn13``.
+        Its quantized modules must be of engine ``qrnn`` or ``qrnn13``; single weights may stay float.
     args : tuple
         Example inputs.
     f : path, optional
@@ -81,8 +83,10 @@ def export(
             warnings.simplefilter("ignore", category)
         program = torch.onnx.export(model, args, dynamo=True, custom_translation_table=table, **keywords)
     assert program is not None
-    own = itertools.chain(FUNCTIONS, *(engine.functions for engine in ENGINES.values()))
-    for function in own:  # the exporter knows only those that are called outside of loops
+    used = {node.domain for node in program.model.graph.all_nodes()}
+    for function in OWN_FUNCTIONS:  # the exporter knows only those that are called outside of loops
+        if function.opset.domain not in (*used, DOMAIN):
+            continue
         known = onnx_ir.serde.deserialize_function(function.to_function_proto())
         known.opset_imports[""] = program.model.opset_imports[""]  # its operators have not changed since 18
         program.model.functions[known.identifier()] = known
@@ -131,13 +135,33 @@ def _ints(*values: int) -> Any:
     return op.Constant(value_ints=list(values))
 
 
-def _weights(codes: Any, scale: Any, bias: Any) -> tuple[Any, ...]:
-    """What `_product` takes of a matrix: columns of codes + 128, the 128, sums of rows, scales, bias."""
+class _Matrix(NamedTuple):
+    """A weight with what belongs to it, as an operator has them."""
+
+    weight: Any
+    scale: Any
+    bias: Any
+    format: str  # of what it multiplies
+
+
+def _matrices(weights: Any, scales: Any, biases: Any, engine: str, activations: str) -> list[_Matrix]:
+    """The matrices of an operator's arguments; a float weight has no scale."""
+    own = activations.split(",") if activations else [""] * len(weights)
+    formats = [each or ENGINES[engine].activations for each in own]
+    return [_Matrix(*each) for each in zip(weights, scales, biases, formats, strict=True)]
+
+
+def _weights(matrix: _Matrix) -> tuple[Any, ...]:
+    """What a product takes of a matrix: columns of codes + 128, the 128, sums of rows, scales, bias."""
+    codes, scale, bias, format = matrix
+    bias = op.Constant(value_float=-0.0) if bias is None else bias  # -0 changes no float
+    if format == FLOAT:
+        nothing = op.Constant(value_float=0.0)
+        return op.Transpose(codes, perm=[1, 0]), nothing, nothing, nothing, bias
     wide = op.Transpose(op.Cast(codes, to=6), perm=[1, 0])
     offset = op.Constant(value_int=128)
     shifted = op.Cast(op.Add(wide, op.Cast(offset, to=6)), to=2)
     sums = op.ReduceSum(wide, _ints(0), keepdims=0)
-    bias = op.Constant(value_float=-0.0) if bias is None else bias  # -0 changes no float
     return shifted, op.Cast(offset, to=2), sums, scale, bias
 
 
@@ -147,42 +171,49 @@ def _zeros(input: Any, columns: int) -> Any:
     return op.Expand(op.Constant(value_float=0.0), op.Concat(rows, _ints(columns), axis=0))
 
 
-def _linear(input: Any, codes: Any, scale: Any, bias: Any, engine: str) -> Any:
+def _linear(input: Any, codes: Any, scale: Any, bias: Any, engine: str, activations: str = "") -> Any:
+    return _product(input, _matrices([codes], [scale], [bias], engine, activations)[0], engine)
+
+
+def _product(input: Any, matrix: _Matrix, engine: str) -> Any:
     """The product of `input` and a matrix, which may have no columns."""
-    product = functions_of(engine).product
-    if codes.shape[1] > 0:
-        return product(input, *_weights(codes, scale, bias))
-    y = _zeros(input, codes.shape[0])  # onnxruntime's MatMulInteger returns memory here that nobody wrote
-    return y if bias is None else op.Add(y, bias)
+    product = functions_of(matrix.format, engine).product
+    if matrix.weight.shape[1] > 0:
+        return product(input, *_weights(matrix))
+    y = _zeros(input, matrix.weight.shape[0])  # onnxruntime's MatMulInteger returns memory here that nobody wrote
+    return y if matrix.bias is None else op.Add(y, matrix.bias)
 
 
-def _step(kind: str, engine: str, input: Any, state: tuple[Any, ...], weights: Any) -> Any:
+def _step(kind: str, engine: str, input: Any, state: tuple[Any, ...], weights: Any, activations: str) -> Any:
     """A cell: the next state."""
     weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh = weights
+    ih, hh = _matrices((weight_ih, weight_hh), (scale_ih, scale_hh), (bias_ih, bias_hh), engine, activations)
     if state[0] is None:
         state = (_zeros(input, weight_hh.shape[1]),) * len(state)
-    y_ih = _linear(input, weight_ih, scale_ih, bias_ih, engine)
-    y_hh = functions_of(engine).product(state[0], *_weights(weight_hh, scale_hh, bias_hh))
-    return functions_of(engine).kinds[kind].step(y_ih, y_hh, *state)
+    functions = functions_of(hh.format, engine)
+    return functions.kinds[kind].step(_product(input, ih, engine), functions.product(state[0], *_weights(hh)), *state)
 
 
 def _cell(input: Any, hx: Any, *rest: Any) -> Any:
-    *weights, kind, engine = rest
-    return _step(kind, engine, input, (hx,), weights)
+    weights, (kind, engine, *own) = rest[:CELL_TENSORS], rest[CELL_TENSORS:]
+    return _step(kind, engine, input, (hx,), weights, *own or ("",))
 
 
 def _lstm_cell(input: Any, h: Any, c: Any, *rest: Any) -> Any:
-    *weights, engine = rest
-    return _step("lstm", engine, input, (h, c), weights)
+    weights, (engine, *own) = rest[:CELL_TENSORS], rest[CELL_TENSORS:]
+    return _step("lstm", engine, input, (h, c), weights, *own or ("",))
 
 
-def _layers(kind: str, input: Any, state: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
+def _layers(
+    kind: str, input: Any, state: tuple[Any, ...], options: tuple[Any, ...], activations: str = ""
+) -> tuple[Any, ...]:
     """All layers: outputs, and the last states."""
     lengths, weights, scales, biases, engine, layers, directions, batch_first = options
-    functions = functions_of(engine)
     if lengths is not None:
         raise ValueError("lengths: sequences of different lengths do not become ONNX operators")
-    batched, given, per_direction = len(input.shape) == 3, iter(biases), len(weights) // (layers * directions)
+    batched, per_direction = len(input.shape) == 3, len(weights) // (layers * directions)
+    scales, biases = beside_weights([weight.dtype == _FLOAT for weight in weights], scales, biases, per_direction)
+    matrices = _matrices(weights, scales, biases, engine, activations)
     x = input if batched else op.Unsqueeze(input, _ints(1))
     x = op.Transpose(x, perm=[1, 0, 2]) if batched and batch_first else x
     last: list[tuple[Any, ...]] = []
@@ -190,12 +221,9 @@ def _layers(kind: str, input: Any, state: tuple[Any, ...], options: tuple[Any, .
         outputs = []
         for direction in range(directions):
             index = len(last)
-            own = [
-                _weights(weights[i], scales[i], next(given, None) if i % per_direction < 2 else None)
-                for i in range(index * per_direction, (index + 1) * per_direction)
-            ]
+            own = matrices[index * per_direction : (index + 1) * per_direction]
             first = _first_state(kind, x, state, weights, index, batched)
-            output, *end = _direction(kind, functions, x, first, own, direction == 1)
+            output, *end = _direction(kind, engine, x, first, own, direction == 1)
             outputs.append(output)
             last.append(tuple(end))
         x = op.Concat(*outputs, axis=-1) if directions == 2 else outputs[0]
@@ -215,13 +243,16 @@ def _first_state(kind: str, x: Any, state: Any, weights: Any, index: int, batche
     return picked if batched else [op.Unsqueeze(each, _ints(0)) for each in picked]
 
 
-def _direction(kind: str, functions: Engine, x: Any, first: list[Any], weights: list[Any], reverse: bool) -> Any:
+def _direction(kind: str, engine: str, x: Any, first: list[Any], matrices: list[_Matrix], reverse: bool) -> Any:
     """A layer in one direction: outputs and last state."""
-    y = functions.product(x, *weights[0])
+    ih, hh, *projection = matrices
+    y = functions_of(ih.format, engine).product(x, *_weights(ih))
     y = _reversed(y) if reverse else y
-    becomes = functions.kinds[kind]
-    steps = becomes.steps if len(weights) == 2 else becomes.projected
-    output, *end = steps(y, *first, *(part for matrix in weights[1:] for part in matrix))
+    becomes = functions_of(hh.format, engine).kinds[kind]
+    if projection:
+        functions_of(projection[0].format, engine)  # which says what is not there
+    steps = becomes.projected[projection[0].format] if projection else becomes.steps
+    output, *end = steps(y, *first, *(part for matrix in (hh, *projection) for part in _weights(matrix)))
     return (_reversed(output) if reverse else output, *end)
 
 
@@ -231,9 +262,9 @@ def _reversed(y: Any) -> Any:
 
 
 def _sequence(input: Any, hx: Any, *rest: Any) -> Any:
-    *options, kind = rest
-    return _layers(kind, input, (hx,), tuple(options))
+    options, (kind, *own) = rest[:LAYER_ARGUMENTS], rest[LAYER_ARGUMENTS:]
+    return _layers(kind, input, (hx,), options, *own)
 
 
 def _lstm_sequence(input: Any, h: Any, c: Any, *rest: Any) -> Any:
-    return _layers("lstm", input, (h, c), rest)
+    return _layers("lstm", input, (h, c), rest[:LAYER_ARGUMENTS], *rest[LAYER_ARGUMENTS:])
