@@ -19,7 +19,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-engines accuracy calibration check check-quick mutants lint format clean
+.PHONY: help install demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-engines bench-scaling accuracy calibration check check-quick mutants lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -70,6 +70,9 @@ bench-start: $(VENV)/.installed $(VENV)/.bench  ## time of import, size of the w
 
 bench-engines: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo  ## what activations of 13 bits gain and cost, in minutes
 	$(BIN)/python benchmarks/engines.py $(BENCH_ARGS)
+
+bench-scaling: $(VENV)/.installed $(VENV)/.bench  ## what two workers of qrnn.map reach, and what a thousand modules cost
+	$(BIN)/python benchmarks/scaling.py $(BENCH_ARGS)
 
 accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine
 	$(BIN)/python benchmarks/accuracy.py
@@ -122,7 +125,7 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PIP) install $(call extra,types) pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript
+	$(PIP) install $(call extra,types) pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made pyproject.toml

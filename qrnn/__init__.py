@@ -75,6 +75,7 @@ except ImportError:
 
 from . import backends, nn, quantization, quantized
 from ._config import engine, isas
+from ._map import BatchError, map
 from ._qtensor import QTensor
 from ._random import manual_seed
 from ._show import show_versions
@@ -99,6 +100,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "BatchError",
     "GRUCell",
     "LSTMCell",
     "Linear",
@@ -115,6 +117,7 @@ __all__ = [
     "int16",
     "isas",
     "manual_seed",
+    "map",
     "nn",
     "per_channel_affine",
     "per_channel_symmetric",
