@@ -156,13 +156,13 @@ def test_what_models_ask_of_a_layer(kind):
     ("call", "error", "text"),
     [
         (lambda: dynamic.RNNCell(-1, 3), ValueError, "input_size: expected at least 0, got -1"),
-        (lambda: dynamic.RNNCell(4, 0), ValueError, "hidden_size"),
+        (lambda: dynamic.RNNCell(4, -1), ValueError, "hidden_size"),
         (lambda: dynamic.RNNCell(4.0, 3), TypeError, "input_size: expected an integer, got float"),
         (lambda: dynamic.RNNCell(4, 3, nonlinearity="gelu"), ValueError, "Unknown nonlinearity: gelu"),
         (lambda: dynamic.RNNCell(4, 3, dtype=torch.float16), ValueError, "float16"),
         (lambda: dynamic.RNNCell(4, 3, engine="mkl"), ValueError, "engine: expected one of"),
         (lambda: dynamic.RNNCell(4, 3, isa="sse"), ValueError, "isa: expected one of"),
-        (lambda: dynamic.Linear(4, 0), ValueError, "out_features"),
+        (lambda: dynamic.Linear(4, -1), ValueError, "out_features"),
         (lambda: dynamic.LSTM(0, 3), ValueError, "input_size"),
         (lambda: dynamic.LSTM(4, 3, dropout=2), ValueError, "dropout should be a number in range"),
         (lambda: dynamic.LSTM(4, 3, proj_size=3), ValueError, "proj_size has to be smaller"),
@@ -271,3 +271,13 @@ def test_projections():
     assert (output - want).abs().max() < 0.02
     with pytest.raises(ValueError, match="fbgemm"):
         qt.quantize_dynamic(mod, engine="fbgemm")
+
+
+@pytest.mark.parametrize("engine", ["qrnn", "fbgemm"])
+@pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell", "Linear"])
+def test_layers_without_units(name, engine):
+    """As PyTorch's: results without columns."""
+    module, x = getattr(dynamic, name)(3, 0, engine=engine), torch.ones(2, 3)
+    for each in (module, getattr(dynamic, name).from_float(getattr(torch.nn, name)(3, 0), engine=engine)):
+        result = each(x)
+        assert all(part.shape == (2, 0) for part in (result if isinstance(result, tuple) else (result,)))
