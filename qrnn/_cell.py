@@ -144,8 +144,8 @@ class Cell(Module):
         """
         return x
 
-    def step(self, x: Any, *states: Array) -> Any:
-        """The states after one step; subclasses define it.
+    def step(self, *args: Any, **kwargs: Any) -> Any:  # a step of any number of states is one
+        """The states after one step, ``step(x, *states)``; subclasses define it.
 
         Parameters
         ----------

@@ -17,6 +17,7 @@ from ._belongs import belongs
 from ._described import Described
 from ._nesting import expect_shallow, named_recursion, nesting_of
 from ._spec import module_spec
+from ._stream_table import Form
 
 __all__ = ["Framework", "Row", "Seer", "framework_of", "register"]
 
@@ -165,13 +166,9 @@ class Framework(ABC):
         `by_data`: whether a prepared module is rounded by the inputs that it was called with.
         """
 
-    def form(self, name: str, module: Any) -> Any:
+    @abstractmethod
+    def form(self, name: str, module: Any) -> Form | None:
         """How `module`, found as `name`, is streamed; None if it has no state. ValueError where that cannot be."""
-        raise TypeError(f"model: expected a qrnn.nn.Module, as models of {self.module_name} have no streams")
-
-    def place(self, module: Any, form: Any, place: Any) -> None:
-        """Have `module`, of the form that `form` gave, take its state from a place of a stream."""
-        raise NotImplementedError
 
 
 _registered: list[Framework] = []

@@ -14,8 +14,8 @@ from ._prepared import PreparedLayer
 from ._quantized_layer import QuantizedLayer
 from ._rows import ROWS
 from ._spec import is_torch_type
-from ._stream_table import Place
-from ._streamed import Form, form_of, place_in
+from ._stream_table import Form
+from ._streamed import form_of
 
 __all__ = ["NUMPY"]
 
@@ -73,9 +73,6 @@ class NumpyFramework(Framework):
 
     def form(self, name: str, module: Any) -> Form | None:
         return form_of(name, module)
-
-    def place(self, module: Any, form: Form, place: Place) -> None:
-        place_in(module, form, place)
 
 
 def _watched(name: str, cls: type, see: Seer) -> type:

@@ -9,7 +9,8 @@ from ._framework import Framework, framework_of
 from ._numpy_framework import NUMPY
 from ._public import public
 from ._spec import checked_size
-from ._stream_table import CURRENT, Call, Place, Table
+from ._stream_table import CURRENT, Call, Form, Place, Table
+from ._streamed import place_in
 
 if TYPE_CHECKING:
     from ._typing import Array
@@ -43,7 +44,7 @@ class Stream:
         count = checked_size(rows, "rows", 0)
         framework.expect(model, "model")
         framework.expect_no_loop(model, "model")
-        self._model = framework.copied(model)
+        self._model = framework.copied(model).eval()
         shapes: dict[str, tuple[int, ...]] = {}
         found = list(_stateful(framework, "", self._model, set()))
         for name, _, form in found:
@@ -51,7 +52,7 @@ class Stream:
         self._table = Table(shapes)
         for name, module, form in found:
             keys = tuple(_key(name, state) for state in form.shapes)
-            framework.place(module, form, Place(self._table, name, keys, form.batch_axis))
+            place_in(module, form, Place(self._table, name, keys, form.batch_axis))
         self._table.add(count, None)
 
     def __call__(self, *args: Any, rows: Any = None, **kwargs: Any) -> Any:
@@ -211,7 +212,7 @@ def _key(name: str, state: str) -> str:
     return f"{name}.{state}" if name else state
 
 
-def _stateful(framework: Framework, name: str, module: Any, seen: set[int]) -> Iterator[tuple[str, Any, Any]]:
+def _stateful(framework: Framework, name: str, module: Any, seen: set[int]) -> Iterator[tuple[str, Any, Form]]:
     """Name, module and form of everything with a state; what is below it is its own matter."""
     if id(module) in seen:
         return

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from ._typing import Array
 
-__all__ = ["CURRENT", "Call", "Place", "Table", "current_call"]
+__all__ = ["CURRENT", "Call", "Form", "Place", "Table", "current_call"]
+
+
+class Form(NamedTuple):
+    """How a layer is streamed."""
+
+    base: type  # what its class is mixed with
+    shapes: dict[str, tuple[int, ...]]  # of a row of each state
+    batch_axis: int | None = None  # see Place
 
 
 class Place(NamedTuple):

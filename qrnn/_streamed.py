@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,20 +13,13 @@ from ._cell_sequences import Recurrent
 from ._conv import Conv1d
 from ._layer import Layer
 from ._module import Module
-from ._stream_table import Place, current_call
+from ._spec import LayerSpec
+from ._stream_table import Form, Place, current_call
 
 if TYPE_CHECKING:
     from ._typing import Array
 
-__all__ = ["Form", "expect_alone", "form_of", "hx_of", "left_by", "place_in"]
-
-
-class Form(NamedTuple):
-    """How a layer is streamed."""
-
-    base: type  # what its class is mixed with
-    shapes: dict[str, tuple[int, ...]]  # of a row of each state
-    batch_axis: int | None = None  # see Place
+__all__ = ["expect_its_forward", "form_of", "form_of_layer", "place_in"]
 
 
 def form_of(name: str, module: Module) -> Form | None:
@@ -37,34 +29,39 @@ def form_of(name: str, module: Module) -> Form | None:
     base = next((each for each in (Cell, Recurrent, Layer) if isinstance(module, each)), None)
     if base is None or (isinstance(module, Layer) and not module._spec.row.states):
         return None
-    if type(module).forward is not base.forward:
-        what = f"{name or 'the model'} ({type(module).__name__})"
-        raise ValueError(f"model: expected layers without a forward of their own, got {what}: hold it in a Module")
-    if isinstance(module, Cell):
-        return Form(StreamedLayer, dict.fromkeys(module.states, (module.hidden_size,)))
-    if isinstance(module, Recurrent):
-        expect_forwards(name, module)
-        sizes = dict.fromkeys(module.states, module.hidden_size)
-        return _form_of_sequence(sizes, module.num_layers, module.batch_first)
-    assert isinstance(module, Layer)
-    spec = module._spec
+    expect_its_forward(name, module, base)
+    if isinstance(module, Layer):
+        return form_of_layer(name, module, module._spec)
+    assert isinstance(module, (Cell, Recurrent))
+    sizes = dict.fromkeys(module.states, module.hidden_size)
+    return _form_of_sequence(name, module, sizes) if isinstance(module, Recurrent) else _form_of_cell(sizes)
+
+
+def form_of_layer(name: str, module: Any, spec: LayerSpec) -> Form:
+    """How a recurrent layer, ours or PyTorch's, is streamed."""
     sizes = dict(zip(("h", "c"), (spec.state_size, spec.hidden_size)[: spec.row.states]))
-    if spec.sequence is None:
-        return Form(StreamedLayer, {state: (size,) for state, size in sizes.items()})
-    expect_forwards(name, module)
-    return _form_of_sequence(sizes, spec.sequence.num_layers, spec.sequence.batch_first)
+    return _form_of_cell(sizes) if spec.sequence is None else _form_of_sequence(name, module, sizes)
 
 
-def _form_of_sequence(sizes: Mapping[str, int], layers: int, batch_first: bool) -> Form:
-    shapes: dict[str, tuple[int, ...]] = {state: (layers, size) for state, size in sizes.items()}
-    return Form(StreamedLayer, shapes, int(not batch_first))
+def _form_of_cell(sizes: Mapping[str, int]) -> Form:
+    """How what is called step by step is streamed, by the sizes of its states."""
+    return Form(StreamedLayer, {state: (size,) for state, size in sizes.items()})
 
 
-def expect_forwards(name: str, module: Any) -> None:
-    """Raise ValueError naming a layer that reads backwards too."""
+def _form_of_sequence(name: str, module: Any, sizes: Mapping[str, int]) -> Form:
+    """How what is called for sequences is streamed; ValueError naming it if it reads backwards too."""
     if module.bidirectional:
         what = f"{name or 'the model'} ({type(module).__name__})"
         raise ValueError(f"model: expected layers that read forwards, got {what}, which reads backwards too")
+    shapes: dict[str, tuple[int, ...]] = {state: (module.num_layers, size) for state, size in sizes.items()}
+    return Form(StreamedLayer, shapes, int(not module.batch_first))
+
+
+def expect_its_forward(name: str, module: Any, base: Any) -> None:
+    """Raise ValueError naming `module` if its class has another forward than `base`, which takes no state perhaps."""
+    if type(module).forward is not base.forward:
+        what = f"{name or 'the model'} ({type(module).__name__})"
+        raise ValueError(f"model: expected layers without a forward of their own, got {what}: hold it in a Module")
 
 
 def _form_of_convolution(name: str, module: Conv1d) -> Form | None:
@@ -81,20 +78,37 @@ def _form_of_convolution(name: str, module: Conv1d) -> Form | None:
 
 def place_in(module: Any, form: Form, place: Place) -> None:
     """Have `module`, of a copy that belongs to a stream, take its state from `place`."""
-    own: Any = type(module)
-    object.__setattr__(module, "__class__", _streamed_class(form.base, own))
+    cls = type(module)
+    members = {"__doc__": cls.__doc__, "__module__": cls.__module__}
+    object.__setattr__(module, "__class__", type(cls.__name__, (form.base, cls), members))
     module.__dict__["_stream_place"] = place
 
 
-@functools.cache
-def _streamed_class(base: type, cls: type) -> type:
-    return type(cls.__name__, (base, cls), {"__doc__": cls.__doc__, "__module__": cls.__module__})
+class StreamedLayer:
+    """What a recurrent layer of a stream is besides its own class, which may be one of PyTorch's."""
+
+    _stream_place: Place
+
+    def forward(self, input: Any, hx: Any = None, **options: Any) -> Any:
+        """The layer's call from the stream's state, which it changes."""
+        place = self._stream_place
+        inner: Any = super()
+        call = current_call(place)
+        _expect_alone(place, hx=hx, lengths=options.pop("lengths", None))
+        x = input if hasattr(input, "ndim") else _arrays.to_float32(input, "input")
+        dims = 1 if place.batch_axis is None else 2
+        batched = x.ndim == dims + 1
+        if x.ndim not in (dims, dims + 1):
+            return inner.forward(x, **options)  # which raises its own error
+        states = call.take(place, x.shape[place.batch_axis or 0] if batched else 1)
+        hx = _arrays.like(tuple(_as_taken(place, state, batched) for state in states), x)
+        result = inner.forward(x, hx[0] if len(hx) == 1 else hx, **options)
+        final = result if place.batch_axis is None else result[1]
+        call.leave(place, [_as_kept(place, state, batched) for state in (final if len(hx) > 1 else [final])])
+        return result
 
 
-# ---- what layers of either package do
-
-
-def expect_alone(place: Place, **arguments: Any) -> None:
+def _expect_alone(place: Place, **arguments: Any) -> None:
     """Raise RuntimeError if a layer is called with an argument that the stream decides."""
     for name, value in arguments.items():
         if value is not None:
@@ -102,45 +116,22 @@ def expect_alone(place: Place, **arguments: Any) -> None:
             raise RuntimeError(f"{place.shown}: {text}")
 
 
-def hx_of(place: Place, states: list[Array], batched: bool) -> list[Array]:
-    """States of the table as the layer takes them."""
+def _as_taken(place: Place, state: Array, batched: bool) -> Array:
+    """A state of the table as the layer takes it."""
     if not batched:
-        return [state[0] for state in states]
-    return states if place.batch_axis is None else [np.ascontiguousarray(each.swapaxes(0, 1)) for each in states]
+        return state[0]  # type: ignore[no-any-return]
+    return state if place.batch_axis is None else np.ascontiguousarray(state.swapaxes(0, 1))
 
 
-def left_by(place: Place, result: Any, batched: bool) -> list[Any]:
-    """The states in what the layer returned, as the table has them."""
-    final = result if place.batch_axis is None else result[1]
-    states = final if len(place.states) > 1 else [final]
-    arrays = [_arrays.to_float32(each, "state") for each in states]
+def _as_kept(place: Place, state: Any, batched: bool) -> Array:
+    """A state that the layer returned, as the table has it."""
+    array = _arrays.to_float32(state, "state")
     if not batched:
-        return [array[None] for array in arrays]
-    return arrays if place.batch_axis is None else [array.swapaxes(0, 1) for array in arrays]
+        return array[None]
+    return array if place.batch_axis is None else array.swapaxes(0, 1)
 
 
-class StreamedLayer(Module):
-    """What a recurrent layer of a stream is besides its own class."""
-
-    _stream_place: Place
-
-    def forward(self, input: Any, hx: Any = None, **options: Any) -> Any:
-        """The layer's call from the stream's state, which it changes."""
-        place = self._stream_place
-        call = current_call(place)
-        expect_alone(place, hx=hx, lengths=options.pop("lengths", None))
-        x = input if hasattr(input, "ndim") else _arrays.to_float32(input, "input")
-        dims = 1 if place.batch_axis is None else 2
-        batched = x.ndim == dims + 1
-        if x.ndim not in (dims, dims + 1):
-            return super().forward(x, **options)  # which raises its own error
-        states = hx_of(place, call.take(place, x.shape[place.batch_axis or 0] if batched else 1), batched)
-        result = super().forward(x, states[0] if len(states) == 1 else tuple(states), **options)
-        call.leave(place, left_by(place, result, batched))
-        return result
-
-
-class StreamedConvolution(Module):
+class StreamedConvolution:
     """What a causal Conv1d of a stream is besides its own class: frames that were, in the place of zeros."""
 
     _stream_place: Place

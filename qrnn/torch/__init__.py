@@ -24,6 +24,7 @@ Sequential(
 
 from .. import backends
 from .._config import engine, isas
+from .._stream import Stream, stream
 from .._types import (
     float16,
     float32,
@@ -75,6 +76,7 @@ __all__ = [
     "QRNNDynamicConfig",
     "QTensor",
     "RNNCell",
+    "Stream",
     "X86DynamicConfig",
     "backends",
     "convert",
@@ -99,6 +101,7 @@ __all__ = [
     "quantize_dynamic",
     "quantized",
     "quint8",
+    "stream",
 ]
 
 _ops.register()

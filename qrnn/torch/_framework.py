@@ -13,10 +13,12 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from .._framework import Framework, Row, Seer, register
 from .._own import float_module_adds
+from .._stream_table import Form
 from ._modules import copied_module, leave_hooks
 from ._prepared import PreparedLayer
 from ._quantized_layer import QuantizedLayer
 from ._rows import ROWS
+from ._streamed import form_of
 
 __all__ = ["TORCH"]
 
@@ -116,6 +118,9 @@ class TorchFramework(Framework):
         self, target: Any, module: Any, qconfig: Any, engine: str | None, isa: str | None, by_data: bool
     ) -> Any:
         return target._from_float(module, qconfig, engine, isa)
+
+    def form(self, name: str, module: Any) -> Form | None:
+        return form_of(name, module)
 
 
 def _tell(name: str, see: Seer, module: Any, args: Any, kwargs: Any, result: Any) -> None:

@@ -119,6 +119,27 @@ def any_of(modules: nn.ModuleList, model: nn.Sequential) -> None:
 any_of(cells, nn.Sequential(nn.Linear(4, 3)))
 
 reveal_type(qrnn.quantize_dynamic(model))  # -> Model
+reveal_type(qrnn.stream(model))  # -> Stream
+reveal_type(qrnn.stream(model, rows=3).add())  # -> int
+reveal_type(qrnn.stream(model).add(3))  # -> list[int]
+reveal_type(qrnn.stream(model).state["rnn.h"])  # -> Array
+
+class Own(nn.Cell):
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, states=("h",))
+        self.x = nn.Linear(input_size, hidden_size)
+        self.u = nn.Parameter(np.ones(hidden_size))
+
+    def inputs(self, x: Array) -> Array:
+        return self.x(x)
+
+    def step(self, x: Array, h: Array) -> Array:
+        return self.x(x) + h
+
+reveal_type(nn.Recurrent(Own(4, 3), num_layers=2))  # -> Recurrent
+reveal_type(Own(4, 3).another(5))  # -> Own
+nn.Recurrent(nn.GRUCell(4, 3))  # wrong
+qrnn.stream(model, row=3)  # wrong
 reveal_type(qrnn.quantize_dynamic(model, {nn.LSTM}, inplace=True)(steps))  # -> Array
 reveal_type(qrnn.quantize_dynamic(nn.Sequential(nn.Linear(4, 3))))  # -> Sequential[Array]
 reveal_type(qrnn.convert(qrnn.prepare(model, qconfig={}), inplace=True, engine="qrnn"))  # -> Model
