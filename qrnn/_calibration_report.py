@@ -9,7 +9,7 @@ from ._module import Module
 from ._public import public
 from ._report import Report
 
-__all__ = ["CalibrationReport", "WeightReport", "calibration_report"]
+__all__ = ["CalibrationReport", "LayerReport", "WeightReport", "calibration_report"]
 
 
 @public("qrnn.quantization")
@@ -32,6 +32,12 @@ class WeightReport(NamedTuple):
         Smallest, mean and largest scale as a part of the plain one.
     seconds : float
         Time that the rounding took.
+    alone : tuple of float or None
+        Error of the outputs of its layer, in float32, where this weight alone has its plain codes, and its codes by
+        data, on data that the rounding did not see: rms over rms of the outputs about the mean of each column, as of
+        `measure`. None with too few data to hold some back.
+    taken : bool
+        Whether the layer has its codes by data: they showed a gain.
     """
 
     name: str
@@ -42,8 +48,40 @@ class WeightReport(NamedTuple):
     rows: int
     scale: tuple[float, float, float]
     seconds: float
+    alone: tuple[float, float] | None = None
+    taken: bool = True
 
 
+@public("qrnn.quantization")
+class LayerReport(NamedTuple):
+    """What rounding by data did to one layer, on data that it did not see.
+
+    Attributes
+    ----------
+    name : str
+        The layer's, dotted.
+    pieces : int
+        Of sequences, or of rows, that were held back.
+    plain, calibrated : float
+        Error of its outputs, all of it in its engine: rms over rms of the outputs about the mean of each column, as of
+        `measure`; with plain codes, and as it is.
+    weights : float
+        The error of what its codes stand for, in float32.
+    """
+
+    name: str
+    pieces: int
+    plain: float
+    calibrated: float
+    weights: float
+
+    @property
+    def activations(self) -> float:
+        """The part of the squared error that no weights can help: that of the quantized activations."""
+        return max(0.0, 1 - (self.weights / self.calibrated) ** 2) if self.calibrated else 0.0
+
+
+LayerReport.__module__ = "qrnn.quantization"  # the path in pickles
 WeightReport.__module__ = "qrnn.quantization"  # the path in pickles
 
 

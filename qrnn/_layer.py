@@ -33,7 +33,16 @@ T = TypeVar("T", bound="Layer")
 
 #: Attributes of a layer that no other takes over: what conversions keep there, and hooks, which a call in C runs not.
 _NOT_TAKEN = frozenset(
-    {"training", "dropout", "qconfig", "_prepared", "_calibration", "_forward_hooks", "_forward_pre_hooks"}
+    {
+        "training",
+        "dropout",
+        "qconfig",
+        "_prepared",
+        "_calibration",
+        "_calibrated",
+        "_forward_hooks",
+        "_forward_pre_hooks",
+    }
 )
 
 
@@ -87,6 +96,7 @@ class Layer(_core.Module, Module, Described):
         """Hold `packed` from here on, and forget what is known of the old weights; cannot fail."""
         self._take_packed(packed)
         self.__dict__.pop("_calibration", None)
+        self.__dict__.pop("_calibrated", None)
 
     # ---- parameters as attributes
 

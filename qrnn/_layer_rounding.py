@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _rounding
-from ._calibration_report import WeightReport
+from ._calibration_report import LayerReport, WeightReport
+from ._guards import TOGETHER, Held, shows_gain, threshold
 from ._progress import progress
 from ._recording import product_rows
 from ._rounding import Codes, Inputs, Rounded
-from ._spec import packed_spec
 
 if TYPE_CHECKING:
-    from ._layer import FloatLayer
     from ._matrices import Matrix
+    from ._spec import LayerSpec
     from ._statistics import Statistics
 
 __all__ = ["LayerRounding"]
@@ -28,28 +28,32 @@ LONG = 5e9
 
 
 class LayerRounding:
-    """The rounding of one layer by data, matrix by matrix.
+    """The rounding of one layer by data, matrix by matrix, and the choice of those that gain by it.
 
     Parameters
     ----------
-    module : FloatLayer
-        The prepared layer.
+    spec : LayerSpec
+        The layer's.
     statistics : Statistics
         What its products multiplied.
 
     Attributes
     ----------
     report : list of WeightReport
-        One for each matrix that was rounded by data.
+        One for each matrix that was rounded by data, in `choose` with what was chosen.
+    layer : LayerReport or None
+        What came of the layer; None without enough data.
     """
 
-    def __init__(self, module: FloatLayer, statistics: Statistics) -> None:
-        self._spec = packed_spec(module)
+    def __init__(self, spec: LayerSpec, statistics: Statistics) -> None:
+        self._spec = spec
         self._statistics = statistics
+        self._rounded: dict[int, Matrix] = {}
         self.report: list[WeightReport] = []
+        self.layer: LayerReport | None = None
 
-    def rounded(self, index: int, name: str, matrix: Matrix, plain: Matrix, allowed: tuple[int, int]) -> Matrix:
-        """The quantized `matrix`: `plain`, which it is without data, or better.
+    def round(self, index: int, name: str, matrix: Matrix, plain: Matrix, allowed: tuple[int, int]) -> None:
+        """Round the float `matrix` by data, where there are any; `plain` is what it is without.
 
         Parameters
         ----------
@@ -65,7 +69,7 @@ class LayerRounding:
         parts = product_rows(self._spec, index)
         seen = [self._statistics.of(index, product) for product in range(len(parts))]
         if not weight.size or any(moments is None or not moments.samples for moments in seen):
-            return plain
+            return
         start = time.perf_counter()
         inputs = [Inputs(m.second_moment(), m.mean(), m.samples) for m in seen if m is not None]
         fixed = len(parts) > 1 and old.scale.ndim == 0  # the products share the scale
@@ -84,7 +88,41 @@ class LayerRounding:
         if bias is not None:
             change = np.concatenate([result.bias_change for result in results])
             bias = (bias + change).astype(np.float32)
-        return plain._replace(weight=new.codes, scale=new.scale, bias=bias)
+        self._rounded[index] = plain._replace(weight=new.codes, scale=new.scale, bias=bias)
+
+    def choose(self, floats: list[Matrix], plain: list[Matrix], engine: str, isa: str | None) -> list[Matrix]:
+        """Of each matrix the codes by data where they show a gain on data held back, else the plain ones.
+
+        Parameters
+        ----------
+        floats, plain : list of Matrix
+            All of the layer, as they are and quantized without data.
+        engine : str
+        isa : str or None
+            What the layer will compute with.
+        """
+        if not self._rounded:
+            return plain
+        held = Held(self._spec, isa, floats, self._statistics.held())
+        if held.count < 2:
+            self.report = [each._replace(taken=False) for each in self.report]
+            return plain
+        chosen, errors = list(plain), []
+        for index, new in self._rounded.items():
+            rough, fine = held.alone(index, plain[index]), held.alone(index, new)
+            errors.append((rough.error, fine.error))
+            if shows_gain(rough.squares, fine.squares, threshold(rough.error)):
+                chosen[index] = new
+        before = held.tried(engine, plain)
+        after = held.tried(engine, chosen)
+        if not shows_gain(before.squares, after.squares, TOGETHER):
+            chosen, after = list(plain), before
+        self.report = [
+            each._replace(alone=error, taken=chosen[index] is new)
+            for each, error, (index, new) in zip(self.report, errors, self._rounded.items(), strict=True)
+        ]
+        self.layer = LayerReport("", held.count, before.error, after.error, held.values(chosen).error)
+        return chosen
 
     def _note(self, name: str, old: Codes, new: Codes, samples: int, results: list[Rounded], seconds: float) -> None:
         power = sum(result.power for result in results) or 1.0

@@ -58,25 +58,29 @@ class Preparation(_preparation.Preparation):
         from ._layer_rounding import LayerRounding  # not before: it is a twentieth of the time of `import qrnn`
 
         self.expect_engine(engine)
-        spec, by_data = packed_spec(mod), LayerRounding(mod, self.statistics)
-        matrices = [
+        spec, isa, floats = packed_spec(mod), _config.resolve_isa(isa or self.isa), mod._matrices()
+        by_data = LayerRounding(spec, self.statistics)
+        plain = [
             self._quantized(index, each, matrix, qconfig, by_data)
-            for index, (each, matrix) in enumerate(zip(spec.matrices, mod._matrices(), strict=True))
+            for index, (each, matrix) in enumerate(zip(spec.matrices, floats, strict=True))
         ]
+        matrices = by_data.choose(floats, plain, self.engine, isa)
         new = cls.__new__(cls)
         new._take_over(mod)
         if by_data.report:
             new._calibration = tuple(by_data.report)
-        new._hold(spec, pack(spec, self.engine, _config.resolve_isa(isa or self.isa), matrices))
+        if by_data.layer is not None:
+            new._calibrated = by_data.layer
+        new._hold(spec, pack(spec, self.engine, isa, matrices))
         return new
 
     def _quantized(self, index: int, spec: MatrixSpec, matrix: Matrix, qconfig: Any, by_data: LayerRounding) -> Matrix:
-        """What the float `matrix`, the one of `index`, becomes."""
+        """What the float `matrix`, the one of `index`, becomes without data; with data `by_data` rounds it too."""
         plain, kept = self.plain(index, spec.weight, matrix, qconfig)
-        if kept or plain.scale is None:
-            return plain
-        allowed = _quantize.code_range(of_matrix(qconfig, spec.weight))
-        return by_data.rounded(index, spec.weight, matrix, plain, allowed)
+        if not kept and plain.scale is not None:
+            allowed = _quantize.code_range(of_matrix(qconfig, spec.weight))
+            by_data.round(index, spec.weight, matrix, plain, allowed)
+        return plain
 
 
 class PreparedLayer(FloatLayer):

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import _arrays, _core
 from ._matrices import pack
-from ._reservoir import STEPS, Piece, windows
+from ._reservoir import Piece, windows
 from ._spec import LayerSpec, Sequence, packed_spec
 from ._statistics import Statistics
 
@@ -187,11 +187,11 @@ class _Recorder:
     def sequence(self) -> None:
         """Record a call of a layer over sequences."""
         lengths = np.full(self._batch, self._steps) if self._lengths is None else self._lengths
-        rows, starts = windows(lengths)
+        rows, starts, steps = windows(lengths)
         held = np.zeros((self._steps, self._batch), bool)
         for each in self._statistics.offer(len(rows)):
             row, start = int(rows[each]), int(starts[each])
-            stop = min(start + STEPS, int(lengths[row]))
+            stop = min(start + steps, int(lengths[row]))
             held[start:stop, row] = True
             states = self._states_of(row, start, stop, int(lengths[row]))
             self._statistics.hold(Piece([self._x[start:stop, row].copy()], states))

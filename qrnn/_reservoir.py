@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["ROWS", "SEQUENCES", "STEPS", "OpenPieces", "Piece", "Reservoir", "windows"]
+__all__ = ["ROWS", "SEQUENCES", "SHARE", "STEPS", "OpenPieces", "Piece", "Reservoir", "windows"]
 
 #: The most pieces of a reservoir, and the most steps of one.
 SEQUENCES, STEPS = 16, 96
+#: The steps of one where a call has few; of single steps, where their rows are so few.
+FEWEST, FEW_ROWS = 8, 8
 #: The most rows of one of a layer without a state, where a piece is a row.
 ROWS = SEQUENCES * STEPS
 #: Of the first candidates, one in so many is held back.
@@ -96,19 +98,24 @@ class Reservoir:
         self.pieces = [Piece([np.array(x)], [np.array(each) for each in states]) for x, states in state["pieces"]]
 
 
-def windows(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The candidates of a batch of sequences: row and first step of each STEPS steps, the first of all rows first."""
-    counts = -(-lengths // STEPS)
+def windows(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """The candidates of a batch of sequences: row and first step of each, those of all rows in turn; their steps.
+
+    They have STEPS steps, but where a call has few, so many that it has some 32 candidates.
+    """
+    steps = min(STEPS, max(FEWEST, -(-int(lengths.sum()) // (2 * SEQUENCES))))
+    counts = -(-lengths // steps)
     turns = [np.flatnonzero(counts > turn) for turn in range(int(counts.max(initial=0)))]
     rows = np.concatenate([np.empty(0, np.int64), *turns])
-    starts = np.repeat(np.arange(len(turns)) * STEPS, [len(turn) for turn in turns])
-    return rows, starts
+    starts = np.repeat(np.arange(len(turns)) * steps, [len(turn) for turn in turns])
+    return rows, starts, steps
 
 
 class OpenPieces:
     """Pieces of single steps, put together: a call goes on where the state that it is given is what the last one gave.
 
-    A call that does not, or the step after STEPS of them, begins new pieces, with the states that it is given.
+    A call that does not, or the step after STEPS of them, begins new pieces, with the states that it is given. The
+    first pieces of calls of few rows are shorter, so that there are some.
     """
 
     def __init__(self) -> None:
@@ -130,7 +137,8 @@ class OpenPieces:
         new : bool
             Whether it was given none.
         """
-        if new or self._steps >= STEPS or self._last is None or not np.array_equal(self._last, before[0]):
+        most = STEPS if len(x) >= FEW_ROWS or reservoir.seen > SHARE * SEQUENCES else 2 * FEWEST
+        if new or self._steps >= most or self._last is None or not np.array_equal(self._last, before[0]):
             self._pieces = {
                 row: Piece([], [each[None, row].copy() for each in before]) for row in reservoir.offer(len(x))
             }

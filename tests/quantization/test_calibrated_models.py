@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support import ROOT, assert_same_bits
 from support import reference as ref
-from support.calibration import correlated, nothing_held, white_cell
+from support.calibration import all_taken, correlated, nothing_held, white_cell
 
 import qrnn
 from qrnn import nn
@@ -23,7 +23,7 @@ from qrnn.quantization import (
 )
 
 f32 = np.float32
-__all__ = ["nothing_held"]
+__all__ = ["all_taken", "nothing_held"]
 
 
 def states(cell, xs, h=None):
@@ -199,7 +199,7 @@ def test_report(nothing_held):
 
 
 @pytest.mark.parametrize("engine", ["qrnn", "fbgemm"])
-def test_the_report_counts_rows_that_differ(engine):
+def test_the_report_counts_rows_that_differ(engine, all_taken):
     """By data: rows whose codes or scale are not the plain ones; all or none where rows share a scale."""
     rng = np.random.default_rng(21)
     model = nn.Sequential(nn.Linear(6, 24), nn.Linear(24, 5))

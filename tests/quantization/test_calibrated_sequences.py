@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 from support import assert_same_bits
-from support.calibration import nothing_held, observed
+from support.calibration import all_taken, nothing_held, observed
 from test_rounding import correlated
 
 import qrnn
@@ -19,8 +19,7 @@ from qrnn.quantization import (
 )
 
 f32 = np.float32
-pytestmark = pytest.mark.usefixtures("nothing_held")
-__all__ = ["nothing_held"]
+__all__ = ["all_taken", "nothing_held"]
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -135,7 +134,7 @@ def assert_observed(prepared, expected, engine):
 @pytest.mark.parametrize("kind", SEQUENCES)
 @pytest.mark.parametrize("layers, both", ((1, False), (1, True), (3, False), (2, True)))
 @pytest.mark.parametrize("ragged", (False, True))
-def test_sequences_are_observed_at_every_step(kind, layers, both, ragged, engine):
+def test_sequences_are_observed_at_every_step(kind, layers, both, ragged, engine, nothing_held):
     """Every product of every layer and direction; under lengths, valid elements only; the same result."""
     if engine != "qrnn" and kind in ("projected", "before"):
         pytest.skip("PyTorch has no such module")
@@ -157,7 +156,7 @@ def flat(result):
 
 
 @pytest.mark.parametrize("kind", SEQUENCES)
-def test_other_ways_to_call_a_sequence(kind):
+def test_other_ways_to_call_a_sequence(kind, nothing_held):
     """Unbatched, without a state, no steps, and into the arrays that it was given."""
     rng = np.random.default_rng(22)
     module = SEQUENCES[kind]()
@@ -180,7 +179,7 @@ def test_other_ways_to_call_a_sequence(kind):
 
 
 @pytest.mark.parametrize("make", (nn.RNNCell, nn.LSTMCell, nn.GRUCell, lambda *n: nn.GRUCell(*n, reset_after=False)))
-def test_cells_are_observed_as_sequences_are(make):
+def test_cells_are_observed_as_sequences_are(make, nothing_held):
     rng = np.random.default_rng(23)
     cell = make(5, 6)
     prepared = qrnn.prepare(cell, qconfig={})
@@ -249,9 +248,9 @@ def test_white_sequences_are_no_worse(kind, engine):
     assert max(ratios) < 1.05, ratios
 
 
-def test_a_scale_for_all_of_a_matrix_of_two_products():
+def test_a_scale_for_all_of_a_matrix_of_two_products(all_taken):
     """weight_hh of a GRU that resets before, per tensor: the scale stays, both products are rounded."""
-    rng = np.random.default_rng(25)
+    rng = np.random.default_rng(26)
     prepared = qrnn.prepare(random_sequence("before", rng), qconfig=default_dynamic_qconfig)
     plain = qrnn.convert(prepared)
     prepared(correlated(rng, 2000, 5).reshape(50, 40, 5))

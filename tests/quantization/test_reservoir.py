@@ -33,9 +33,13 @@ def test_a_quarter_at_first_and_then_less(calls):
 
 
 def test_windows_of_a_batch():
-    rows, starts = windows(np.array([200, 50, 0, 97]))
-    assert rows.tolist() == [0, 1, 3, 0, 3, 0] and starts.tolist() == [0, 0, 0, 96, 96, 192]
+    rows, starts, steps = windows(np.array([200, 50, 0, 97] + [96] * 40))
+    assert rows[:43].tolist() == [0, 1, 3, *range(4, 44)] and rows[43:].tolist() == [0, 3, 0] and steps == STEPS
+    assert starts[:43].tolist() == [0] * 43 and starts[43:].tolist() == [96, 96, 192]
     assert not windows(np.array([], np.int64))[0].size
+    rows, starts, steps = windows(np.array([500]))
+    assert steps == 16 and len(rows) == 32 and starts[-1] == 496, "a long sequence is many pieces"
+    assert windows(np.array([20, 9]))[2] == 8
 
 
 SEQUENCES_OF = {
@@ -67,8 +71,8 @@ def test_what_is_held_back_is_not_summed(kind, options, padded):
     output = prepared(given, **more)[0]
     output = output.swapaxes(0, 1) if module.batch_first else output
     statistics = prepared._prepared.statistics
-    pieces = statistics.held()
-    assert len(pieces) >= 4 and max(len(piece.x) for piece in pieces) == STEPS
+    pieces, each = statistics.held(), 33 if padded else 58
+    assert len(pieces) >= 4 and max(len(piece.x) for piece in pieces) == each
     total = lengths.sum() if padded else x[..., 0].size
     assert {moments.count for moments in statistics.by_product().values()} == {
         total - sum(len(piece.x) for piece in pieces)
@@ -78,7 +82,7 @@ def test_what_is_held_back_is_not_summed(kind, options, padded):
         setattr(plain, name, getattr(module, name))
     begins, inside = 0, 0
     for piece in pieces:
-        (at,) = {(t, row) for row in range(8) for t in range(0, 230, STEPS) if np.array_equal(x[t, row], piece.x[0])}
+        (at,) = {(t, row) for row in range(8) for t in range(0, 230, each) if np.array_equal(x[t, row], piece.x[0])}
         if kind in ("lstm", "projected") and at[0]:
             assert not any(state[0].any() for state in piece.states)
             continue
@@ -116,6 +120,14 @@ def test_single_steps_are_put_together(make):
             got.append((hx[0] if has_c else hx)[0])
         want = [out[t : t + len(got), row] for out in outputs for t in (0, 96) for row in range(9)]
         assert any(each.tobytes() == np.stack(got).tobytes() for each in want)
+
+
+def test_a_single_stream_is_several_pieces():
+    prepared, h = qrnn.prepare(nn.GRUCell(3, 5), qconfig={}), None
+    for x in np.random.default_rng(5).standard_normal((500, 3)).astype(f32):
+        h = prepared(x, h)
+    pieces = prepared._prepared.statistics.held()
+    assert len(pieces) >= 6 and {len(piece.x) for piece in pieces} <= {16, 4}
 
 
 def test_a_call_from_another_state_begins_anew():

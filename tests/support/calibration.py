@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qrnn import nn
+from qrnn import _layer_rounding, nn
 from qrnn._reservoir import Reservoir
 
 f32 = np.float32
@@ -23,6 +23,12 @@ def white_cell(rng, inputs, hidden, **options):
 def nothing_held(monkeypatch):
     """Statistics of all that was seen: no reservoir holds any of it back."""
     monkeypatch.setattr(Reservoir, "offer", lambda self, count: [])
+
+
+@pytest.fixture
+def all_taken(monkeypatch):
+    """Every matrix has its codes by data, whether they showed a gain or not."""
+    monkeypatch.setattr(_layer_rounding, "shows_gain", lambda plain, calibrated, bound: True)
 
 
 def observed(module):

@@ -1,0 +1,173 @@
+"""Whether rounding by data ever makes a model worse: twenty kinds of models and data, measured on data held back.
+
+    python benchmarks/gain.py      (part of `make calibration`; needs what benchmarks/calibration.py needs)
+
+Error: rms of the error of the hidden states over rms of the float32 ones about their mean in each column, as
+`qrnn.quantization.measure` has it, on data that the calibration did not see. Ends with an error if on data drawn
+alike the error is above 1.02 of plain rounding's.
+"""
+
+import machine
+
+machine.use_one_thread()
+
+import argparse
+import sys
+import time
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import trained_data
+
+import qrnn
+from qrnn import nn
+from qrnn.quantization import calibration_report, default_dynamic_qconfig, measure
+
+PROMISED = 1.02  # of plain rounding's error, on data drawn alike
+DRAWS = 5
+
+
+def raw(task, rng):
+    """The model of `task` for inputs whose columns differ by six orders of magnitude."""
+    factor = (10 ** rng.uniform(-3, 3, task.calibration[0].shape[-1])).astype(np.float32)
+    model = nn.Sequential()
+    model.rnn, model.classifier = nn.LSTM(12, 64, batch_first=True), nn.Linear(64, task.model.classifier.out_features)
+    model.load_state_dict(task.model.state_dict())
+    model.rnn.weight_ih_l0 = model.rnn.weight_ih_l0 / factor
+    calibration, held_back = ((x * factor, lengths) for x, lengths in (task.calibration, task.held_back))
+    return replace(task, model=model, calibration=calibration, held_back=held_back)
+
+
+def loud(task, rng):
+    """Recordings whose steps differ a thousandfold in loudness."""
+
+    def louder(x, lengths):
+        return (x * 10 ** rng.uniform(-2, 1, (*x.shape[:2], 1))).astype(np.float32), lengths
+
+    return replace(task, calibration=louder(*task.calibration), held_back=louder(*task.held_back))
+
+
+class Random:
+    """A layer of random weights on white or on correlated inputs."""
+
+    def __init__(self, make, seed, white):
+        qrnn.manual_seed(seed)
+        rng = np.random.default_rng(seed)
+        self.model = make()
+        inputs = self.model.input_size
+        mix = np.eye(inputs) if white else rng.standard_normal((4, inputs))
+        if not white:
+            for name, array in self.model.state_dict().items():
+                if name.startswith("weight"):
+                    low = rng.standard_normal((array.shape[0], 3)) @ rng.standard_normal((3, array.shape[1]))
+                    setattr(self.model, name, (array + 0.1 * low / np.sqrt(array.shape[1])).astype(np.float32))
+        self.calibration, self.held_back = (
+            ((rng.standard_normal((80, count, len(mix))) @ mix).astype(np.float32), None) for count in (40, 40)
+        )
+
+    def run(self, model, x, lengths):
+        return None, model(x)[0].reshape(-1, self.model.proj_size or self.model.hidden_size)
+
+
+def draw(task, rng, share, step_axis):
+    """A random part of the data to calibrate with."""
+    x, lengths = task.calibration
+    axis = 1 if step_axis == 0 else 0  # of the sequences
+    count = x.shape[axis]
+    chosen = rng.permutation(count)[: max(1, round(share * count))]
+    return np.take(x, chosen, axis), None if lengths is None else lengths[chosen]
+
+
+def shuffled(data, rng):
+    """Unlike those of use: the steps of each sequence in another order, and louder."""
+    x, lengths = data
+    return (4 * rng.permuted(x, axis=1)).astype(np.float32), lengths
+
+
+def cases(names):
+    """Name, task, engine, qconfig, share of the data, whether they are drawn alike, axis of the steps."""
+    tasks = {name: trained_data.load(name) for name in names}
+    axis = {name: 0 if name.startswith("text") else 1 for name in names}
+    for name, task in tasks.items():
+        yield name, task, "qrnn", {}, 0.8, True, axis[name]
+    for name, engine in (("digits", "fbgemm"), ("vowels_lstm", "qnnpack"), ("text_gru", "onednn")):
+        if name in tasks:
+            yield f"{name}, per tensor", tasks[name], engine, default_dynamic_qconfig, 0.8, True, axis[name]
+    if "text_lstm" in tasks:
+        yield "text_lstm, 13 bits", tasks["text_lstm"], "qrnn13", {}, 0.8, True, 0
+    if "vowels_lstm" in tasks:
+        vowels = tasks["vowels_lstm"]
+        for seed in range(3):
+            yield f"raw columns {seed}", raw(vowels, np.random.default_rng(seed)), "qrnn", {}, 0.8, True, 1
+        yield "loud steps", loud(vowels, np.random.default_rng(0)), "qrnn", {}, 0.8, True, 1
+        yield "vowels_lstm, 5 recordings", vowels, "qrnn", {}, 0.02, True, 1
+        yield "vowels_lstm, 13 recordings", vowels, "qrnn", {}, 0.05, True, 1
+        yield "vowels_lstm, others' data", vowels, "qrnn", {}, 0.8, False, 1
+    if "text_rnn" in tasks:
+        yield "text_rnn, 1 stream", tasks["text_rnn"], "qrnn", {}, 1 / 32, True, 0
+    layers = {
+        "RNN": lambda: nn.RNN(24, 48),
+        "relu RNN": lambda: nn.RNN(24, 48, nonlinearity="relu"),
+        "LSTM, 2 layers": lambda: nn.LSTM(24, 48, num_layers=2),
+        "LSTM, projected": lambda: nn.LSTM(24, 64, proj_size=32),
+        "GRU, both ways": lambda: nn.GRU(24, 48, bidirectional=True),
+        "GRU, reset before": lambda: nn.GRU(24, 48, reset_after=False),
+    }
+    for name, make in layers.items():
+        for white in (True, False):
+            kind = "white" if white else "correlated"
+            yield f"random {name}, {kind}", Random(make, 1, white), "qrnn", {}, 0.8, True, 0
+
+
+def measured(task, engine, qconfig, data):
+    """Errors of h of plain rounding and by data, and how many weights of how many are taken by data."""
+    prepared = qrnn.prepare(task.model, qconfig=qconfig or {}, inplace=False, engine=engine)
+    plain = qrnn.convert(prepared, inplace=False)
+    task.run(prepared, *data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of costly matrices: they are what this is about
+        new = qrnn.convert(prepared)
+
+    def states(model):
+        return lambda: task.run(model, *task.held_back)[1]
+
+    models = {"float32": states(task.model), "plain": states(plain), "by data": states(new)}
+    _, rough, fine = measure(models, [{}], layers=False)
+    report = calibration_report(new)
+    return rough.error, fine.error, sum(each.taken for each in report), len(report)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="*", default=trained_data.NAMES, help="of the examples; default: all")
+    given = parser.parse_args()
+    start, broken = time.perf_counter(), []
+    facts = machine.describe(with_torch=False)
+    print(f"# Rounding by data against plain rounding: is it ever worse?\n\n{facts['cpu']}; qrnn {facts['qrnn']}\n")
+    print(f"Means of {DRAWS} calibrations, and the worst of them; promised at most {PROMISED} on data drawn alike.\n")
+    print("| model and data | engine | error plain | by data | ratio | worst | weights by data |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    for name, task, engine, qconfig, share, alike, axis in cases(given.models):
+        found = []
+        for seed in range(DRAWS):
+            rng = np.random.default_rng(seed)
+            data = draw(task, rng, share, axis)
+            found.append(measured(task, engine, qconfig, data if alike else shuffled(data, rng)))
+        rough, fine, taken, _ = np.mean(found, axis=0)
+        worst = max(after / before for before, after, *_ in found)
+        promise = "" if alike else " (unlike those of use)"
+        print(
+            f"| {name}{promise} | {engine} | {rough:.2%} | {fine:.2%} | {fine / rough:.3f} | {worst:.3f} | "
+            f"{taken:.1f} of {found[0][3]} |",
+            flush=True,
+        )
+        if alike and worst > PROMISED:
+            broken.append(f"{name}: {worst:.3f}")
+    print(f"\n{time.perf_counter() - start:.0f} s", file=sys.stderr)
+    if broken:
+        sys.exit(f"more than {PROMISED} of plain rounding's error: " + "; ".join(broken))
+
+
+if __name__ == "__main__":
+    main()
