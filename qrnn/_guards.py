@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._errors import Comparison, Rows, Scale
+from ._comparison import Comparison, Rows, Scale
 from ._matrices import Matrix, pack
 from ._precision import dequantized
 from ._recording import as_sequence

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._errors import Comparison, Rows, Scale, arrays_of, leaves, rows_of, without_padding
+from ._comparison import Comparison, Rows, Scale
+from ._errors import arrays_of, leaves, rows_of, without_padding
 from ._public import public
 from ._report import Report, percent
 from ._samples import Sample, read_samples

@@ -1,0 +1,115 @@
+"""How far the rows of one output are from another's: the error that all measuring goes by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating[Any]]
+
+__all__ = ["Comparison", "Rows", "Scale"]
+
+
+class Rows(NamedTuple):
+    """What one call gives as one output: a row for each step of each sequence, or for each sequence."""
+
+    values: Floats  # (rows, columns)
+    steps: NDArray[np.intp] | None  # the step of each row; None where rows are no steps
+
+    def one_column(self) -> Rows:
+        """All values as one column, for an output whose last axis has another length in each call."""
+        return Rows(self.values.reshape(-1, 1), None)
+
+
+class Scale(NamedTuple):
+    """What errors of one output are relative to."""
+
+    rms: float  # of a row of the reference about the mean of each column
+    columns: int
+
+    @classmethod
+    def of(cls, reference: Sequence[Rows]) -> Scale:
+        """The scale of all rows of a reference. One row has no mean to be about: then about 0."""
+        count, columns = sum(len(each.values) for each in reference), reference[0].values.shape[1]
+        if not count:
+            return cls(0.0, columns)
+        mean = sum(each.values.sum(axis=0, dtype=np.float64) for each in reference) / count
+        squares = _squares(each.values - mean for each in reference)
+        if count > 1 and squares > 0:
+            return cls(math.sqrt(squares / (count - 1)), columns)
+        return cls(math.sqrt(_squares(each.values for each in reference) / count), columns)
+
+
+def _squares(arrays: Iterable[Any]) -> float:
+    return math.fsum(float(np.square(each, dtype=np.float64).sum()) for each in arrays)
+
+
+class Comparison:
+    """Errors of one output, summed over calls.
+
+    Parameters
+    ----------
+    scale : Scale
+        Of the reference.
+    """
+
+    def __init__(self, scale: Scale) -> None:
+        self._scale = scale
+        self._squares, self._largest, self._rows = 0.0, 0.0, 0
+        self._changed, self._decided = 0, 0
+        self._by_step: dict[int, tuple[float, int]] = {}
+
+    def add(self, reference: Rows, output: Rows) -> None:
+        """Compare the rows of one call."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            difference = output.values.astype(np.float64) - reference.values
+        squares = np.square(difference).sum(axis=1)
+        squares[~np.isfinite(squares)] = math.inf
+        self._squares += float(squares.sum())
+        self._rows += len(squares)
+        largest = np.abs(difference).max(initial=0.0)
+        self._largest = max(self._largest, float(largest) if np.isfinite(largest) else math.inf)
+        if self._scale.columns > 1:
+            self._changed += int((output.values.argmax(axis=1) != reference.values.argmax(axis=1)).sum())
+            self._decided += len(squares)
+        if reference.steps is not None:
+            sums = np.bincount(reference.steps, squares)
+            for step, (total, count) in enumerate(zip(sums, np.bincount(reference.steps), strict=True)):
+                before, rows = self._by_step.get(step, (0.0, 0))
+                self._by_step[step] = before + float(total), rows + int(count)
+
+    @property
+    def compared(self) -> bool:
+        """Whether there were rows to compare."""
+        return self._rows > 0
+
+    def _relative(self, value: float) -> float:
+        return value / self._scale.rms if self._scale.rms else math.inf if value else 0.0
+
+    @property
+    def error(self) -> float:
+        """Rms of the error over the scale."""
+        return self._relative(math.sqrt(self._squares / self._rows)) if self._rows else 0.0
+
+    @property
+    def worst(self) -> float:
+        """The largest error of one number, over the rms of one number of the reference about its mean."""
+        return self._relative(self._largest * math.sqrt(self._scale.columns))
+
+    @property
+    def changed(self) -> float | None:
+        """The part of rows whose largest column is another; None for a single column."""
+        return self._changed / self._decided if self._decided else None
+
+    @property
+    def by_step(self) -> tuple[float, ...]:
+        """`error` of the rows of each step; empty where rows are no steps."""
+        return tuple(
+            self._relative(math.sqrt(total / count)) if count else 0.0 for total, count in self._by_step.values()
+        )
