@@ -125,7 +125,7 @@ $(VENV)/.demo: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PIP) install $(call extra,types) pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed
+	$(PIP) install $(call extra,types) pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed safetensors
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made pyproject.toml

@@ -75,6 +75,8 @@ except ImportError:
 
 from . import backends, nn, quantization, quantized
 from ._config import engine, isas
+from ._files import load, save
+from ._format_error import FormatError
 from ._map import BatchError, map
 from ._qtensor import QTensor
 from ._random import manual_seed
@@ -101,6 +103,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "BatchError",
+    "FormatError",
     "GRUCell",
     "LSTMCell",
     "Linear",
@@ -116,6 +119,7 @@ __all__ = [
     "get_num_threads",
     "int16",
     "isas",
+    "load",
     "manual_seed",
     "map",
     "nn",
@@ -129,6 +133,7 @@ __all__ = [
     "quantize_dynamic",
     "quantized",
     "quint8",
+    "save",
     "set_num_threads",
     "show_versions",
     "stream",

@@ -7,7 +7,8 @@ lacks, put an array ``format`` beside their weights: the description as canonica
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,18 @@ from ._types import dtype, float32, qint8
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "Described", "differences", "encoded", "precisions_shown", "says_no_bias", "says_nothing"]
+__all__ = [
+    "FORMAT",
+    "PRECISION",
+    "Described",
+    "compared",
+    "description",
+    "differences",
+    "encoded",
+    "precisions_shown",
+    "says_no_bias",
+    "says_nothing",
+]
 
 #: The name of the array in a layer's state.
 FORMAT = "format"
@@ -27,12 +39,16 @@ FORMAT = "format"
 #: The version of what `Described.describe` says: a later one has other names or other meanings.
 _VERSION = 1
 
-_PRECISION = "precision"
+#: Bytes of a description, that of a layer of thousands of matrices.
+_MAX_BYTES = 1 << 22
+
+#: The key of the formats of what weights multiply, where matrices do not go by the engine.
+PRECISION = "precision"
 
 #: What a load does not compare by itself: what other names and shapes say already, and what changes no result.
 _NOT_COMPARED = frozenset(
     {"input_size", "hidden_size", "in_features", "out_features", "proj_size", "num_layers", "bidirectional"}
-    | {"bias", "dropout", "version", _PRECISION}
+    | {"bias", "dropout", "version", PRECISION}
 )
 
 
@@ -64,8 +80,7 @@ class Described:
         {'kind': 'RNNCell', 'input_size': 4, 'hidden_size': 3, 'bias': True, 'nonlinearity': 'relu', \
 'engine': 'qrnn', 'version': 1}
         """
-        own = {_PRECISION: dict(self._precisions)} if self._precisions else {}
-        return {**_of_spec(self._spec), "engine": getattr(self, "engine", _FLOAT), **own, "version": _VERSION}
+        return description(self._spec, getattr(self, "engine", _FLOAT), self._precisions)
 
     def _weight_type(self) -> dtype:
         """What the weights of a quantized layer are: qint8, or float32 if all of them stay float."""
@@ -87,8 +102,16 @@ def precisions_shown(precisions: Mapping[str, str]) -> list[str]:
     return [f"{name}={format}" for name, format in precisions.items()]
 
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
 #: The engine of float layers: the one of the core's table that quantizes nothing.
 _FLOAT = next(name for name, row in ENGINES.items() if not row.quantized)
+
+
+def description(spec: LayerSpec, engine: str = _FLOAT, precisions: Mapping[str, str] = _NONE) -> dict[str, Any]:
+    """What a layer of the spec, the engine and the precisions is; see `Described.describe`."""
+    own = {PRECISION: dict(precisions)} if precisions else {}
+    return {**_of_spec(spec), "engine": engine, **own, "version": _VERSION}
 
 
 def _of_spec(spec: LayerSpec) -> dict[str, Any]:
@@ -124,8 +147,10 @@ def _decoded(value: Any, key: str) -> dict[str, Any]:
     if array.dtype != np.uint8 or array.ndim != 1:
         raise ValueError(f"{key}: expected bytes of uint8, got {array.dtype} of shape {array.shape}")
     try:
+        if array.size > _MAX_BYTES:
+            raise ValueError(f"of {_MAX_BYTES} bytes at most, got {array.size}")
         description = json.loads(array.tobytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{key}: expected JSON: {error}") from None
     if not isinstance(description, dict) or not isinstance(description.get("version"), int):
         raise ValueError(f"{key}: expected the description of a layer, got {description!r:.80}")
@@ -144,16 +169,23 @@ def differences(layer: Described, value: Any, key: str) -> list[str]:
         theirs = _decoded(value, key)
     except (TypeError, ValueError) as error:
         return [str(error)]
-    ours = layer.describe()
-    other = _other_precisions(ours, theirs, key) if ours["engine"] == theirs.get("engine") else []
-    names = [name for name in ours if name not in _NOT_COMPARED]
+    return compared(layer.describe(), theirs, key)
+
+
+def compared(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], key: str, idle: Collection[str] = frozenset()
+) -> list[str]:
+    """What keeps weights of what `theirs` describes from being those of what `ours` does; `idle` need not agree."""
+    same_engine = "engine" in ours and ours["engine"] == theirs.get("engine")
+    other = _other_precisions(ours, theirs, key) if same_engine else []
+    names = [name for name in ours if name not in _NOT_COMPARED and name not in idle]
     if ours["kind"] != theirs.get("kind"):
         names = [name for name in names if name in theirs]  # a cell has no batch_first
         ours, theirs = ({**each, "kind": _family(each)} for each in (ours, theirs))
     return [
         f"{key}: expected {name} {ours[name]!r}, got {theirs.get(name)!r}"
         for name in dict.fromkeys(["kind", *names])
-        if ours[name] != theirs.get(name)
+        if name not in idle and ours[name] != theirs.get(name)
     ] + other
 
 
@@ -161,9 +193,9 @@ def _other_precisions(ours: Mapping[str, Any], theirs: Mapping[str, Any], key: s
     """What differs in the precisions of two layers of one engine."""
     found: list[dict[str, str]] = []
     for each in (ours, theirs):
-        own = each.get(_PRECISION, {})
+        own = each.get(PRECISION, {})
         if not isinstance(own, dict):
-            return [f"{key}: expected {_PRECISION} to be a dict, got {own!r:.80}"]
+            return [f"{key}: expected {PRECISION} to be a dict, got {own!r:.80}"]
         if ours["kind"] != theirs.get("kind"):  # a layer's weights, renamed to be a cell's
             if each.get("num_layers", 1) != 1 or each.get("bidirectional"):
                 return []  # it may be any of them

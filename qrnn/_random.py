@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +12,20 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["manual_seed", "normal", "uniform"]
+__all__ = ["manual_seed", "normal", "other_generator", "uniform"]
 
 _generator: np.random.Generator | None = None
+_other: ContextVar[np.random.Generator | None] = ContextVar("qrnn_other_generator", default=None)
+
+
+@contextlib.contextmanager
+def other_generator() -> Iterator[None]:
+    """Draw from a generator of its own, for weights that are replaced at once: what is drawn later is as without."""
+    token = _other.set(np.random.default_rng(0))
+    try:
+        yield
+    finally:
+        _other.reset(token)
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -49,6 +63,9 @@ def manual_seed(seed: int) -> np.random.Generator:
 def _current() -> np.random.Generator:
     """The generator, seeded by the system where nobody seeded it."""
     global _generator
+    other = _other.get()
+    if other is not None:
+        return other
     if _generator is None:
         _generator = np.random.default_rng()
     return _generator

@@ -1,0 +1,90 @@
+"""The modules that a file describes and a load makes anew: the one table, in which each has its row.
+
+Layers that the core computes are none of it: their rows are those of ``_rows.py``, and what they are their specs say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from . import nn
+from ._module import Module
+
+__all__ = ["MODULES", "ModuleRow"]
+
+Options = Mapping[str, Any]
+
+
+class ModuleRow(NamedTuple):
+    """A class, and what its constructor takes.
+
+    Attributes
+    ----------
+    cls : type
+        Its name is that of PyTorch's class, which has the same attributes.
+    options : tuple of str
+        Arguments of the constructor, by the names of the attributes that keep them; they change results.
+    idle : tuple of str
+        The same, of those that change none.
+    largest : callable, optional
+        From the options the name and the shape of the largest array that the constructor makes, where it makes some.
+    computes : bool
+        Whether calls compute what no other row's do.
+    """
+
+    cls: type[Module]
+    options: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
+    largest: Callable[[Options], tuple[str, tuple[int, ...]] | None] | None = None
+    computes: bool = True
+
+
+def _embedding(of: Options) -> tuple[str, tuple[int, ...]]:
+    return "weight", (of["num_embeddings"], of["embedding_dim"])
+
+
+def _layer_norm(of: Options) -> tuple[str, tuple[int, ...]] | None:
+    return ("weight", tuple(of["normalized_shape"])) if of["elementwise_affine"] else None
+
+
+def _batch_norm(of: Options) -> tuple[str, tuple[int, ...]]:
+    return "running_mean", (of["num_features"],)
+
+
+def _conv(of: Options) -> tuple[str, tuple[int, ...]]:
+    return "weight", (of["out_channels"], of["in_channels"] // of["groups"], math.prod(of["kernel_size"]))
+
+
+_CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias")
+_EMBEDDING = ("padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse")
+
+_ROWS = (
+    ModuleRow(nn.Sequential, computes=False),
+    ModuleRow(nn.ModuleList, computes=False),
+    ModuleRow(nn.ModuleDict, computes=False),
+    ModuleRow(nn.Identity, computes=False),
+    ModuleRow(nn.Dropout, idle=("p", "inplace"), computes=False),
+    ModuleRow(nn.Flatten, ("start_dim", "end_dim")),
+    ModuleRow(nn.ReLU, idle=("inplace",)),
+    ModuleRow(nn.Tanh),
+    ModuleRow(nn.Sigmoid),
+    ModuleRow(nn.Softsign),
+    ModuleRow(nn.Softplus, ("beta", "threshold")),
+    ModuleRow(nn.ELU, ("alpha",), ("inplace",)),
+    ModuleRow(nn.LeakyReLU, ("negative_slope",), ("inplace",)),
+    ModuleRow(nn.Hardsigmoid, idle=("inplace",)),
+    ModuleRow(nn.Hardtanh, ("min_val", "max_val"), ("inplace",)),
+    ModuleRow(nn.Softmax, ("dim",)),
+    ModuleRow(nn.LogSoftmax, ("dim",)),
+    ModuleRow(nn.Embedding, ("num_embeddings", "embedding_dim"), _EMBEDDING, _embedding),
+    ModuleRow(nn.LayerNorm, ("normalized_shape", "eps", "elementwise_affine", "bias"), (), _layer_norm),
+    ModuleRow(
+        nn.BatchNorm1d, ("num_features", "eps", "affine", "bias"), ("momentum", "track_running_stats"), _batch_norm
+    ),
+    ModuleRow(nn.Conv1d, _CONV, ("padding_mode",), _conv),
+)
+
+#: The rows by the names of their classes.
+MODULES: Mapping[str, ModuleRow] = {row.cls.__name__: row for row in _ROWS}
