@@ -146,11 +146,11 @@ static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs 
         for (; panel + (P) <= w->count; panel += (P)) {                                                        \
             TILE(planes, 1, P);                                                                                \
             for (const size_t stop = i + turn < e->units ? i + turn : e->units; i < stop; i += LANES)          \
-                end_vector(end##_of, end##_takes, 0, e, 0, i, stop - i < LANES ? stop - i : LANES, &s);           \
+                end_vector(end##_of, end##_takes, 0, e, 0, i, stop - i < LANES ? stop - i : LANES, &s);        \
         }                                                                                                      \
         for (; panel < w->count; panel++) {                                                                    \
             TILE(planes, 1, 1);                                                                                \
-            end_vector(end##_of, end##_takes, 0, e, 0, i, e->units - i < LANES ? e->units - i : LANES, &s);       \
+            end_vector(end##_of, end##_takes, 0, e, 0, i, e->units - i < LANES ? e->units - i : LANES, &s);    \
             i += LANES;                                                                                        \
         }                                                                                                      \
         if (e->extent) e->extent[0] = spread_extent(&s);                                                       \

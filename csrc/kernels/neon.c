@@ -110,40 +110,43 @@ QRNN_INLINE void sum_tile(int form, int R, int P, int F, const struct tiled *t, 
 #include "product.h"
 #include "product_f32.h"
 
-#define TILE(form, planes, R, P) tile_coded(form, planes, R, P, 1, &t, panel, row)
-
 /* 16 sums of pairs of 32 registers: two rows, of codes or of planes, or two panels. */
 #define PRODUCT(name, form)                                                                                    \
+    QRNN_TILE(name##_1x2, form, 1, 1, 2, 1)                                                                    \
+    QRNN_TILE(name##_1, form, 1, 1, 1, 1)                                                                      \
+    QRNN_TILE(name##_2, form, 1, 2, 1, 1)                                                                      \
     static void name(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out) \
     {                                                                                                          \
         const struct tiled t = tiled_planes(1, w, x, out);                                                     \
         size_t panel = 0, row = 0;                                                                             \
         if (out->batch == 1)                                                                                   \
-            for (; panel + 2 <= w->count; panel += 2) TILE(form, 1, 1, 2);                                     \
+            for (; panel + 2 <= w->count; panel += 2) name##_1x2(&t, panel, 0);                                \
         for (; panel < w->count; panel++) {                                                                    \
-            for (row = 0; row + 2 <= out->batch; row += 2) TILE(form, 1, 2, 1);                                \
-            if (row < out->batch) TILE(form, 1, 1, 1);                                                         \
+            for (row = 0; row + 2 <= out->batch; row += 2) name##_2(&t, panel, row);                           \
+            if (row < out->batch) name##_1(&t, panel, row);                                                    \
         }                                                                                                      \
     }
-PRODUCT(product_narrow, 64)
-PRODUCT(product_paired, 128)
-PRODUCT(product_alone, 128 | ALONE)
+PRODUCT(narrow, 64)
+PRODUCT(paired, 128)
+PRODUCT(alone, 128 | ALONE)
 
 static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     if (w->most_code <= 128)
-        product_narrow(w, x, out);
+        narrow(w, x, out);
     else if (!w->has_least)
-        product_paired(w, x, out);
+        paired(w, x, out);
     else
-        product_alone(w, x, out);
+        alone(w, x, out);
 }
+
+QRNN_TILE(tile_s13_1, 0, 2, 1, 1, 1)
 
 static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     const struct tiled t = tiled_planes(2, w, x, out);
     for (size_t panel = 0; panel < w->count; panel++)
-        for (size_t row = 0; row < out->batch; row++) TILE(0, 2, 1, 1);
+        for (size_t row = 0; row < out->batch; row++) tile_s13_1(&t, panel, row);
 }
 
 QRNN_INLINE s32v code_s32(enum qrnn_rounding rounding, f32v v, f32v inv, f32v zp, s32v zp_s32)

@@ -56,4 +56,12 @@ QRNN_INLINE int8x16_t codes_load(int bias, const uint8_t *q)
     return vreinterpretq_s8_u8(bias ? vsubq_u8(codes, vdupq_n_u8((uint8_t)bias)) : codes);
 }
 
+/* A tile of product.h. Not inlined: gcc 12 runs out of registers for the addresses around it. */
+#define QRNN_TILE(name, form, planes, R, P, F)                                                  \
+    static __attribute__((noinline)) void name(const struct tiled *t, size_t panel, size_t row) \
+    {                                                                                           \
+        const struct tiled local = *t;                                                          \
+        tile_coded(form, planes, R, P, F, &local, panel, row);                                  \
+    }
+
 #endif

@@ -36,20 +36,13 @@ QRNN_INLINE s32v dot(int form, s32v acc, int8x16_t w, codes16 q, int lane)
 #define sum_tile sum_by_lanes
 #include "product.h"
 
-/* Not inlined: gcc 12 runs out of registers for the addresses around them. */
-#define TILE(name, form, planes, R, P, F)                                                       \
-    static __attribute__((noinline)) void name(const struct tiled *t, size_t panel, size_t row) \
-    {                                                                                           \
-        const struct tiled local = *t;                                                          \
-        tile_coded(form, planes, R, P, F, &local, panel, row);                                  \
-    }
-TILE(tile_1x4, 128, 1, 1, 4, 1)
-TILE(tile_1, 128, 1, 1, 1, 4)
-TILE(tile_2, 128, 1, 2, 1, 2)
-TILE(tile_3, 128, 1, 3, 1, 2)
-TILE(tile_4, 128, 1, 4, 1, 1)
-TILE(tile_5, 128, 1, 5, 1, 1)
-TILE(tile_6, 128, 1, 6, 1, 1)
+QRNN_TILE(tile_1x4, 128, 1, 1, 4, 1)
+QRNN_TILE(tile_1, 128, 1, 1, 1, 4)
+QRNN_TILE(tile_2, 128, 1, 2, 1, 2)
+QRNN_TILE(tile_3, 128, 1, 3, 1, 2)
+QRNN_TILE(tile_4, 128, 1, 4, 1, 1)
+QRNN_TILE(tile_5, 128, 1, 5, 1, 1)
+QRNN_TILE(tile_6, 128, 1, 6, 1, 1)
 
 /* Tiles of at most 6 x 16: 24 sums, the codes of 6 rows, 2 vectors of weights. They are of even height, so that no tail
  * is thin: 8 rows are 4 + 4, not 6 + 2. */
@@ -75,10 +68,10 @@ static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *
 }
 
 /* A row of 13-bit codes is two rows of a tile. */
-TILE(tile_s13_1x2, 0, 2, 1, 2, 1)
-TILE(tile_s13_1, 0, 2, 1, 1, 2)
-TILE(tile_s13_2, 0, 2, 2, 1, 1)
-TILE(tile_s13_3, 0, 2, 3, 1, 1)
+QRNN_TILE(tile_s13_1x2, 0, 2, 1, 2, 1)
+QRNN_TILE(tile_s13_1, 0, 2, 1, 1, 2)
+QRNN_TILE(tile_s13_2, 0, 2, 2, 1, 1)
+QRNN_TILE(tile_s13_3, 0, 2, 3, 1, 1)
 
 static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {

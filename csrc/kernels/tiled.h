@@ -2,7 +2,8 @@
 #ifndef QRNN_TILED_H
 #define QRNN_TILED_H
 
-enum { VECS = QRNN_PANEL / LANES, TILE_MAX = 24 };
+/* Vectors of a panel; the most sums of a tile. */
+enum { VECS = QRNN_PANEL / LANES, TILE_MAX = LANES == 4 ? 32 : 24 };
 #define UNROLL QRNN_PRAGMA(GCC unroll 24)
 
 /* What all tiles of a product have in common: locals, so that a compiler keeps them in registers. */
