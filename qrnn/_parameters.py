@@ -27,7 +27,8 @@ __all__ = ["ArrayKeeper", "Parameter"]
 class Parameter(Base):
     """A weight of a module of your own, as ``torch.nn.Parameter``: assigned to an attribute, it is in the state dict.
 
-    The attribute reads as a plain float32 array, read-only; assigning a whole array of its shape changes it.
+    The attribute reads as a plain float32 array, read-only; assigning a whole array of its shape changes it. To have
+    another shape, delete it first.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ class Parameter(Base):
 
 
 class ArrayKeeper:
-    """What keeps arrays as attributes, each a parameter or a buffer: it is in the state dict, and of fixed shape."""
+    """What keeps arrays as attributes, each a parameter or a buffer: it is in the state dict, and of a fixed shape."""
 
     def register_parameter(self, name: str, param: Any) -> None:
         """Keep an array as the parameter `name`, as assigning a `Parameter` does.
@@ -115,16 +116,20 @@ class ArrayKeeper:
         kept: dict[str, str] = self.__dict__.get("_kept", {})
         for kind in kinds or ("parameter", "buffer"):
             for name, its in kept.items():
-                if its == kind and self.__dict__.get(name) is not None:
+                if its == kind:
                     yield name, self.__dict__[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter):
-            self._keep("parameter", name, value)
-        elif value is not None and name in self.__dict__.get("_kept", ()):
+        if name in self.__dict__.get("_kept", ()):
             self._put(name, _arrays.fitting(value, name, self.__dict__[name]))
+        elif isinstance(value, Parameter):
+            self._keep("parameter", name, value)
         else:
             super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        self.__dict__.get("_kept", {}).pop(name, None)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what was copied or pickled; arrays come back writable from both."""

@@ -270,7 +270,16 @@ def test_parameters_are_plain_read_only_arrays():
             model.gain = wrong
     with pytest.raises(ValueError, match=r"^count: expected int64 of shape \(2,\), got float64"):
         model.count = [0.5, 1]
+    for wrong, kind in ((None, TypeError), (nn.Parameter([1, 2]), ValueError)):
+        with pytest.raises(kind, match="^gain: expected"):
+            model.gain = wrong
     assert model.gain.tolist() == [1, 2, 3] and model.count.tolist() == [0, 0]
+    del model.gain
+    assert "gain" not in model.state_dict() and not hasattr(model, "gain")
+    model.gain = [1]
+    assert type(model.gain) is list, "an attribute like any other"
+    model.gain = nn.Parameter([1, 2])
+    assert model.state_dict()["gain"].tolist() == [1, 2]
     with pytest.raises(ValueError, match="^data: expected finite"):
         nn.Parameter([np.inf])
 
@@ -316,6 +325,18 @@ def test_copies_of_arrays(make):
     assert conv(np.ones((1, 2), f32)).tolist() == [[3, 3]]
     conv.load_state_dict({"weight": np.full((1, 1, 1), 5.0)})
     assert conv(np.ones((1, 2), f32)).tolist() == [[5, 5]] and conv.nbytes > 4
+
+
+def test_copies_of_conversions_share_the_arrays():
+    model = nn.Sequential(nn.Embedding(9, 4), nn.RNNCell(4, 3), nn.LayerNorm(3))
+    for new in (
+        qrnn.quantize_dynamic(model),
+        qrnn.prepare(model, qconfig={}, inplace=False),
+        qrnn.stream(model)._model,
+    ):
+        assert new[0].weight is model[0].weight and new[2].bias is model[2].bias and new[0] is not model[0]
+    new[0].weight = np.zeros((9, 4))
+    assert model[0].weight.any()
 
 
 def test_a_layer_with_a_parameter_of_its_own():

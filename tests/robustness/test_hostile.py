@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import assert_same_bits
+from support import assert_same_bits, custom_cells
 from support.hostile_objects import (
     Frees,
     OwnError,
@@ -35,7 +35,7 @@ def no_hang():
     _core.set_num_threads(1)
 
 
-DOCUMENTED = (TypeError, ValueError, RuntimeError, KeyError, MemoryError, OwnError)
+DOCUMENTED = (TypeError, ValueError, RuntimeError, LookupError, MemoryError, OwnError)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -50,6 +50,15 @@ CELLS = {
     "LSTM": qd.LSTM(4, 3, batch_first=True),
     "GRU": nn.GRU(4, 3, bidirectional=True),
     "float LSTM": nn.LSTM(4, 3, proj_size=2),
+    "Conv1d": nn.Conv1d(2, 3, 2, padding="causal"),
+    "LayerNorm": nn.LayerNorm(4),
+    "BatchNorm1d": nn.BatchNorm1d(4),
+    "Embedding": nn.Embedding(4, 3),
+    "Softmax": nn.Softmax(0),
+    "Hardtanh": nn.Hardtanh(inplace=True),
+    "Flatten": nn.Flatten(),
+    "Cell": custom_cells.LSTM(4, 3),
+    "Recurrent": nn.Recurrent(custom_cells.GRU(4, 3), num_layers=2, bidirectional=True),
 }
 STATES = {name: cell.state_dict() for name, cell in CELLS.items()}
 CLASSES = {
@@ -57,6 +66,21 @@ CLASSES = {
     for home in (nn, qd)
     for name in ("Linear", "RNNCell", "LSTMCell", "GRUCell", "RNN", "LSTM", "GRU")
 }
+CLASSES |= {
+    f"nn.{name}": getattr(nn, name)
+    for name in (
+        "Conv1d",
+        "LayerNorm",
+        "BatchNorm1d",
+        "Embedding",
+        "Softmax",
+        "Hardtanh",
+        "Flatten",
+        "Cell",
+        "Recurrent",
+    )
+}
+STREAM = qrnn.stream(nn.GRU(4, 3, batch_first=True), rows=2)
 FUNCTIONS = {
     "apply": (_core.apply, ("name", "x", "isa", "out")),
     "_gates": (_core._gates, ("module", "x", "hx")),
@@ -79,6 +103,16 @@ FUNCTIONS = {
     "per-channel observer": (lambda *a, **k: qz.PerChannelMinMaxObserver()(*a, **k), ("x",)),
     "Sequential": (nn.Sequential, ()),
     "ModuleList": (nn.ModuleList, ("modules",)),
+    "ModuleDict": (nn.ModuleDict, ("modules",)),
+    "Parameter": (nn.Parameter, ("data",)),
+    "register_buffer": (lambda *a, **k: nn.Module().register_buffer(*a, **k), ("name", "tensor")),
+    "assign a parameter": (lambda value: setattr(nn.Conv1d(2, 3, 1), "bias", value), ()),
+    "stream": (qrnn.stream, ("model", "rows")),
+    "calls of a stream": (STREAM, ("input", "rows")),
+    "add": (lambda *a, **k: qrnn.stream(nn.GRU(4, 3)).add(*a, **k), ("count", "state")),
+    "drop": (lambda *a, **k: qrnn.stream(nn.GRU(4, 3)).drop(*a, **k), ("rows",)),
+    "reset": (lambda *a, **k: qrnn.stream(nn.GRU(4, 3)).reset(*a, **k), ("rows",)),
+    "state of a stream": (lambda value: setattr(STREAM, "state", value), ()),
     "from_float": (qd.RNNCell.from_float, ("mod", "engine", "isa")),
     "LSTM.from_float": (qd.LSTM.from_float, ("mod", "engine", "isa")),
     "set_weight_bias": (lambda *a, **k: qd.LSTMCell(4, 3).set_weight_bias(*a, **k), ("weight_bias_dict",)),
