@@ -33,8 +33,8 @@ def case(kind, seed, float_ih):
 
 def pack(unit, isa, sequence=None, of_h=("u6",)):
     module = _core.Module()
-    ih = unit.ih if isinstance(unit.ih, ref.Weight) else (unit.ih, None)
-    module._pack(unit.kind, "qrnn", isa, (*ih, unit.bias_ih), (*unit.hh, unit.bias_hh, *of_h), sequence=sequence)
+    ih = unit.ih[:2] if isinstance(unit.ih, ref.Weight) else (unit.ih, None)
+    module._pack(unit.kind, "qrnn", isa, (*ih, unit.bias_ih), (*unit.hh[:2], unit.bias_hh, *of_h), sequence=sequence)
     return module
 
 
@@ -73,4 +73,4 @@ def test_rows_by_themselves(isa):
 def test_float_weights_do_not_meet_it():
     unit, _, _ = case("rnn_tanh", 3, True)
     with pytest.raises(ValueError, match="no kernel multiplies"):
-        _core.Module()._pack("rnn_tanh", "qrnn", None, (unit.ih, None, None, "u6"), (*unit.hh, None))
+        _core.Module()._pack("rnn_tanh", "qrnn", None, (unit.ih, None, None, "u6"), (*unit.hh[:2], None))
