@@ -109,20 +109,37 @@ class LayerQConfig(_LayerQConfig):
     ----------
     base : QConfig
         Of those that `matrices` does not name.
-    matrices : tuple of (str, QConfig)
+    matrices : mapping of str to QConfig, or pairs of them
         Name of a weight within the layer, and its own.
+
+    Raises
+    ------
+    TypeError
+        If `base` is no QConfig, or `matrices` something else.
 
     Examples
     --------
     >>> import qrnn
     >>> from qrnn.quantization import engine_qconfig, float_qconfig
     >>> layer = qrnn.nn.LSTM(4, 3)
-    >>> layer.qconfig = LayerQConfig(engine_qconfig, (("weight_ih_l0", float_qconfig),))
+    >>> layer.qconfig = LayerQConfig(engine_qconfig, {"weight_ih_l0": float_qconfig})
     >>> qrnn.LSTM.from_float(layer)
     DynamicQuantizedLSTM(4, 3, weight_ih_l0=float32)
     """
 
     __slots__ = ()
+
+    def __new__(cls, base: Any, matrices: Any = ()) -> LayerQConfig:
+        try:
+            pairs = tuple(dict(matrices).items())
+        except (TypeError, ValueError):
+            raise TypeError(f"matrices: expected names of weights with QConfigs, got {matrices!r:.80}") from None
+        for name, each in (("base", base), *pairs):
+            if not isinstance(name, str):
+                raise TypeError(f"matrices: expected names of weights, got {name!r:.80}")
+            if not (hasattr(each, "activation") and hasattr(each, "weight")) or isinstance(each, LayerQConfig):
+                raise TypeError(f"{name}: expected a QConfig, got {type(each).__name__}")
+        return super().__new__(cls, base, pairs)
 
     @property
     def activation(self) -> Any:

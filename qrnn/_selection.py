@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ._framework import Framework
 from ._precision import base_of, with_matrices
-from ._qconfig import engine_qconfig
+from ._qconfig import LayerQConfig, engine_qconfig
 from ._warn import warn
 
 __all__ = ["NO_SPEC", "Path", "Selection", "Spec", "paths_of", "read_spec", "select", "selected_by_attributes"]
@@ -97,9 +97,18 @@ def select(framework: Framework, model: Any, spec: Spec, argument: str) -> Selec
         own = matrices.get(id(path.module))
         if own:
             qconfig = with_matrices(None if qconfig is _NOT_SELECTED else qconfig, own)
+        elif isinstance(qconfig, LayerQConfig):
+            _warn_of_strange(framework, path, qconfig)
         if qconfig is not _NOT_SELECTED:
             selected.add(id(path.module), path.name, qconfig)
     return Selection(argument, spec, paths, selected.by_key())
+
+
+def _warn_of_strange(framework: Framework, path: Path, qconfig: LayerQConfig) -> None:
+    """Warn of weights that a LayerQConfig names and the layer at `path` has not."""
+    strange = sorted({name for name, _ in qconfig.matrices}.difference(framework.weights(path.module)))
+    if strange and framework.find(path.module) is not None:
+        warn(f"{path.name}.qconfig: no weight is named {', '.join(strange)}".lstrip("."))
 
 
 def _of_matrices(framework: Framework, paths: list[Path], spec: Spec, argument: str) -> dict[int, dict[str, Any]]:

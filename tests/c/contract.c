@@ -360,6 +360,7 @@ static void check_specs(void)
     const struct testcase t = {.spec = {.engine = "qrnn"}};
     tally(!qrnn_isa_name(99) && !qrnn_isa_supported(99) && !qrnn_engine_name(99), "past the tables' ends", &t);
     tally(qrnn_isa_name(0) && qrnn_isa_supported(0) && qrnn_engine_name(0), "the tables' first rows", &t);
+    tally(strcmp(qrnn_engine_activations(0), "u8") == 0 && !qrnn_engine_activations(99), "what codes multiply", &t);
     tally(!qrnn_kind_get(QRNN_KINDS) && !qrnn_kind_get((qrnn_kind)-1), "what is no kind", &t);
     qrnn_module_unref(NULL);
 }

@@ -217,6 +217,29 @@ def test_names_of_nothing_are_said(key):
             act()
 
 
+def test_qconfigs_of_layers():
+    """By type: for all layers of it, each by the names that it has; those that it has not are said."""
+    both = q.LayerQConfig(q.engine_qconfig, {"weight_ih_l0": q.float_qconfig})
+    model = nn.Sequential(nn.LSTM(4, 3), nn.Linear(3, 3))
+    assert precisions(qrnn.quantize_dynamic(model, {nn.LSTM: both, nn.Linear: q.engine_qconfig}))["0.weight_ih_l0"] == (
+        "float32"
+    )
+    made = qrnn.quantize_dynamic(model, {nn.LSTM: both, "0.weight_hh_l0": q.int13_dynamic_qconfig})
+    assert made[0].describe()["precision"] == {"weight_ih_l0": "float32", "weight_hh_l0": "s13"}
+    model[1].qconfig = both
+    with pytest.warns(UserWarning, match="^1.qconfig: no weight is named weight_ih_l0$"):
+        qrnn.prepare(model)
+    for arguments, text in (
+        ((None,), "base: expected a QConfig, got NoneType"),
+        ((q.engine_qconfig, 3), "matrices: expected names of weights with QConfigs, got 3"),
+        ((q.engine_qconfig, {3: q.engine_qconfig}), "matrices: expected names of weights, got 3"),
+        ((q.engine_qconfig, {"weight": None}), "weight: expected a QConfig, got NoneType"),
+        ((both,), "base: expected a QConfig, got LayerQConfig"),
+    ):
+        with pytest.raises(TypeError, match=f"^{text}$"):
+            q.LayerQConfig(*arguments)
+
+
 def test_one_weight_under_two_names():
     shared = nn.RNNCell(4, 4)
     model = nn.Sequential(shared, shared)
