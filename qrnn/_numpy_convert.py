@@ -58,7 +58,8 @@ def prepare(
         QConfig or None (leave out). None and ``{}``: every one, by its engine's own rule. PyTorch's
         QConfigs are taken too. Not given: the modules' own attributes ``qconfig`` and those of
         their parents count. An attribute stands above a name, a name above a type, and all above
-        the parent's.
+        the parent's. The name of a weight, ``"lstm.weight_ih_l0"``, stands above all, for that
+        weight alone: `float_qconfig` or None leave it float32, see docs/precision.md.
     engine : str, optional
         What the modules will compute with; fixed from here. Default: for modules that are quantized
         already their own, for others the current one, see ``qrnn.engine``.
@@ -82,8 +83,8 @@ def prepare(
     Warns
     -----
     UserWarning
-        If there is nothing to prepare, `qconfig` names a submodule that is not there, or a type or name that
-        has no quantized form.
+        If there is nothing to prepare, `qconfig` names a submodule or a weight that is not there, or a type or
+        name that has no quantized form.
 
     Examples
     --------
@@ -195,7 +196,8 @@ def quantize_dynamic(
         The root itself is quantized too, where it can be. A torch.nn.Module goes to ``qrnn.torch``.
     qconfig_spec : None, set or mapping, optional
         None: every module that can be quantized, by its engine's own rule. A set of types and
-        dotted names: those. A mapping of type or dotted name to QConfig or None (leave out).
+        dotted names: those. A mapping of type or dotted name to QConfig or None (leave out). Names
+        may be those of weights, as for `prepare`.
     dtype : qint8
     mapping : mapping of type to type, optional
         What each float type becomes: a type with ``from_float``.
@@ -229,11 +231,15 @@ def quantize_dynamic(
     Examples
     --------
     >>> import qrnn
-    >>> qrnn.quantize_dynamic(qrnn.nn.Sequential(qrnn.nn.RNNCell(4, 3), qrnn.nn.Linear(3, 2)), {"0"})
+    >>> model = qrnn.nn.Sequential(qrnn.nn.RNNCell(4, 3), qrnn.nn.Linear(3, 2))
+    >>> qrnn.quantize_dynamic(model, {"0"})
     Sequential(
       (0): DynamicQuantizedRNNCell(4, 3)
       (1): Linear(in_features=3, out_features=2, bias=True)
     )
+    >>> from qrnn.quantization import engine_qconfig, float_qconfig
+    >>> qrnn.quantize_dynamic(model, {"": engine_qconfig, "0.weight_ih": float_qconfig})[0]
+    DynamicQuantizedRNNCell(4, 3, weight_ih=float32)
     """
     converter = Converter(framework_of(model, NUMPY), engine, isa)
     return converter.quantize_dynamic(model, qconfig_spec, dtype, mapping, inplace)
@@ -247,7 +253,8 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
     module : Module
     qconfig_dict : mapping or None, optional
         Type or dotted name to QConfig or None. An attribute that is there stands above a name, a
-        name above a type, and all above the parent's.
+        name above a type, and all above the parent's. Names may be those of weights, as for `prepare`:
+        a layer of which one is named gets a `LayerQConfig`.
     prepare_custom_config_dict : None
         PyTorch's, which nothing here needs: ValueError if anything is in it.
 

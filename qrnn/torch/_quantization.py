@@ -63,7 +63,9 @@ def prepare(
         A QConfig for every module that can be quantized; or a mapping of type or dotted name to QConfig or
         None (leave out). None and ``{}``: every one, by its engine's own rule. PyTorch's QConfigs are taken
         too. Not given: the modules' own attributes ``qconfig`` and those of their parents count. An attribute
-        stands above a name, a name above a type, and all above the parent's.
+        stands above a name, a name above a type, and all above the parent's. The name of a weight,
+        ``"lstm.weight_ih_l0"``, stands above all, for that weight alone: `float_qconfig` or None leave it float32,
+        see docs/precision.md.
     engine : str, optional
         What the modules will compute with; fixed from here. Default: for modules that are quantized already
         their own, for others the current one, see ``qrnn.engine``.
@@ -87,7 +89,7 @@ def prepare(
     Warns
     -----
     UserWarning
-        If there is nothing to prepare, `qconfig` names a submodule that is not there, or something that was
+        If there is nothing to prepare, `qconfig` names a submodule or a weight that is not there, or something that was
         asked for stays as it is: a type or a name without a quantized form, a ScriptModule, a Linear whose
         weight PyTorch's attention or encoder layer reads.
 
@@ -246,7 +248,8 @@ def quantize_dynamic(
         The root itself is quantized too, where it can be.
     qconfig_spec : None, set or mapping, optional
         None: every module that can be quantized, by its engine's own rule. A set of types and dotted names:
-        those. A mapping of type or dotted name to QConfig or None (leave out).
+        those. A mapping of type or dotted name to QConfig or None (leave out). Names may be those of weights,
+        as for `prepare`.
     dtype : qint8
     mapping : mapping of type to type, optional
         What each float type becomes, as for `convert`.
@@ -296,7 +299,8 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
     module : torch.nn.Module
     qconfig_dict : mapping or None, optional
         Type or dotted name to QConfig or None. An attribute that is there stands above a name, a name above
-        a type, and all above the parent's.
+        a type, and all above the parent's. Names may be those of weights, as for `prepare`: a layer of which one
+        is named gets a `LayerQConfig`.
     prepare_custom_config_dict : None
         PyTorch's, which nothing here needs: ValueError if anything is in it.
 

@@ -75,8 +75,8 @@ def test_programs_of_the_readme_run(in_a_copy, capsys):
         pytest.skip(f"PYTORCH IS NOT INSTALLED: README.md:{skipped[0]} did not run, all else did")
 
 
-@pytest.mark.parametrize("page", ["docs/custom-cells.md", "docs/files.md", "docs/streams.md"])
-def test_programs_of_pages_run(page, in_a_copy):
+@pytest.mark.parametrize("page", ["docs/custom-cells.md", "docs/files.md", "docs/precision.md", "docs/streams.md"])
+def test_programs_of_pages_run(page, in_a_copy, capsys):
     names, found = {}, programs(page)
     for line, code in found:
         if "import safetensors" in code:
@@ -85,6 +85,8 @@ def test_programs_of_pages_run(page, in_a_copy):
         made = {v.shape for v in names.values() if isinstance(v, np.ndarray)}
         assert set(shapes(code)) <= made, f"{page}:{line}"
     assert found
+    printed = capsys.readouterr().out
+    assert all(f"\n    {each}\n" in text_of(page) for each in printed.splitlines()), printed
 
 
 def named_paths(text):
