@@ -1,15 +1,16 @@
-"""What rounding by data did to the weights of a model, as a table."""
+"""What rounding by data did to the weights and layers of a model, as tables."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ._belongs import belongs
 from ._module import Module
 from ._public import public
-from ._report import Report
+from ._report import Report, percent
 
-__all__ = ["CalibrationReport", "LayerReport", "WeightReport", "calibration_report"]
+__all__ = ["CalibrationReport", "LayerReport", "WeightReport", "calibration_report", "costly", "report_of"]
 
 
 @public("qrnn.quantization")
@@ -25,7 +26,7 @@ class WeightReport(NamedTuple):
         Rows that its product multiplied; of two products, the smaller number.
     plain, calibrated : float
         Rms error of the product on them, as a part of the product's rms, by plain rounding and by
-        rounding by data (with the corrected bias).
+        rounding by data (with the corrected bias): what rounding made least, not what a user would measure.
     rows : int
         Rows that came out better by data; the others have their plain codes.
     scale : tuple of float
@@ -87,11 +88,17 @@ WeightReport.__module__ = "qrnn.quantization"  # the path in pickles
 
 @public("qrnn.quantization")
 class CalibrationReport(Report[WeightReport]):
-    """A row for each weight that was rounded by data; prints as a table, in Jupyter as HTML.
+    """A row for each weight that was rounded by data, and below it one for each layer; in Jupyter as HTML.
 
     Parameters
     ----------
     rows : iterable of WeightReport
+    layers : iterable of LayerReport
+        Of the layers on data that rounding did not see: what a user of the model would measure.
+
+    Attributes
+    ----------
+    layers : tuple of LayerReport
 
     Examples
     --------
@@ -101,49 +108,62 @@ class CalibrationReport(Report[WeightReport]):
     >>> report = qrnn.quantization.calibration_report(qrnn.convert(model))
     >>> len(report), report[0].name, report[0].shape, report[0].samples
     (1, '0.weight', (2, 3), 75)
-    >>> report[0].calibrated <= report[0].plain
-    True
-    >>> str(report).split()[:6]
-    ['weight', 'shape', 'samples', 'plain', 'error', 'calibrated']
+    >>> [(each.name, each.calibrated <= each.plain) for each in report.layers]
+    [('0', True)]
+    >>> str(report).split()[:4]
+    ['weight', 'shape', 'samples', 'alone,']
     """
 
     __module__ = "qrnn.quantization"  # the path in pickles
 
-    _HEADS = (
-        "weight",
-        "shape",
-        "samples",
-        "plain error",
-        "calibrated",
-        "ratio",
-        "by data",
-        "scale of plain",
-        "seconds",
-    )
+    _HEADS = ("weight", "shape", "samples", "alone, plain", "by data", "ratio", "taken", "rows by data", "seconds")
+    _LAYER_HEADS = ("layer", "held back", "error, plain", "as converted", "ratio", "due to activations")
 
     _EMPTY = "no weight was rounded by data"
 
+    def __init__(self, rows: Iterable[WeightReport], layers: Iterable[LayerReport] = ()) -> None:
+        super().__init__(rows)
+        self.layers = tuple(layers)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Version 0.1.0 pickled the rows under another name."""
-        self.__dict__.update(_rows=state["_weights"] if "_weights" in state else state["_rows"])
+        """Version 0.1.0 pickled the rows under another name, and no layers."""
+        rows = state["_weights"] if "_weights" in state else state["_rows"]
+        self.__dict__.update(_rows=rows, layers=state.get("layers", ()))
+
+    def _facts(self) -> dict[str, Any]:
+        return {"layers": [{**each._asdict(), "activations": each.activations} for each in self.layers]}
 
     def _cells(self, row: WeightReport) -> tuple[str, ...]:
-        low, mean, high = row.scale
+        plain, new = (None, None) if row.alone is None else row.alone
         return (
             row.name,
             "x".join(map(str, row.shape)),
             f"{row.samples:,}",
-            f"{row.plain:.3%}",
-            f"{row.calibrated:.3%}",
-            f"{row.calibrated / row.plain:.3f}" if row.plain else "",
+            percent(plain),
+            percent(new),
+            f"{new / plain:.3f}" if plain and new is not None else "",
+            "yes" if row.taken else "no",
             f"{row.rows / row.shape[0]:.0%}",
-            f"{mean:.3f} ({low:.2f}-{high:.2f})",
             f"{row.seconds:.2f}",
         )
 
+    def _tables(self) -> list[list[tuple[str, ...]]]:
+        if not self.layers:
+            return []
+        table: list[tuple[str, ...]] = [self._LAYER_HEADS]
+        for each in self.layers:
+            errors = percent(each.plain), percent(each.calibrated)
+            ratio = f"{each.calibrated / each.plain:.3f}" if each.plain else ""
+            table.append((each.name or "the model", f"{each.pieces}", *errors, ratio, f"{each.activations:.0%}"))
+        return [table]
+
+    def _after(self) -> list[str]:
+        few = any(each.alone is None for each in self._rows)
+        return ["Too few data to hold some back: what shows no gain stays plain."] if few else []
+
 
 def calibration_report(model: Module) -> CalibrationReport:
-    """What rounding by data did to each weight of a converted model.
+    """What rounding by data did to each weight and layer of a converted model.
 
     Parameters
     ----------
@@ -163,8 +183,34 @@ def calibration_report(model: Module) -> CalibrationReport:
     """
     if not isinstance(model, Module):
         raise TypeError(f"model: expected a qrnn.nn.Module, got {type(model).__name__}{belongs(model)}")
-    weights = []
-    for name, module in model.named_modules():
-        for each in module.__dict__.get("_calibration", ()):
-            weights.append(each._replace(name=f"{name}.{each.name}" if name else each.name))
-    return CalibrationReport(weights)
+    return report_of(model.named_modules())
+
+
+def report_of(modules: Iterable[tuple[str, Any]]) -> CalibrationReport:
+    """The report of converted layers, by their names."""
+    weights, layers = [], []
+    for name, module in modules:
+        found = module.__dict__.get("_calibration")
+        if found is None:
+            continue
+        weights += [each._replace(name=f"{name}.{each.name}" if name else each.name) for each in found]
+        layer = module.__dict__.get("_calibrated")
+        layers += [] if layer is None else [layer._replace(name=name)]
+    return CalibrationReport(weights, layers)
+
+
+#: What plain codes of one weight may cost of the outputs of its layer before `convert` warns.
+COSTLY = 0.05
+
+
+def costly(module: Any, name: str) -> Iterator[str]:
+    """Warnings of weights of a converted layer, called `name`, that 8 bits do not carry."""
+    for each in module.__dict__.get("_calibration", ()):
+        if each.alone is None or each.taken or each.alone[0] <= COSTLY:
+            continue
+        key = f"{name}.{each.name}" if name else each.name
+        yield (
+            f"{key}: its codes alone cost {percent(each.alone[0])} of what the layer gives, and data do not better "
+            "them, as where inputs differ by orders of magnitude: keep it and what it multiplies in float32, by "
+            f'prepare(model, qconfig={{"": engine_qconfig, "{key}": float_qconfig}}) of qrnn.quantization'
+        )

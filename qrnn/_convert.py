@@ -8,6 +8,7 @@ from copy import copy
 from typing import Any
 
 from . import _config
+from ._calibration_report import costly
 from ._framework import Framework
 from ._left_float import warn_of_left_float, without_read
 from ._mapping import read_mapping
@@ -134,6 +135,8 @@ class Converter:
                 warn(f"{name or 'the model'}: {lost}")
             with named_errors(name):
                 replacements[id(module)] = self._converted(table[base], module, qconfig, by_data)
+            for text in costly(replacements[id(module)], name):
+                warn(text)
         warn_of_left_float(framework, selection, lambda module: self._becomes_quantized(module, table), True)
         return replacements
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,10 @@ def rounded_by_data(
             args, kwargs = _arguments(layers[place[seen.name]], seen)
             for each in prepared.values():
                 each[place[seen.name]](*args, **kwargs)
-    return {name: _named(Converter(NUMPY).convert(each, None, False, True), names) for name, each in prepared.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is costly, which is what is asked
+        converted = {name: Converter(NUMPY).convert(each, None, False, True) for name, each in prepared.items()}
+    return {name: _named(each, names) for name, each in converted.items()}
 
 
 def _float_layer(framework: Framework, module: Any) -> FloatLayer:

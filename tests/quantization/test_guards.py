@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from support.calibration import all_taken, correlated
 import qrnn
 from qrnn import _layer_rounding, nn
 from qrnn._guards import shows_gain, threshold
-from qrnn.quantization import calibration_report
+from qrnn.quantization import calibration_report, engine_qconfig, float_qconfig
 
 f32 = np.float32
 __all__ = ["all_taken"]
@@ -172,7 +173,91 @@ def test_a_few_loud_steps_in_raw_columns_make_nothing_worse(kind, gain, span):
     prepared = qrnn.prepare(module, qconfig={})
     plain = qrnn.convert(prepared)
     prepared(drawn(80))
-    new = qrnn.convert(prepared)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        new = qrnn.convert(prepared)
     x = drawn(60)
     exact, rough, fine = (each(x)[0].astype(np.float64) for each in (module, plain, new))
     assert ((fine - exact) ** 2).sum() <= 1.02**2 * ((rough - exact) ** 2).sum()
+
+
+def raw_model():
+    """A model whose input columns differ by four orders of magnitude, and data for it."""
+    qrnn.manual_seed(1)
+    model, rng = nn.Sequential(), np.random.default_rng(1)
+    model.lstm, model.head = nn.LSTM(12, 24), nn.Linear(24, 3)
+    factor = 10 ** rng.uniform(-2, 2, 12)
+    model.lstm.weight_ih_l0 = (model.lstm.weight_ih_l0 * 8 / factor).astype(f32)
+    mix = rng.standard_normal((12, 12)) / 3
+    data = [((rng.standard_normal((60, count, 12)) @ mix) * factor).astype(f32) for count in (60, 40)]
+    return model, *data
+
+
+def test_convert_warns_of_a_weight_that_codes_do_not_carry():
+    """It names the weight and what to do, and that helps."""
+    model, seen, fresh = raw_model()
+    prepared = qrnn.prepare(model, qconfig={}, inplace=False)
+    prepared.lstm(seen)
+    with pytest.warns(UserWarning) as caught:
+        new = qrnn.convert(prepared)
+    (text,) = [str(each.message) for each in caught]
+    assert text.startswith("lstm.weight_ih_l0: its codes alone cost ")
+    assert 'qconfig={"": engine_qconfig, "lstm.weight_ih_l0": float_qconfig}' in text
+    row = {each.name: each for each in calibration_report(new)}["lstm.weight_ih_l0"]
+    assert not row.taken and row.alone[0] > 0.05
+    mended = qrnn.prepare(model, qconfig={"": engine_qconfig, "lstm.weight_ih_l0": float_qconfig}, inplace=False)
+    mended.lstm(seen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mended = qrnn.convert(mended)
+    exact, rough, fine = (each.lstm(fresh)[0] for each in (model, new, mended))
+    assert ((fine - exact) ** 2).sum() < 0.1**2 * ((rough - exact) ** 2).sum()
+
+
+def test_no_warning_without_data_or_where_all_is_well():
+    model, _, fresh = raw_model()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        qrnn.convert(qrnn.prepare(model, qconfig={}, inplace=False))
+        good = qrnn.prepare(nn.LSTM(12, 24), qconfig={})
+        good(np.tanh(fresh))
+        qrnn.convert(good)
+
+
+def test_the_report_is_what_a_user_measures():
+    """Errors of the layer, plain and as converted, on the pieces held back: the measure of `measure`."""
+    rng = np.random.default_rng(9)
+    model = nn.Sequential()
+    model.lstm = nn.LSTM(6, 20, batch_first=True)
+    prepared = qrnn.prepare(model, qconfig={}, inplace=False)
+    plain = qrnn.convert(prepared, inplace=False)
+    prepared.lstm(correlated(rng, 6400, 6, rank=2).reshape(80, 80, 6))
+    pieces = prepared.lstm._prepared.statistics.held()
+    new = qrnn.convert(prepared)
+    report = calibration_report(new)
+    (layer,) = report.layers
+    assert layer.name == "lstm" and layer.pieces == len(pieces) == 16
+    data = [(piece.x[None], {"hx": tuple(each[:, None] for each in piece.states)}) for piece in pieces]
+    models = {"float": model.lstm, "plain": plain.lstm, "new": new.lstm}
+    _, rough, fine = qrnn.quantization.measure(models, data)
+    assert layer.plain == pytest.approx(rough.outputs[0].error, rel=1e-5)
+    assert layer.calibrated == pytest.approx(fine.outputs[0].error, rel=1e-5)
+    assert layer.calibrated < layer.plain and 0 < layer.weights < layer.calibrated
+    assert layer.activations == pytest.approx(1 - (layer.weights / layer.calibrated) ** 2)
+    text, facts = str(report), report.to_dict()
+    assert "due to activations" in text and f"{layer.activations:.0%}" in text and "lstm.weight_hh_l0" in text
+    assert facts["layers"][0]["name"] == "lstm" and facts["rows"][0]["taken"] is True
+    assert report._repr_html_().count("<table>") == 2
+
+
+def test_too_few_data_stay_plain_and_say_so():
+    model = qrnn.prepare(nn.LSTM(6, 8), qconfig={})
+    plain = qrnn.convert(model)
+    model(np.random.default_rng(2).standard_normal((20, 1, 6)).astype(f32))
+    new = qrnn.convert(model)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(new.state_dict().values(), plain.state_dict().values(), strict=True)
+    )
+    report = calibration_report(new)
+    assert [each.taken for each in report] == [False, False] and not report.layers
+    assert "Too few data" in str(report)
