@@ -49,7 +49,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     _spec: LayerSpec
     _engine: str
-    _precisions: Mapping[str, str] = MappingProxyType({})  # of a pickle of version 0.1.0
+    _precisions: Mapping[str, str] = MappingProxyType({})  # each has its own, in place of the property
     _isa: str | None
     _names: tuple[tuple[str, str | None, str | None], ...]  # of weight, scale and bias of each matrix
     _packed: BufferCache[_core.Module]
@@ -179,7 +179,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` gave, here or in version 0.1.0."""
-        state = {**state}
+        state = {"_precisions": {}, **state}
         spec = spec_of(state.pop("_shape"))
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._describe(spec)
