@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -94,26 +94,26 @@ class StreamedLayer:
         place = self._stream_place
         inner: Any = super()
         call = current_call(place)
-        _expect_alone(place, hx=hx, lengths=options.pop("lengths", None))
+        lengths = options.pop("lengths", None)
+        if hx is not None or lengths is not None:
+            _refuse(place, *(("hx", hx) if hx is not None else ("lengths", lengths)))
         x = input if hasattr(input, "ndim") else _arrays.to_float32(input, "input")
         dims = 1 if place.batch_axis is None else 2
         batched = x.ndim == dims + 1
         if x.ndim not in (dims, dims + 1):
             return inner.forward(x, **options)  # which raises its own error
         states = call.take(place, x.shape[place.batch_axis or 0] if batched else 1)
-        hx = _arrays.like(tuple(_as_taken(place, state, batched) for state in states), x)
+        hx = _arrays.like(tuple([_as_taken(place, state, batched) for state in states]), x)
         result = inner.forward(x, hx[0] if len(hx) == 1 else hx, **options)
         final = result if place.batch_axis is None else result[1]
         call.leave(place, [_as_kept(place, state, batched) for state in (final if len(hx) > 1 else [final])])
         return result
 
 
-def _expect_alone(place: Place, **arguments: Any) -> None:
-    """Raise RuntimeError if a layer is called with an argument that the stream decides."""
-    for name, value in arguments.items():
-        if value is not None:
-            text = f"expected a call without {name}, as the stream keeps the state, got {type(value).__name__}"
-            raise RuntimeError(f"{place.shown}: {text}")
+def _refuse(place: Place, name: str, value: Any) -> NoReturn:
+    """Raise RuntimeError for an argument that the stream decides."""
+    text = f"expected a call without {name}, as the stream keeps the state, got {type(value).__name__}"
+    raise RuntimeError(f"{place.shown}: {text}")
 
 
 def _as_taken(place: Place, state: Array, batched: bool) -> Array:
