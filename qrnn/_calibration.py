@@ -6,37 +6,37 @@ showed. See docs/calibration.md.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeVar
 
 from ._belongs import belongs
 from ._module import Module
-from ._prepared import PreparedLayer
-from ._spec import packed_spec
+from ._preparation import Preparation
 
 __all__ = ["disable_observer", "enable_observer", "merge_statistics"]
 
-M = TypeVar("M", bound=Module)
+M = TypeVar("M")
 
 
-def enable_observer(mod: Module) -> None:
+def enable_observer(mod: Any) -> None:
     """Have a prepared module observe its inputs again: ``model.apply(enable_observer)``.
 
     Parameters
     ----------
-    mod : Module
+    mod : Module or torch.nn.Module
         One that is not prepared is left alone.
     """
     _observe(mod, True)
 
 
-def disable_observer(mod: Module) -> None:
+def disable_observer(mod: Any) -> None:
     """Have a prepared module observe nothing, but keep what it saw: ``model.apply(disable_observer)``.
 
     For training between `prepare` and `convert`, and for data that calibration is not to see.
 
     Parameters
     ----------
-    mod : Module
+    mod : Module or torch.nn.Module
         One that is not prepared is left alone.
 
     Examples
@@ -48,19 +48,26 @@ def disable_observer(mod: Module) -> None:
     _observe(mod, False)
 
 
-def _observe(mod: Module, enabled: bool) -> None:
-    if isinstance(mod, PreparedLayer):
-        mod._prepared.statistics.enabled = enabled
+def _observe(mod: Any, enabled: bool) -> None:
+    preparation = _preparation_of(mod)
+    if preparation is not None:
+        preparation.statistics.enabled = enabled
 
 
-def merge_statistics(model: M, *others: Module) -> M:
+def _preparation_of(mod: Any) -> Preparation | None:
+    """What a prepared module of either package keeps; None of any other module."""
+    found = vars(mod).get("_prepared") if hasattr(mod, "__dict__") else None
+    return found if isinstance(found, Preparation) else None
+
+
+def merge_statistics(model: M, *others: M) -> M:
     """Add to a prepared model what copies of it observed, each on data of its own.
 
     Parameters
     ----------
-    model : Module
+    model : Module or torch.nn.Module
         Prepared; its statistics are changed.
-    *others : Module
+    *others : Module or torch.nn.Module
         Copies of it (``copy.deepcopy``, or pickled from another process), made before they were called:
         what a model had observed when it was copied would count twice.
 
@@ -103,16 +110,17 @@ def merge_statistics(model: M, *others: Module) -> M:
     return model
 
 
-def _prepared(model: Any, argument: str) -> dict[str, PreparedLayer]:
-    if not isinstance(model, Module):
+def _prepared(model: Any, argument: str) -> dict[str, Any]:
+    torch = sys.modules.get("torch")
+    if not isinstance(model, Module) and (torch is None or not isinstance(model, torch.nn.Module)):
         raise TypeError(f"{argument}: expected a qrnn.nn.Module, got {type(model).__name__}{belongs(model)}")
-    found = {name: each for name, each in model.named_modules() if isinstance(each, PreparedLayer)}
+    found = {name: each for name, each in model.named_modules() if _preparation_of(each) is not None}
     if not found:
         raise ValueError(f"{argument}: expected a prepared model, got one without prepared modules")
     return found
 
 
-def _summable(layer: PreparedLayer) -> tuple[Any, ...]:
+def _summable(layer: Any) -> tuple[Any, ...]:
     """What has to agree for statistics to add up."""
     statistics = layer._prepared.statistics
-    return packed_spec(layer)._replace(bias=True, dropout=0.0), statistics.engine, statistics.engines
+    return layer._spec._replace(bias=True, dropout=0.0), statistics.engine, statistics.engines

@@ -10,7 +10,15 @@ from ._module import Module
 from ._public import public
 from ._report import Report, percent
 
-__all__ = ["CalibrationReport", "LayerReport", "WeightReport", "calibration_report", "costly", "report_of"]
+__all__ = [
+    "CalibrationReport",
+    "LayerReport",
+    "WeightReport",
+    "calibration_report",
+    "costly",
+    "forget_report",
+    "report_of",
+]
 
 
 @public("qrnn.quantization")
@@ -197,6 +205,16 @@ def report_of(modules: Iterable[tuple[str, Any]]) -> CalibrationReport:
         layer = module.__dict__.get("_calibrated")
         layers += [] if layer is None else [layer._replace(name=name)]
     return CalibrationReport(weights, layers)
+
+
+#: Attributes of a converted layer by which its report is known.
+_CALIBRATED = ("_calibration", "_calibrated")
+
+
+def forget_report(module: Any) -> None:
+    """Forget what rounding did to the weights of a converted layer, as it has others."""
+    for name in _CALIBRATED:
+        module.__dict__.pop(name, None)
 
 
 #: What plain codes of one weight may cost of the outputs of its layer before `convert` warns.

@@ -17,6 +17,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from . import _arrays, _config, _core
+from ._calibration_report import forget_report
 from ._described import FORMAT, Described, encoded
 from ._loading import LoadPlan
 from ._matrices import Matrix, pack, packed_matrices
@@ -95,8 +96,7 @@ class Layer(_core.Module, Module, Described):
     def _swap_in(self, packed: _core.Module) -> None:
         """Hold `packed` from here on, and forget what is known of the old weights; cannot fail."""
         self._take_packed(packed)
-        self.__dict__.pop("_calibration", None)
-        self.__dict__.pop("_calibrated", None)
+        forget_report(self)
 
     # ---- parameters as attributes
 

@@ -90,6 +90,11 @@ class LayerRounding:
             bias = (bias + change).astype(np.float32)
         self._rounded[index] = plain._replace(weight=new.codes, scale=new.scale, bias=bias)
 
+    def attributes(self) -> dict[str, Any]:
+        """What the quantized layer keeps for `calibration_report`; nothing without data."""
+        layer = {} if self.layer is None else {"_calibrated": self.layer}
+        return {"_calibration": tuple(self.report), **layer} if self.report else {}
+
     def choose(self, floats: list[Matrix], plain: list[Matrix], engine: str, isa: str | None) -> list[Matrix]:
         """Of each matrix the codes by data where they show a gain on data held back, else the plain ones.
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _config, _quantize
-from ._matrices import FLOAT, Matrix, beside
+from ._matrices import FLOAT, Matrix, beside, engine_of
 from ._precision import activations_of, of_matrix, quantize_matrix
 from ._spec import LayerSpec
+from ._statistics import Statistics
+
+if TYPE_CHECKING:
+    from ._layer_rounding import LayerRounding
 
 __all__ = ["Preparation"]
 
@@ -25,13 +30,21 @@ class Preparation:
         Its instruction set; None: the default.
     original : list of Matrix or None
         The codes and scales that a quantized layer had, to be given back for weights that did not change.
+
+    Attributes
+    ----------
+    statistics : Statistics
+        Of what the products multiplied so far.
     """
 
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
         self.engine, self.isa, self.original = engine, isa, original
+        self.statistics = Statistics(engine)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return type(self)(self.engine, self.isa, self.original)
+        new = type(self)(self.engine, self.isa, self.original)
+        new.statistics = deepcopy(self.statistics, memo)
+        return new
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps, under no private name: not the instruction set, as pickles may travel to another CPU."""
@@ -40,7 +53,29 @@ class Preparation:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         original = state["original"]
+        self.statistics = Statistics(state["engine"])  # which older pickles of qrnn.torch have not
         self.__dict__.update(state, original=original and [Matrix(*matrix) for matrix in original])
+
+    def observe_as(self, spec: LayerSpec, qconfig: Any) -> None:
+        """Have statistics be of what each matrix of the layer will see, and of none that stays float."""
+        own = self.precisions(spec, qconfig)
+        engines = [engine_of(own.get(each.weight), self.engine) for each in spec.matrices]
+        self.statistics = Statistics(self.engine, tuple(engines) if own else ())
+
+    def rounded(
+        self, spec: LayerSpec, floats: list[Matrix], qconfig: Any, isa: str | None
+    ) -> tuple[list[Matrix], LayerRounding]:
+        """The float matrices of a layer quantized: by the statistics where they show a gain; and what came of it."""
+        from ._layer_rounding import LayerRounding  # not before: it is a twentieth of the time of `import qrnn`
+
+        by_data, plain = LayerRounding(spec, self.statistics), []
+        for index, (each, matrix) in enumerate(zip(spec.matrices, floats, strict=True)):
+            quantized, kept = self.plain(index, each.weight, matrix, qconfig)
+            plain.append(quantized)
+            if not kept and quantized.scale is not None:
+                allowed = _quantize.code_range(of_matrix(qconfig, each.weight))
+                by_data.round(index, each.weight, matrix, quantized, allowed)
+        return by_data.choose(floats, plain, self.engine, isa), by_data
 
     def expect_engine(self, engine: str | None) -> None:
         """Raise ValueError if `engine` is given and another."""

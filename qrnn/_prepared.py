@@ -7,80 +7,37 @@ called with, where there were any.
 
 from __future__ import annotations
 
-from copy import copy, deepcopy
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import Any
 
-from . import _config, _core, _preparation, _quantize
+from . import _config, _core, _preparation
 from ._described import precisions_shown
 from ._layer import FloatLayer
-from ._matrices import Matrix, engine_of, pack
-from ._precision import dequantized, of_matrix
+from ._matrices import pack
+from ._precision import dequantized
 from ._public import public
 from ._quantized_layer import QuantizedLayer
-from ._spec import LayerSpec, MatrixSpec, packed_spec
-from ._statistics import Statistics
-
-if TYPE_CHECKING:
-    from ._layer_rounding import LayerRounding
+from ._spec import packed_spec
 
 __all__ = ["PREPARED_TYPES", "Preparation", "PreparedLayer", "prepared_type"]
 
 
 @public("qrnn.quantization.prepared")
 class Preparation(_preparation.Preparation):
-    """What a prepared module keeps for its conversion.
-
-    Attributes
-    ----------
-    statistics : Statistics
-        Of what the products multiplied so far.
-    """
-
-    def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
-        super().__init__(engine, isa, original)
-        self.statistics = Statistics(engine)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Preparation:
-        new: Preparation = super().__deepcopy__(memo)
-        new.statistics = deepcopy(self.statistics, memo)
-        return new
-
-    def observe_as(self, spec: LayerSpec, qconfig: Any) -> None:
-        """Have statistics be of what each matrix of the layer will see, and of none that stays float."""
-        own = self.precisions(spec, qconfig)
-        engines = [engine_of(own.get(each.weight), self.engine) for each in spec.matrices]
-        self.statistics = Statistics(self.engine, tuple(engines) if own else ())
+    """What a prepared module keeps for its conversion."""
 
     def convert(
         self, mod: FloatLayer, cls: type[QuantizedLayer], qconfig: Any, engine: str | None, isa: str | None
     ) -> Any:
         """The quantized module, of type `cls`, that the prepared `mod` becomes."""
-        from ._layer_rounding import LayerRounding  # not before: it is a twentieth of the time of `import qrnn`
-
         self.expect_engine(engine)
-        spec, isa, floats = packed_spec(mod), _config.resolve_isa(isa or self.isa), mod._matrices()
-        by_data = LayerRounding(spec, self.statistics)
-        plain = [
-            self._quantized(index, each, matrix, qconfig, by_data)
-            for index, (each, matrix) in enumerate(zip(spec.matrices, floats, strict=True))
-        ]
-        matrices = by_data.choose(floats, plain, self.engine, isa)
+        spec, isa = packed_spec(mod), _config.resolve_isa(isa or self.isa)
+        matrices, by_data = self.rounded(spec, mod._matrices(), qconfig, isa)
         new = cls.__new__(cls)
         new._take_over(mod)
-        if by_data.report:
-            new._calibration = tuple(by_data.report)
-        if by_data.layer is not None:
-            new._calibrated = by_data.layer
+        new.__dict__.update(by_data.attributes())
         new._hold(spec, pack(spec, self.engine, isa, matrices))
         return new
-
-    def _quantized(self, index: int, spec: MatrixSpec, matrix: Matrix, qconfig: Any, by_data: LayerRounding) -> Matrix:
-        """What the float `matrix`, the one of `index`, becomes without data; with data `by_data` rounds it too."""
-        plain, kept = self.plain(index, spec.weight, matrix, qconfig)
-        if not kept and plain.scale is not None:
-            allowed = _quantize.code_range(of_matrix(qconfig, spec.weight))
-            by_data.round(index, spec.weight, matrix, plain, allowed)
-        return plain
 
 
 class PreparedLayer(FloatLayer):

@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import _arrays, _core
-from ._matrices import pack
+from ._matrices import pack, packed_matrices
 from ._reservoir import Piece, windows
 from ._spec import LayerSpec, Sequence, packed_spec
 from ._statistics import Statistics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from ._layer import FloatLayer
 
     Array = NDArray[np.float32]
 
@@ -51,7 +49,9 @@ def as_sequence(spec: LayerSpec) -> LayerSpec:
     return spec._replace(sequence=Sequence(1, 1, False))
 
 
-def recorded_call(module: FloatLayer, statistics: Statistics, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def recorded_call(
+    module: _core.Module, statistics: Statistics, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """Call `module` in C, and record in `statistics` what its products multiplied.
 
     A call that fails records nothing.
@@ -97,11 +97,11 @@ def _states(spec: LayerSpec, hx: Any) -> list[Array]:
     return [_arrays.to_float32(state, "hx") for state in states]
 
 
-def _record_cell(module: FloatLayer, statistics: Statistics, x: Array, states: list[Array]) -> None:
+def _record_cell(module: _core.Module, statistics: Statistics, x: Array, states: list[Array]) -> None:
     """Record a step of a cell, (batch, columns) each."""
     if statistics.steps is None:
         spec = as_sequence(packed_spec(module))
-        statistics.steps = pack(spec, "float32", module.isa, module._matrices())
+        statistics.steps = pack(spec, "float32", module.isa, packed_matrices(module))
     steps = statistics.steps
     spec = packed_spec(steps)
     states = [state[None] for state in states]

@@ -207,6 +207,8 @@ class Statistics:
         Whether calls are observed.
     steps : Module or None
         A cell's weights, packed as a layer over sequences.
+    weights : bytes or None
+        The digest of the weights that it belongs to, where somebody keeps it.
     """
 
     __module__ = "qrnn.quantization.statistics"  # the path in pickles
@@ -220,6 +222,7 @@ class Statistics:
         self._held_rows = Reservoir(ROWS)
         self._open = OpenPieces()
         self.steps: _core.Module | None = None
+        self.weights: bytes | None = None
 
     def record(
         self,
@@ -318,8 +321,15 @@ class Statistics:
         found = {product: self.of(*product) for product in sorted(self._moments)}
         return {product: moments for product, moments in found.items() if moments is not None}
 
+    def belong_to(self, weights: bytes) -> None:
+        """Forget everything if it was seen of weights with another digest than `weights`."""
+        if self.weights not in (None, weights):
+            self.forget()
+        self.weights = weights
+
     def merge(self, other: Statistics) -> None:
         """Add what `other`, of the same engine and of a layer of the same shape, saw."""
+        self.weights = self.weights or other.weights
         for product, moments in list(other._moments.items()):
             self._of(product).merge(moments)
         with _LOCK:
@@ -339,6 +349,7 @@ class Statistics:
             "engine": self.engine,
             "engines": self.engines,
             "enabled": self.enabled,
+            "weights": self.weights,
             "_moments": self.by_product(),
             "_held": held,
             "_held_rows": held_rows,
@@ -346,7 +357,7 @@ class Statistics:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["engine"], state.get("engines", ()))  # type: ignore[misc]
-        self.enabled = state["enabled"]
+        self.enabled, self.weights = state["enabled"], state.get("weights")
         for product, moments in state["_moments"].items():
             self._of(product).merge(moments)
         for name in ("_held", "_held_rows"):  # which older pickles have not

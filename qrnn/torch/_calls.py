@@ -19,6 +19,7 @@ __all__ = [
     "expect_tensor",
     "is_proxy",
     "result_type",
+    "state_of",
     "traced",
 ]
 

@@ -17,7 +17,7 @@ _PLACES = ("_parameters", "_buffers", "_modules")
 
 #: What conversions keep on a layer, ours and PyTorch's parametrizations.
 _KEPT = frozenset({"qconfig", "parametrizations", "_prepared", "_spec", "_names", "_packed", "_engine", "_isa"})
-_KEPT |= {"_precisions"}
+_KEPT |= {"_precisions", "_calibration", "_calibrated"}
 
 
 def plain_names(float_type: Any, weights: Iterable[str]) -> frozenset[str]:

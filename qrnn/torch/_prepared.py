@@ -1,13 +1,15 @@
 """Prepared modules: trainable float modules that compute what their quantized ones will.
 
 In training mode a prepared module's forward quantizes weights, inputs and states to the grid of its engine
-and has a gradient (see ``_training``). In eval mode the engine itself computes, as it will after ``convert``.
+and has a gradient (see ``_training``). In eval mode the engine itself computes, with plain codes, and the call is
+observed for calibration. What tells the two apart is `Preparation.observe` and `Preparation.train`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -21,9 +23,10 @@ from .._described import Described, precisions_shown
 from .._matrices import Matrix, float_matrices, pack
 from .._precision import dequantized
 from .._public import public
+from .._recording import recorded_call
 from .._spec import LayerSpec, MatrixSpec, module_spec
 from . import _training
-from ._calls import as_node, call, call_linear, call_sequence, is_proxy
+from ._calls import array_of, as_node, call, call_linear, call_sequence, is_proxy, state_of
 from ._checks import States, check_call, check_packed
 from ._loading import FloatEntries, load_the_rest, without_mark
 from ._members import plain_names, take_members
@@ -47,19 +50,48 @@ _PLACE = "qrnn.torch.quantization.prepared"
 
 @public(_PLACE)
 class Preparation(_preparation.Preparation):
-    """What a prepared module keeps for its conversion, and what it was converted to for its last calls."""
+    """What a prepared module keeps for its conversion, and what it was converted to for its last calls.
+
+    Calibration or training: a call in eval mode is observed, and `convert` rounds the weights by what was seen. A call
+    in training mode is quantization-aware training of plain codes: what was seen is dropped, nothing is observed from
+    then on (but after ``enable_observer``), and `convert` rounds plainly, so that it changes no bit of what eval mode
+    computes. Statistics of weights that have changed since, by whatever way, are dropped too.
+    """
 
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
         super().__init__(engine, isa, original)
         self._packed: ValueCache[_core.Module] = ValueCache()
+        self._float: ValueCache[_core.Module] = ValueCache()
         self._codes: ValueCache[Matrix] = ValueCache()
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        return {name: state[name] for name in ("engine", "isa", "original")}
+        return {name: state[name] for name in ("engine", "isa", "original", "statistics")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({**state, "_packed": ValueCache(), "_codes": ValueCache()})
+        super().__setstate__({**state, "_packed": ValueCache(), "_float": ValueCache(), "_codes": ValueCache()})
+
+    def observe(self, mod: PreparedLayer, input: Any, hx: Any = None, lengths: Any = None) -> None:
+        """Take in a call in eval mode, which the engine has computed: the float layer is called with the same."""
+        if not self.statistics.enabled:
+            return
+        matrices = float_matrices(mod, mod._spec)
+
+        def make() -> _core.Module:
+            self.statistics.belong_to(_digest(matrices))
+            return pack(mod._spec, "float32", _config.resolve_isa(self.isa), matrices)
+
+        packed = self._float.get(None, [array for matrix in matrices for array in matrix], make)
+        given: dict[str, Any] = {} if hx is None else {"hx": state_of(hx)}
+        if lengths is not None:
+            given["lengths"] = array_of(lengths, "lengths") if isinstance(lengths, torch.Tensor) else lengths
+        recorded_call(packed, self.statistics, (array_of(input, "input"),), given)
+
+    def train(self) -> None:
+        """Take in a call in training mode: what was observed is of weights that will change."""
+        if self.statistics.enabled:
+            self.statistics.forget()
+            self.statistics.enabled = False
 
     def matrices(self, mod: PreparedLayer, qconfig: Any, computed: Mapping[str, Any] = MappingProxyType({})) -> Any:
         """Each matrix of `mod` as it is now, or as `computed` has it, quantized, in a list."""
@@ -80,8 +112,12 @@ class Preparation(_preparation.Preparation):
         """The quantized module, of type `cls`, that the prepared `mod` becomes."""
         self.expect_engine(engine)
         isa, computed = _config.resolve_isa(isa or self.isa), computed_weights(mod, mod._spec)
-        matrices = self.matrices(mod, qconfig, computed.values)
-        return cls._replacing(mod, mod._spec, self.engine, isa, matrices, computed)
+        floats = float_matrices(mod, mod._spec, computed.values)
+        self.statistics.belong_to(_digest(floats))
+        matrices, by_data = self.rounded(mod._spec, floats, qconfig, isa)
+        new = cls._replacing(mod, mod._spec, self.engine, isa, matrices, computed)
+        new.__dict__.update(by_data.attributes())
+        return new
 
     def packed_module(self, mod: PreparedLayer) -> _core.Module:
         """The core's module that `mod` would be converted to now."""
@@ -92,6 +128,16 @@ class Preparation(_preparation.Preparation):
             return pack(spec, self.engine, _config.resolve_isa(self.isa), self.matrices(mod, qconfig))
 
         return self._packed.get(None, (qconfig, *arrays), make)
+
+
+def _digest(matrices: list[Matrix]) -> bytes:
+    """What tells the values of float matrices from others."""
+    digest = hashlib.blake2b(digest_size=16)
+    for matrix in matrices:
+        for array in (matrix.weight, matrix.bias):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
 
 
 class PreparedLayer(NotScripted, Described, torch.nn.Module):
@@ -117,6 +163,7 @@ class PreparedLayer(NotScripted, Described, torch.nn.Module):
         new._prepared = Preparation(_config.resolve_engine(engine), isa, original)
         _core.check_engine(new._spec.kind, new._spec.proj_size, new._prepared.engine)
         new.qconfig = qconfig
+        new._prepared.observe_as(new._spec, qconfig)
         return new
 
     @property
@@ -194,7 +241,10 @@ class PreparedLinearLayer(PreparedLayer):
             return as_node(self, input)
         self._expect_computing()
         if not self.training:
-            return call_linear(self._prepared.packed_module(self), input)
+            result = call_linear(self._prepared.packed_module(self), input)
+            self._prepared.observe(self, input)
+            return result
+        self._prepared.train()
         check_call(self._spec, self._prepared.engine, input)
         ((product,),) = self._directions()
         return _training.run_linear(product, input)
@@ -209,7 +259,10 @@ class PreparedCell(PreparedLayer):
             return as_node(self, input, hx)
         self._expect_computing()
         if not self.training:
-            return call(self._prepared.packed_module(self), input, hx)
+            result = call(self._prepared.packed_module(self), input, hx)
+            self._prepared.observe(self, input, hx)
+            return result
+        self._prepared.train()
         state, _ = check_call(self._spec, self._prepared.engine, input, hx)
         (direction,) = self._directions()
         return _training.run_cell(self._spec, Direction(*direction), input, state)
@@ -230,11 +283,16 @@ class PreparedSequence(PreparedLayer):
         if isinstance(input, PackedSequence):
             if not self.training:
                 return run_packed(self, spec, input, hx, lengths)
+            self._prepared.train()
             state = check_packed(spec, input, hx, lengths)
             packed, last = self._train_packed(input, state)
             return packed, joined(spec, last)
         if not self.training:
-            return call_sequence(self._prepared.packed_module(self), input, hx, lengths)
+            lengths = tuple(lengths) if isinstance(lengths, Iterator) else lengths  # which can be read but once
+            result = call_sequence(self._prepared.packed_module(self), input, hx, lengths)
+            self._prepared.observe(self, input, hx, lengths)
+            return result
+        self._prepared.train()
         state, lengths = check_call(spec, self._prepared.engine, input, hx, lengths)
         if input.dim() == 3:
             output, last = self._train(input, state, lengths)

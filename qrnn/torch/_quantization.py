@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 else:
     converting = preparing = quantizing = taking_over = same
 
-__all__ = ["convert", "from_torch_ao", "prepare", "prepare_qat", "propagate_qconfig_", "quantize_dynamic"]
+__all__ = [
+    "convert",
+    "from_torch_ao",
+    "prepare",
+    "prepare_qat",
+    "propagate_qconfig_",
+    "quantize_dynamic",
+]
 
 Module = torch.nn.Module
 
@@ -40,12 +47,14 @@ def prepare(
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
-    """Make a model ready for quantization-aware training, and for `convert`.
+    """Make a model ready for calibration or for quantization-aware training, and for `convert`.
 
-    Each module that can be quantized and has a qconfig is replaced by a trainable float module. In training
-    mode its forward quantizes weights, inputs and states to the grid of its engine, and gradients pass
-    straight through the rounding; in eval mode the engine itself computes, so that `convert` changes no bit
-    of an output. Its parameters are those of the float module: optimisers that hold them go on. A module
+    Each module that can be quantized and has a qconfig is replaced by a trainable float module. In eval mode the
+    engine itself computes, and what it is called with is observed: `convert` rounds the weights by it, where that
+    shows a gain (docs/calibration.md). In training mode its forward quantizes weights, inputs and states to the
+    grid of its engine, and gradients pass straight through the rounding; what was observed is dropped then, nothing
+    is observed any more (but after ``enable_observer``), and `convert` changes no bit of what eval mode computes. Its
+    parameters are those of the float module: optimisers that hold them go on. A module
     that is quantized already is prepared from its dequantized weights; one that still has them, bit for bit,
     when it is converted gets its codes and scales back. One that is prepared already is left as it is.
 
@@ -170,6 +179,9 @@ def convert(
     isa: str | None = None,
 ) -> Any:
     """Quantize the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
+
+    Prepared modules that were called in eval mode, and never in training mode, are rounded by the data they saw, see
+    `calibration_report`; all others get their plain codes, as do those whose weights have changed since.
 
     Hooks, and the mode, go over to the new modules. Hooks that compute weights from other parameters, as ``prune`` and
     ``weight_norm`` leave them, are run once more, in eval mode, and stay behind.

@@ -13,6 +13,7 @@ import torch
 
 from .. import _arrays, _config, _core
 from .._belongs import belongs
+from .._calibration_report import forget_report
 from .._computed import NOTHING_COMPUTED, Computed, computed_weights
 from .._defaults import expect_defaults
 from .._described import FORMAT, Described, encoded, precisions_shown
@@ -101,6 +102,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     def _set_buffers(self, matrices: list[Matrix]) -> None:
         """Put `matrices` into new buffers, weights before biases; tensors that were taken out stay as they are."""
+        forget_report(self)
         values: dict[str, Any] = {}
         for (weight, scale, _), matrix in zip(self._names, matrices, strict=True):
             values[weight] = matrix.weight
@@ -364,6 +366,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
             missing_keys[:] = [key for key in missing_keys if key != f"{prefix}bias"]
         if len(error_msgs) <= before:  # those of other modules are no reason to leave this one as it is
             self._buffers.update(tensors)
+            forget_report(self)
             if "bias" in tensors:
                 self._describe(self._spec._replace(bias=tensors["bias"] is not None))
             entries.warn_if_silent()
