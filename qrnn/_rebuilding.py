@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _config, _core
-from ._described import PRECISION, Described
+from ._described import FORMAT, PRECISION, Described, encoded
 from ._format_error import FormatError
 from ._layer import Layer
 from ._loading import LoadPlan
@@ -66,7 +66,7 @@ def rebuilt(entries: Entries, state: Mapping[str, NDArray[Any]]) -> Module:
             made[name]._plan_load(prefix, plan)
     try:
         for name, layer in layers.items():
-            layer.pack(name, plan)
+            layer.pack(name, plan, state)
         plan.finish(type(made[""]).__name__, True)
     except RuntimeError as error:
         raise FormatError(f"expected the tensors of the model that is described: {error}") from None
@@ -137,13 +137,14 @@ class _NewLayer(Described):
         if self.engine not in ENGINES:
             raise ValueError(f"expected an engine of {', '.join(ENGINES)}, got {self.engine!r}")
         self.precisions = _precisions(entry.get(PRECISION, {}), self.spec)
-        if self.describe() != described:
+        if not np.array_equal(encoded(self.describe()), encoded(described)):
             raise ValueError(f"expected {self.describe()}")
         _core.check_engine(self.spec.kind, self.spec.proj_size, self.engine)
         row = _LAYERS[entry["kind"]]
         cls: type[Layer] = row.quantized_type if ENGINES[self.engine].quantized else row.float_type
         self.module = cls.__new__(cls)
         self._templates = self._matrices = self._new_templates()
+        self._keys = list[str]()  # of what a state says that the layer is, under each name that it has
 
     @property
     def _spec(self) -> LayerSpec:
@@ -167,20 +168,31 @@ class _NewLayer(Described):
     def read(self, prefix: str, plan: LoadPlan) -> None:
         """Take the values under `prefix`; those of a layer that comes twice are read twice."""
         self._matrices = list(self._matrices)
+        self._keys.append(prefix + FORMAT)
         plan.compare(self, prefix, self.spec.slots, expected=False)
         plan.read(self.spec.slots, prefix, self._matrices)
 
-    def pack(self, name: str, plan: LoadPlan) -> None:
+    def _expect_format(self, plan: LoadPlan, state: Mapping[str, NDArray[Any]]) -> None:
+        """Note in `plan` if `state` does not say, or says in other bytes, what layer this is."""
+        own = encoded(self.describe()) if self.module._says_format() else None
+        for key in self._keys:
+            found = state.get(key)
+            if (found is None) != (own is None) or not np.array_equal(found, own):  # type: ignore[arg-type]
+                plan.errors.append(f"{key}: expected {'none' if own is None else f'the bytes of {self.describe()}'}")
+
+    def pack(self, name: str, plan: LoadPlan, state: Mapping[str, NDArray[Any]]) -> None:
         """Have the module hold the values, if all of them came."""
         for old, new in zip(self._templates, self._matrices, strict=True):
             if any(a is b for a, b in zip(old[:3], new[:3], strict=True) if a is not None):
                 return  # as `plan` knows
         try:
             packed = pack(self.spec, self.engine, _config.resolve_isa(), self._matrices)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:  # a precision that the core has not
             plan.errors.append(f"{name}: {error}")
             return
         self.module._hold(self.spec, packed)
+        if not plan.errors:
+            self._expect_format(plan, state)
         if self._calibration:
             self.module.__dict__["_calibration"] = self._calibration
 

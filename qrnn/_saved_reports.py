@@ -68,7 +68,8 @@ def reports_of(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, tu
 
 def keep_reports(model: Module, reports: Mapping[str, tuple[WeightReport, ...]]) -> None:
     """Have `calibration_report` know what rounding by data did to the weights that were loaded into `model`."""
+    modules = dict(model.named_modules(remove_duplicate=False)) if reports else {}
     for name, report in reports.items():
-        layer: Any = model.get_submodule(name)
+        layer: Any = modules.get(name)
         if isinstance(layer, QuantizedLayer):
             layer._calibration = report

@@ -67,15 +67,18 @@ BAD = {
     "another engine": (entry(1, engine="fast"), "0: .*engine"),
     "no engine": (entry(1, engine=None), "0: .*engine"),
     "an engine that is not that of the weights": (entry(1, engine="float32"), "0.format: expected engine 'float32'"),
+    "an option of another type": (entry(1, reset_after=1), "0: .*reset_after"),
+    "a kind without its format": (entry(4, reset_after=False), "3.format: expected the bytes of {'kind': 'GRU'"),
     "a later description": (entry(1, version=2), r"0: .*expected \{'kind'"),
     "precisions": (entry(1, precision={"weight_ih": "u3"}), "0: weight_ih"),
+    "precisions of numbers": (entry(1, precision={"weight_ih": 0.5}), "0: weight_ih: expected a str, got float"),
     "precisions of text": (entry(1, precision="weight_ih"), "0: "),
     "a report": (entry(1, calibration=[{"name": 1}]), "expected calibration to have rows of name, shape"),
     "a report of text": (entry(1, calibration="x"), "expected calibration to have rows of"),
     "an option of no module": (entry(2, secret=1), "1: expected the options of Hardtanh, and secret is not in both"),
     "an option too few": (lambda d: d["modules"][2][1].__delitem__("min_val"), "and min_val is not in both"),
     "options that contradict": (entry(2, min_val=9.0), "1: .*max_val"),
-    "an option of another type": (entry(2, min_val=None), "1: "),
+    "an option of a type that cannot be": (entry(2, min_val=None), "1: "),
     "a huge table": (entry(3, num_embeddings=10**9), r"2.weight: expected a tensor of shape \[1000000000, 2\]"),
     "a table of text": (entry(3, num_embeddings="5"), "2.weight: expected a tensor of shape"),
 }
@@ -83,7 +86,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_descriptions(path, case):
-    qrnn.save(nn.Sequential(qrnn.GRUCell(4, 3), nn.Hardtanh(), nn.Embedding(5, 2)), path)
+    qrnn.save(nn.Sequential(qrnn.GRUCell(4, 3), nn.Hardtanh(), nn.Embedding(5, 2), nn.GRU(4, 3)), path)
     change, text = BAD[case]
     changed(path, change)
     with pytest.raises(qrnn.FormatError, match=text) as caught:
@@ -128,3 +131,21 @@ def test_values_that_cannot_be(path):
         qrnn.load(path)
     with pytest.raises(RuntimeError, match=r"0\.weight_ih_scale: expected finite, positive scales"):
         qrnn.load(path, into=nn.Sequential(qrnn.GRUCell(4, 3)))
+
+
+def test_a_format_of_a_layer_that_says_none(path):
+    """And one that says more than the description: it would be lost."""
+    qrnn.save({**nn.GRU(4, 3).state_dict(), "format": qrnn.GRU(4, 3, engine="x86").state_dict()["format"]}, path)
+    described = {"version": 1, "modules": [["", nn.GRU(4, 3).describe()]]}
+    header, data = parts(path)
+    header["__metadata__"] = {"qrnn": json.dumps(described)}
+    path.write_bytes(as_bytes(header, data))
+    with pytest.raises(qrnn.FormatError, match="format: expected engine 'float32', got 'x86'"):
+        qrnn.load(path)
+    layer = qrnn.GRU(4, 3)
+    qrnn.save(layer, path)
+    content = path.read_bytes()
+    assert content.count(b'"hidden_size":3,') == 1  # the metadata has it with escapes
+    path.write_bytes(content.replace(b'"hidden_size":3,', b'"hidden_sizE":3,'))
+    with pytest.raises(qrnn.FormatError, match="format: expected the bytes of {'kind': 'GRU'"):
+        qrnn.load(path)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gzip
+import pickle
 
 import numpy as np
 import pytest
-from support import assert_same_bits, leaves, run_python
+from support import ROOT, assert_same_bits, leaves, run_python
 from support.torch_layers import numpy_module, quantized
 from support.torch_models import assert_equal_results, each_kind, each_kind_and_engine, inputs, make, torch
 
@@ -180,3 +182,23 @@ import numpy as np, qrnn
 print(repr(qrnn.load({str(path)!r})))
 """
     assert run_python(code) == "Sequential(\n  (0): DynamicQuantizedGRU(5, 8)\n  (1): Tanh()\n)\n"
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+def test_models_of_earlier_versions(version):
+    """Pickles, files and states of the corpus give what they gave."""
+    folder = ROOT / "tests" / "corpus" / version
+    models = pickle.loads(gzip.decompress((folder / "torch.pickle.gz").read_bytes()))
+    with np.load(folder / "states.npz") as file:
+        arrays = {key: file[key] for key in file.files}
+    model = models.pop("fbgemm")
+    assert not models
+
+    def result(model):  # PyTorch's own sigmoid is within 1 ulp of ours
+        return nn.Sigmoid()(model[:2](torch.from_numpy(arrays["fbgemm/x"]))).numpy().ravel()
+
+    assert_same_bits(result(model), arrays["fbgemm/y"])
+    files = sorted(folder.glob("*fbgemm.safetensors"))
+    assert len(files) == (0 if version == "0.1.0" else 2)
+    for path in files:
+        assert_same_bits(result(qrnn.load(path, into=model)), arrays["fbgemm/y"])
