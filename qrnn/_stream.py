@@ -71,7 +71,7 @@ class Stream:
         return tuple(self._table.rows.tolist())
 
     def __len__(self) -> int:
-        return len(self._table.rows)
+        return len(self._table)
 
     @overload
     def add(self, count: None = None, state: Mapping[str, Any] | None = None) -> int: ...

@@ -54,7 +54,8 @@ class Table:
         self._arrays = {name: np.zeros((0, *shape), np.float32) for name, shape in shapes.items()}
         self._capacity = 0
         self._free: list[int] = []  # a heap
-        self._take(set())
+        self._live: set[int] = set()
+        self._all: tuple[NDArray[np.intp], Index] | None = None  # None: some came or went
         self._lock = Lock()
 
     def checked(self, rows: Any) -> NDArray[np.intp]:
@@ -62,7 +63,10 @@ class Table:
         if rows is None:
             return self.rows
         try:
-            numbers = [operator.index(row) for row in (rows if isinstance(rows, Iterable) else (rows,))]
+            given = list(rows) if isinstance(rows, Iterable) else [rows]
+            if any(isinstance(row, bool) for row in given):  # a mask
+                raise TypeError
+            numbers = [operator.index(row) for row in given]
         except TypeError:
             raise TypeError(f"rows: expected integers, got {rows!r:.80}") from None
         for place, row in enumerate(numbers):
@@ -83,7 +87,8 @@ class Table:
             rows = [heapq.heappop(self._free) for _ in range(count)]
             for name, array in self._arrays.items():
                 array[rows] = 0 if values is None else values[name]
-            self._take(self._live | set(rows))
+            self._live.update(rows)
+            self._all = None
         return rows
 
     def _grow(self, count: int) -> None:
@@ -99,22 +104,33 @@ class Table:
             raise TypeError("rows: expected integers, got None")
         numbers = self.checked(rows).tolist()
         with self._lock:
-            for row in numbers:
+            gone = self._live.intersection(numbers)  # another thread may have dropped one since
+            for row in gone:
                 heapq.heappush(self._free, row)
-            self._take(self._live - set(numbers))
+            self._live -= gone
+            self._all = None
 
-    rows: NDArray[np.intp]  # those that are live, ascending
-    _all: Index
+    def __len__(self) -> int:
+        return len(self._live)
 
-    def _take(self, live: set[int]) -> None:
-        self._live, self.rows = live, np.array(sorted(live), np.intp)
-        follow = not len(live) or self.rows[-1] - self.rows[0] == len(live) - 1
-        self._all = slice(min(live, default=0), max(live, default=-1) + 1) if follow else self.rows
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """Those that are live, ascending: sorted when somebody asks, not whenever one comes or goes."""
+        return self._everything()[0]
+
+    def _everything(self) -> tuple[NDArray[np.intp], Index]:
+        with self._lock:
+            if self._all is None:
+                rows = np.array(sorted(self._live), np.intp)
+                follow = not len(rows) or rows[-1] - rows[0] == len(rows) - 1
+                self._all = rows, slice(rows[0], rows[-1] + 1) if follow and len(rows) else rows
+            return self._all
 
     def index(self, rows: NDArray[np.intp]) -> Index:
         """What finds `rows` in an array: where they follow one another a slice, which takes a third of the time."""
-        if rows is self.rows:
-            return self._all
+        everything = self._all
+        if everything is not None and rows is everything[0]:
+            return everything[1]
         return slice(int(rows[0]), int(rows[0]) + 1) if len(rows) == 1 else rows
 
     def read(self, name: str, index: Index) -> Array:
@@ -135,11 +151,13 @@ class Table:
 
     def state(self) -> dict[str, Array]:
         """The live rows of all states."""
-        return {name: self.read(name, self._all) for name in self._arrays}
+        _, index = self._everything()
+        return {name: self.read(name, index) for name in self._arrays}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Set the live rows of all states."""
-        self.write(self._values(state, len(self.rows)), self._all)
+        rows, index = self._everything()
+        self.write(self._values(state, len(rows)), index)
 
     def _values(self, state: Mapping[str, Any], count: int) -> dict[str, Array]:
         """A state that a user gave for `count` rows, checked."""

@@ -396,6 +396,8 @@ def test_errors_of_rows_and_states():
             ([0, 2, 0], ValueError, "expected each at most once, got 0 twice"),
             ("a", TypeError, "expected integers"),
             (0.5, TypeError, "expected integers"),
+            ([True, False], TypeError, "expected integers"),
+            (np.array([True, False]), TypeError, "expected integers"),
         ):
             with pytest.raises(kind, match=f"^rows: {text}"):
                 change(rows)
