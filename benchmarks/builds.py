@@ -21,6 +21,7 @@ import itertools
 import random
 import statistics
 import time
+from functools import partial
 
 import numpy as np
 
@@ -84,15 +85,16 @@ def ratio(old, new, args, rounds):
     return statistics.median(ratios), once
 
 
-def ratio_of_places(cores, making, args, options):
-    """Median over pairs of modules, each pair at places of its own, of their ratio, and the least seconds of a call."""
+def ratio_of_places(makers, args, rounds, places, check=None):
+    """Median over pairs of modules, each pair at places of its own, of the second time over the first, and the least
+    seconds of a call. `check` is given the pair's results."""
     kept, found = [], []
-    for place in range(options.places):
-        pair = {core: make(core, *making) for core in cores[:: 1 if place % 2 else -1]}
+    for place in range(places):
+        pair = {maker: maker() for maker in makers[:: 1 if place % 2 else -1]}
         kept.append((pair, np.empty(random.randrange(1 << 16), np.uint8)))  # the next pair begins elsewhere
-        modules = [pair[core] for core in cores]
-        assert equal(*(module(*args) for module in modules)), "the builds differ"
-        found.append(ratio(*modules, args, options.rounds))
+        modules = [pair[maker] for maker in makers]
+        assert check is None or check(*(module(*args) for module in modules)), "the builds differ"
+        found.append(ratio(*modules, args, rounds))
     return statistics.median(value for value, _ in found), min(once for _, once in found)
 
 
@@ -121,7 +123,8 @@ def main():
         weights = matrices(kind, engine, size, rng)
         shape = (STEPS[size], batch, size) if sequence else (batch, size)
         args = (rng.standard_normal(shape, np.float32),)
-        value, once = ratio_of_places((old, new), (kind, engine, options.isa, weights, sequence), args, options)
+        makers = [partial(make, core, kind, engine, options.isa, weights, sequence) for core in (old, new)]
+        value, once = ratio_of_places(makers, args, options.rounds, options.places, equal)
         line = f"{engine:8} {kind:17} {'sequence' if sequence else 'step':8} {size:5} batch {batch:3}"
         print(f"{line}  {once * 1e6:10.2f} us  {value:.3f}", flush=True)
         every.append(value)

@@ -5,8 +5,8 @@
 The error is the relative RMS error of h over 100 steps against float64 of the float weights, the mean over random cells
 as in accuracy.py; "float activations" are the same int8 weights, made float again, in a float32 module. The divergence
 is that of the examples' trained models on data held back from training (Kullback-Leibler, from the float32 model's
-distribution), plainly quantized and calibrated. The cost is the CPU time of qrnn13 over that of qrnn, the median of
-interleaved rounds, I = H. benchmarks/results/engines.md is what this program printed.
+distribution), plainly quantized and calibrated. The cost is the CPU time of qrnn13 over that of qrnn, the median over
+places in memory of the median of interleaved rounds, I = H. benchmarks/results/engines.md is what this program printed.
 """
 
 import machine
@@ -15,19 +15,21 @@ machine.use_one_thread()
 
 import argparse
 import copy
+from functools import partial
 
 import accuracy
 import cells
 import numpy as np
 import recurrent
 import trained_data
-from builds import make, matrices, ratio
+from builds import make, matrices, ratio_of_places
 
 import qrnn
 from qrnn import _core, nn
 
 KINDS = {"rnn": "rnn_tanh", "lstm": "lstm", "gru": "gru"}
 STEPS = 48  # of the sequences that are timed
+PLACES = 5  # in memory, of which the median is taken: builds.py says why
 MOST = 1.03  # of the error under float activations
 LEAST = 1e-7  # nats; of less no data held back can tell (speakers: 370 sequences, 3e-7 nats calibrated)
 DIVERGING = ("fbgemm", "qnnpack", "onednn", "qrnn", "qrnn13")
@@ -122,9 +124,9 @@ def print_costs(sizes, rounds, isa):
         for size in sizes:
             weights, row = matrices(name, "qrnn", size, rng), []
             for sequence, batch in points:
-                pair = [make(_core, name, engine, isa, weights, sequence) for engine in ("qrnn", "qrnn13")]
+                makers = [partial(make, _core, name, engine, isa, weights, sequence) for engine in ("qrnn", "qrnn13")]
                 shape = (STEPS, batch, size) if sequence else (batch, size)
-                row.append(ratio(*pair, (rng.standard_normal(shape, np.float32),), rounds)[0])
+                row.append(ratio_of_places(makers, (rng.standard_normal(shape, np.float32),), rounds, PLACES)[0])
             print(f"| {kind} | {size} | " + " | ".join(f"{value:.2f}" for value in row) + " |", flush=True)
 
 
@@ -137,7 +139,7 @@ def main():
     worst = print_errors(2 if options.quick else 20, 20 if options.quick else 100)
     if not options.quick:
         worst = max(worst, print_divergences([trained_data.load(name) for name in trained_data.NAMES]))
-    print_costs((16, 64) if options.quick else (16, 64, 256, 512, 1024), 5 if options.quick else 21, options.isa)
+    print_costs((16, 64) if options.quick else (16, 64, 256, 512, 1024), 3 if options.quick else 11, options.isa)
     if worst > MOST and not options.quick:
         raise SystemExit(f"qrnn13 errs {worst:.3f} times as float activations, promised at most {MOST}")
 

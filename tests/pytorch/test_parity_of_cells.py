@@ -30,11 +30,19 @@ f32 = np.float32
 if HAVE_TORCH:
     import torch
     import torch.ao.nn.quantized.dynamic as tqd
+    from support.torch_rounding import skip_unless_bits_agree
     from torch.ao.quantization import default_dynamic_qconfig, per_channel_dynamic_qconfig
 
     HAVE_AVX512_ONEDNN = torch.backends.cpu.get_cpu_capability() == "AVX512"
 else:
     HAVE_AVX512_ONEDNN = False
+
+
+@pytest.fixture(autouse=True)
+def bits_agree(request):
+    if HAVE_TORCH:
+        skip_unless_bits_agree(request)
+
 
 avx512_only = pytest.mark.skipif(
     not HAVE_AVX512_ONEDNN,

@@ -32,6 +32,7 @@ from qrnn import _core
 if HAVE_TORCH:
     import torch
     from support import torch_units
+    from support.torch_rounding import skip_unless_bits_agree
 
 f32 = np.float32
 ENGINES = ("fbgemm", "qnnpack", "onednn")
@@ -45,6 +46,12 @@ FLIPPED = 5e-3
 
 pytestmark = [needs_torch, pytest.mark.filterwarnings("ignore")]
 TITLE = "cells and sequences beside PyTorch's"
+
+
+@pytest.fixture(autouse=True)
+def bits_agree(request):
+    if HAVE_TORCH:
+        skip_unless_bits_agree(request)
 
 
 class Model:
