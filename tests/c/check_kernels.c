@@ -14,6 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF /* else scales are other numbers where a*b+c is one instruction */
+#endif
+
 static unsigned long passed, failed;
 static uint64_t state = 88172645463325252u;
 
