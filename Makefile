@@ -19,7 +19,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-files bench-engines bench-scaling accuracy calibration check check-quick mutants lint format clean
+.PHONY: help install demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-files bench-engines bench-scaling bench-precision accuracy calibration check check-quick mutants lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -76,6 +76,9 @@ bench-engines: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo  ## what activati
 
 bench-scaling: $(VENV)/.installed $(VENV)/.bench  ## what two workers of qrnn.map reach, and what a thousand modules cost
 	$(BIN)/python benchmarks/scaling.py $(BENCH_ARGS)
+
+bench-precision: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo  ## what autoquantize chooses, and whether its bound holds
+	$(BIN)/python benchmarks/precision.py $(BENCH_ARGS)
 
 accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine
 	$(BIN)/python benchmarks/accuracy.py

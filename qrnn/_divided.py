@@ -58,10 +58,9 @@ def _rows(value: Any, layout: Layout, rows: slice) -> Any:
         raise ValueError("data: expected at least 2 inputs, as a PackedSequence cannot be divided, got one")
     if isinstance(value, dict):
         return {name: _rows(each, layout, rows) for name, each in value.items()}
-    plain = isinstance(value, (tuple, list))
-    if plain and len(value) == layout.batch and all(isinstance(each, (int, np.integer)) for each in value):
-        return value[rows]  # lengths
-    if plain:
+    if isinstance(value, (tuple, list)):
+        if len(value) == layout.batch and all(isinstance(each, (int, np.integer)) for each in value):
+            return value[rows]  # lengths
         return type(value)(_rows(each, layout, rows) for each in value)
     if not (hasattr(value, "__array__") or _arrays.is_tensor(value)):
         return value

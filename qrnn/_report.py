@@ -7,6 +7,9 @@ from typing import Any, ClassVar, Generic, TypeVar, overload
 
 __all__ = ["Report", "percent"]
 
+#: Of a line of text above or below a table.
+_WIDTH = 116
+
 R = TypeVar("R")
 S = TypeVar("S", bound="Report[Any]")
 
@@ -83,8 +86,11 @@ class Report(Sequence[R], Generic[R]):
         return [*first, *self._tables()]
 
     def __str__(self) -> str:
+        import textwrap  # for those who print alone
+
         tables = [_drawn(table) for table in self._all_tables()] or [self._EMPTY]
-        return "\n".join([*self._before(), "\n\n".join(tables), *self._after()])
+        before, after = ([textwrap.fill(line, _WIDTH) for line in lines] for lines in (self._before(), self._after()))
+        return "\n".join([*before, "\n\n".join(tables), *after])
 
     __repr__ = __str__
 

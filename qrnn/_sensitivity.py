@@ -14,13 +14,13 @@ from ._report import Report, percent
 from ._trials import Trials
 from ._watching import find_framework
 
+__all__ = ["PartReport", "SensitivityReport", "examined", "facts_of", "measured_on", "sensitivity", "trials_of"]
+
 #: What the columns of the table say.
-ALONE = (
+_ALONE = (
     "Error of the outputs if this matrix alone is quantized, at each level; in the column behind them, if it and those "
     "above it are float and all others int8."
 )
-
-__all__ = ["PartReport", "SensitivityReport", "examined", "facts_of", "measured_on", "sensitivity", "trials_of"]
 
 
 @public("qrnn.quantization")
@@ -87,9 +87,7 @@ class SensitivityReport(Report[PartReport]):
         )
 
     def _before(self) -> list[str]:
-        return [
-            "Error of the outputs if one matrix alone is quantized; in the last column, if it and all above are float."
-        ]
+        return [_ALONE]
 
     def _after(self) -> list[str]:
         return [f"All in int8: {percent(self._given['int8'])}. {measured_on(self._given)}"]

@@ -67,6 +67,8 @@ class Trials:
         self.batch = min(each.batch for each in found), max(each.batch for each in found)
         self.steps = min(each.steps for each in found), max(each.steps for each in found)
         self._reference = Reference(model, self.divided.held_back, metric)
+        if sum(1 if each is None else each.batch for each in self._reference.layouts) != self.divided.held:
+            raise ValueError("data: expected at least 2 inputs, or one whose arrays have the rows of its batch")
         levels = [level for level in QUANTIZED if level.calibrated]
         self._by_data = rounded_by_data(framework, model, self.parts, levels, self.divided.calibration)
         self._measured: dict[tuple[Level, ...], Measured] = {}

@@ -122,6 +122,21 @@ def test_a_single_batch_is_divided_by_its_rows():
     assert facts["int8"] == pytest.approx(int8, rel=1e-6)
 
 
+def test_input_without_a_batch():
+    """(steps, features): each input is a sequence."""
+    layer = nn.GRU(4, 6, batch_first=True)
+    data = list(np.random.default_rng(0).standard_normal((6, 9, 4), dtype=f32))
+    facts = sensitivity(layer, data).to_dict()
+    assert (facts["sequences"], facts["batch"], facts["steps"]) == (6, [1, 1], [9, 9]) and facts["int8"] < 0.05
+
+
+def test_what_cannot_be_divided_is_refused():
+    """Nested lists have no rows of a batch to take: nothing is measured on what rounded the weights."""
+    x = np.random.default_rng(0).standard_normal((9, 4, 5), dtype=f32).tolist()
+    with pytest.raises(ValueError, match="data: expected at least 2 inputs, or one whose arrays have the rows"):
+        sensitivity(nn.GRU(5, 6), [x])
+
+
 def test_the_users_metric():
     model, data = spectral(4)
     report = sensitivity(model, data, lambda reference, output: np.abs(reference - output).max())
@@ -141,7 +156,8 @@ def test_the_report_and_the_model():
     found = report.to_dict()
     assert json.loads(json.dumps(found)) == found and len(report[:1]) == 1
     text = str(report)
-    assert "2 sequences held back from the 2 that rounded by data" in text and "30 steps" in text
+    assert "2 sequences held back from the 2 that rounded by data" in " ".join(text.split()) and "30 steps" in text
+    assert max(map(len, text.splitlines())) < 125
     assert text == repr(report) and "rnn.weight_ih_l0  128x20" in text
     assert report._repr_html_().count("<tr>") == 4
 
