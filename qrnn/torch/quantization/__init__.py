@@ -9,6 +9,7 @@ from ...quantization import (
     PlaceholderObserver,
     QConfig,
     WeightReport,
+    autoquantize,
     default_dynamic_qconfig,
     default_per_channel_weight_observer,
     default_weight_observer,
@@ -17,9 +18,11 @@ from ...quantization import (
     engine_qconfig,
     float_qconfig,
     int13_dynamic_qconfig,
+    measure,
     merge_statistics,
     per_channel_dynamic_qconfig,
     per_channel_weight_observer_range_neg_127_to_127,
+    sensitivity,
     weight_observer_range_neg_127_to_127,
 )
 from .._calibration import calibration_report
@@ -42,6 +45,7 @@ __all__ = [
     "PlaceholderObserver",
     "QConfig",
     "WeightReport",
+    "autoquantize",
     "calibration_report",
     "convert",
     "default_dynamic_qconfig",
@@ -55,6 +59,7 @@ __all__ = [
     "get_default_dynamic_quant_module_mappings",
     "get_default_qconfig_propagation_list",
     "int13_dynamic_qconfig",
+    "measure",
     "merge_statistics",
     "per_channel_dynamic_qconfig",
     "per_channel_weight_observer_range_neg_127_to_127",
@@ -62,5 +67,6 @@ __all__ = [
     "prepare_qat",
     "propagate_qconfig_",
     "quantize_dynamic",
+    "sensitivity",
     "weight_observer_range_neg_127_to_127",
 ]
