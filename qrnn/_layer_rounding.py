@@ -108,6 +108,8 @@ class LayerRounding:
         """
         if not self._rounded:
             return plain
+        if not self._statistics.guarded:
+            return [self._rounded.get(index, matrix) for index, matrix in enumerate(plain)]
         held = Held(self._spec, isa, floats, self._statistics.held())
         if held.count < 2:
             self.report = [each._replace(taken=False) for each in self.report]

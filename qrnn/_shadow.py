@@ -39,6 +39,8 @@ def rounded_by_data(
     for level in levels:
         spec = {f"{names.index(part.module)}.{part.weight}": level.qconfig for part in parts}
         prepared[level.name] = Converter(NUMPY, "qrnn").prepare(layers, False, None, spec)
+        for layer in prepared[level.name].children():
+            layer._prepared.statistics.guarded = False  # each level is measured in the model's outputs instead
     place = {name: index for index, name in enumerate(names)}
     for sample in samples:
         for seen in called(model, sample, names)[1]:

@@ -205,6 +205,8 @@ class Statistics:
     ----------
     enabled : bool
         Whether calls are observed.
+    guarded : bool
+        Whether codes by data are tested on calls that are held back. If not, none is, and all of them are taken.
     steps : Module or None
         A cell's weights, packed as a layer over sequences.
     weights : bytes or None
@@ -216,7 +218,7 @@ class Statistics:
     def __init__(self, engine: str, engines: tuple[str, ...] = ()) -> None:
         self.engine, self.engines = engine, engines
         self.per_row = ENGINES[engine].per_row  # whether each row is quantized by itself
-        self.enabled = True
+        self.enabled = self.guarded = True
         self._moments: dict[Product, Moments] = {}
         self._held = Reservoir(SEQUENCES)
         self._held_rows = Reservoir(ROWS)
@@ -270,7 +272,7 @@ class Statistics:
     def record_rows(self, rows: NDArray[np.float32]) -> None:
         """Take in the rows of a layer without a state, but for those that it holds back."""
         with _LOCK:
-            held = self._held_rows.offer(len(rows))
+            held = self._held_rows.offer(len(rows)) if self.guarded else []
             for each in held:
                 self._held_rows.put(Piece([rows[None, each].copy()], []))
         weights = np.ones(len(rows), np.float32)
@@ -280,7 +282,7 @@ class Statistics:
     def offer(self, count: int) -> list[int]:
         """Which of the next `count` pieces of sequences to `hold` back."""
         with _LOCK:
-            return self._held.offer(count)
+            return self._held.offer(count) if self.guarded else []
 
     def hold(self, piece: Piece) -> None:
         """Hold `piece` back."""
@@ -291,6 +293,8 @@ class Statistics:
         self, x: NDArray[np.float32], before: list[NDArray[np.float32]], after: NDArray[np.float32], new: bool
     ) -> list[int]:
         """Take in a call of a cell, see `OpenPieces.step`; returns its rows that are held back."""
+        if not self.guarded:
+            return []
         with _LOCK:
             return self._open.step(self._held, x, before, after, new)
 
@@ -338,9 +342,9 @@ class Statistics:
 
     def forget(self) -> None:
         """Forget everything that was seen, as of other weights."""
-        enabled = self.enabled
+        enabled, guarded = self.enabled, self.guarded
         self.__init__(self.engine, self.engines)  # type: ignore[misc]
-        self.enabled = enabled
+        self.enabled, self.guarded = enabled, guarded
 
     def __getstate__(self) -> dict[str, Any]:
         with _LOCK:
@@ -350,6 +354,7 @@ class Statistics:
             "engines": self.engines,
             "enabled": self.enabled,
             "weights": self.weights,
+            "guarded": self.guarded,
             "_moments": self.by_product(),
             "_held": held,
             "_held_rows": held_rows,
@@ -357,7 +362,8 @@ class Statistics:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["engine"], state.get("engines", ()))  # type: ignore[misc]
-        self.enabled, self.weights = state["enabled"], state.get("weights")
+        self.enabled, self.guarded = state["enabled"], state.get("guarded", True)
+        self.weights = state.get("weights")
         for product, moments in state["_moments"].items():
             self._of(product).merge(moments)
         for name in ("_held", "_held_rows"):  # which older pickles have not
