@@ -85,6 +85,7 @@ accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against floa
 
 calibration: $(VENV)/.installed $(VENV)/.demo $(VENV)/.bench  ## what rounding by data gains and costs, in minutes
 	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python benchmarks/gain.py
 
 # tests/check/README.md; each script there also runs alone, with PYTHON=.venv/bin/python.
 check: $(VENV)/.installed $(VENV)/.check  ## every proof of reliability: sanitizers, fuzzing, emulation (an hour)

@@ -339,6 +339,8 @@ static void check_functions(void)
     tally(qrnn_seen(NULL, NULL, 0, 0, v, y) == QRNN_ERR_ENGINE, "no values of no engine", NULL);
     tally(qrnn_moments("qrnn", NULL, 1, 2, NULL, NULL, weight, sum, outer, &count) == QRNN_ERR_NULL, "sums of nothing",
           NULL);
+    tally(qrnn_moments("qrnn", NULL, 1, 2, v, NULL, NULL, sum, outer, &count) == QRNN_ERR_NULL, "weights to nowhere",
+          NULL);
     tally(qrnn_moments("qrnn", NULL, 1, 2, v, NULL, weight, NULL, outer, &count) == QRNN_ERR_NULL, "sums to nowhere",
           NULL);
     tally(qrnn_moments("qrnn", NULL, 1, 2, v, NULL, weight, sum, NULL, &count) == QRNN_ERR_NULL, "products to nowhere",

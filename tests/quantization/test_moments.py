@@ -113,6 +113,8 @@ def test_weights_are_one_a_row(weights):
     sums = sums_of(2)
     with pytest.raises(ValueError, match=r"weights: expected one of each row of v, of shape \(4,\), got"):
         _core.add_moments("qrnn", np.ones((4, 2), f32), sums, weights=weights)
+    with pytest.raises(TypeError, match="weights"):
+        _core.add_moments("qrnn", np.ones((4, 2), f32), sums, weights="text")
     assert not any(each.any() for each in sums)
 
 
