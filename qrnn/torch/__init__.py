@@ -37,6 +37,7 @@ from .._types import (
     quint8,
 )
 from . import _ops, nn, quantization, quantized
+from ._checkpoints import load_checkpoint
 from ._configs import (
     DynamicConfig,
     FBGEMMDynamicConfig,
@@ -87,6 +88,7 @@ __all__ = [
     "from_torch_ao",
     "int16",
     "isas",
+    "load_checkpoint",
     "nn",
     "per_channel_affine",
     "per_channel_dynamic_qconfig",

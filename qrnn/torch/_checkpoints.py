@@ -1,0 +1,78 @@
+"""`load_checkpoint`: the state dict in a file that ``torch.save`` wrote."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from .._format_error import FormatError
+
+__all__ = ["load_checkpoint"]
+
+#: Keys under which training programs keep the state dict of a model, those that say so most clearly first.
+_NESTS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "params", "weights")
+
+#: What wrappers of PyTorch put before every name: DataParallel, torch.compile.
+_PREFIXES = ("module.", "_orig_mod.")
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """The state dict of a model in a ``.pt`` or ``.pth`` file, wherever the training program put it.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        What ``torch.save`` wrote: a state dict, or dicts around one under names such as ``"model"`` or
+        ``"state_dict"``. It is read with ``weights_only=True``, so that nothing in it is run.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        On the CPU, without the prefixes ``module.`` and ``_orig_mod.`` where all names have them; for
+        ``load_state_dict`` of a model of ``torch.nn``, ``qrnn.torch`` or ``qrnn.nn``.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read so (a whole pickled model, a TorchScript archive), or holds no state dict, alone or
+        under such a name.
+    OSError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> import os, tempfile, torch, qrnn.torch
+    >>> path = os.path.join(tempfile.mkdtemp(), "last.pt")
+    >>> torch.save({"epoch": 3, "model": torch.nn.DataParallel(torch.nn.Linear(3, 2)).state_dict()}, path)
+    >>> list(qrnn.torch.load_checkpoint(path))
+    ['weight', 'bias']
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        raise FormatError(f"{path}: expected tensors in dicts, as torch.save writes them: {error}") from None
+    state = _state(found)
+    if state is None:
+        keys = list(found) if isinstance(found, Mapping) else type(found).__name__
+        raise FormatError(
+            f"{path}: expected a state dict, alone or under one of {', '.join(_NESTS)}, got {keys!r:.200}"
+        )
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _state(found: Any) -> dict[str, torch.Tensor] | None:
+    """The state dict that `found` is, or holds under a name that says so."""
+    if not isinstance(found, Mapping) or not found:
+        return None
+    if all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()):
+        return dict(found)
+    inner = (_state(found[name]) for name in _NESTS if name in found)
+    return next((state for state in inner if state is not None), None)
