@@ -42,7 +42,7 @@ static qrnn_end_kernel *kinds_end(const struct qrnn_block *b)
 
 /* The recurrent product, added to `ih` in place or in b->hh_product, and what the end makes of it. */
 QRNN_INLINE void multiply_and_end(const struct qrnn_block *b, size_t rows, float *ih, qrnn_end_kernel *end,
-                             const struct qrnn_end_args *e)
+                                  const struct qrnn_end_args *e)
 {
     const struct qrnn_cell *const cell = b->cell;
     const int apart = b->m->kind->hh_apart;
