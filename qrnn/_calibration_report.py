@@ -138,6 +138,10 @@ class CalibrationReport(Report[WeightReport]):
         rows = state["_weights"] if "_weights" in state else state["_rows"]
         self.__dict__.update(_rows=rows, layers=state.get("layers", ()))
 
+    def _part(self, rows: Iterable[WeightReport]) -> CalibrationReport:
+        """Some of the weights, without the layers."""
+        return CalibrationReport(rows)
+
     def _facts(self) -> dict[str, Any]:
         return {"layers": [{**each._asdict(), "activations": each.activations} for each in self.layers]}
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
-import torch.ao.nn.quantized.dynamic as ao
 from torch.nn.modules.conv import _ConvNd
 
 from .._spec import module_spec
@@ -18,13 +18,15 @@ __all__ = ["form_of"]
 #: Layers with a state: ours, and those of ``torch.nn``.
 _OURS = (Cell, Sequence)
 _FLOAT = (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU, torch.nn.RNNCell, torch.nn.LSTMCell, torch.nn.GRUCell)
-_TORCH_AO = (ao.RNNCell, ao.LSTMCell, ao.GRUCell, ao.LSTM, ao.GRU)
+#: Those of ``torch.ao``, which is not imported: who has none of it has none of them.
+_TORCH_AO = ("RNNCell", "LSTMCell", "GRUCell", "LSTM", "GRU")
 
 
 def form_of(name: str, module: Any) -> Form | None:
     """How `module` is streamed; None if it has no state. ValueError naming it where that cannot be."""
     what = f"{name or 'the model'} ({type(module).__name__})"
-    if isinstance(module, _TORCH_AO):
+    ao = sys.modules.get("torch.ao.nn.quantized.dynamic")
+    if ao is not None and isinstance(module, tuple(getattr(ao, each) for each in _TORCH_AO)):
         raise ValueError(f"model: expected no layers of torch.ao, got {what}: see qrnn.torch.from_torch_ao")
     if isinstance(module, _ConvNd):
         _expect_one_frame(what, module)

@@ -56,10 +56,11 @@ def test_models_of_torch():
         lambda: qrnn.nn.Module().add_module("gru", model),
         lambda: qrnn.GRU.from_float(model),
         lambda: qrnn.quantization.calibration_report(model),
-        lambda: qrnn.quantization.merge_statistics(model, model),
     ):
         with pytest.raises(TypeError, match=TO_TORCH):
             call()
+    with pytest.raises(ValueError, match="model: expected a prepared model"):
+        qrnn.quantization.merge_statistics(model, model)  # which takes those of both packages
 
 
 def test_others_are_named_alone():

@@ -43,14 +43,16 @@ def test_a_report_is_text_html_and_plain_values():
     assert json.loads(json.dumps(found)) == found
     page = Page(report._repr_html_())
     assert set(page.tags) <= {"table", "thead", "tbody", "tr", "th", "td", "p"}
-    lines = str(report).splitlines()
-    assert len(lines) == 4 and len({len(line) for line in lines}) == 1
+    weights, layers = (table.splitlines() for table in str(report).split("\n\n"))
+    assert len(weights) == 4 and len(layers) == 3
+    assert all(len({len(line) for line in table}) == 1 for table in (weights, layers))
     assert [cell for cell in page.cells if cell not in str(report)] == []
 
 
 def test_parts_of_a_report_are_reports():
     report = qrnn.quantization.calibration_report(calibrated())
     assert type(report[1:]) is type(report) and list(report[1:]) == list(report)[1:]
+    assert report.layers and not report[1:].layers
     assert len(report[:0]) == 0 and str(report[:0]) == "no weight was rounded by data"
     assert report[:0]._repr_html_() == "<p>no weight was rounded by data</p>"
     assert str(pickle.loads(pickle.dumps(report))) == str(report)
@@ -60,7 +62,7 @@ def test_reports_that_version_0_1_0_pickled():
     report = qrnn.quantization.calibration_report(calibrated())
     old = type(report).__new__(type(report))
     old.__setstate__({"_weights": tuple(report)})
-    assert str(old) == str(report)
+    assert str(old) == str(report[:]) and not old.layers
 
 
 @pytest.mark.parametrize(

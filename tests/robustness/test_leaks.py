@@ -181,7 +181,7 @@ BAD = {
     "nan": fails(lambda: TORCH(NAN_X), ValueError),
     "engine": fails(lambda: qd.RNNCell(4, 3, engine="no"), ValueError),
     "isa": fails(lambda: qd.RNNCell(4, 3, isa="no"), ValueError),
-    "size": fails(lambda: qd.RNNCell(4, 0), ValueError),
+    "size": fails(lambda: qd.RNNCell(4, -1), ValueError),
     "depth": fails(
         lambda: _core.Module()._pack("linear", "qrnn", None, (np.zeros((1, 65794), np.int8), np.ones((), f32), None)),
         ValueError,
