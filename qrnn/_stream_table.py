@@ -64,7 +64,7 @@ class Table:
             return self.rows
         try:
             given = list(rows) if isinstance(rows, Iterable) else [rows]
-            if any(isinstance(row, bool) for row in given):  # a mask
+            if any(isinstance(row, bool | np.bool_) for row in given):  # a mask
                 raise TypeError
             numbers = [operator.index(row) for row in given]
         except TypeError:
