@@ -30,6 +30,11 @@ struct shared {
     struct results want;
 };
 
+#if !defined __SANITIZE_THREAD__ \
+    && !defined __SANITIZE_ADDRESS__ /* whose allocators may be locked at a fork, for ever */
+#define CAN_FORK
+#endif
+
 static struct shared calls[MOST_MODULES];
 static size_t modules = 24, rounds = 6;
 static atomic_ulong passed, failed;
@@ -66,7 +71,6 @@ static void *work_first(void *argument)
     return NULL;
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* whose allocator may be locked when a child is made */
 static void *work(void *argument)
 {
     const size_t number = *(const size_t *)argument;
@@ -77,7 +81,6 @@ static void *work(void *argument)
     give_back();
     return NULL;
 }
-#endif
 
 static void run_threads(void *(*body)(void *), void **arguments, pthread_t *threads)
 {
@@ -236,7 +239,7 @@ static void check_written_inputs(void)
 
 /* --- fork --- */
 
-#ifndef __SANITIZE_ADDRESS__ /* whose allocator may be locked when a child is made */
+#ifdef CAN_FORK
 static void end_child(int status)
 {
     fflush(stdout);
@@ -254,39 +257,18 @@ static void wait_for(pid_t child)
     if (status) printf("FAILED: a child ended with status %d\n", status);
 }
 
-/* A child's threads get the stacks of those that it has not, which ThreadSanitizer takes for alive. */
-#ifdef __SANITIZE_THREAD__
-enum { CHILDS_THREADS = 1 };
-#else
-enum { CHILDS_THREADS = 2 };
-#endif
-
 static void check_fork(void)
 {
-    size_t numbers[THREADS];
-    void *arguments[THREADS];
-    pthread_t threads[THREADS];
-    for (size_t i = 0; i < THREADS; i++) {
-        numbers[i] = i;
-        arguments[i] = &numbers[i];
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        atomic_store(&failed, 0);
+        for (size_t k = 0; k < modules; k++) compute(&calls[k], 2, "in a child");
+        end_child(atomic_load(&failed) != 0);
     }
-    run_threads(work, arguments, threads);
-    pthread_barrier_wait(&start);
-    for (int i = 0; i < 5; i++) {
-        fflush(stdout);
-        const pid_t child = fork();
-        if (child == 0) {
-            atomic_store(&failed, 0);
-            for (size_t k = 0; k < modules; k++) compute(&calls[k], CHILDS_THREADS, "in a child");
-            end_child(atomic_load(&failed) != 0);
-        }
-        wait_for(child);
-    }
-    join_threads(threads);
+    wait_for(child);
 }
-#endif
 
-#if !defined __SANITIZE_THREAD__ && !defined __SANITIZE_ADDRESS__
 /* At the first question. */
 static int fork_at(void *context)
 {
@@ -342,6 +324,23 @@ static void check_fork_inside(void)
 }
 #endif
 
+static void check_shared(void)
+{
+    size_t numbers[THREADS];
+    void *arguments[THREADS];
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++) {
+        numbers[i] = i;
+        arguments[i] = &numbers[i];
+    }
+    run_threads(work, arguments, threads);
+    pthread_barrier_wait(&start);
+#ifdef CAN_FORK
+    for (int i = 0; i < 5; i++) check_fork();
+#endif
+    join_threads(threads);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) modules = (size_t)atoi(argv[1]);
@@ -359,11 +358,9 @@ int main(int argc, char **argv)
 #endif
     pthread_barrier_destroy(&start);
     pthread_barrier_init(&start, NULL, THREADS + 1);
-#ifndef __SANITIZE_ADDRESS__
-    check_fork();
-#ifndef __SANITIZE_THREAD__ /* which takes the child's threads for those of its parent */
-    if (argc < 3) check_fork_inside(); /* short runs are for emulators, which lose track of them too */
-#endif
+    check_shared();
+#ifdef CAN_FORK
+    if (argc < 3) check_fork_inside(); /* short runs are for emulators, which lose track of it */
 #endif
     for (size_t i = 0; i < modules; i++) qrnn_module_unref(calls[i].m);
     give_back();
