@@ -131,8 +131,9 @@ $(VENV)/.demo: $(VENV)/.made
 	$(PIP) install --no-deps --no-compile --upgrade --target $(VENV)/data aeon
 	@touch $@
 
+# keras is there for tests/readers, on the backend torch.
 $(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PIP) install $(call extra,types) pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed safetensors
+	$(PIP) install $(call extra,types) keras pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed safetensors
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made pyproject.toml

@@ -75,12 +75,16 @@ def test_programs_of_the_readme_run(in_a_copy, capsys):
         pytest.skip(f"PYTORCH IS NOT INSTALLED: README.md:{skipped[0]} did not run, all else did")
 
 
-@pytest.mark.parametrize("page", ["docs/custom-cells.md", "docs/files.md", "docs/precision.md", "docs/streams.md"])
+PAGES = ("docs/custom-cells.md", "docs/files.md", "docs/models-in.md", "docs/precision.md", "docs/streams.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_programs_of_pages_run(page, in_a_copy, capsys):
     names, found = {}, programs(page)
     for line, code in found:
-        if "import safetensors" in code:
-            pytest.importorskip("safetensors", reason=f"SAFETENSORS IS NOT INSTALLED: {page}:{line} did not run")
+        for name in ("safetensors", "onnx"):
+            if f"import {name}" in code:
+                pytest.importorskip(name, reason=f"{name.upper()} IS NOT INSTALLED: {page}:{line} did not run")
         exec(compile("\n" * (line - 1) + code, page, "exec"), names)
         made = {v.shape for v in names.values() if isinstance(v, np.ndarray)}
         assert set(shapes(code)) <= made, f"{page}:{line}"

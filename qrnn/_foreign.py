@@ -1,0 +1,117 @@
+"""What readers of other frameworks' layers share: from their weights and options to a float layer of ``qrnn.nn``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import _arrays
+from ._elman import RNN
+from ._format_error import FormatError
+from ._gru import GRU
+from ._lstm import LSTM
+
+if TYPE_CHECKING:
+    from ._typing import Array
+
+__all__ = ["Direction", "SequenceLayer", "float_layer", "gates", "weight"]
+
+SequenceLayer = RNN | GRU | LSTM
+
+#: The classes by the names that PyTorch, ONNX and Keras share.
+_CLASSES: Mapping[str, type[SequenceLayer]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
+
+
+class Direction(NamedTuple):
+    """The parameters of one direction, in PyTorch's shapes and order of gates; None where there are none.
+
+    The names are those of the layer's own parameters without ``_l0`` and ``_reverse``.
+    """
+
+    weight_ih: Array
+    weight_hh: Array
+    bias_ih: Array | None = None
+    bias_hh: Array | None = None
+    weight_ch: Array | None = None
+
+
+def gates(array: Array, order: Sequence[int], axis: int = 0) -> Array:
+    """`array` with the equal parts along `axis` in another order: part ``order[k]`` becomes part k.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gates(np.arange(6), (1, 0, 2)).tolist()
+    [2, 3, 0, 1, 4, 5]
+    """
+    parts = np.split(array, len(order), axis)
+    return np.concatenate([parts[each] for each in order], axis)
+
+
+def weight(value: Any, where: str, shape: Sequence[int | None]) -> Array:
+    """`value`, what a file holds as the weight `where`, as finite float32 of `shape`; None fits any size.
+
+    Raises
+    ------
+    FormatError
+        If it is no such array.
+    """
+    try:
+        array = _arrays.to_floats(value, where)
+        if len(array.shape) != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape)):
+            wanted = str(tuple(shape)).replace("None", "any")
+            raise FormatError(f"{where}: expected shape {wanted}, got {array.shape}")
+        _arrays.expect_finite(array, where)
+    except FormatError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise FormatError(str(error)) from error
+    return array
+
+
+def float_layer(
+    where: str, family: str, directions: Sequence[Direction], batch_first: bool, options: Mapping[str, Any]
+) -> SequenceLayer:
+    """A float layer of one layer, with the weights of its directions.
+
+    Parameters
+    ----------
+    where : str
+        What error texts begin with.
+    family : {"RNN", "GRU", "LSTM"}
+    directions : sequence of Direction
+        One or two, the second of which reads backwards.
+    batch_first : bool
+    options : mapping
+        Further arguments of the class.
+
+    Raises
+    ------
+    FormatError
+        If the class does not have an option, or refuses its value.
+    """
+    cls, first = _CLASSES[family], directions[0]
+    missing = sorted(set(options) - set(inspect.signature(cls).parameters))
+    if missing:
+        raise FormatError(f"{where}: qrnn.nn.{family} has no option {missing[0]}, got {options[missing[0]]!r}")
+    hidden, columns = first.weight_hh.shape[1], first.weight_ih.shape[1]
+    bias = any(each.bias_ih is not None for each in directions)
+    make: Any = cls
+    try:
+        layer: SequenceLayer = make(
+            columns, hidden, bias=bias, batch_first=batch_first, bidirectional=len(directions) == 2, **options
+        )
+        state = layer.state_dict()  # which says what the layer is, where PyTorch has none like it
+        for suffix, each in zip(("_l0", "_l0_reverse"), directions):
+            for name, array in each._asdict().items():
+                if array is not None:
+                    state[name + suffix] = array
+                elif name.startswith("bias") and bias:
+                    state[name + suffix] = np.zeros(first.weight_hh.shape[0], np.float32)
+        layer.load_state_dict(state)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise FormatError(f"{where}: {error}") from error
+    return layer

@@ -1,0 +1,108 @@
+"""Activations of Keras by the names and numbers of ``qrnn.nn``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._format_error import FormatError
+
+__all__ = ["Activation", "activation", "major_version"]
+
+Activation = str | tuple[str, float] | tuple[str, float, float]
+
+#: Functions of Keras that ``qrnn.nn`` has. The slope of hard_sigmoid goes by the version.
+_FUNCTIONS: Mapping[str, Activation] = {
+    "celu": ("elu", 1.0),
+    "elu": ("elu", 1.0),
+    "leaky_relu": ("leaky_relu", 0.2),
+    "linear": "linear",
+    "relu": "relu",
+    "sigmoid": "sigmoid",
+    "softplus": "softplus",
+    "softsign": "softsign",
+    "sparse_sigmoid": ("hard_sigmoid", 0.5, 0.5),
+    "tanh": "tanh",
+}
+
+#: 0.2 x + 0.5 in Keras 1 and 2, x / 6 + 0.5 in Keras 3.
+_HARD_SIGMOID: Mapping[int, Activation] = {
+    1: ("hard_sigmoid", 0.2, 0.5),
+    2: ("hard_sigmoid", 0.2, 0.5),
+    3: ("hard_sigmoid", 1 / 6, 0.5),
+}
+
+#: Layers that serve as activations: the name here, and the names of alpha's entry in a config, Keras 3's first.
+_LAYERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "ELU": ("elu", ("alpha",)),
+    "LeakyReLU": ("leaky_relu", ("negative_slope", "alpha")),
+    "ThresholdedReLU": ("thresholded_relu", ("theta",)),
+}
+
+
+def major_version(version: Any) -> int | None:
+    """The first number of a version of Keras, as "2.15.0" or 3; None for None.
+
+    Raises
+    ------
+    FormatError
+        If it is none of 1, 2 and 3.
+    """
+    if version is None:
+        return None
+    major = str(version).partition(".")[0]
+    if major not in ("1", "2", "3"):
+        raise FormatError(f"version: expected Keras 1, 2 or 3, got {version!r}")
+    return int(major)
+
+
+def activation(value: Any, version: int | None, where: str) -> Activation:
+    """What a config has as an activation, as ``qrnn.nn`` says it.
+
+    Parameters
+    ----------
+    value : str, dict or None
+        A name, what Keras serializes of a function or of a layer, or None for linear.
+    version : int, optional
+        Keras' first number, which hard_sigmoid asks for.
+    where : str
+        What error texts begin with.
+
+    Raises
+    ------
+    FormatError
+        If there is no such activation here.
+
+    Examples
+    --------
+    >>> activation("hard_sigmoid", 2, "lstm: activation")
+    ('hard_sigmoid', 0.2, 0.5)
+    """
+    if value is None:
+        return "linear"
+    name = value
+    if isinstance(value, Mapping):
+        if value.get("class_name") in _LAYERS:
+            return _of_layer(value, where)
+        name = value.get("config") if value.get("class_name") == "function" else value.get("class_name")
+        registered = value.get("registered_name")
+        if value.get("module") == "builtins" or (registered and ">" in registered):
+            raise FormatError(f"{where}: expected a function of Keras, got one of a user's own, {registered or name!r}")
+    if name == "hard_sigmoid":
+        if version is None:
+            raise FormatError(f"{where}: hard_sigmoid: expected version=, as its slope is another in Keras 2 and 3")
+        return _HARD_SIGMOID[version]
+    if not isinstance(name, str) or name not in _FUNCTIONS:
+        expected = ", ".join(sorted([*_FUNCTIONS, "hard_sigmoid"]))
+        raise FormatError(f"{where}: expected one of {expected}, got {name!r}")
+    return _FUNCTIONS[name]
+
+
+def _of_layer(value: Mapping[str, Any], where: str) -> Activation:
+    """A layer that serves as an activation, with its own alpha."""
+    name, entries = _LAYERS[value["class_name"]]
+    config = value.get("config", {})
+    for entry in entries:
+        if isinstance(config.get(entry), (int, float)):
+            return name, float(config[entry])
+    raise FormatError(f"{where}: {value['class_name']}: expected {entries[0]} to be a number, got {config!r:.80}")

@@ -1,0 +1,166 @@
+"""Configs of Keras' recurrent layers: which entries there are, and what a layer is by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .._format_error import FormatError
+from ._activations import Activation, activation
+
+__all__ = ["IDLE", "LayerConfig", "expect_known", "layer_config", "serialized"]
+
+#: The classes, and of what kind they are.
+_FAMILIES: Mapping[str, str] = {
+    "SimpleRNN": "RNN",
+    "GRU": "GRU",
+    "LSTM": "LSTM",
+    "CuDNNGRU": "GRU",
+    "CuDNNLSTM": "LSTM",
+}
+_CELLS: Mapping[str, str] = {"SimpleRNNCell": "SimpleRNN", "GRUCell": "GRU", "LSTMCell": "LSTM"}
+
+#: Entries that act in training alone, or not on results.
+IDLE = frozenset(
+    {
+        *("activity_regularizer", "autocast", "batch_input_shape", "batch_shape", "bias_constraint"),
+        *("bias_initializer", "bias_regularizer", "build_config", "dropout", "dtype", "implementation", "input_dim"),
+        *("input_length", "input_shape", "kernel_constraint", "kernel_initializer", "kernel_regularizer", "name"),
+        *("recurrent_constraint", "recurrent_dropout", "recurrent_initializer", "recurrent_regularizer", "seed"),
+        *("trainable", "unit_forget_bias", "unroll", "use_cudnn"),
+    }
+)
+
+#: Flags of a layer, and what they are where a config has none.
+_FLAGS: Mapping[str, bool] = {
+    "go_backwards": False,
+    "return_sequences": False,
+    "return_state": False,
+    "stateful": False,
+    "use_bias": True,
+    "zero_output_for_mask": False,
+}
+
+#: Entries that have to be as they are here.
+_FIXED: Mapping[str, Any] = {"time_major": False, "num_constants": None}
+
+
+class LayerConfig(NamedTuple):
+    """A recurrent layer in one direction.
+
+    Attributes
+    ----------
+    family : {"RNN", "GRU", "LSTM"}
+    units : int
+    flags : dict
+        go_backwards, return_sequences, return_state, stateful, use_bias, zero_output_for_mask.
+    activations : tuple
+        Of gates and candidate, in the order of ``qrnn.nn``.
+    reset_after : bool
+    cudnn : bool
+        Whether the class is one whose weights are in cuDNN's order.
+    """
+
+    family: str
+    units: int
+    flags: dict[str, bool]
+    activations: tuple[Activation, ...]
+    reset_after: bool
+    cudnn: bool
+
+
+def serialized(value: Any, where: str) -> tuple[str, Mapping[str, Any]]:
+    """Class name and config of a layer or cell that a config holds.
+
+    Raises
+    ------
+    FormatError
+        If `value` is none.
+    """
+    if isinstance(value, Mapping) and isinstance(value.get("class_name"), str):
+        config = value.get("config")
+        if isinstance(config, Mapping):
+            return value["class_name"], config
+    raise FormatError(f"{where}: expected a dict with class_name and config, got {value!r:.80}")
+
+
+def _entry(config: Mapping[str, Any], name: str, default: bool, where: str) -> bool:
+    """The flag `name` of a config.
+
+    Raises
+    ------
+    FormatError
+        If it is no bool.
+    """
+    value = config.get(name, default)
+    if not isinstance(value, (bool, int)) or value not in (0, 1):
+        raise FormatError(f"{where}: {name}: expected True or False, got {value!r:.80}")
+    return bool(value)
+
+
+def layer_config(class_name: str, config: Mapping[str, Any], version: int | None, where: str) -> LayerConfig:
+    """What a layer SimpleRNN, GRU, LSTM, CuDNNGRU, CuDNNLSTM or RNN is.
+
+    Raises
+    ------
+    FormatError
+        If the class is another, or an entry of the config is not what it can be here.
+    """
+    if class_name == "RNN":
+        return _of_cell(config, version, where)
+    family = _FAMILIES.get(class_name)
+    if family is None:
+        expected = ", ".join([*_FAMILIES, "RNN", "Bidirectional"])
+        raise FormatError(f"{where}: class_name: expected one of {expected}, got {class_name!r}")
+    cudnn = class_name.startswith("CuDNN")
+    known = {*IDLE, *_FLAGS, *_FIXED, "units"}
+    if not cudnn:
+        known |= {"activation"} | ({"recurrent_activation"} if family != "RNN" else set())
+        known |= {"reset_after"} if family == "GRU" else set()
+    expect_known(config, known, where)
+    units = config.get("units")
+    if not isinstance(units, int) or isinstance(units, bool) or units < 1:
+        raise FormatError(f"{where}: units: expected a positive integer, got {units!r:.80}")
+    flags = {name: _entry(config, name, default, where) for name, default in _FLAGS.items()}
+    activations = _activations(family, config, cudnn, version, where)
+    reset_after = cudnn or _entry(config, "reset_after", False, where)
+    return LayerConfig(family, units, flags, activations, reset_after, cudnn)
+
+
+def expect_known(config: Mapping[str, Any], known: set[str], where: str) -> None:
+    """Refuse entries that may change results in a way that is not known here.
+
+    Raises
+    ------
+    FormatError
+        If there is one that is not among `known`, or that is not as it has to be.
+    """
+    for name, value in config.items():
+        if name not in known:
+            raise FormatError(f"{where}: {name}: the class has no such entry, got {value!r:.80}")
+        if name in _FIXED and value != _FIXED[name]:
+            raise FormatError(f"{where}: {name}: expected {_FIXED[name]}, got {value!r:.80}")
+
+
+def _activations(
+    family: str, config: Mapping[str, Any], cudnn: bool, version: int | None, where: str
+) -> tuple[Activation, ...]:
+    """The activations in the order of ``qrnn.nn``: (f,), (f, g) or (f, g, h)."""
+    names = ("activation",) if family == "RNN" else ("recurrent_activation", "activation")
+    found: list[Activation] = ["sigmoid", "tanh"]
+    if not cudnn:
+        for name in names:
+            if name not in config:
+                raise FormatError(f"{where}: {name}: expected this entry, whose default goes by Keras' version")
+        found = [activation(config[name], version, f"{where}: {name}") for name in names]
+    return (*found, found[-1]) if family == "LSTM" else tuple(found)
+
+
+def _of_cell(config: Mapping[str, Any], version: int | None, where: str) -> LayerConfig:
+    """A layer RNN around one of Keras' own cells: options of the layer, and of its cell."""
+    name, inner = serialized(config.get("cell"), f"{where}: cell")
+    if name not in _CELLS:
+        raise FormatError(f"{where}: cell: expected one of {', '.join(_CELLS)}, got {name!r}")
+    of_layer = {key: value for key, value in config.items() if key != "cell"}
+    expect_known(of_layer, {*IDLE, *_FLAGS, *_FIXED} - {"use_bias"}, where)
+    return layer_config(_CELLS[name], {**inner, **of_layer}, version, f"{where}: {name}")

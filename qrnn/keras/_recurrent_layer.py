@@ -1,0 +1,196 @@
+"""RecurrentLayer: a layer of ``qrnn.nn`` that is called as one of Keras."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _arrays
+from .._module import Module
+from .._public import public
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .._foreign import SequenceLayer
+    from .._typing import Array
+
+__all__ = ["MERGE_MODES", "RecurrentLayer"]
+
+#: What becomes of the outputs of two directions.
+MERGE_MODES = ("concat", "sum", "mul", "ave", None)
+
+
+@public("qrnn.keras")
+class RecurrentLayer(Module):
+    """A recurrent layer with the arguments and results of one of Keras, or of a Bidirectional.
+
+    Parameters
+    ----------
+    layer : RNN, GRU or LSTM
+        Of one layer, with ``batch_first=True``; of two directions for a Bidirectional.
+    return_sequences : bool
+        Whether the output is that of each step, or that of the last one.
+    return_state : bool
+        Whether the last states come too.
+    go_backwards : bool
+        Whether it reads the steps backwards; outputs are in the order in which it reads.
+    stateful : bool
+        Whether a call begins with the states at the end of the call before; see `reset_state`. Such a layer must not
+        be called by several threads at once.
+    zero_output_for_mask : bool
+        Whether the output of a step that the mask leaves out is zero, or that of the step before.
+    merge_mode : {"concat", "sum", "mul", "ave", None}
+        Of a Bidirectional: what becomes of the outputs of its directions; None: both come.
+
+    Attributes
+    ----------
+    layer : module
+        `convert` and `quantize_dynamic` put the quantized layer in its place.
+    return_sequences, return_state, go_backwards, stateful, zero_output_for_mask : bool
+    merge_mode : str or None
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn.nn as nn, qrnn.keras
+    >>> gru = qrnn.keras.RecurrentLayer(nn.GRU(4, 3, batch_first=True), return_sequences=True)
+    >>> mask = [[True, True, False], [False, True, True]]
+    >>> output = gru(np.ones((2, 3, 4)), mask=mask)
+    >>> output.shape, bool((output[1, 1:] == output[0, :2]).all()), output[1, 0].tolist()
+    ((2, 3, 3), True, [0.0, 0.0, 0.0])
+    """
+
+    def __init__(
+        self,
+        layer: SequenceLayer,
+        *,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        zero_output_for_mask: bool = False,
+        merge_mode: str | None = "concat",
+    ) -> None:
+        super().__init__()
+        if not layer.batch_first:
+            raise ValueError("layer: expected batch_first=True, got False")
+        if merge_mode not in MERGE_MODES:
+            raise ValueError(f"merge_mode: expected one of {MERGE_MODES}, got {merge_mode!r}")
+        self.layer = layer
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.go_backwards = go_backwards
+        self.stateful = stateful
+        self.zero_output_for_mask = zero_output_for_mask
+        self.merge_mode = merge_mode
+        self._states: tuple[Array, ...] | None = None
+
+    def reset_state(self) -> None:
+        """Have the next call begin with zeros."""
+        self._states = None
+
+    def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
+        """What the layer computes.
+
+        Parameters
+        ----------
+        sequences : array_like, shape (batch, steps, features)
+        initial_state : list of array_like, each of shape (batch, units), optional
+            h, and of an LSTM c; of a Bidirectional those of the forward direction and then of the other. A single
+            array where there is one.
+        mask : array_like of bool, shape (batch, steps), optional
+            False for steps to be left out, wherever they are.
+
+        Returns
+        -------
+        ndarray, float32
+            Of shape (batch, steps, units) or (batch, units); two for ``merge_mode=None``. With ``return_state=True``
+            a tuple of output and states. Tensors if `sequences` is one.
+
+        Raises
+        ------
+        TypeError
+            If an argument is no array of real numbers.
+        ValueError, RuntimeError
+            If a shape does not fit.
+        """
+        x = _arrays.to_float32(sequences, "sequences")
+        if x.ndim != 3:
+            raise ValueError(f"sequences: expected 3 dimensions, (batch, steps, features), got shape {x.shape}")
+        keep = _to_mask(mask, x.shape[:2])
+        if self.go_backwards:
+            x, keep = x[:, ::-1], None if keep is None else keep[:, ::-1]
+        lengths = None
+        if keep is not None:  # the steps that are kept, moved to the front of their row
+            first = np.argsort(~keep, axis=1, kind="stable")
+            x, lengths = np.take_along_axis(x, first[..., None], axis=1), keep.sum(axis=1)
+        y, states = self.layer(x, self._first_states(initial_state), lengths=lengths)
+        pair = states if isinstance(states, tuple) else (states,)
+        if self.stateful:
+            self._states = tuple(each.copy() for each in pair)  # what is returned is the caller's
+        merged = self._merged(self._outputs(y, pair[0], keep))
+        if not self.return_state:
+            return _arrays.like(tuple(merged) if len(merged) > 1 else merged[0], sequences)
+        return _arrays.like((*merged, *(each[d] for d in range(len(pair[0])) for each in pair)), sequences)
+
+    def _first_states(self, given: Any) -> Any:
+        """The argument ``hx`` of the layer."""
+        lstm, directions = self.layer.mode == "LSTM", 2 if self.layer.bidirectional else 1
+        if given is None:
+            if self._states is None or not self.stateful:
+                return None
+            return self._states if lstm else self._states[0]
+        kinds = 2 if lstm else 1
+        single = isinstance(given, np.ndarray) or _arrays.is_tensor(given)
+        states = [given] if single else list(given)
+        if len(states) != kinds * directions:
+            raise ValueError(f"initial_state: expected {kinds * directions} arrays, got {len(states)}")
+        arrays = [_arrays.to_float32(each, f"initial_state[{i}]") for i, each in enumerate(states)]
+        for i, each in enumerate(arrays):
+            if each.ndim != 2 or each.shape != arrays[0].shape:
+                raise ValueError(f"initial_state[{i}]: expected shape (batch, units) of all, got {each.shape}")
+        hx = tuple(np.stack(arrays[kind::kinds]) for kind in range(kinds))
+        return hx if lstm else hx[0]
+
+    def _outputs(self, y: Array, last: Array, keep: NDArray[Any] | None) -> list[Array]:
+        """The output of each direction, from those of the steps that are kept and from the last states."""
+        count = len(last)
+        if not self.return_sequences:
+            if keep is None:
+                return [each.copy() for each in last]
+            shown = keep[:, -1:] if self.zero_output_for_mask else keep.any(axis=1, keepdims=True)
+            return [np.where(shown, each, np.float32(0)) for each in last]
+        if keep is None:
+            return np.split(y, count, axis=2)
+        place = np.cumsum(keep, axis=1) - 1  # of the last step so far that is kept
+        shown = keep if self.zero_output_for_mask or count == 2 else place >= 0
+        spread = np.take_along_axis(y, np.maximum(place, 0)[..., None], axis=1)
+        return np.split(np.where(shown[..., None], spread, np.float32(0)), count, axis=2)
+
+    def _merged(self, outputs: list[Array]) -> list[Array]:
+        if len(outputs) == 1 or self.merge_mode is None:
+            return outputs
+        one, other = outputs
+        if self.merge_mode == "concat":
+            return [np.concatenate(outputs, axis=-1)]
+        if self.merge_mode == "mul":
+            return [one * other]
+        both = one + other
+        return [both / np.float32(2) if self.merge_mode == "ave" else both]
+
+    def extra_repr(self) -> str:
+        flags = ("return_sequences", "return_state", "go_backwards", "stateful", "zero_output_for_mask")
+        shown = [f"{name}=True" for name in flags if getattr(self, name)]
+        return ", ".join(shown + ([f"merge_mode={self.merge_mode!r}"] if self.layer.bidirectional else []))
+
+
+def _to_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    """A mask as an array of bool; None for one that leaves nothing out."""
+    if mask is None:
+        return None
+    array = _arrays.to_numpy(mask, "mask")
+    if array.shape != shape:
+        raise ValueError(f"mask: expected shape {tuple(shape)}, got {array.shape}")
+    keep = array.astype(bool)
+    return None if keep.all() else keep
