@@ -2,8 +2,8 @@
 
 A call of a prepared module computes its result first. Then all hidden states are known, as the core hands out those
 of every layer, and so are the inputs of every product of every step: h before a step is the output of the step before
-it. The core hands out too what it multiplied inside the steps, r*h or what a projection takes, and the slopes of the
-gates, by whose mean square over gates and units a step counts (docs/calibration.md). A cell is called once more, as a
+it. The core hands out too what it multiplied inside the steps, r*h or what a projection takes, and the mean square of
+the slopes of the gates of each step, by which it counts (docs/calibration.md). A cell is called once more, as a
 layer over a sequence of one step.
 """
 
@@ -122,11 +122,11 @@ def _copied(value: Any) -> Any:
 
 
 class _Inside(NamedTuple):
-    """What the core hands out of a call, (steps, batch, columns) each."""
+    """What the core hands out of a call, (steps, batch, columns) each but for the slopes."""
 
     outputs: list[Array]  # of each layer, directions * state_size columns
     inner: list[Array]  # what each layer and direction multiplied inside its steps; empty where nothing is
-    slopes: list[Array]  # of each layer and direction, of each unit
+    slopes: list[Array]  # of each layer and direction, (steps, batch): the weights of the steps
 
     def each(self, change: Callable[[Array], Array]) -> _Inside:
         """With every array changed."""
@@ -182,20 +182,22 @@ class _Recorder:
         """Record a call of a cell, a sequence of one step."""
         before = [state[0] for state in self._states]
         held = self._statistics.hold_step(self._x[0], before, self._inside.outputs[0][0], self._starts_at_zeros)
-        self._record(np.isin(np.arange(self._batch), held)[None])
+        for weights in self._inside.slopes:
+            weights[0, held] = np.nan
+        self._record()
 
     def sequence(self) -> None:
         """Record a call of a layer over sequences."""
         lengths = np.full(self._batch, self._steps) if self._lengths is None else self._lengths
         rows, starts, steps = windows(lengths)
-        held = np.zeros((self._steps, self._batch), bool)
         for each in self._statistics.offer(len(rows)):
             row, start = int(rows[each]), int(starts[each])
             stop = min(start + steps, int(lengths[row]))
-            held[start:stop, row] = True
             states = self._states_of(row, start, stop, int(lengths[row]))
             self._statistics.hold(Piece([self._x[start:stop, row].copy()], states))
-        self._record(held)
+            for weights in self._inside.slopes:
+                weights[start:stop, row] = np.nan
+        self._record()
 
     def _states_of(self, row: int, start: int, stop: int, length: int) -> list[Array]:
         """The states of a piece: those of the sequence where they are known, else zeros, as c is within a call."""
@@ -212,20 +214,17 @@ class _Recorder:
                 states[0][place] = self._inside.outputs[layer][at, row, reverse * size : (reverse + 1) * size]
         return states
 
-    def _record(self, held: NDArray[np.bool_]) -> None:
-        """Record all products but those of the steps that are `held` back, (steps, batch)."""
+    def _record(self) -> None:
+        """Record all products but those of steps whose weights are NaN: past the end of a row, or held back."""
         spec, x = self._spec, self._x
         assert spec.sequence is not None
         size, count = spec.state_size, spec.sequence.num_directions
         each = len(spec.directions[0])
-        left_out = held if self._valid is None else held | ~self._valid
         for layer, y in enumerate(self._inside.outputs):
             for reverse in range(count):
                 place = layer * count + reverse
                 h = y[..., reverse * size : (reverse + 1) * size]
-                with np.errstate(all="ignore"):  # rows that are not finite are left out
-                    weights = self._inside.slopes[place].mean(axis=-1)
-                weights[left_out] = np.nan
+                weights = self._inside.slopes[place]
                 inner = self._inside.inner[place] if self._inside.inner else None
                 h0 = self._states[0][place]
                 self._direction(_Direction(place * each, reverse == 1, x, h, h0, inner, weights))

@@ -241,29 +241,24 @@ class Statistics:
             An engine with one scale for all rows has one for each step.
         product : Product
         valid : ndarray of bool, shape (rows,) or (steps, rows), optional
-            Which of the rows are there. Default: all.
+            Which of the rows are there. Default: all. Where each row is quantized by itself, `weights` say it.
         weights : ndarray, float32, shape (rows,) or (steps, rows), optional
             Their weights; a row whose weight is NaN is not summed. Default: 1.
         """
         engine = self._engine_of(product)
         if not rows.size or not ENGINES[engine].quantized:
             return
-        counts = valid
-        if weights is not None and np.isnan(weights).any():
-            counts = np.logical_and(~np.isnan(weights), True if valid is None else valid)
-        if not ENGINES[engine].per_row:
+        per_row = ENGINES[engine].per_row
+        if not per_row:
             finite = np.isfinite(rows)
             if not finite.all():
                 valid = np.logical_and(finite.all(axis=-1), True if valid is None else valid)
-                counts = np.logical_and(valid, True if counts is None else counts)
             if valid is not None:
                 rows = np.where(valid[..., None], rows, np.float32(0))  # no scale depends on a 0
             rows = _core.fake_quantize(engine, rows)
-        rows = rows.reshape(-1, rows.shape[-1]) if counts is None else rows[counts]
-        if weights is not None:
-            weights = weights.reshape(-1) if counts is None else weights[counts]
-        if len(rows):
-            self._of(product).add(rows, weights)
+        if valid is not None and not (per_row and weights is not None):
+            weights = np.where(valid, np.float32(1) if weights is None else weights, np.float32(np.nan))
+        self._of(product).add(rows.reshape(-1, rows.shape[-1]), None if weights is None else weights.reshape(-1))
 
     def _engine_of(self, product: Product) -> str:
         """The engine that quantizes what a product multiplies."""

@@ -107,11 +107,11 @@ struct qrnn_inputs qrnn_inputs_from(const struct qrnn_operand *o, const struct q
 /* Waits until every slice of the block's team is here, and learns whether to stop. */
 void qrnn_block_meet(struct qrnn_block *b);
 
-/* standalone.c: the values that the codes of rows of v stand for, [batch][n], as the products of m's quantizing engine
- * see them. None of row i is larger than bound[i], which is NaN if the row is not finite; NULL: not wanted. `room` is
- * working memory of qrnn_codes_room(n) bytes. Fails before its first write, and never where each row has its scale. */
-qrnn_status qrnn_seen_rows(const qrnn_module *m, size_t batch, size_t n, const float *v, float *seen, float *bound,
-                           uint8_t *room);
+/* standalone.c: the values that the codes of rows stand for, as the products of m's engine, which quantizes each row by
+ * itself, see them, times roots[i] >= 0: `seen`, [rows][n]. None of row i is larger than bounds[i], which is NaN if the
+ * row is not finite. `room` is working memory of qrnn_codes_room(n) bytes. */
+void qrnn_see_rows(const qrnn_module *m, size_t rows, size_t n, const float *const *v, const float *roots, float *seen,
+                   float *bounds, uint8_t *room);
 size_t qrnn_codes_room(size_t n);
 
 /* Rows that are coded at once: enough for their divisions to overlap. */

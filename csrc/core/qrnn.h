@@ -161,9 +161,10 @@ typedef struct qrnn_run {
     float *inner; /* what is multiplied inside a step, r * h or an LSTM's h before its projection, float32:
                                  [layers * directions][steps][batch][hidden_size], in the order of out; past a row's
                                  length it is not written. NULL: not wanted */
-    float *slopes; /* of each hidden unit the sum over its gates of (dh' / d a)^2, a what the gate sums, and h' an
-                                 LSTM's before its projection; of a GRU that resets before the product without r.
-                                 Laid out as `inner`. NULL: not wanted */
+    float *slopes; /* of each step the mean over the hidden units of the sum over their gates of (dh' / d a)^2, a
+                                 what the gate sums, and h' an LSTM's before its projection; of a GRU that resets
+                                 before the product without r: [layers * directions][steps][batch], in the order of
+                                 out; NaN past a row's length. NULL: not wanted */
     float *h_out, *c_out; /* final states; may be h and c themselves. Else nothing may overlap */
     size_t threads; /* to compute with; 0 counts as 1. Changes no bit */
     int (*stop)(void *context); /* asked between steps, often; not 0: give up. NULL: never */

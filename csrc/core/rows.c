@@ -1,6 +1,8 @@
-/* rows.c - the order in which a sequence takes the rows of its batch; those that take no step. */
+/* rows.c - the order in which a sequence takes the rows of its batch, in what groups and by how many threads; those
+ * that take no step. */
 #include "rows.h"
 #include "module.h"
+#include "tuning.h"
 
 #include <math.h>
 #include <string.h>
@@ -56,4 +58,26 @@ void qrnn_pass_row(const qrnn_module *m, const qrnn_run *run, size_t row)
     for (size_t layer = 0; run->below && layer + 1 < m->layers; layer++)
         clear_row(run, run->below + layer * run->steps * run->batch * width, width, row);
     clear_row(run, run->out, width, row);
+}
+
+void qrnn_clear_slopes(const qrnn_module *m, const qrnn_run *run)
+{
+    const size_t count = m->layers * m->directions * run->steps * run->batch;
+    for (size_t i = 0; i < count; i++) run->slopes[i] = NAN;
+}
+
+size_t qrnn_group_rows(const qrnn_module *m, size_t batch)
+{
+    const size_t groups = (batch + QRNN_BLOCK_ROWS - 1) / QRNN_BLOCK_ROWS;
+    return m->shares_scale ? batch : (batch + groups - 1) / groups;
+}
+
+size_t qrnn_members(const qrnn_module *m, const qrnn_run *run, size_t group, size_t rows)
+{
+    const size_t blocks = qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL;
+    const double row = (double)(m->kind->info.gates * m->hidden_size) * (double)m->state_size;
+    const double step = row * (double)group;
+    const double all = row * (double)rows * (double)run->steps;
+    if (run->threads < 2 || step < QRNN_TEAM_STEP_WORK || all < QRNN_TEAM_CALL_WORK) return 1;
+    return run->threads < blocks ? run->threads : blocks;
 }

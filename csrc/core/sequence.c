@@ -22,6 +22,7 @@
 #include "rows.h"
 #include "team.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ struct group {
     float *c;                 /* [rows][hidden_size] running cell states */
     float *kept[2];           /* [steps][rows][directions * state_size], of layers an even and an odd number below the
                                  last; NULL: the caller's array */
+    float *slopes;            /* [2][rows][hidden_size] of a step and of the one before, where they are wanted */
     float *last;              /* [2][rows][directions * state_size], where the caller has no array */
     struct member *members;   /* one a slice */
     /* Of the input of a cell, where all rows share a scale: slice 0 finds it for every member, who must not come to
@@ -217,13 +219,30 @@ static void save_inner(const struct walk *w, size_t time, size_t active)
         memcpy(view_at(w->g, &w->inner, time, i), w->b->inner_values + i * n, n * sizeof(float));
 }
 
+/* Where a step's slopes of a row go. Those of the step before may still be read. */
+static float *slopes_at(const struct walk *w, size_t time, size_t row)
+{
+    const struct group *const g = w->g;
+    return g->slopes + ((time & 1) * g->rows + row) * g->m->hidden_size;
+}
+
+/* Their mean over the units of all slices, which have met; each takes some rows. */
+static void save_slopes(const struct walk *w, size_t time, size_t active)
+{
+    const size_t n = w->b->m->hidden_size;
+    for (size_t i = w->b->slice; w->slopes.base && i < active; i += w->b->slices) {
+        const float mean = w->b->m->kernels.sum(n, slopes_at(w, time, i)) / (float)n;
+        *view_at(w->g, &w->slopes, time, i) = mean == mean ? mean : NAN;
+    }
+}
+
 /* One step of the first `active` rows; 0 if it cannot be quantized. */
 static int step_once(struct walk *w, size_t step, size_t active, float *ih)
 {
     struct qrnn_block *b = w->b;
     const size_t time = time_of(w, step);
     for (size_t i = 0; i < active; i++) b->h_to[i] = view_at(w->g, &w->out, time, i);
-    for (size_t i = 0; w->slopes.base && i < active; i++) b->slopes[i] = view_at(w->g, &w->slopes, time, i);
+    for (size_t i = 0; w->slopes.base && i < active; i++) b->slopes[i] = slopes_at(w, time, i);
     if (!qrnn_encode(b->m, &b->cell->hh, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
     qrnn_cell_step(b, active, ih);
     save_inner(w, time, active);
@@ -236,6 +255,7 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
     }
     ask_stop(w, active * (QRNN_STEP_WORK + b->stride * (b->m->state_size + QRNN_VALUE_WORK)));
     qrnn_block_meet(b);
+    save_slopes(w, time, active);
     return 1;
 }
 
@@ -333,7 +353,8 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
             w.out.base += d * m->state_size;
             const size_t place = layer * m->directions + d;
             if (inner) w.inner = callers_view(g->run, inner + place * inner_size, m->hidden_size);
-            if (g->run->slopes) w.slopes = callers_view(g->run, g->run->slopes + place * inner_size, m->hidden_size);
+            if (g->run->slopes)
+                w.slopes = callers_view(g->run, g->run->slopes + place * g->run->steps * g->run->batch, 1);
             status = walk_direction(&w, place, &fault);
         }
         w.x = out;
@@ -369,18 +390,20 @@ static size_t place_group(struct group *g, size_t slices, unsigned char *memory)
     const size_t width = m->directions * m->state_size;
     const size_t members = qrnn_round_up(slices * sizeof *g->members, QRNN_LINE);
     const size_t c = m->kind->info.states == 2 ? qrnn_round_up(g->rows * m->hidden_size * sizeof(float), QRNN_LINE) : 0;
+    const size_t slopes = g->run->slopes ? qrnn_round_up(2 * g->rows * m->hidden_size * sizeof(float), QRNN_LINE) : 0;
     const size_t step = g->rows * width * sizeof(float), kept = kept_outputs(m, g->run);
     const size_t each = kept ? qrnn_round_up(g->run->steps * step, QRNN_LINE) : 0;
     const size_t last = g->run->out ? 0 : qrnn_round_up(2 * step, QRNN_LINE);
     if (memory) {
         g->members = (struct member *)(void *)memory;
         g->c = c ? (float *)(void *)(memory + members) : NULL;
-        unsigned char *const outputs = memory + members + c;
+        g->slopes = (float *)(void *)(memory + members + c);
+        unsigned char *const outputs = memory + members + c + slopes;
         g->last = last ? (float *)(void *)outputs : NULL;
         g->kept[1] = kept ? (float *)(void *)(outputs + last) : NULL;
         g->kept[0] = kept && last ? (float *)(void *)(outputs + last + (kept - 1) * each) : NULL;
     }
-    return members + c + last + kept * each;
+    return members + c + slopes + last + kept * each;
 }
 
 static void open_blocks(const struct group *g, size_t slices, const struct qrnn_layout *layout, unsigned char *shared)
@@ -433,30 +456,11 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
     return g.status;
 }
 
-/* Groups of even size, none above QRNN_BLOCK_ROWS where the engine allows it. */
-static size_t group_rows(const qrnn_module *m, size_t batch)
-{
-    const size_t groups = (batch + QRNN_BLOCK_ROWS - 1) / QRNN_BLOCK_ROWS;
-    return m->shares_scale ? batch : (batch + groups - 1) / groups;
-}
-
-/* How many threads the call of `rows` rows is worth: none below a length that pays for starting them, nor for steps
- * that take less than meeting does. */
-static size_t members_of(const qrnn_module *m, const qrnn_run *run, size_t group, size_t rows)
-{
-    const size_t blocks = qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL;
-    const double row = (double)(m->kind->info.gates * m->hidden_size) * (double)m->state_size;
-    const double step = row * (double)group;
-    const double all = row * (double)rows * (double)run->steps;
-    if (run->threads < 2 || step < QRNN_TEAM_STEP_WORK || all < QRNN_TEAM_CALL_WORK) return 1;
-    return run->threads < blocks ? run->threads : blocks;
-}
-
 /* The first `running` rows of `order`, which take steps. */
 static qrnn_status run_groups(const qrnn_module *m, const qrnn_run *run, size_t running, const size_t *order,
                               const size_t *lengths, size_t *step)
 {
-    const size_t group = group_rows(m, running), members = members_of(m, run, group, running);
+    const size_t group = qrnn_group_rows(m, running), members = qrnn_members(m, run, group, running);
     qrnn_status status = QRNN_OK;
     struct qrnn_team team;
     if (members > 1) qrnn_team_start(&team, members);
@@ -477,6 +481,7 @@ qrnn_status qrnn_sequence(const qrnn_module *m, const qrnn_run *run, size_t *ste
     if (!order) return QRNN_ERR_MEMORY;
     size_t *const lengths = order + run->batch, *const spare = lengths + run->batch;
     qrnn_order_rows(run, order, lengths, spare);
+    if (run->slopes && run->lengths) qrnn_clear_slopes(m, run);
 
     while (running > 0 && lengths[running - 1] == 0) running--;
     const qrnn_status status = running ? run_groups(m, run, running, order, lengths, &failed) : QRNN_OK;

@@ -33,17 +33,30 @@ static size_t code_rows(struct coder *c, size_t left, size_t n, const float *v)
     return rows;
 }
 
-/* The code of column k of row r of the last ones: planes hold 7 bits each where there are two. */
-QRNN_INLINE int code_at(const struct coder *c, size_t r, size_t k)
+/* The codes of row r of the last ones; *low is their second plane, NULL where there is one. */
+static const uint8_t *planes_of(const struct coder *c, size_t r, const uint8_t **low)
 {
     const size_t stride = c->operand.coded.stride;
-    const uint8_t *const codes = c->operand.codes + r * stride + k;
-    return c->matrix.activations->planes == 1 ? codes[0] : (codes[0] << QRNN_PLANE_BITS) + codes[stride / 2];
+    const uint8_t *const codes = c->operand.codes + r * stride;
+    *low = c->matrix.activations->planes == 1 ? NULL : codes + stride / 2;
+    return codes;
 }
 
-static void read_codes(const struct coder *c, size_t n, size_t r, int16_t *codes)
+static void read_codes(const struct coder *c, size_t n, size_t r, int16_t *to)
 {
-    for (size_t k = 0; k < n; k++) codes[k] = (int16_t)code_at(c, r, k);
+    const uint8_t *low, *const codes = planes_of(c, r, &low);
+    for (size_t k = 0; k < n; k++) to[k] = codes[k];
+    for (size_t k = 0; low && k < n; k++) to[k] = (int16_t)((to[k] << QRNN_PLANE_BITS) + low[k]);
+}
+
+/* The values of row r of the last ones, times `root`; returns a bound of their sizes. */
+static float read_values(const struct coder *c, size_t n, size_t r, float root, float *to)
+{
+    const struct qrnn_act *const act = &c->act[r];
+    const struct qrnn_decoding by = {(float)act->zero_point, c->m->engine->factor(act->scale), root};
+    const uint8_t *low, *const codes = planes_of(c, r, &low);
+    c->m->kernels.decode(n, codes, low, &by, to);
+    return root * ((float)c->matrix.activations->most_code * by.factor);
 }
 
 size_t qrnn_codes_room(size_t n)
@@ -86,32 +99,32 @@ qrnn_status qrnn_quantize(const char *engine, const char *isa, size_t batch, siz
     return status;
 }
 
-qrnn_status qrnn_seen_rows(const qrnn_module *m, size_t batch, size_t n, const float *v, float *seen, float *bound,
-                           uint8_t *room)
+void qrnn_see_rows(const qrnn_module *m, size_t rows, size_t n, const float *const *v, const float *roots, float *seen,
+                   float *bounds, uint8_t *room)
 {
     struct coder c;
-    const qrnn_status status = coder_open(&c, m, batch, n, v, room);
-    for (size_t i = 0, rows; status == QRNN_OK && i < batch; i += rows) {
-        rows = code_rows(&c, batch - i, n, v + i * n);
-        for (size_t r = 0; r < rows; r++) {
-            const float factor = m->engine->factor(c.act[r].scale);
-            float *const to = seen + (i + r) * n;
-            if (bound) bound[i + r] = (float)c.matrix.activations->most_code * factor;
-            for (size_t k = 0; k < n; k++) to[k] = (float)(code_at(&c, r, k) - c.act[r].zero_point) * factor;
-        }
+    coder_open(&c, m, 0, n, NULL, room);
+    for (size_t i = 0; i < rows; i += QRNN_CODED_ROWS) {
+        const size_t some = rows - i < QRNN_CODED_ROWS ? rows - i : QRNN_CODED_ROWS;
+        qrnn_encode(m, &c.matrix, &c.operand, some, n, v + i, NULL);
+        for (size_t r = 0; r < some; r++) bounds[i + r] = read_values(&c, n, r, roots[i + r], seen + (i + r) * n);
     }
-    return status;
 }
 
 qrnn_status qrnn_seen(const char *engine, const char *isa, size_t batch, size_t n, const float *v, float *seen)
 {
+    struct coder c;
     qrnn_module m;
     uint8_t *room;
     if (batch && n && (!v || !seen)) return QRNN_ERR_NULL;
     qrnn_status status = open_standalone(engine, isa, &m, batch, n, &room);
     if (status != QRNN_OK) return status;
     const uint32_t fp = qrnn_fp_enter();
-    status = qrnn_seen_rows(&m, batch, n, v, seen, NULL, room);
+    status = coder_open(&c, &m, batch, n, v, room);
+    for (size_t i = 0, rows; status == QRNN_OK && i < batch; i += rows) {
+        rows = code_rows(&c, batch - i, n, v + i * n);
+        for (size_t r = 0; r < rows; r++) read_values(&c, n, r, 1.0f, seen + (i + r) * n);
+    }
     qrnn_fp_leave(fp);
     return status;
 }

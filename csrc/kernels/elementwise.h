@@ -44,6 +44,39 @@ static void range(size_t rows, size_t n, const float *const *v, struct qrnn_exte
     for (size_t row = 0; row < rows; row++) extent[row] = extent_of(v[row], n);
 }
 
+static float sum(size_t n, const float *x)
+{
+    enum { VECTORS = QRNN_SUM_LANES / LANES };
+    f32v s[VECTORS];
+    for (size_t i = 0; i < VECTORS; i++) s[i] = v_set1(0.0f);
+    for (size_t k = 0; k < n; k += QRNN_SUM_LANES)
+        for (size_t i = 0; i < VECTORS; i++) {
+            const size_t at = k + i * LANES;
+            if (at + LANES <= n)
+                s[i] = v_add(s[i], v_load(x + at));
+            else if (at < n)
+                s[i] = v_add(s[i], v_load_n(x + at, n - at));
+        }
+    for (size_t half = VECTORS / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++) s[i] = v_add(s[i], s[i + half]);
+    return v_total(s[0]);
+}
+
+/* LANES values from the k-th on. Of two planes, 128 * high + low is exact. */
+QRNN_INLINE f32v decoded(const uint8_t *codes, const uint8_t *low, const struct qrnn_decoding *by, size_t k)
+{
+    f32v code = v_load_u8(codes + k);
+    if (low) code = v_fma(code, v_set1(1 << QRNN_PLANE_BITS), v_load_u8(low + k));
+    return v_mul(v_set1(by->root), v_mul(v_sub(code, v_set1(by->zero_point)), v_set1(by->factor)));
+}
+
+static void decode(size_t n, const uint8_t *codes, const uint8_t *low, const struct qrnn_decoding *by, float *to)
+{
+    size_t k = 0;
+    for (; k + LANES <= n; k += LANES) v_store(to + k, decoded(codes, low, by, k));
+    if (k < n) v_store_n(to + k, decoded(codes, low, by, k), n - k);
+}
+
 /* y may be x. The last vector ends at the array's end and may overlap the one before: it is loaded
  * before anything is stored, and a lane's result does not depend on the lane. Vectors need no
  * interleaving by hand: the loop carries nothing over, and the CPU overlaps them by itself. */
@@ -81,6 +114,8 @@ static void relu_n(const float *x, float *y, size_t n)
 
 #define QRNN_USE_ELEMENTWISE(k)                   \
     do {                                          \
+        (k)->sum = sum;                           \
+        (k)->decode = decode;                     \
         (k)->map[QRNN_TANH] = tanh_n;             \
         (k)->map[QRNN_TANH_EXACT] = tanh_exact_n; \
         (k)->map[QRNN_SIGMOID] = sigmoid_n;       \

@@ -74,6 +74,15 @@ struct qrnn_act {
     int32_t zero_point;
 };
 
+/* Running sums of a sum over a row: as many as the widest vector has lanes. */
+enum { QRNN_SUM_LANES = 16 };
+
+/* What the codes of a row stand for. */
+struct qrnn_decoding {
+    float zero_point, factor;
+    float root;               /* by which every value is multiplied */
+};
+
 /* Smallest and largest of some values and 0; undefined unless all of them are finite. */
 struct qrnn_extent {
     float lo, hi;
@@ -152,6 +161,14 @@ struct qrnn_kernels {
      * where act[i].inv is 0. `extent` where it is known, else NULL. */
     qrnn_encode_kernel *encode[QRNN_ACTIVATION_FORMATS];
 
+    /* Of n values: s_j of k = j, j + 16, ... upwards from +0, j below QRNN_SUM_LANES = 16; then
+     * s_j + s_(j + 8) of j below 8, and so on by halves. A NaN may have any payload. */
+    float (*sum)(size_t n, const float *x);
+
+    /* to[k] = root * ((code - zero_point) * factor) of a row of codes of n values, which are padded to a multiple of
+     * 64; of codes in two planes `low` is the second, else NULL. A NaN may have any payload. */
+    void (*decode)(size_t n, const uint8_t *codes, const uint8_t *low, const struct qrnn_decoding *by, float *to);
+
     /* A NaN in y may have any payload.
      *
      *   U8S8  acc[i][r] = sum_k (q[i][k] - act[i].zero_point) * codes[r][k], exact;
@@ -164,10 +181,11 @@ struct qrnn_kernels {
     /* y[i] = f(x[i]); y may be x. */
     void (*map[QRNN_FUNCTIONS])(const float *x, float *y, size_t n);
 
-    /* Running sums over rows of n finite values, in double, one row after the other: sum[i] += v[r][i] and, for
-     * i <= j, outer[i][j] += v[r][i] * v[r][j], whose product is exact. Below its diagonal `outer`, [n][n], is
+    /* Running sums over rows of n finite values, in double, one row after the other: sum[i] += roots[r] * v[r][i] and,
+     * for i <= j, outer[i][j] += v[r][i] * v[r][j], whose products are exact. Below its diagonal `outer`, [n][n], is
      * undefined. `panels` is working memory: rows * n doubles, n rounded up to QRNN_MOMENTS_PANEL. */
-    void (*moments)(size_t rows, size_t n, const float *const *v, double *sum, double *outer, double *panels);
+    void (*moments)(size_t rows, size_t n, const float *const *v, const float *roots, double *sum, double *outer,
+                    double *panels);
 
     qrnn_end_kernel *end[QRNN_ENDS];
     qrnn_end_kernel *sloped[QRNN_ENDS]; /* the same, which keep the slopes too */

@@ -51,41 +51,45 @@ static void moments_edge(size_t rows, const double *tall, const double *wide, do
 }
 
 /* The doubles of V vectors of columns from j on, and the sums of the columns. */
-QRNN_INLINE void moments_panel(int V, size_t rows, size_t j, const float *const *v, double *sum, double *panel)
+QRNN_INLINE void moments_panel(int V, size_t rows, size_t j, const float *const *v, const float *roots, double *sum,
+                               double *panel)
 {
     f64v total[TILE_VECTORS];
     UNROLL_TILE for (int k = 0; k < V; k++) total[k] = d_load(sum + j + (size_t)(k * HALF));
     for (size_t r = 0; r < rows; r++, panel += TILE_COLUMNS) {
+        const f64v root = d_set1(roots[r]);
         UNROLL_TILE for (int k = 0; k < V; k++)
         {
             const f64v value = d_load_f32(v[r] + j + (size_t)(k * HALF));
             d_store(panel + k * HALF, value);
-            total[k] = d_add(total[k], value);
+            total[k] = d_fma(root, value, total[k]);
         }
     }
     UNROLL_TILE for (int k = 0; k < V; k++) d_store(sum + j + (size_t)(k * HALF), total[k]);
 }
 
 /* The same of `width` columns, with zeros up to a whole vector. */
-static void moments_any_panel(size_t width, size_t rows, size_t j, const float *const *v, double *sum, double *panel)
+static void moments_any_panel(size_t width, size_t rows, size_t j, const float *const *v, const float *roots,
+                              double *sum, double *panel)
 {
     switch (width) {
-    case 3 * HALF: moments_panel(3, rows, j, v, sum, panel); return;
-    case 2 * HALF: moments_panel(2, rows, j, v, sum, panel); return;
-    case HALF: moments_panel(1, rows, j, v, sum, panel); return;
+    case 3 * HALF: moments_panel(3, rows, j, v, roots, sum, panel); return;
+    case 2 * HALF: moments_panel(2, rows, j, v, roots, sum, panel); return;
+    case HALF: moments_panel(1, rows, j, v, roots, sum, panel); return;
     }
     for (size_t r = 0; r < rows; r++, panel += TILE_COLUMNS) {
-        for (size_t k = 0; k < width; k++) sum[j + k] += panel[k] = v[r][j + k];
+        for (size_t k = 0; k < width; k++) sum[j + k] += roots[r] * (panel[k] = v[r][j + k]);
         for (size_t k = width; k % HALF != 0; k++) panel[k] = 0.0;
     }
 }
 
-static void moments(size_t rows, size_t n, const float *const *v, double *sum, double *outer, double *panels)
+static void moments(size_t rows, size_t n, const float *const *v, const float *roots, double *sum, double *outer,
+                    double *panels)
 {
     for (size_t first = 0; first < n; first += TILE_COLUMNS) {
         const size_t end = n - first < TILE_COLUMNS ? n : first + TILE_COLUMNS;
         double *const panel = panels + first * rows;
-        moments_any_panel(end - first, rows, first, v, sum, panel);
+        moments_any_panel(end - first, rows, first, v, roots, sum, panel);
         for (size_t i = 0; i < end; i += HALF) {
             const size_t j = i > first ? i : first, width = end - j, height = n - i < HALF ? n - i : HALF;
             const double *const tall = panels + i / TILE_COLUMNS * TILE_COLUMNS * rows + i % TILE_COLUMNS;

@@ -97,12 +97,13 @@ static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x
     }
 }
 
-static void moments(size_t rows, size_t n, const float *const *v, double *sum, double *outer, double *panels)
+static void moments(size_t rows, size_t n, const float *const *v, const float *roots, double *sum, double *outer,
+                    double *panels)
 {
     (void)panels;
     for (size_t r = 0; r < rows; r++)
         for (size_t i = 0; i < n; i++) {
-            sum[i] += v[r][i];
+            sum[i] += (double)roots[r] * v[r][i];
             for (size_t j = i; j < n; j++) outer[i * n + j] += (double)v[r][i] * v[r][j];
         }
 }

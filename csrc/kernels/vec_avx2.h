@@ -24,6 +24,11 @@ QRNN_INLINE void v_store(float *p, f32v a)
     _mm256_storeu_ps(p, a);
 }
 
+QRNN_INLINE f32v v_load_u8(const uint8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+
 QRNN_INLINE f32v v_load_n(const float *p, size_t n)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -123,6 +128,14 @@ QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
     *hi = -_mm_cvtss_f32(_mm256_extractf128_ps(both, 1));
 }
 
+QRNN_INLINE float v_total(f32v a)
+{
+    a = _mm256_add_ps(a, _mm256_permute2f128_ps(a, a, 0x01));
+    a = _mm256_add_ps(a, _mm256_permute_ps(a, 0x4e));
+    a = _mm256_add_ps(a, _mm256_permute_ps(a, 0xb1));
+    return _mm256_cvtss_f32(a);
+}
+
 QRNN_INLINE int32_t nearest_s32(float x)
 {
     return _mm_cvtss_si32(_mm_set_ss(x));
@@ -172,11 +185,6 @@ QRNN_INLINE f64v d_load_f32(const float *p)
 QRNN_INLINE void d_store(double *p, f64v a)
 {
     _mm256_storeu_pd(p, a);
-}
-
-QRNN_INLINE f64v d_add(f64v a, f64v b)
-{
-    return _mm256_add_pd(a, b);
 }
 
 QRNN_INLINE f64v d_sub(f64v a, f64v b)

@@ -25,6 +25,11 @@ QRNN_INLINE void v_store(float *p, f32v a)
     _mm512_storeu_ps(p, a);
 }
 
+QRNN_INLINE f32v v_load_u8(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
 /* Lanes 0 .. n - 1 */
 QRNN_INLINE m32v v_first_n(size_t n)
 {
@@ -118,6 +123,15 @@ QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
     *hi = -_mm_cvtss_f32(_mm512_extractf32x4_ps(both, 2));
 }
 
+QRNN_INLINE float v_total(f32v a)
+{
+    a = _mm512_add_ps(a, _mm512_shuffle_f32x4(a, a, 0x4e));
+    a = _mm512_add_ps(a, _mm512_shuffle_f32x4(a, a, 0xb1));
+    a = _mm512_add_ps(a, _mm512_permute_ps(a, 0x4e));
+    a = _mm512_add_ps(a, _mm512_permute_ps(a, 0xb1));
+    return _mm512_cvtss_f32(a);
+}
+
 QRNN_INLINE int32_t nearest_s32(float x)
 {
     return _mm_cvtss_si32(_mm_set_ss(x));
@@ -167,11 +181,6 @@ QRNN_INLINE f64v d_load_f32(const float *p)
 QRNN_INLINE void d_store(double *p, f64v a)
 {
     _mm512_storeu_pd(p, a);
-}
-
-QRNN_INLINE f64v d_add(f64v a, f64v b)
-{
-    return _mm512_add_pd(a, b);
 }
 
 QRNN_INLINE f64v d_sub(f64v a, f64v b)

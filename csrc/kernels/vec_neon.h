@@ -3,6 +3,8 @@
 #ifndef QRNN_VEC_H
 #define QRNN_VEC_H
 
+#include <string.h>
+
 typedef float32x4_t f32v;
 typedef float64x2_t f64v;
 typedef uint32x4_t m32v;
@@ -22,6 +24,13 @@ QRNN_INLINE f32v v_load(const float *p)
 QRNN_INLINE void v_store(float *p, f32v a)
 {
     vst1q_f32(p, a);
+}
+
+QRNN_INLINE f32v v_load_u8(const uint8_t *p)
+{
+    uint32_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes)))));
 }
 
 QRNN_INLINE f32v v_load_n(const float *p, size_t n)
@@ -110,6 +119,12 @@ QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
     *hi = vmaxvq_f32(most);
 }
 
+QRNN_INLINE float v_total(f32v a)
+{
+    const float32x2_t half = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+    return vget_lane_f32(half, 0) + vget_lane_f32(half, 1);
+}
+
 QRNN_INLINE int32_t nearest_s32(float x)
 {
     return vcvtns_s32_f32(x);
@@ -159,11 +174,6 @@ QRNN_INLINE f64v d_load_f32(const float *p)
 QRNN_INLINE void d_store(double *p, f64v a)
 {
     vst1q_f64(p, a);
-}
-
-QRNN_INLINE f64v d_add(f64v a, f64v b)
-{
-    return vaddq_f64(a, b);
 }
 
 QRNN_INLINE f64v d_sub(f64v a, f64v b)

@@ -33,6 +33,12 @@ QRNN_INLINE void v_store(float *p, f32v a)
     *p = a;
 }
 
+/* Of bytes without a sign. */
+QRNN_INLINE f32v v_load_u8(const uint8_t *p)
+{
+    return (float)*p;
+}
+
 /* The first n lanes, 0 < n < LANES: the others are read as 0, and no memory of theirs is touched.
  * Here there is no such n. */
 QRNN_INLINE f32v v_load_n(const float *p, size_t n)
@@ -123,6 +129,12 @@ QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 {
     *lo = least;
     *hi = most;
+}
+
+/* The sum of the lanes: the upper half of them onto the lower one, and so on. */
+QRNN_INLINE float v_total(f32v a)
+{
+    return a;
 }
 
 /* The integer next to x, half to even. */

@@ -16,7 +16,7 @@ struct sequence {
     PyObject *output, *h_out, *c_out; /* where the caller wants results, or NULL */
     int wants_inside;                 /* outputs of the layers below the last too, */
     PyArrayObject *below, *inner;     /* and what is multiplied inside a step, NULL where nothing is; */
-    PyArrayObject *slopes;            /* and the squared slopes of each unit */
+    PyArrayObject *slopes;            /* and the mean squared slopes of each step */
 };
 
 /* Whether the state is a pair. */
@@ -93,7 +93,7 @@ static int open_inside(struct sequence *s)
     if (!s->below) return -1;
     dims[0] = s->extent.layers * s->extent.directions;
     dims[ndim - 1] = s->callee->hidden;
-    s->slopes = array_new(NPY_FLOAT32, ndim, dims);
+    s->slopes = array_new(NPY_FLOAT32, ndim - 1, dims);
     if (!s->slopes) return -1;
     if (!s->callee->kind->resets_before && qrnn_module_proj_size(s->callee->packed) == 0) return 0;
     s->inner = array_new(NPY_FLOAT32, ndim, dims);

@@ -78,9 +78,10 @@ PyDoc_STRVAR(forward_layers_doc,
              "Of a sequence: what `forward` gives; the outputs of the layers below the last, one array with the\n"
              "layers as its first dimension; what each layer and direction multiplies inside its steps, r * h\n"
              "of a GRU that resets before the product or an LSTM's h before its projection, with them as the first\n"
-             "dimension, undefined past the end of a row, None where nothing is; and, laid out alike, the sum over\n"
-             "the gates of a hidden unit of (dh' / d a)**2, a what the gate sums, h' an LSTM's before its projection\n"
-             "(of a GRU that resets before the product without r).");
+             "dimension, undefined past the end of a row, None where nothing is; and, with them as the first\n"
+             "dimension too, of each step the mean over the hidden units of the sum over their gates of\n"
+             "(dh' / d a)**2, a what the gate sums, h' an LSTM's before its projection (of a GRU that resets before\n"
+             "the product without r), NaN past the end of a row.");
 
 PyDoc_STRVAR(pack_doc,
              "_pack($self, kind, engine, isa, /, *matrices, sequence=None)\n--\n\n"

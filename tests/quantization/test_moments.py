@@ -61,13 +61,14 @@ def sums_of(columns):
 def test_moments_are_summed_row_by_row(isa, columns):
     """The same bits on every instruction set, as each product of two floats is exact in float64."""
     rng = np.random.default_rng([9, columns])
-    got = {engine: sums_of(columns) for engine in ("float32", "qrnn")}
+    got = {engine: sums_of(columns) for engine in ("float32", "qrnn", "qrnn13")}
     expected = {engine: sums_of(columns) for engine in got}
     for rows in (1, 2, 127, 128, 130):  # on from where the last ones ended
         given = (rng.standard_normal((rows, columns)) * np.exp(4 * rng.standard_normal((rows, 1)))).astype(f32)
         given[1::50, 0], given[2::60, -1] = np.nan, -np.inf
         finite = given[np.isfinite(given).all(axis=1)]
-        for engine, seen in (("float32", finite), ("qrnn", _core.fake_quantize("qrnn", finite))):
+        for engine in got:
+            seen = finite if engine == "float32" else _core.fake_quantize(engine, finite)
             count, weight, total, outer = expected[engine]
             count += len(seen)
             weight += len(seen)
@@ -85,7 +86,7 @@ def test_moments_are_summed_row_by_row(isa, columns):
 def test_weighted_moments_are_summed_row_by_row(isa, columns):
     """Rows times the roots of their weights, in float32; a row without a weight that can be is left out."""
     rng = np.random.default_rng([10, columns])
-    got = {engine: sums_of(columns) for engine in ("float32", "qrnn")}
+    got = {engine: sums_of(columns) for engine in ("float32", "qrnn", "qrnn13")}
     expected = {engine: sums_of(columns) for engine in got}
     for rows in (1, 127, 130):
         given = rng.standard_normal((rows, columns)).astype(f32)
@@ -95,7 +96,7 @@ def test_weighted_moments_are_summed_row_by_row(isa, columns):
         roots = np.sqrt(weights[counts])
         for engine in got:
             count, weight, total, outer = expected[engine]
-            seen = given[counts] if engine == "float32" else _core.fake_quantize("qrnn", given[counts])
+            seen = given[counts] if engine == "float32" else _core.fake_quantize(engine, given[counts])
             count += len(seen)
             for root, row in zip(roots, seen, strict=True):
                 scaled = (root * row).astype(np.float64)

@@ -320,6 +320,14 @@ E __m512 _mm512_cvtepi32_ps(__m512i a)
     EACH(16) r.f[i] = (float)a.s[i];
     return r;
 }
+E __m512i _mm512_cvtepu8_epi32(__m128i a)
+{
+    uint8_t bytes[16];
+    __m512i r;
+    _mm_storeu_si128((__m128i *)(void *)bytes, a);
+    EACH(16) r.u[i] = bytes[i];
+    return r;
+}
 /* The lowest byte of each. */
 E __m128i _mm512_cvtepi32_epi8(__m512i a)
 {
