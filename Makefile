@@ -19,7 +19,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-files bench-engines bench-scaling bench-precision accuracy calibration check check-quick mutants lint format clean
+.PHONY: help install demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-files bench-engines bench-scaling bench-serving bench-precision accuracy calibration check check-quick mutants lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -77,6 +77,10 @@ bench-engines: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo  ## what activati
 bench-scaling: $(VENV)/.installed $(VENV)/.bench  ## what two workers of qrnn.map reach, and what a thousand modules cost
 	$(BIN)/python benchmarks/scaling.py $(BENCH_ARGS)
 
+bench-serving: $(VENV)/.installed $(VENV)/.bench  ## how many streams a core serves, without and with a network
+	$(PIP) install $(call extra,server)
+	$(BIN)/python benchmarks/serving.py $(BENCH_ARGS)
+
 bench-precision: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo  ## what autoquantize chooses, and whether its bound holds
 	$(BIN)/python benchmarks/precision.py $(BENCH_ARGS)
 
@@ -133,15 +137,15 @@ $(VENV)/.demo: $(VENV)/.made
 
 # keras is there for tests/readers, on the backend torch.
 $(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PIP) install $(call extra,types) keras pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed safetensors
+	$(PIP) install $(call extra,types) keras pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed safetensors $(call extra,server)
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made pyproject.toml
 	$(PIP) install $(call extra,lint) $(call extra,types)
 	@touch $@
 
-$(VENV)/.check: $(VENV)/.made
-	$(PIP) install pytest hypothesis mypy 'setuptools>=77'
+$(VENV)/.check: $(VENV)/.made pyproject.toml
+	$(PIP) install pytest hypothesis mypy 'setuptools>=77' $(call extra,server)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made

@@ -17,6 +17,7 @@ PAGES = (
     "benchmarks/README.md",
     "csrc/README.md",
     "examples/README.md",
+    "examples/server/README.md",
     "tests/check/README.md",
     "tests/emulate/README.md",
     *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md")),
