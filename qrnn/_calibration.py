@@ -10,6 +10,7 @@ import sys
 from typing import Any, TypeVar
 
 from ._belongs import belongs
+from ._model_calls import calls_of
 from ._module import Module
 from ._preparation import Preparation
 
@@ -107,6 +108,9 @@ def merge_statistics(model: M, *others: M) -> M:
             pairs.append((own[name], theirs[name]))
     for mine, its in pairs:
         mine._prepared.statistics.merge(its._prepared.statistics)
+    calls = [found for each in (model, *others) if (found := calls_of(each)) is not None]
+    for its_calls in calls[1:] if calls_of(model) is not None else ():
+        calls[0].merge(its_calls)
     return model
 
 

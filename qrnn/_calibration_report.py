@@ -13,10 +13,13 @@ from ._report import Report, percent
 __all__ = [
     "CalibrationReport",
     "LayerReport",
+    "ModelReport",
     "WeightReport",
     "calibration_report",
     "costly",
     "forget_report",
+    "keep_model_report",
+    "model_report",
     "report_of",
 ]
 
@@ -87,26 +90,77 @@ class LayerReport(NamedTuple):
     @property
     def activations(self) -> float:
         """The part of the squared error that no weights can help: that of the quantized activations."""
-        return max(0.0, 1 - (self.weights / self.calibrated) ** 2) if self.calibrated else 0.0
+        return _activations(self.weights, self.calibrated)
 
 
+@public("qrnn.quantization")
+class ModelReport(NamedTuple):
+    """What rounding by data did to a whole model, on sequences that no statistics have seen.
+
+    Attributes
+    ----------
+    name : str
+        The dotted name of the model that was prepared in the one that the report is of; empty where they are the same.
+    sequences : int
+        How many were held back.
+    plain, calibrated : float or None
+        Error of its outputs with all layers quantized, as of `measure`: with plain codes, and as it is. None where it
+        was not measured.
+    weights : float or None
+        The error of what its codes stand for, in float32.
+    changed : tuple of float or None
+        The part of decisions of the first output, its largest columns, that are others than the float model's: plain
+        and as it is. None of a single column.
+    taken : bool
+        False where layers gained by their codes by data and the whole model did not: then all are plain.
+    unmeasured : str
+        Why nothing was measured.
+    """
+
+    name: str
+    sequences: int
+    plain: float | None = None
+    calibrated: float | None = None
+    weights: float | None = None
+    changed: tuple[float, float] | None = None
+    taken: bool = True
+    unmeasured: str = ""
+
+    @property
+    def activations(self) -> float | None:
+        """The part of the squared error that no weights can help: that of the quantized activations."""
+        if self.weights is None or self.calibrated is None:
+            return None
+        return _activations(self.weights, self.calibrated)
+
+
+def _activations(weights: float, all_of_it: float) -> float:
+    return max(0.0, 1 - (weights / all_of_it) ** 2) if all_of_it else 0.0
+
+
+ModelReport.__module__ = "qrnn.quantization"  # the path in pickles
 LayerReport.__module__ = "qrnn.quantization"  # the path in pickles
 WeightReport.__module__ = "qrnn.quantization"  # the path in pickles
 
 
 @public("qrnn.quantization")
 class CalibrationReport(Report[WeightReport]):
-    """A row for each weight that was rounded by data, and below it one for each layer; in Jupyter as HTML.
+    """A row for each weight that was rounded by data, below it one for each layer and the model; in Jupyter as HTML.
 
     Parameters
     ----------
     rows : iterable of WeightReport
     layers : iterable of LayerReport
-        Of the layers on data that rounding did not see: what a user of the model would measure.
+        Of the layers on data that rounding did not see.
+    models : iterable of ModelReport
+        Of the model on such data, as a whole: what a user of it would measure. A model that is one layer has none, as
+        its layer says it.
 
     Attributes
     ----------
     layers : tuple of LayerReport
+    models : tuple of ModelReport
+        One, but for a model of several that were prepared each by itself.
 
     Examples
     --------
@@ -115,7 +169,7 @@ class CalibrationReport(Report[WeightReport]):
     >>> y = model(np.random.default_rng(0).standard_normal((100, 3)))
     >>> report = qrnn.quantization.calibration_report(qrnn.convert(model))
     >>> len(report), report[0].name, report[0].shape, report[0].samples
-    (1, '0.weight', (2, 3), 75)
+    (1, '0.weight', (2, 3), 74)
     >>> [(each.name, each.calibrated <= each.plain) for each in report.layers]
     [('0', True)]
     >>> str(report).split()[:4]
@@ -129,21 +183,27 @@ class CalibrationReport(Report[WeightReport]):
 
     _EMPTY = "no weight was rounded by data"
 
-    def __init__(self, rows: Iterable[WeightReport], layers: Iterable[LayerReport] = ()) -> None:
+    def __init__(
+        self, rows: Iterable[WeightReport], layers: Iterable[LayerReport] = (), models: Iterable[ModelReport] = ()
+    ) -> None:
         super().__init__(rows)
-        self.layers = tuple(layers)
+        self.layers, self.models = tuple(layers), tuple(models)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Version 0.1.0 pickled the rows under another name, and no layers."""
         rows = state["_weights"] if "_weights" in state else state["_rows"]
-        self.__dict__.update(_rows=rows, layers=state.get("layers", ()))
+        self.__dict__.update(_rows=rows, layers=state.get("layers", ()), models=state.get("models", ()))
 
     def _part(self, rows: Iterable[WeightReport]) -> CalibrationReport:
         """Some of the weights, without the layers."""
         return CalibrationReport(rows)
 
     def _facts(self) -> dict[str, Any]:
-        return {"layers": [{**each._asdict(), "activations": each.activations} for each in self.layers]}
+        found: dict[str, tuple[Any, ...]] = {"layers": self.layers, "models": self.models}
+        return {
+            name: [{**each._asdict(), "activations": each.activations} for each in reports]
+            for name, reports in found.items()
+        }
 
     def _cells(self, row: WeightReport) -> tuple[str, ...]:
         plain, new = (None, None) if row.alone is None else row.alone
@@ -160,18 +220,41 @@ class CalibrationReport(Report[WeightReport]):
         )
 
     def _tables(self) -> list[list[tuple[str, ...]]]:
-        if not self.layers:
-            return []
-        table: list[tuple[str, ...]] = [self._LAYER_HEADS]
-        for each in self.layers:
-            errors = percent(each.plain), percent(each.calibrated)
-            ratio = f"{each.calibrated / each.plain:.3f}" if each.plain else ""
-            table.append((each.name or "the model", f"{each.pieces}", *errors, ratio, f"{each.activations:.0%}"))
-        return [table]
+        layers = [
+            _line(each.name or "the model", each.pieces, each.plain, each.calibrated, each.activations)
+            for each in self.layers
+        ]
+        models = [
+            _line(_model(each), each.sequences, each.plain, each.calibrated, each.activations or 0.0)
+            for each in self.models
+            if each.plain is not None and each.calibrated is not None
+        ]
+        return [[self._LAYER_HEADS, *layers, *models]] if layers or models else []
 
     def _after(self) -> list[str]:
         few = any(each.alone is None for each in self._rows)
-        return ["Too few data to hold some back: what shows no gain stays plain."] if few else []
+        lines = ["Too few data to hold some back: what shows no gain stays plain."] if few else []
+        for each in self.models:
+            if each.unmeasured:
+                lines.append(f"No error of {_model(each)} as a whole: {each.unmeasured}.")
+            if each.changed is not None:
+                plain, new = map(percent, each.changed)
+                lines.append(
+                    f"Decisions of {_model(each)} unlike the float model's: {plain} plain, {new} as converted."
+                )
+            if not each.taken:
+                lines.append(f"As a whole, {_model(each)} showed no gain by data: all of its codes are plain.")
+        return lines
+
+
+def _line(name: str, held: int, plain: float, new: float, activations: float) -> tuple[str, ...]:
+    """The texts of a layer or a model."""
+    ratio = f"{new / plain:.3f}" if plain else ""
+    return name, f"{held}", percent(plain), percent(new), ratio, f"{activations:.0%}"
+
+
+def _model(report: ModelReport) -> str:
+    return report.name or "the model"
 
 
 def calibration_report(model: Module) -> CalibrationReport:
@@ -200,15 +283,47 @@ def calibration_report(model: Module) -> CalibrationReport:
 
 def report_of(modules: Iterable[tuple[str, Any]]) -> CalibrationReport:
     """The report of converted layers, by their names."""
-    weights, layers = [], []
+    weights, layers, models = [], [], []
     for name, module in modules:
+        whole = module.__dict__.get(_MODEL)
+        models += [] if whole is None or not whole.holds(module) else [whole.report._replace(name=name)]
         found = module.__dict__.get("_calibration")
         if found is None:
             continue
         weights += [each._replace(name=f"{name}.{each.name}" if name else each.name) for each in found]
         layer = module.__dict__.get("_calibrated")
         layers += [] if layer is None else [layer._replace(name=name)]
-    return CalibrationReport(weights, layers)
+    return CalibrationReport(weights, layers, models)
+
+
+#: The attribute of a converted model that holds its `_Whole`.
+_MODEL = "_calibrated_model"
+
+
+class _Whole(NamedTuple):
+    """What is known of a converted model as a whole."""
+
+    report: ModelReport
+    layers: tuple[str, ...]  # those with codes, or tried codes, by data
+
+    def holds(self, model: Any) -> bool:
+        """Whether `model` has the codes still that the report is of."""
+        known = {name for name, each in model.named_modules() if "_calibration" in vars(each)}
+        return known.issuperset(self.layers)
+
+
+def keep_model_report(model: Any, report: ModelReport | None) -> None:
+    """Have `calibration_report` know of the whole `model` what `report` says; with None nothing."""
+    vars(model).pop(_MODEL, None)
+    if report is not None:
+        names = tuple(name for name, each in model.named_modules() if "_calibration" in vars(each))
+        vars(model)[_MODEL] = _Whole(report, names)
+
+
+def model_report(model: Any) -> ModelReport | None:
+    """What is known of the whole `model`."""
+    whole = vars(model).get(_MODEL)
+    return whole.report if isinstance(whole, _Whole) and whole.holds(model) else None
 
 
 #: Attributes of a converted layer by which its report is known.

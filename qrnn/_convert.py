@@ -8,10 +8,12 @@ from copy import copy
 from typing import Any
 
 from . import _config
-from ._calibration_report import costly
+from ._calibration_report import ModelReport, costly, keep_model_report
 from ._framework import Framework
 from ._left_float import warn_of_left_float, without_read
 from ._mapping import read_mapping
+from ._model_calls import ModelCalls, calls_of
+from ._preparation import Trial, trial_of
 from ._selection import NO_SPEC, Selection, read_spec, select, selected_by_attributes
 from ._types import expect_qint8
 from ._warn import warn
@@ -66,7 +68,17 @@ class Converter:
             module.qconfig = qconfig
         if given and inplace is None:
             setattr(model, _MARK, True)
+        self._observe_calls(model)
         return model
+
+    def _observe_calls(self, model: Any) -> None:
+        """Have the calls of a prepared model be observed as a whole; one that is a layer observes itself."""
+        framework = self._framework
+        layers = [each for each in model.modules() if framework.prepared_engine(each) is not None]
+        if layers and framework.prepared_engine(model) is None and calls_of(model) is None:
+            for each in model.modules():
+                framework.forget_calls(each)
+            framework.observe_calls(model, ModelCalls())
 
     def convert(
         self, module: Any, mapping: Mapping[type, Any] | None, inplace: bool | None, remove_qconfig: bool
@@ -81,10 +93,27 @@ class Converter:
             return framework.copied(module) if inplace is False else module
         if not in_place:
             module = framework.copied(module)
-        replacements = self._quantized(module, selected_by_attributes(framework, module), table, by_data=True)
+        trials: dict[int, Trial] = {}
+        selection = selected_by_attributes(framework, module)
+        replacements = self._quantized(module, selection, table, trials)
+        if inplace:
+            expect_in_place(module, replacements)
+        report = self._judged(module, replacements, trials)
+        for name, each in module.named_modules():
+            for text in costly(replacements[id(each)], name) if id(each) in replacements else ():
+                warn(text)
         module = put_in_place(framework, module, replacements, inplace)
-        _clean(module, remove_qconfig)
+        self._clean(module, remove_qconfig)
+        keep_model_report(module, report)
         return module
+
+    def _judged(self, model: Any, replacements: Mapping[int, Any], trials: Mapping[int, Trial]) -> ModelReport | None:
+        """What becomes of the whole model, see `judged`; None without data."""
+        if not any("_calibration" in vars(each) for each in replacements.values() if hasattr(each, "__dict__")):
+            return None
+        from ._model_guard import judged  # not before: who calibrates nothing measures nothing
+
+        return judged(self._framework, model, replacements, trials)
 
     def quantize_dynamic(
         self, model: Any, qconfig_spec: Any, dtype: Any, mapping: Mapping[type, Any] | None, inplace: bool
@@ -101,9 +130,9 @@ class Converter:
         selection = select(framework, model, spec, "qconfig_spec")
         if all(qconfig is None for qconfig in selection.qconfigs.values()):
             warn(_NOTHING)
-        replacements = self._quantized(model, selection, table, by_data=False)
+        replacements = self._quantized(model, selection, table, None)
         model = put_in_place(framework, model, replacements, inplace)
-        _clean(model, remove_qconfig=True)
+        self._clean(model, remove_qconfig=True)
         return model.eval()
 
     def propagate_qconfig_(self, module: Any, qconfig_dict: Any) -> None:
@@ -115,8 +144,10 @@ class Converter:
         for each in module.modules():
             each.qconfig = selection.qconfig(each)
 
-    def _quantized(self, model: Any, selection: Selection, table: Mapping[type, Any], by_data: bool) -> dict[int, Any]:
-        """The quantized module for each float one that is selected, by identity."""
+    def _quantized(
+        self, model: Any, selection: Selection, table: Mapping[type, Any], trials: dict[int, Trial] | None
+    ) -> dict[int, Any]:
+        """The quantized module for each float one that is selected, by identity; `trials`, by data, gets theirs."""
         framework = self._framework
         selection = without_read(framework, selection)
         replacements: dict[int, Any] = {}
@@ -134,11 +165,20 @@ class Converter:
             if lost is not None:
                 warn(f"{name or 'the model'}: {lost}")
             with named_errors(name):
-                replacements[id(module)] = self._converted(table[base], module, qconfig, by_data)
-            for text in costly(replacements[id(module)], name):
-                warn(text)
+                new = replacements[id(module)] = self._converted(table[base], module, qconfig, trials is not None)
+            trial = trial_of(new)
+            if trials is not None and trial is not None:
+                trials[id(module)] = trial
         warn_of_left_float(framework, selection, lambda module: self._becomes_quantized(module, table), True)
         return replacements
+
+    def _clean(self, model: Any, remove_qconfig: bool) -> None:
+        """Remove what `prepare` and `propagate_qconfig_` left."""
+        model.__dict__.pop(_MARK, None)
+        for module in model.modules():
+            self._framework.forget_calls(module)
+            if remove_qconfig:
+                module.__dict__.pop("qconfig", None)
 
     def _base(self, module: Any, table: Mapping[type, Any]) -> type | None:
         """The type of `table` that `module` counts as; none of a row's if the framework takes it for none."""
@@ -180,16 +220,22 @@ def named_errors(name: str) -> Iterator[None]:
         raise kind(f"{name}: {error}") from error
 
 
+def expect_in_place(model: Any, replacements: Mapping[int, Any]) -> None:
+    """Raise ValueError if `model` itself is to be replaced."""
+    if id(model) in replacements:
+        raise ValueError(
+            f"inplace: {type(model).__name__} is itself replaced, which cannot be done in place: use "
+            "inplace=False and take what is returned"
+        )
+
+
 def put_in_place(framework: Framework, model: Any, replacements: Mapping[int, Any], inplace: bool | None) -> Any:
     """Put `replacements`, by the identity of what they replace, into `model`; returns it or its own replacement.
 
     Raises ValueError, before anything changes, if `inplace` is True and `model` itself is to be replaced.
     """
-    if inplace and id(model) in replacements:
-        raise ValueError(
-            f"inplace: {type(model).__name__} is itself replaced, which cannot be done in place: use "
-            "inplace=False and take what is returned"
-        )
+    if inplace:
+        expect_in_place(model, replacements)
     for module in (*model.modules(), *replacements.values()):  # these have children of those that they replace
         for name, child in list(framework.children(module)):
             if id(child) in replacements:
@@ -240,11 +286,3 @@ class _Preparation:
     def _allows(self, module: Any, float_type: type) -> bool:
         allowed = self._allow_list
         return allowed is None or type(module) in allowed or float_type in allowed
-
-
-def _clean(model: Any, remove_qconfig: bool) -> None:
-    """Remove what `prepare` and `propagate_qconfig_` left."""
-    model.__dict__.pop(_MARK, None)
-    if remove_qconfig:
-        for module in model.modules():
-            module.__dict__.pop("qconfig", None)

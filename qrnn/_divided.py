@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _arrays
-from ._samples import Sample, is_packed
-from ._watching import Layout
+from ._samples import Layout, Sample, is_packed
 
-__all__ = ["Divided", "divided"]
+__all__ = ["Divided", "divided", "rows_of_sample"]
 
 
 class Divided(NamedTuple):
@@ -41,11 +40,12 @@ def divided(samples: Sequence[Sample], layouts: Sequence[Layout | None]) -> Divi
         return Divided(list(samples[::2]), list(samples[1::2]), sum(counts), sum(counts[1::2]))
     (sample,), (layout,) = samples, layouts
     assert layout is not None
-    even, odd = (_part(sample, layout, slice(first, None, 2)) for first in (0, 1))
+    even, odd = (rows_of_sample(sample, layout, slice(first, None, 2)) for first in (0, 1))
     return Divided([even], [odd], counts[0], counts[0] // 2)
 
 
-def _part(sample: Sample, layout: Layout, rows: slice) -> Sample:
+def rows_of_sample(sample: Sample, layout: Layout, rows: slice) -> Sample:
+    """The same call with some rows of the batch; ValueError with a PackedSequence among its arguments."""
     return Sample(
         tuple(_rows(each, layout, rows) for each in sample.args),
         {name: _rows(each, layout, rows) for name, each in sample.kwargs.items()},

@@ -15,7 +15,7 @@ from ._samples import is_packed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ._watching import Layout
+    from ._samples import Layout
 
     Floats = NDArray[np.floating[Any]]
 

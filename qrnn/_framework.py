@@ -8,16 +8,22 @@ from __future__ import annotations
 import importlib
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
-from typing import Any, ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ._belongs import belongs
 from ._described import Described
+from ._matrices import Matrix
+from ._module import MODEL_CALLS
 from ._nesting import expect_shallow, named_recursion, nesting_of
 from ._spec import module_spec
 from ._stream_table import Form
+
+if TYPE_CHECKING:
+    from ._model_calls import ModelCalls
 
 __all__ = ["Framework", "Row", "Seer", "framework_of", "register"]
 
@@ -93,13 +99,29 @@ class Framework(ABC):
         if loop is not None:
             raise ValueError(f"{argument}: expected modules that do not contain themselves, as {loop!r} does")
 
-    def copied(self, model: Any) -> Any:
-        """A deep copy of `model`."""
+    def copied(self, model: Any, instead: Mapping[int, Any] = MappingProxyType({})) -> Any:
+        """A deep copy of `model`, with the objects of `instead` in the place of those of these identities."""
         with named_recursion(model, self.children, "model"):
-            return self._copied(model)
+            return self._copied(model, dict(instead))
 
-    def _copied(self, model: Any) -> Any:
-        return deepcopy(model)
+    def _copied(self, model: Any, memo: dict[int, Any]) -> Any:
+        return deepcopy(model, memo)
+
+    @abstractmethod
+    def take_matrices(self, layer: Any, matrices: list[Matrix]) -> None:
+        """Have the quantized `layer` hold other matrices, quantized or float."""
+
+    @abstractmethod
+    def copied_layer(self, layer: Any) -> Any:
+        """A copy of the quantized `layer` that `take_matrices` changes alone."""
+
+    def observe_calls(self, model: Any, calls: ModelCalls) -> None:
+        """Have `calls` know of every call of the root `model`, and of its copies' theirs."""
+        vars(model)[MODEL_CALLS] = calls
+
+    def forget_calls(self, model: Any) -> None:
+        """Undo `observe_calls`, where it was done."""
+        vars(model).pop(MODEL_CALLS, None)
 
     def replaced(self, new: Any) -> None:  # noqa: B027
         """Finish `new`, which is in the place of another module now; cannot fail."""

@@ -125,12 +125,12 @@ def threshold(cost: float) -> float:
     return 0.0 if cost < SMALL else MUCH
 
 
-def shows_gain(plain: Array, calibrated: Array, bound: float) -> bool:
+def shows_gain(plain: Array, calibrated: Array, bound: float, errors: float = 2.0) -> bool:
     """Whether squared errors of pieces show a gain of codes by data over plain ones.
 
     With ``d_b = log(calibrated_b / plain_b) / 2``, half the log of the ratio of the squared errors of piece b, ::
 
-        max(mean d + 2 standard errors, log(sum calibrated / sum plain) / 2) < bound
+        max(mean d + errors * standard error, log(sum calibrated / sum plain) / 2) < bound
 
     Fewer than two pieces show nothing.
 
@@ -147,6 +147,6 @@ def shows_gain(plain: Array, calibrated: Array, bound: float) -> bool:
         return False
     least = np.finfo(np.float64).tiny  # where a piece has no error
     ratios = 0.5 * np.log(np.maximum(calibrated, least) / np.maximum(plain, least))
-    spread = 2 * ratios.std(ddof=1) / math.sqrt(len(ratios))
+    spread = errors * ratios.std(ddof=1) / math.sqrt(len(ratios))
     pooled = 0.5 * math.log(max(float(calibrated.sum()), least) / float(plain.sum()))
     return bool(max(float(ratios.mean()) + spread, pooled) < bound)

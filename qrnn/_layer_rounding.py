@@ -43,6 +43,8 @@ class LayerRounding:
         One for each matrix that was rounded by data, in `choose` with what was chosen.
     layer : LayerReport or None
         What came of the layer; None without enough data.
+    plain_layer : LayerReport or None
+        What comes of it with plain codes.
     """
 
     def __init__(self, spec: LayerSpec, statistics: Statistics) -> None:
@@ -51,6 +53,7 @@ class LayerRounding:
         self._rounded: dict[int, Matrix] = {}
         self.report: list[WeightReport] = []
         self.layer: LayerReport | None = None
+        self.plain_layer: LayerReport | None = None
 
     def round(self, index: int, name: str, matrix: Matrix, plain: Matrix, allowed: tuple[int, int]) -> None:
         """Round the float `matrix` by data, where there are any; `plain` is what it is without.
@@ -95,6 +98,12 @@ class LayerRounding:
         layer = {} if self.layer is None else {"_calibrated": self.layer}
         return {"_calibration": tuple(self.report), **layer} if self.report else {}
 
+    def attributes_of_plain(self) -> dict[str, Any]:
+        """`attributes` of the layer with plain codes in place of the chosen ones."""
+        layer = {} if self.plain_layer is None else {"_calibrated": self.plain_layer}
+        report = tuple(each._replace(taken=False) for each in self.report)
+        return {"_calibration": report, **layer} if report else {}
+
     def choose(self, floats: list[Matrix], plain: list[Matrix], engine: str, isa: str | None) -> list[Matrix]:
         """Of each matrix the codes by data where they show a gain on data held back, else the plain ones.
 
@@ -129,6 +138,7 @@ class LayerRounding:
             for each, error, (index, new) in zip(self.report, errors, self._rounded.items(), strict=True)
         ]
         self.layer = LayerReport("", held.count, before.error, after.error, held.values(chosen).error)
+        self.plain_layer = LayerReport("", held.count, before.error, before.error, held.values(plain).error)
         return chosen
 
     def _note(self, name: str, old: Codes, new: Codes, samples: int, results: list[Rounded], seconds: float) -> None:

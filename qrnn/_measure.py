@@ -13,10 +13,10 @@ from ._comparison import Comparison, Rows, Scale
 from ._errors import arrays_of, leaves, rows_of, without_padding
 from ._public import public
 from ._report import Report, percent
-from ._samples import Sample, read_samples
+from ._samples import Layout, Sample, read_samples
 from ._spec import checked_size
 from ._timing import Seconds, interleaved
-from ._watching import Layout, Seen, called, find_framework, layer_names, layout_of
+from ._watching import Seen, called, find_framework, layer_names, layout_of
 
 __all__ = ["ErrorOf", "MeasureReport", "Measured", "Reference", "expect_metric", "measure"]
 

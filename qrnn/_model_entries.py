@@ -17,7 +17,7 @@ from ._described import FORMAT, Described, compared, description
 from ._format_error import FormatError
 from ._module_rows import MODULES, ModuleRow
 from ._rows import ROWS
-from ._saved_reports import CALIBRATION, plain, plain_reports
+from ._saved_reports import REPORTS, plain, plain_reports
 from ._spec import is_torch_type, module_spec
 
 __all__ = ["Entries", "entries_of", "entries_of_text", "misfits", "resolved", "text_of_entries"]
@@ -56,8 +56,8 @@ def _entry(module: Any) -> dict[str, Any]:
     elif name in _LAYERS and is_torch_type(cls, name):
         return description(module_spec(name, module))
     elif name in MODULES and (ours or is_torch_type(cls, name)):
-        return {"kind": name, **_options(MODULES[name], module)}
-    return {"class": f"{cls.__module__}.{cls.__qualname__}"}
+        return {"kind": name, **_options(MODULES[name], module), **plain_reports(module)}
+    return {"class": f"{cls.__module__}.{cls.__qualname__}", **plain_reports(module)}
 
 
 def _options(row: ModuleRow, module: Any) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def misfits(entries: Entries, model: Any, state: Mapping[str, Any]) -> list[str]
         here = ours.get(name, {})
         if "kind" not in here or "kind" not in theirs or f"{name}.{FORMAT}".lstrip(".") in state:
             continue
-        found += compared(here, theirs, name or "the model", {CALIBRATION, *_idle(here, theirs)})
+        found += compared(here, theirs, name or "the model", {*REPORTS, *_idle(here, theirs)})
     return found
 
 

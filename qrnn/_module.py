@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
     from ._typing import HasForward, P, T_co
 
-__all__ = ["Module", "RemovableHandle", "indented"]
+__all__ = ["MODEL_CALLS", "Module", "RemovableHandle", "indented"]
 
 T = TypeVar("T", bound="Module")
+
+#: The attribute of the root of a prepared model that observes its calls as a whole, see ``_model_calls``.
+MODEL_CALLS = "_model_calls"
 
 
 @public("qrnn.nn.modules.module")
@@ -110,6 +113,10 @@ class Module(ArrayKeeper):
     def __call__(self: HasForward[P, T_co], *args: P.args, **kwargs: P.kwargs) -> T_co:
         """Run the pre-hooks, ``forward`` and the hooks."""
         own = self.__dict__
+        calls = own.get(MODEL_CALLS)
+        if calls is not None and not calls.entered:
+            with calls.call(args, kwargs):
+                return self.__call__(*args, **kwargs)  # type: ignore[operator, no-any-return]
         given: Any = args
         for pre_hook in tuple(own.get("_forward_pre_hooks", {}).values()):
             changed = pre_hook(self, given)

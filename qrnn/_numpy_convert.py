@@ -119,7 +119,8 @@ def convert(
     """Quantize the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
 
     Prepared modules that were called are rounded by the data they saw, where that shows a gain on a part of them that
-    is held back, see `calibration_report`; their biases change too. All others get their plain codes.
+    is held back, see `calibration_report`; their biases change too. All others get their plain codes. A model that was
+    called as a whole is called again, in copies: float, plain and by data, with some of what it was called with.
 
     Parameters
     ----------

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any
 
 from ._framework import Framework, Row, Seer, register
+from ._matrices import Matrix
 from ._module import Module
 from ._own import class_adds
 from ._prepared import PreparedLayer
@@ -28,10 +29,10 @@ class NumpyFramework(Framework):
     quantized_base = QuantizedLayer
     rows = ROWS
 
-    def _copied(self, model: Any) -> Any:
+    def _copied(self, model: Any, memo: dict[int, Any]) -> Any:
         """A deep copy that shares the arrays of weights, which are changed by putting others in their place."""
         modules = model.modules() if isinstance(model, Module) else ()
-        return deepcopy(model, {id(array): array for each in modules for _, array in each._kept_arrays()})
+        return deepcopy(model, {id(array): array for each in modules for _, array in each._kept_arrays()} | memo)
 
     def known_as(self, named: type) -> type:
         """The type of ours that stands for the type `named` of PyTorch's."""
@@ -75,6 +76,12 @@ class NumpyFramework(Framework):
     ) -> Any:
         source = module._unobserved() if isinstance(module, PreparedLayer) and not by_data else module
         return target._from_float(source, qconfig, engine, isa)
+
+    def take_matrices(self, layer: Any, matrices: list[Matrix]) -> None:
+        layer._swap_in(layer._packed(matrices))
+
+    def copied_layer(self, layer: Any) -> Any:
+        return copy(layer)
 
     def form(self, name: str, module: Any) -> Form | None:
         return form_of(name, module)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,10 +13,33 @@ from ._precision import activations_of, of_matrix, quantize_matrix
 from ._spec import LayerSpec
 from ._statistics import Statistics
 
-if TYPE_CHECKING:
-    from ._layer_rounding import LayerRounding
+__all__ = ["Preparation", "Trial", "trial_of", "without_trial"]
 
-__all__ = ["Preparation"]
+T = TypeVar("T")
+
+#: The attribute of a new quantized layer that holds its `Trial`.
+TRIAL = "_trial"
+
+
+class Trial(NamedTuple):
+    """What a layer that has just been quantized could have been instead, for trials of the whole model."""
+
+    floats: list[Matrix]
+    plain: list[Matrix]
+    chosen: list[Matrix]
+    attributes: dict[str, Any]  # of the layer with plain codes
+
+
+def trial_of(layer: Any) -> Trial | None:
+    """The `Trial` of a layer that has just been quantized, which then has none any more."""
+    found = vars(layer).pop(TRIAL, None) if hasattr(layer, "__dict__") else None
+    return found if isinstance(found, Trial) else None
+
+
+def without_trial(layer: T) -> T:
+    """`layer`, which nobody is going to try."""
+    trial_of(layer)
+    return layer
 
 
 class Preparation:
@@ -64,8 +87,11 @@ class Preparation:
 
     def rounded(
         self, spec: LayerSpec, floats: list[Matrix], qconfig: Any, isa: str | None
-    ) -> tuple[list[Matrix], LayerRounding]:
-        """The float matrices of a layer quantized: by the statistics where they show a gain; and what came of it."""
+    ) -> tuple[list[Matrix], dict[str, Any]]:
+        """The float matrices of a layer quantized, by the statistics where they show a gain; and what is kept of it.
+
+        That are attributes of the layer, among them a `Trial`, which `trial_of` takes away.
+        """
         from ._layer_rounding import LayerRounding  # not before: it is a twentieth of the time of `import qrnn`
 
         by_data, plain = LayerRounding(spec, self.statistics), []
@@ -75,7 +101,8 @@ class Preparation:
             if not kept and quantized.scale is not None:
                 allowed = _quantize.code_range(of_matrix(qconfig, each.weight))
                 by_data.round(index, each.weight, matrix, quantized, allowed)
-        return by_data.choose(floats, plain, self.engine, isa), by_data
+        chosen = by_data.choose(floats, plain, self.engine, isa)
+        return chosen, {**by_data.attributes(), TRIAL: Trial(floats, plain, chosen, by_data.attributes_of_plain())}
 
     def expect_engine(self, engine: str | None) -> None:
         """Raise ValueError if `engine` is given and another."""

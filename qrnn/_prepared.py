@@ -32,10 +32,10 @@ class Preparation(_preparation.Preparation):
         """The quantized module, of type `cls`, that the prepared `mod` becomes."""
         self.expect_engine(engine)
         spec, isa = packed_spec(mod), _config.resolve_isa(isa or self.isa)
-        matrices, by_data = self.rounded(spec, mod._matrices(), qconfig, isa)
+        matrices, attributes = self.rounded(spec, mod._matrices(), qconfig, isa)
         new = cls.__new__(cls)
         new._take_over(mod)
-        new.__dict__.update(by_data.attributes())
+        new.__dict__.update(attributes)
         new._hold(spec, pack(spec, self.engine, isa, matrices))
         return new
 

@@ -14,6 +14,7 @@ from ._layer import FloatLayer, Layer, new_matrices
 from ._matrices import Matrix, float_matrices, pack
 from ._own import class_adds, float_module_adds
 from ._precision import quantize_matrices
+from ._preparation import without_trial
 from ._qtensor import QTensor, replaced
 from ._recurrent import RecurrentLayer, SequenceLayer
 from ._spec import LayerSpec, Slot, is_torch_type, module_spec
@@ -106,7 +107,7 @@ class QuantizedLayer(Layer):
         DynamicQuantizedRNNCell(4, 3, nonlinearity=relu)
         """
         expect_defaults(use_precomputed_fake_quant=use_precomputed_fake_quant)
-        return cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa)
+        return without_trial(cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa))
 
     @classmethod
     def _from_float(cls: type[Q], mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Q:

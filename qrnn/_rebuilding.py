@@ -21,7 +21,7 @@ from ._module import Module
 from ._module_rows import MODULES, ModuleRow
 from ._random import other_generator
 from ._rows import ROWS
-from ._saved_reports import CALIBRATION, reports_of_layer
+from ._saved_reports import REPORTS, keep_reports, reports_of, reports_of_entry
 from ._spec import ENGINES, LayerSpec, cell_spec, gru_kind, linear_spec, rnn_kind, sequence_spec
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def rebuilt(entries: Entries, state: Mapping[str, NDArray[Any]]) -> Module:
         raise FormatError(f"expected the tensors of the model that is described: {error}") from None
     for name in made:
         _add(name, made)
+    keep_reports(made[""], reports_of(entries))
     return made[""]
 
 
@@ -95,7 +96,7 @@ def _module(name: str, entry: Mapping[str, Any], state: Mapping[str, NDArray[Any
         raise FormatError(
             f"{name or 'the model'}: expected a kind of this version, got {entry['kind']!r}: use a later qrnn"
         )
-    options = {key: _tuples(value) for key, value in entry.items() if key != "kind"}
+    options = {key: _tuples(value) for key, value in entry.items() if key not in ("kind", *REPORTS)}
     unknown = sorted(options.keys() ^ {*row.options, *row.idle})
     if unknown:
         raise FormatError(
@@ -129,7 +130,9 @@ class _NewLayer(Described):
 
     def __init__(self, entry: Mapping[str, Any], tensors: int) -> None:
         described = {**entry}
-        self._calibration = reports_of_layer(described.pop(CALIBRATION, None))
+        reports_of_entry(described)
+        for key in REPORTS:
+            described.pop(key, None)
         if entry.get("num_layers", 1) > tensors:
             raise ValueError(f"expected weights of {entry['num_layers']} layers, got {tensors} tensors")
         self.spec = _spec(entry)
@@ -193,8 +196,6 @@ class _NewLayer(Described):
         self.module._hold(self.spec, packed)
         if not plan.errors:
             self._expect_format(plan, state)
-        if self._calibration:
-            self.module.__dict__["_calibration"] = self._calibration
 
 
 def _precisions(value: Any, spec: LayerSpec) -> dict[str, str]:

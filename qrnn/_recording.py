@@ -12,13 +12,16 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import _arrays, _core
 from ._matrices import pack, packed_matrices
+from ._model_calls import model_call
 from ._reservoir import Piece, windows
+from ._samples import Layout
 from ._spec import LayerSpec, Sequence, packed_spec
 from ._statistics import Statistics
 
@@ -66,7 +69,7 @@ def recorded_call(
         result = _core.Module.__call__(module, *args, **kwargs)
         x, states = _arrays.to_float32(given["input"], "input"), _states(spec, given.get("hx"))
         if not spec.row.states:
-            statistics.record_rows(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
+            _record_rows(statistics, x)
         elif spec.hidden_size and len(x):
             _record_cell(module, statistics, np.atleast_2d(x), [np.atleast_2d(state) for state in states])
         return result
@@ -80,15 +83,37 @@ def recorded_call(
         inside = inside.each(lambda array: array[:, None])
     elif spec.sequence.batch_first:
         x, inside = x.swapaxes(0, 1), inside.each(lambda array: array.swapaxes(0, 1))
-    lengths = given.get("lengths")
+    lengths, held = given.get("lengths"), _held(statistics, spec, x)
     if lengths is not None:
         lengths = np.array([operator.index(each) for each in lengths])
         stepping = lengths > 0  # rows that take no step multiply nothing
         x, lengths, states = x[:, stepping], lengths[stepping], [state[:, stepping] for state in states]
         inside = inside.each(lambda array: array[:, stepping])
+        held = None if held is None else held[stepping]
     if x.shape[0] and x.shape[1]:
-        _Recorder(spec, statistics, x, states, inside, lengths).sequence()
+        _Recorder(spec, statistics, x, states, inside, lengths).sequence(held)
     return result
+
+
+def _held(statistics: Statistics, spec: LayerSpec, x: Array) -> NDArray[np.bool_] | None:
+    """Which rows of the batch of (steps, batch, columns) the call of the whole model holds back; None: none."""
+    call = model_call()
+    if call is None or not statistics.guarded:
+        return None
+    return call.held(
+        statistics, Layout(len(x), x.shape[1], spec.sequence is not None and spec.sequence.batch_first, None)
+    )
+
+
+def _record_rows(statistics: Statistics, x: Array) -> None:
+    """Record what a layer without a state was called with."""
+    call, rows = model_call(), x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    if call is None or not statistics.guarded:
+        statistics.record_rows(rows)
+    elif call.knows_rows:
+        statistics.record_rows(rows, call.rows(statistics, x.shape[:-1]))
+    else:
+        call.wait(statistics, x.shape[:-1], partial(statistics.record_rows, rows.copy()))
 
 
 def _states(spec: LayerSpec, hx: Any) -> list[Array]:
@@ -108,7 +133,7 @@ def _record_cell(module: _core.Module, statistics: Statistics, x: Array, states:
     hx = None if not states else states[0] if spec.row.states == 1 else (states[0], states[1])
     (output, _), _, inner, slopes = steps._forward_layers(x[None], hx)
     inside = _Inside([output], [] if inner is None else list(inner), list(slopes))
-    _Recorder(spec, statistics, x[None], states, inside).cell()
+    _Recorder(spec, statistics, x[None], states, inside).cell(_held(statistics, spec, x[None]))
 
 
 def _copied(value: Any) -> Any:
@@ -178,19 +203,23 @@ class _Recorder:
         sizes = (spec.state_size, spec.hidden_size)[: spec.row.states]
         self._states = states or [np.zeros((len(spec.directions), self._batch, size), np.float32) for size in sizes]
 
-    def cell(self) -> None:
-        """Record a call of a cell, a sequence of one step."""
-        before = [state[0] for state in self._states]
-        held = self._statistics.hold_step(self._x[0], before, self._inside.outputs[0][0], self._starts_at_zeros)
+    def cell(self, held_rows: NDArray[np.bool_] | None) -> None:
+        """Record a call of a cell, a sequence of one step, of which some rows may be held back anyway."""
+        before, after = [state[0] for state in self._states], self._inside.outputs[0][0]
+        held = self._statistics.hold_step(self._x[0], before, after, self._starts_at_zeros, held_rows)
         for weights in self._inside.slopes:
             weights[0, held] = np.nan
         self._record()
 
-    def sequence(self) -> None:
-        """Record a call of a layer over sequences."""
+    def sequence(self, held_rows: NDArray[np.bool_] | None) -> None:
+        """Record a call of a layer over sequences, of which some rows may be held back anyway."""
         lengths = np.full(self._batch, self._steps) if self._lengths is None else self._lengths
         rows, starts, steps = windows(lengths)
-        for each in self._statistics.offer(len(rows)):
+        if held_rows is not None:
+            rows, starts = rows[held_rows[rows]], starts[held_rows[rows]]
+            for weights in self._inside.slopes:
+                weights[:, held_rows] = np.nan
+        for each in self._statistics.offer(len(rows), held_rows is not None):
             row, start = int(rows[each]), int(starts[each])
             stop = min(start + steps, int(lengths[row]))
             states = self._states_of(row, start, stop, int(lengths[row]))

@@ -54,13 +54,15 @@ class Reservoir:
     ----------
     seen : int
         How many were offered.
-    pieces : list of Piece
+    pieces : list
+        Of `Piece`, or of whatever else was put in.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
+        self._puts = 0
         self.seen = 0
-        self.pieces: list[Piece] = []
+        self.pieces: list[Any] = []
 
     def offer(self, count: int) -> list[int]:
         """Which of the next `count` candidates are to be held back; `put` takes them."""
@@ -73,12 +75,20 @@ class Reservoir:
         chosen[early] = numbers[early] % SHARE == ((groups[early] + 1) * 2654435761 >> 16) % SHARE
         return [int(each) for each in np.flatnonzero(chosen)]
 
-    def put(self, piece: Piece) -> None:
+    def offer_held(self, count: int) -> list[int]:
+        """As `offer`, of candidates that are held back whatever is said of them."""
+        numbers = self.seen + np.arange(count)
+        chances = np.random.default_rng(self.seen).random(count)
+        self.seen += count
+        return [int(each) for each in np.flatnonzero(chances < self._capacity / (numbers + 1))]
+
+    def put(self, piece: Any) -> None:
         """Take `piece` in, where there is no room in the place of another."""
+        self._puts += 1  # several pieces of one call do not all come into the same place
         if len(self.pieces) < self._capacity:
             self.pieces.append(piece)
         else:
-            self.pieces[int(np.random.default_rng([self.seen, len(piece.steps)]).integers(self._capacity))] = piece
+            self.pieces[int(np.random.default_rng([self.seen, self._puts]).integers(self._capacity))] = piece
 
     def merge(self, other: Reservoir) -> None:
         """Take in what `other` holds; what no room is for is drawn by chance."""
@@ -120,10 +130,19 @@ class OpenPieces:
 
     def __init__(self) -> None:
         self._last: Array | None = None
+        self._rows: NDArray[np.bool_] | None = None
         self._steps = 0
         self._pieces: dict[int, Piece] = {}
 
-    def step(self, reservoir: Reservoir, x: Array, before: list[Array], after: Array, new: bool) -> list[int]:
+    def step(
+        self,
+        reservoir: Reservoir,
+        x: Array,
+        before: list[Array],
+        after: Array,
+        new: bool,
+        rows: NDArray[np.bool_] | None = None,
+    ) -> list[int]:
         """Take in a call; returns its rows that are held back.
 
         Parameters
@@ -136,17 +155,24 @@ class OpenPieces:
             The h that it gave.
         new : bool
             Whether it was given none.
+        rows : ndarray of bool, shape (batch,), optional
+            Those that are held back whatever is said of them; then no others are.
         """
         most = STEPS if len(x) >= FEW_ROWS or reservoir.seen > SHARE * SEQUENCES else 2 * FEWEST
-        if new or self._steps >= most or self._last is None or not np.array_equal(self._last, before[0]):
-            self._pieces = {
-                row: Piece([], [each[None, row].copy() for each in before]) for row in reservoir.offer(len(x))
-            }
+        new = new or self._steps >= most or rows is not self._rows
+        if new or self._last is None or not np.array_equal(self._last, before[0]):
+            chosen = reservoir.offer(len(x)) if rows is None else _of_these(np.flatnonzero(rows), reservoir)
+            self._pieces = {row: Piece([], [each[None, row].copy() for each in before]) for row in chosen}
             for piece in self._pieces.values():
                 reservoir.put(piece)
-            self._steps = 0
+            self._steps, self._rows = 0, rows
         for row, piece in self._pieces.items():
             piece.steps.append(x[None, row].copy())
         self._steps += 1
         self._last = np.array(after)
-        return list(self._pieces)
+        return list(self._pieces) if rows is None else [int(each) for each in np.flatnonzero(rows)]
+
+
+def _of_these(rows: NDArray[np.intp], reservoir: Reservoir) -> list[int]:
+    """Which of `rows`, all held back, the reservoir takes."""
+    return [int(rows[each]) for each in reservoir.offer_held(len(rows))]

@@ -1,13 +1,18 @@
-"""Data that models are called with, as a user gives it: a list of inputs."""
+"""Data that models are called with, as a user gives it: a list of inputs; and how their rows lie."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from . import _arrays
 
-__all__ = ["Sample", "read_samples"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Layout", "Sample", "is_packed", "read_samples"]
 
 _EXPECTED = (
     "expected a list of inputs, each an array, a tuple of positional arguments, of which the last may be a dict of "
@@ -32,6 +37,19 @@ class Sample(NamedTuple):
         except (TypeError, ValueError):
             return None  # a call in C has no signature; one that does not fit says so itself
         return bound.arguments.get("lengths")
+
+
+class Layout(NamedTuple):
+    """How the rows of a call lie."""
+
+    steps: int
+    batch: int
+    batch_first: bool
+    lengths: NDArray[np.intp] | None
+
+    def valid(self) -> NDArray[np.bool_] | None:
+        """Which steps of which row are none of padding, (batch, steps); None for all."""
+        return None if self.lengths is None else np.arange(self.steps) < self.lengths[:, None]
 
 
 def read_samples(data: Any, argument: str) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""What rounding by data did to the weights of a layer, as plain values in files, and back."""
+"""What rounding by data did to the weights of a layer and to a model, as plain values in files, and back."""
 
 from __future__ import annotations
 
@@ -8,15 +8,32 @@ from typing import Any
 
 import numpy as np
 
-from ._calibration_report import WeightReport
+from ._calibration_report import LayerReport, ModelReport, WeightReport, keep_model_report, model_report
 from ._format_error import FormatError
 from ._module import Module
 from ._quantized_layer import QuantizedLayer
 
-__all__ = ["CALIBRATION", "keep_reports", "plain", "plain_reports", "reports_of", "reports_of_layer"]
+__all__ = ["REPORTS", "Reports", "keep_reports", "plain", "plain_reports", "reports_of", "reports_of_entry"]
 
-#: The key of the reports in what a file says of a layer.
-CALIBRATION = "calibration"
+#: The keys of reports in what a file says of a module: of the weights of a layer, of the layer, of a whole model.
+WEIGHTS, LAYER, MODEL = REPORTS = ("calibration", "calibrated", "calibrated_model")
+
+
+class Reports(typing.NamedTuple):
+    """The reports of one module."""
+
+    weights: tuple[WeightReport, ...] = ()
+    layer: LayerReport | None = None
+    model: ModelReport | None = None
+
+    def keep(self, module: Any) -> None:
+        """Have `calibration_report` know of `module` what these say, of a model when its layers are known."""
+        if self.weights:
+            vars(module)["_calibration"] = self.weights
+            if self.layer is not None:
+                vars(module)["_calibrated"] = self.layer
+        if self.model is not None:
+            keep_model_report(module, self.model)
 
 
 def plain(value: Any) -> Any:
@@ -26,23 +43,38 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def plain_reports(layer: Any) -> dict[str, Any]:
-    """An entry with the reports of a layer's weights; none where nothing is known."""
-    reports = vars(layer).get("_calibration")
-    if not reports:
-        return {}
-    return {CALIBRATION: [{name: plain(value) for name, value in each._asdict().items()} for each in reports]}
+def _plain_row(report: Any) -> dict[str, Any]:
+    return {name: plain(value) for name, value in report._asdict().items()}
 
 
-def reports_of_layer(value: Any) -> tuple[WeightReport, ...]:
-    """The reports of a layer's weights; TypeError or ValueError if `value`, of a file, does not hold such."""
-    hints, reports = typing.get_type_hints(WeightReport), []
-    for row in [] if value is None else value:
-        if not isinstance(row, dict) or not all(name in hints and _fits(row[name], hints[name]) for name in row):
-            raise ValueError(f"expected {CALIBRATION} to have rows of {', '.join(hints)}, got {row!r:.80}")
-        fields: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in row.items()}
-        reports.append(WeightReport(**fields))
-    return tuple(reports)
+def plain_reports(module: Any) -> dict[str, Any]:
+    """An entry with the reports of a module; none where nothing is known."""
+    weights, layer, model = vars(module).get("_calibration"), vars(module).get("_calibrated"), model_report(module)
+    found: dict[str, Any] = {}
+    if weights:
+        found[WEIGHTS] = [_plain_row(each) for each in weights]
+        if layer is not None:
+            found[LAYER] = _plain_row(layer)
+    if model is not None:
+        found[MODEL] = _plain_row(model)
+    return found
+
+
+def reports_of_entry(entry: Mapping[str, Any]) -> Reports:
+    """The reports in an entry of a file; TypeError or ValueError if it does not hold such."""
+    weights = entry.get(WEIGHTS)
+    return Reports(
+        tuple(_report(WeightReport, row, f"{WEIGHTS} to have rows") for row in ([] if weights is None else weights)),
+        None if entry.get(LAYER) is None else _report(LayerReport, entry[LAYER], f"{LAYER} to be a dict"),
+        None if entry.get(MODEL) is None else _report(ModelReport, entry[MODEL], f"{MODEL} to be a dict"),
+    )
+
+
+def _report(kind: Any, row: Any, expected: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    if not isinstance(row, dict) or not all(name in hints and _fits(row[name], hints[name]) for name in row):
+        raise ValueError(f"expected {expected} of {', '.join(hints)}, got {row!r:.80}")
+    return kind(**{name: tuple(it) if isinstance(it, list) else it for name, it in row.items()})
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -58,18 +90,22 @@ def _fits(value: Any, hint: Any) -> bool:
     return len(value) == len(list(own)) and all(map(_fits, value, own))
 
 
-def reports_of(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, tuple[WeightReport, ...]]:
-    """The reports of each layer of which there are some; FormatError if they are none."""
+def reports_of(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Reports]:
+    """The reports of each module of which there are some, children first; FormatError if they are none."""
     try:
-        return {name: reports_of_layer(entry[CALIBRATION]) for name, entry in entries if CALIBRATION in entry}
+        return {
+            name: reports_of_entry(entry)
+            for name, entry in reversed(list(entries))
+            if any(key in entry for key in REPORTS)
+        }
     except (TypeError, ValueError) as error:
         raise FormatError(str(error)) from None
 
 
-def keep_reports(model: Module, reports: Mapping[str, tuple[WeightReport, ...]]) -> None:
+def keep_reports(model: Module, reports: Mapping[str, Reports]) -> None:
     """Have `calibration_report` know what rounding by data did to the weights that were loaded into `model`."""
     modules = dict(model.named_modules(remove_duplicate=False)) if reports else {}
     for name, report in reports.items():
-        layer: Any = modules.get(name)
-        if isinstance(layer, QuantizedLayer):
-            layer._calibration = report
+        module: Any = modules.get(name)
+        if module is not None:
+            (report if isinstance(module, QuantizedLayer) else Reports(model=report.model)).keep(module)

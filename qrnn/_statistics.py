@@ -264,20 +264,29 @@ class Statistics:
         """The engine that quantizes what a product multiplies."""
         return self.engines[product[0]] if self.engines else self.engine
 
-    def record_rows(self, rows: NDArray[np.float32]) -> None:
-        """Take in the rows of a layer without a state, but for those that it holds back."""
-        with _LOCK:
-            held = self._held_rows.offer(len(rows)) if self.guarded else []
-            for each in held:
-                self._held_rows.put(Piece([rows[None, each].copy()], []))
+    def record_rows(self, rows: NDArray[np.float32], held: NDArray[np.bool_] | None = None) -> None:
+        """Take in the rows of a layer without a state, but for those that it holds back: `held`, or some."""
         weights = np.ones(len(rows), np.float32)
-        weights[held] = np.nan
+        with _LOCK:
+            if not self.guarded:
+                chosen = np.empty(0, np.intp)
+            elif held is None:
+                chosen = np.array(self._held_rows.offer(len(rows)), np.intp)
+                weights[chosen] = np.nan
+            else:
+                chosen = np.flatnonzero(held)
+                weights[chosen] = np.nan
+                chosen = chosen[self._held_rows.offer_held(len(chosen))]
+            for each in chosen:
+                self._held_rows.put(Piece([rows[None, each].copy()], []))
         self.record(rows, (0, 0), None, weights)
 
-    def offer(self, count: int) -> list[int]:
-        """Which of the next `count` pieces of sequences to `hold` back."""
+    def offer(self, count: int, held: bool = False) -> list[int]:
+        """Which of the next `count` pieces of sequences to `hold` back, or to keep of those that are held anyway."""
         with _LOCK:
-            return self._held.offer(count) if self.guarded else []
+            if not self.guarded:
+                return []
+            return self._held.offer_held(count) if held else self._held.offer(count)
 
     def hold(self, piece: Piece) -> None:
         """Hold `piece` back."""
@@ -285,18 +294,28 @@ class Statistics:
             self._held.put(piece)
 
     def hold_step(
-        self, x: NDArray[np.float32], before: list[NDArray[np.float32]], after: NDArray[np.float32], new: bool
+        self,
+        x: NDArray[np.float32],
+        before: list[NDArray[np.float32]],
+        after: NDArray[np.float32],
+        new: bool,
+        rows: NDArray[np.bool_] | None = None,
     ) -> list[int]:
         """Take in a call of a cell, see `OpenPieces.step`; returns its rows that are held back."""
         if not self.guarded:
             return []
         with _LOCK:
-            return self._open.step(self._held, x, before, after, new)
+            return self._open.step(self._held, x, before, after, new, rows)
 
     def held(self) -> list[Piece]:
         """What was held back."""
         with _LOCK:
             return [*self._held.pieces, *self._held_rows.pieces]
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was seen yet, or all of it forgotten."""
+        return not (self._moments or self._held.seen or self._held_rows.seen)
 
     def record_zeros(self, columns: int, product: Product, weights: NDArray[np.float32]) -> None:
         """Take in a row of zeros for each of `weights`, as `record` takes rows."""

@@ -12,10 +12,10 @@ from ._divided import Divided, divided
 from ._framework import Framework
 from ._levels import FLOAT, INT8, QUANTIZED, Level, Part, cost
 from ._measure import Measured, Metric, Reference
-from ._samples import read_samples
+from ._samples import Layout, read_samples
 from ._shadow import rounded_by_data
 from ._types import qint8
-from ._watching import Layout, called, layer_names, layout_of
+from ._watching import called, layer_names, layout_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,13 +10,13 @@ import numpy as np
 from . import _arrays
 from ._framework import Framework, framework_of
 from ._numpy_framework import NUMPY
-from ._samples import Sample, is_packed
+from ._samples import Layout, Sample, is_packed
 from ._spec import LayerSpec, module_spec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Layout", "Seen", "called", "find_framework", "layer_names", "layout_of", "padded", "spec_of"]
+__all__ = ["Seen", "called", "find_framework", "layer_names", "layout_of", "padded", "spec_of"]
 
 
 class Seen(NamedTuple):
@@ -32,19 +32,6 @@ class Seen(NamedTuple):
     def input(self) -> Any:
         """What its first product multiplies."""
         return self.args[0] if self.args else self.kwargs.get("input")
-
-
-class Layout(NamedTuple):
-    """How the rows of a call lie."""
-
-    steps: int
-    batch: int
-    batch_first: bool
-    lengths: NDArray[np.intp] | None
-
-    def valid(self) -> NDArray[np.bool_] | None:
-        """Which steps of which row are none of padding, (batch, steps); None for all."""
-        return None if self.lengths is None else np.arange(self.steps) < self.lengths[:, None]
 
 
 def find_framework(model: Any) -> Framework | None:

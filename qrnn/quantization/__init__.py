@@ -3,7 +3,7 @@
 from .. import _observers
 from .._autoquantize import ChoiceReport, autoquantize
 from .._calibration import disable_observer, enable_observer, merge_statistics
-from .._calibration_report import CalibrationReport, LayerReport, WeightReport, calibration_report
+from .._calibration_report import CalibrationReport, LayerReport, ModelReport, WeightReport, calibration_report
 from .._measure import ErrorOf, Measured, MeasureReport, measure
 from .._numpy_convert import convert, prepare, propagate_qconfig_, quantize_dynamic
 from .._observers import *  # noqa: F403
@@ -28,6 +28,7 @@ __all__ = [
     "LayerReport",
     "MeasureReport",
     "Measured",
+    "ModelReport",
     "PartReport",
     "QConfig",
     "Seconds",

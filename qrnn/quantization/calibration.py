@@ -1,11 +1,12 @@
 """The same names as ``qrnn.quantization``, by the path that pickled reports have."""
 
 from .._calibration import disable_observer, enable_observer, merge_statistics
-from .._calibration_report import CalibrationReport, LayerReport, WeightReport, calibration_report
+from .._calibration_report import CalibrationReport, LayerReport, ModelReport, WeightReport, calibration_report
 
 __all__ = [
     "CalibrationReport",
     "LayerReport",
+    "ModelReport",
     "WeightReport",
     "calibration_report",
     "disable_observer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,12 @@ import torch
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from .._framework import Framework, Row, Seer, register
+from .._matrices import Matrix
+from .._model_calls import ModelCalls
 from .._own import float_module_adds
 from .._stream_table import Form
-from ._modules import copied_module, leave_hooks
+from ._model_calls import hook_calls, unhook_calls
+from ._modules import deep_copied, leave_hooks
 from ._prepared import PreparedLayer
 from ._quantized_layer import QuantizedLayer
 from ._rows import ROWS
@@ -38,8 +42,16 @@ class TorchFramework(Framework):
         """
         return None if isinstance(module, NonDynamicallyQuantizableLinear) else super().find(module)
 
-    def _copied(self, model: Any) -> Any:
-        return copied_module(model)
+    def _copied(self, model: Any, memo: dict[int, Any]) -> Any:
+        return deep_copied(model, memo)
+
+    def observe_calls(self, model: Any, calls: ModelCalls) -> None:
+        super().observe_calls(model, calls)
+        hook_calls(model, calls)
+
+    def forget_calls(self, model: Any) -> None:
+        super().forget_calls(model)
+        unhook_calls(model)
 
     def replaced(self, new: Any) -> None:
         """Drop the hooks that computed weights of the module that `new` replaces."""
@@ -118,6 +130,14 @@ class TorchFramework(Framework):
         self, target: Any, module: Any, qconfig: Any, engine: str | None, isa: str | None, by_data: bool
     ) -> Any:
         return target._from_float(module, qconfig, engine, isa)
+
+    def take_matrices(self, layer: Any, matrices: list[Matrix]) -> None:
+        layer._hold(layer._spec, layer._engine, layer._isa, matrices)
+
+    def copied_layer(self, layer: Any) -> Any:
+        new = copy(layer)
+        new._buffers, new._non_persistent_buffers_set = layer._buffers.copy(), layer._non_persistent_buffers_set.copy()
+        return new
 
     def form(self, name: str, module: Any) -> Form | None:
         return form_of(name, module)

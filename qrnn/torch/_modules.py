@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["NotScripted", "copied_module", "copy_hooks", "deep_copied", "leave_hooks", "take_hooks"]
+__all__ = ["HOOKS", "NotScripted", "copy_hooks", "deep_copied", "leave_hooks", "take_hooks"]
 
 M = TypeVar("M", bound=torch.nn.Module)
 T = TypeVar("T")
@@ -18,7 +18,7 @@ T = TypeVar("T")
 _LEFT = "_leaves_hooks"
 
 #: Attributes of a module that hold its hooks.
-_HOOKS = (
+HOOKS = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
     "_forward_hooks_always_called",
@@ -45,15 +45,13 @@ class _DetachedCopies(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def copied_module(mod: M) -> M:
-    """A deep copy of `mod`, whatever its calls left in it: states that it keeps, weights that a hook computed."""
-    return deep_copied(mod)
+def deep_copied(value: T, memo: dict[int, Any] | None = None) -> T:
+    """A deep copy of anything that holds modules and tensors, whatever calls left in them; `memo` as for ``deepcopy``.
 
-
-def deep_copied(value: T) -> T:
-    """A deep copy of anything that holds modules and tensors."""
+    Modules may keep states and weights that a hook computed.
+    """
     with _DetachedCopies():
-        return deepcopy(value)
+        return deepcopy(value, memo)
 
 
 def take_hooks(new: torch.nn.Module, mod: torch.nn.Module, but: Collection[Hashable] = ()) -> None:
@@ -62,7 +60,7 @@ def take_hooks(new: torch.nn.Module, mod: torch.nn.Module, but: Collection[Hasha
     They are not copied: what registering one returned still removes it. So those whose keys are in `but` go when
     `new` is in its place, by `leave_hooks`, or are never in its copies.
     """
-    for name in _HOOKS:
+    for name in HOOKS:
         new.__dict__[name] = mod.__dict__[name]
     if but:
         new.__dict__[_LEFT] = frozenset(but)
@@ -71,13 +69,13 @@ def take_hooks(new: torch.nn.Module, mod: torch.nn.Module, but: Collection[Hasha
 def leave_hooks(new: torch.nn.Module) -> None:
     """Drop the hooks that `new` was to leave behind, from what it took over too."""
     for key in new.__dict__.pop(_LEFT, ()):
-        for name in _HOOKS:
+        for name in HOOKS:
             new.__dict__[name].pop(key, None)
 
 
 def copy_hooks(new: M) -> M:
     """`new` with copies of its hooks, for use beside the module that it took them over from."""
-    for name in _HOOKS:
+    for name in HOOKS:
         new.__dict__[name] = new.__dict__[name].copy()
     leave_hooks(new)
     return new

@@ -114,9 +114,9 @@ class Preparation(_preparation.Preparation):
         isa, computed = _config.resolve_isa(isa or self.isa), computed_weights(mod, mod._spec)
         floats = float_matrices(mod, mod._spec, computed.values)
         self.statistics.belong_to(_digest(floats))
-        matrices, by_data = self.rounded(mod._spec, floats, qconfig, isa)
+        matrices, attributes = self.rounded(mod._spec, floats, qconfig, isa)
         new = cls._replacing(mod, mod._spec, self.engine, isa, matrices, computed)
-        new.__dict__.update(by_data.attributes())
+        new.__dict__.update(attributes)
         return new
 
     def packed_module(self, mod: PreparedLayer) -> _core.Module:

@@ -20,6 +20,7 @@ from .._described import FORMAT, Described, encoded, precisions_shown
 from .._matrices import FLOAT, Matrix, float_matrices, pack, precisions
 from .._own import float_module_adds, module_adds
 from .._precision import quantize_matrices
+from .._preparation import without_trial
 from .._qtensor import replaced
 from .._spec import LayerSpec, module_spec
 from .._types import dtype as _dtype
@@ -208,7 +209,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
             hook computes from other parameters (``weight_norm``, ``prune``, one of yours) is computed as for a call
             in eval mode.
         use_precomputed_fake_quant : False
-            PyTorch's, which nothing here needs: ValueError for anything else.
+            PyTorch's: ValueError for anything else.
         engine : str, optional
             Default: the current one, see ``qrnn.engine``.
         isa : str, optional
@@ -236,7 +237,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         DynamicQuantizedRNNCell(4, 3)
         """
         expect_defaults(use_precomputed_fake_quant=use_precomputed_fake_quant)
-        new = copy_hooks(cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa))
+        new = copy_hooks(without_trial(cls._from_float(mod, getattr(mod, "qconfig", None), engine, isa)))
         copy_members(new, new._weight_names())
         return new
 

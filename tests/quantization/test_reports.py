@@ -15,6 +15,7 @@ from qrnn._report import percent
 
 
 def calibrated():
+    qrnn.manual_seed(1)
     model = qrnn.prepare(nn.Sequential(nn.RNNCell(5, 4), nn.Linear(4, 2)), qconfig={})
     model(np.random.default_rng(0).standard_normal((30, 5), dtype=np.float32))
     return qrnn.convert(model)
@@ -44,7 +45,9 @@ def test_a_report_is_text_html_and_plain_values():
     page = Page(report._repr_html_())
     assert set(page.tags) <= {"table", "thead", "tbody", "tr", "th", "td", "p"}
     weights, layers = (table.splitlines() for table in str(report).split("\n\n"))
-    assert len(weights) == 4 and len(layers) == 3
+    layers, said = layers[:-1], layers[-1]
+    assert len(weights) == 4 and len(layers) == 4 and layers[-1].startswith("the model ")
+    assert said.startswith("Decisions of the model unlike the float model's: ")
     assert all(len({len(line) for line in table}) == 1 for table in (weights, layers))
     assert [cell for cell in page.cells if cell not in str(report)] == []
 
@@ -52,7 +55,7 @@ def test_a_report_is_text_html_and_plain_values():
 def test_parts_of_a_report_are_reports():
     report = qrnn.quantization.calibration_report(calibrated())
     assert type(report[1:]) is type(report) and list(report[1:]) == list(report)[1:]
-    assert report.layers and not report[1:].layers
+    assert report.layers and report.models and not report[1:].layers and not report[1:].models
     assert len(report[:0]) == 0 and str(report[:0]) == "no weight was rounded by data"
     assert report[:0]._repr_html_() == "<p>no weight was rounded by data</p>"
     assert str(pickle.loads(pickle.dumps(report))) == str(report)

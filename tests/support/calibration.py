@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qrnn import _layer_rounding, nn
+from qrnn import _layer_rounding, _model_guard, nn
 from qrnn._reservoir import Reservoir
 
 f32 = np.float32
@@ -28,7 +28,8 @@ def nothing_held(monkeypatch):
 @pytest.fixture
 def all_taken(monkeypatch):
     """Every matrix has its codes by data, whether they showed a gain or not."""
-    monkeypatch.setattr(_layer_rounding, "shows_gain", lambda plain, calibrated, bound: True)
+    for module in (_layer_rounding, _model_guard):
+        monkeypatch.setattr(module, "shows_gain", lambda *given: True)
 
 
 def observed(module):
