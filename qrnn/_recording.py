@@ -20,7 +20,7 @@ import numpy as np
 from . import _arrays, _core
 from ._matrices import pack, packed_matrices
 from ._model_calls import model_call
-from ._reservoir import Piece, windows
+from ._reservoir import Piece, even_windows, windows
 from ._samples import Layout
 from ._spec import LayerSpec, Sequence, packed_spec
 from ._statistics import Statistics
@@ -213,16 +213,17 @@ class _Recorder:
 
     def sequence(self, held_rows: NDArray[np.bool_] | None) -> None:
         """Record a call of a layer over sequences, of which some rows may be held back anyway."""
-        lengths = np.full(self._batch, self._steps) if self._lengths is None else self._lengths
-        rows, starts, steps = windows(lengths)
+        lengths = self._lengths
+        rows, starts, steps = even_windows(self._batch, self._steps) if lengths is None else windows(lengths)
         if held_rows is not None:
             rows, starts = rows[held_rows[rows]], starts[held_rows[rows]]
             for weights in self._inside.slopes:
                 weights[:, held_rows] = np.nan
         for each in self._statistics.offer(len(rows), held_rows is not None):
             row, start = int(rows[each]), int(starts[each])
-            stop = min(start + steps, int(lengths[row]))
-            states = self._states_of(row, start, stop, int(lengths[row]))
+            length = self._steps if lengths is None else int(lengths[row])
+            stop = min(start + steps, length)
+            states = self._states_of(row, start, stop, length)
             self._statistics.hold(Piece([self._x[start:stop, row].copy()], states))
             for weights in self._inside.slopes:
                 weights[start:stop, row] = np.nan

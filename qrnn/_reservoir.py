@@ -6,6 +6,7 @@ ones less and less, so that all of the data are as likely to be in it.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["ROWS", "SEQUENCES", "SHARE", "STEPS", "OpenPieces", "Piece", "Reservoir", "windows"]
+__all__ = ["ROWS", "SEQUENCES", "SHARE", "STEPS", "OpenPieces", "Piece", "Reservoir", "even_windows", "windows"]
 
 #: The most pieces of a reservoir, and the most steps of one.
 SEQUENCES, STEPS = 16, 96
@@ -69,11 +70,12 @@ class Reservoir:
         # Seeded by how many there were: a model that is called twice with the same data keeps the same.
         random = np.random.default_rng(self.seen)
         numbers = self.seen + np.arange(count)
-        self.seen += count
-        groups, early = numbers // SHARE, numbers < SHARE * self._capacity
         chosen = random.random(count) < self._capacity / (numbers + 1)
-        chosen[early] = numbers[early] % SHARE == ((groups[early] + 1) * 2654435761 >> 16) % SHARE
-        return [int(each) for each in np.flatnonzero(chosen)]
+        if self.seen < SHARE * self._capacity:
+            early = numbers[: SHARE * self._capacity - self.seen]
+            chosen[: len(early)] = early % SHARE == ((early // SHARE + 1) * 2654435761 >> 16) % SHARE
+        self.seen += count
+        return [int(each) for each in chosen.nonzero()[0]]
 
     def offer_held(self, count: int) -> list[int]:
         """As `offer`, of candidates that are held back whatever is said of them."""
@@ -119,6 +121,12 @@ def windows(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
     rows = np.concatenate([np.empty(0, np.int64), *turns])
     starts = np.repeat(np.arange(len(turns)) * steps, [len(turn) for turn in turns])
     return rows, starts, steps
+
+
+@functools.lru_cache(maxsize=16)
+def even_windows(batch: int, steps: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Those of rows that all have so many steps, not to be written to."""
+    return windows(np.full(batch, steps))
 
 
 class OpenPieces:

@@ -11,7 +11,7 @@ from support import assert_same_bits
 
 import qrnn
 from qrnn import nn
-from qrnn._reservoir import ROWS, SEQUENCES, SHARE, STEPS, OpenPieces, Reservoir, windows
+from qrnn._reservoir import ROWS, SEQUENCES, SHARE, STEPS, OpenPieces, Reservoir, even_windows, windows
 from qrnn.quantization import merge_statistics
 
 f32 = np.float32
@@ -40,6 +40,9 @@ def test_windows_of_a_batch():
     rows, starts, steps = windows(np.array([500]))
     assert steps == 16 and len(rows) == 32 and starts[-1] == 496, "a long sequence is many pieces"
     assert windows(np.array([20, 9]))[2] == 8
+    for batch, steps in ((3, 200), (16, 125), (1, 1), (40, 96)):
+        for even, each in zip(even_windows(batch, steps), windows(np.full(batch, steps)), strict=True):
+            np.testing.assert_array_equal(even, each)
 
 
 SEQUENCES_OF = {
