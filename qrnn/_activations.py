@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from . import _arrays, _config, _core
-from ._array_module import write_over
 from ._module import Module
+from ._pointwise import InPlace
 from ._public import public
 
 if TYPE_CHECKING:
@@ -41,19 +41,16 @@ class _Function(Module):
         TypeError
             If `input` is no array of real numbers.
         """
-        return self._apply(input, None)
+        return _arrays.like(_core.apply(self._function, input, isa=_config.resolve_isa()), input)
 
     if TYPE_CHECKING:
 
         @typed_as(forward)
         def __call__(self) -> None: ...  # type: ignore[override]
 
-    def _apply(self, input: Any, out: Any) -> Any:
-        return _arrays.like(_core.apply(self._function, input, isa=_config.resolve_isa(), out=out), input)
-
 
 @public("qrnn.nn")
-class ReLU(_Function):
+class ReLU(InPlace):
     """``max(0, x)``, as ``torch.nn.ReLU``.
 
     Parameters
@@ -69,41 +66,12 @@ class ReLU(_Function):
     [0.0, 0.0, 2.0]
     """
 
-    _function = "relu"
-
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
 
-    @overload
-    def forward(self, input: Tensor[T]) -> T: ...
-    @overload
-    def forward(self, input: Input) -> Array: ...
-    def forward(self, input: Any) -> Any:
-        """``max(0, x)`` of each element; see `_Function.forward`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `inplace` is True and `input` cannot be written over.
-        """
-        if not self.inplace:
-            return self._apply(input, None)
-        if _arrays.is_tensor(input):
-            result = _core.apply(self._function, _arrays.to_float32(input, "input"), isa=_config.resolve_isa())
-            return write_over(input, result)
-        try:
-            return self._apply(input, input)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"input: {str(error).partition(': ')[2]} (inplace=True writes over it)") from None
-
-    if TYPE_CHECKING:
-
-        @typed_as(forward)
-        def __call__(self) -> None: ...  # type: ignore[override]
-
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
+    def _compute(self, x: Array) -> Any:
+        return _core.apply("relu", x, isa=_config.resolve_isa())
 
 
 @public("qrnn.nn")

@@ -13,11 +13,11 @@ from ._public import public
 if TYPE_CHECKING:
     from ._typing import Array, Input, T, Tensor, typed_as
 
-__all__ = ["ELU", "Hardsigmoid", "Hardtanh", "LeakyReLU", "Softplus", "Softsign"]
+__all__ = ["ELU", "Hardsigmoid", "Hardtanh", "InPlace", "LeakyReLU", "Softplus", "Softsign"]
 
 
-class _InPlace(ArrayModule):
-    """What may write its result over its input, as ReLU does."""
+class InPlace(ArrayModule):
+    """What may write its result over its input."""
 
     inplace: bool
 
@@ -52,7 +52,7 @@ class _InPlace(ArrayModule):
 
 
 @public("qrnn.nn")
-class Hardsigmoid(_InPlace):
+class Hardsigmoid(InPlace):
     """``clip(x / 6 + 1 / 2, 0, 1)``, as ``torch.nn.Hardsigmoid``.
 
     Parameters
@@ -76,7 +76,7 @@ class Hardsigmoid(_InPlace):
 
 
 @public("qrnn.nn")
-class Hardtanh(_InPlace):
+class Hardtanh(InPlace):
     """``clip(x, min_val, max_val)``, as ``torch.nn.Hardtanh``.
 
     Parameters
@@ -111,7 +111,7 @@ class Hardtanh(_InPlace):
 
 
 @public("qrnn.nn")
-class ELU(_InPlace):
+class ELU(InPlace):
     """``x`` above 0, ``alpha * (exp(x) - 1)`` below, as ``torch.nn.ELU``.
 
     Parameters
@@ -139,7 +139,7 @@ class ELU(_InPlace):
 
 
 @public("qrnn.nn")
-class LeakyReLU(_InPlace):
+class LeakyReLU(InPlace):
     """``x`` above 0, ``negative_slope * x`` below, as ``torch.nn.LeakyReLU``.
 
     Parameters
