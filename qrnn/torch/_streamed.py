@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn.modules.conv import _ConvNd
 from .._spec import module_spec
 from .._stream_table import Form
 from .._streamed import expect_its_forward, form_of_layer
+from . import _torch_ao
 from ._recurrent import Cell, Sequence
 
 __all__ = ["form_of"]
@@ -18,15 +18,12 @@ __all__ = ["form_of"]
 #: Layers with a state: ours, and those of ``torch.nn``.
 _OURS = (Cell, Sequence)
 _FLOAT = (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU, torch.nn.RNNCell, torch.nn.LSTMCell, torch.nn.GRUCell)
-#: Those of ``torch.ao``, which is not imported: who has none of it has none of them.
-_TORCH_AO = ("RNNCell", "LSTMCell", "GRUCell", "LSTM", "GRU")
 
 
 def form_of(name: str, module: Any) -> Form | None:
     """How `module` is streamed; None if it has no state. ValueError naming it where that cannot be."""
     what = f"{name or 'the model'} ({type(module).__name__})"
-    ao = sys.modules.get("torch.ao.nn.quantized.dynamic")
-    if ao is not None and isinstance(module, tuple(getattr(ao, each) for each in _TORCH_AO)):
+    if _torch_ao.has_state(module):
         raise ValueError(f"model: expected no layers of torch.ao, got {what}: see qrnn.torch.from_torch_ao")
     if isinstance(module, _ConvNd):
         _expect_one_frame(what, module)

@@ -13,10 +13,10 @@ import torch
 from .. import _arrays
 from .._mapping import TORCH_AO
 from .._matrices import Matrix
-from .._spec import LayerSpec, module_spec
+from .._spec import KINDS, LayerSpec, module_spec
 from ._qtensor import QTensor
 
-__all__ = ["class_of", "engine", "make_plain", "read", "with_relu"]
+__all__ = ["class_of", "engine", "has_state", "make_plain", "read", "with_relu"]
 
 _FUSED = "torch.ao.nn.intrinsic.quantized.dynamic"
 #: What a Linear and a cell save; layers save one entry for each layer and direction.
@@ -36,6 +36,12 @@ def class_of(mod: Any, name: str) -> type | None:
     """The class of ``torch.ao`` called `name`, of dynamically quantized modules, if `mod` is one of them."""
     classes = type(mod).__mro__
     return next((each for each in classes if each.__module__.startswith(TORCH_AO) and each.__name__ == name), None)
+
+
+def has_state(mod: Any) -> bool:
+    """Whether `mod` is a cell or a layer over sequences of ``torch.ao``, dynamically quantized."""
+    families = {row.family for row in KINDS.values() if row.states}
+    return any(class_of(mod, f"{family}{suffix}") for family in families for suffix in ("", "Cell"))
 
 
 def with_relu(mod: Any) -> type | None:
