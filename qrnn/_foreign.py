@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,9 +93,6 @@ def float_layer(
         If the class does not have an option, or refuses its value.
     """
     cls, first = _CLASSES[family], directions[0]
-    missing = sorted(set(options) - set(inspect.signature(cls).parameters))
-    if missing:
-        raise FormatError(f"{where}: qrnn.nn.{family} has no option {missing[0]}, got {options[missing[0]]!r}")
     hidden, columns = first.weight_hh.shape[1], first.weight_ih.shape[1]
     bias = any(each.bias_ih is not None for each in directions)
     make: Any = cls

@@ -82,11 +82,11 @@ def activation(value: Any, version: int | None, where: str) -> Activation:
         return "linear"
     name = value
     if isinstance(value, Mapping):
-        if value.get("class_name") in _LAYERS:
+        if str(value.get("class_name")) in _LAYERS:
             return _of_layer(value, where)
         name = value.get("config") if value.get("class_name") == "function" else value.get("class_name")
         registered = value.get("registered_name")
-        if value.get("module") == "builtins" or (registered and ">" in registered):
+        if value.get("module") == "builtins" or ">" in str(registered):
             raise FormatError(f"{where}: expected a function of Keras, got one of a user's own, {registered or name!r}")
     if name == "hard_sigmoid":
         if version is None:
@@ -101,8 +101,9 @@ def activation(value: Any, version: int | None, where: str) -> Activation:
 def _of_layer(value: Mapping[str, Any], where: str) -> Activation:
     """A layer that serves as an activation, with its own alpha."""
     name, entries = _LAYERS[value["class_name"]]
-    config = value.get("config", {})
-    for entry in entries:
-        if isinstance(config.get(entry), (int, float)):
-            return name, float(config[entry])
+    config = value.get("config")
+    given = [config.get(entry) for entry in entries] if isinstance(config, Mapping) else []
+    for number in given:
+        if isinstance(number, (int, float)):
+            return name, float(number)
     raise FormatError(f"{where}: {value['class_name']}: expected {entries[0]} to be a number, got {config!r:.80}")

@@ -108,7 +108,7 @@ def layer_config(class_name: str, config: Mapping[str, Any], version: int | None
     """
     if class_name == "RNN":
         return _of_cell(config, version, where)
-    family = _FAMILIES.get(class_name)
+    family = _FAMILIES.get(str(class_name))
     if family is None:
         expected = ", ".join([*_FAMILIES, "RNN", "Bidirectional"])
         raise FormatError(f"{where}: class_name: expected one of {expected}, got {class_name!r}")

@@ -43,6 +43,8 @@ def read_layer(
 
     Raises
     ------
+    TypeError
+        If `config` is no mapping or `weights` no sequence.
     FormatError
         If an entry of the config or an array is not what Keras has there, or ``qrnn.nn`` lacks an option.
 
@@ -66,6 +68,9 @@ def read_layer(
     >>> gru(np.ones((2, 5, 4))).shape
     (2, 5, 3)
     """
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config: expected a mapping, got {type(config).__name__}")
+    weights = list(weights)
     where = f"{class_name} {config['name']!r}" if config.get("name") else str(class_name)
     major = major_version(version)
     if class_name == "Bidirectional":

@@ -37,6 +37,8 @@ def read_node(node: Any, initializers: Mapping[str, Any]) -> RecurrentNode:
 
     Raises
     ------
+    TypeError
+        If `initializers` is no mapping.
     FormatError
         If the node is not as ONNX says, has a weight that is no constant, or an option that ``qrnn.nn`` lacks.
 
@@ -56,6 +58,8 @@ def read_node(node: Any, initializers: Mapping[str, Any]) -> RecurrentNode:
     >>> Y.shape, Y_h.shape
     ((5, 1, 2, 3), (1, 2, 3))
     """
+    if not isinstance(initializers, Mapping):
+        raise TypeError(f"initializers: expected a mapping, got {type(initializers).__name__}")
     where = f"{node.op_type} {node.name!r}" if node.name else str(node.op_type)
     if node.domain not in ("", "ai.onnx"):
         raise FormatError(f"{where}: domain: expected that of ONNX's own operators, got {node.domain!r}")

@@ -73,6 +73,46 @@ def test_classes():
         qrnn.keras.read_layer("GRU", config, weights_of("GRU"))
 
 
+JUNK = (
+    None,
+    0,
+    -1,
+    2,
+    3.5,
+    "x",
+    "tanh",
+    [],
+    ["x"],
+    {},
+    {"class_name": []},
+    {"class_name": "ELU", "config": 1},
+    object(),
+)
+
+
+@pytest.mark.parametrize("class_name", ["SimpleRNN", "GRU", "LSTM", "CuDNNLSTM", "RNN", "Bidirectional"])
+def test_any_value_of_any_entry(class_name):
+    """It changes nothing or is refused."""
+    cell = {"class_name": "GRUCell", "config": config_of("GRU")}
+    config = {"RNN": {"name": "r", "cell": cell}, "Bidirectional": both()}.get(class_name) or config_of(class_name)
+    flags = ("go_backwards", "return_sequences", "stateful", "use_bias", "reset_after", "time_major", "num_constants")
+    weights, refused = weights_of("GRU" if class_name == "RNN" else "LSTM"), 0
+    for entry in (*config, *flags, "unroll", "other"):
+        for value in JUNK:
+            try:
+                qrnn.keras.read_layer(class_name, {**config, entry: value}, weights, version=3)
+            except qrnn.FormatError:
+                refused += 1
+    assert refused >= 50
+    for value in JUNK[:6]:
+        with pytest.raises((TypeError, qrnn.FormatError), match="config|class_name|weights|'NoneType'|'int'|'float'"):
+            qrnn.keras.read_layer(class_name, value, weights)
+        with pytest.raises((TypeError, qrnn.FormatError)):
+            qrnn.keras.read_layer(class_name, config, value)
+        with pytest.raises(qrnn.FormatError, match="class_name: expected one of"):
+            qrnn.keras.read_layer(value, config, weights)
+
+
 def test_cells_of_layers():
     for cell, text in (
         (None, "RNN 'r': cell: expected a dict with class_name and config, got None"),

@@ -90,6 +90,11 @@ def test_nodes(options, text):
         qrnn.onnx.read_node(node_of(**options), constants(options.get("op_type", "LSTM")))
 
 
+def test_initializers_of_another_type():
+    with pytest.raises(TypeError, match="initializers: expected a mapping, got list"):
+        qrnn.onnx.read_node(node_of(), [])
+
+
 def test_references_to_attributes_of_functions():
     node = node_of(layout=0)
     node.attribute[0].ref_attr_name = "outer"
