@@ -338,6 +338,8 @@ def forget_report(module: Any) -> None:
 
 #: What plain codes of one weight may cost of the outputs of its layer before `convert` warns.
 COSTLY = 0.05
+#: Rows of data for each column of a weight that bring most of what rounding by them can gain (docs/calibration.md).
+ENOUGH = 10
 
 
 def costly(module: Any, name: str) -> Iterator[str]:
@@ -346,8 +348,16 @@ def costly(module: Any, name: str) -> Iterator[str]:
         if each.alone is None or each.taken or each.alone[0] <= COSTLY:
             continue
         key = f"{name}.{each.name}" if name else each.name
+        (rows, columns), weights = each.shape, sum(matrix.rows * matrix.columns for matrix in module._spec.matrices)
+        if each.samples < ENOUGH * columns:
+            why = (
+                f"{each.samples:,} rows of data were too few to better them: call the prepared model with more, "
+                f"{ENOUGH * columns:,} at least; or"
+            )
+        else:
+            why = "data do not better them, as where inputs differ by orders of magnitude:"
         yield (
-            f"{key}: its codes alone cost {percent(each.alone[0])} of what the layer gives, and data do not better "
-            "them, as where inputs differ by orders of magnitude: keep it and what it multiplies in float32, by "
+            f"{key}: its codes alone cost {percent(each.alone[0])} of what the layer gives, and {why} keep it and what "
+            f"it multiplies in float32, {rows * columns / weights:.0%} of the layer's weights, by "
             f'prepare(model, qconfig={{"": engine_qconfig, "{key}": float_qconfig}}) of qrnn.quantization'
         )

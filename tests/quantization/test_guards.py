@@ -11,6 +11,7 @@ from support.calibration import all_taken, correlated
 
 import qrnn
 from qrnn import _layer_rounding, nn
+from qrnn._calibration_report import costly
 from qrnn._guards import shows_gain, threshold
 from qrnn.quantization import calibration_report, engine_qconfig, float_qconfig
 
@@ -202,7 +203,9 @@ def test_convert_warns_of_a_weight_that_codes_do_not_carry():
         new = qrnn.convert(prepared)
     (text,) = [str(each.message) for each in caught]
     assert text.startswith("lstm.weight_ih_l0: its codes alone cost ")
+    assert "and data do not better them, as where inputs differ by orders of magnitude: keep it" in text
     assert 'qconfig={"": engine_qconfig, "lstm.weight_ih_l0": float_qconfig}' in text
+    assert "in float32, 33% of the layer's weights, by" in text
     row = {each.name: each for each in calibration_report(new)}["lstm.weight_ih_l0"]
     assert not row.taken and row.alone[0] > 0.05
     mended = qrnn.prepare(model, qconfig={"": engine_qconfig, "lstm.weight_ih_l0": float_qconfig}, inplace=False)
@@ -212,6 +215,25 @@ def test_convert_warns_of_a_weight_that_codes_do_not_carry():
         mended = qrnn.convert(mended)
     exact, rough, fine = (each.lstm(fresh)[0] for each in (model, new, mended))
     assert ((fine - exact) ** 2).sum() < 0.1**2 * ((rough - exact) ** 2).sum()
+
+
+@pytest.mark.parametrize("samples, few", ((319, True), (320, False)))
+def test_where_data_were_few_the_warning_asks_for_more(samples, few):
+    """Slow memory: W_hh near the identity costs much, and data better it."""
+    rng, cell = np.random.default_rng(2), nn.RNNCell(1, 32, nonlinearity="relu")
+    cell.weight_hh = (0.98 * np.eye(32) + 0.02 * rng.standard_normal((32, 32))).astype(f32)
+    prepared, h = qrnn.prepare(cell, qconfig={}), None
+    for step in np.abs(rng.standard_normal((50, 40, 1))).astype(f32):
+        h = prepared(step, h)
+    new = qrnn.convert(prepared)
+    rows = [each._replace(samples=samples, taken=False) for each in calibration_report(new)]
+    assert rows[1].alone[0] > 0.05 > rows[1].alone[1] and not list(costly(new, "cell"))
+    vars(new)["_calibration"] = tuple(rows)
+    (text,) = costly(new, "cell")
+    assert text.startswith("cell.weight_hh: its codes alone cost ")
+    asked = f"{samples} rows of data were too few to better them: call the prepared model with more, 320 at least; or"
+    assert (asked in text) == few and ("inputs differ by orders of magnitude" in text) == (not few)
+    assert "keep it and what it multiplies in float32, 97% of the layer's weights, by" in text
 
 
 def test_no_warning_without_data_or_where_all_is_well():
