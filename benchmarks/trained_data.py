@@ -70,10 +70,15 @@ def log_probabilities(scores):
     return scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True))
 
 
+def divergences(exact, other):
+    """Kullback-Leibler divergence of each answer, in nats, of the distribution that scores give from the exact one."""
+    p, q = log_probabilities(exact), log_probabilities(other)
+    return (np.exp(p) * (p - q)).sum(axis=-1)
+
+
 def divergence(exact, other):
     """Mean Kullback-Leibler divergence, in nats, of the distribution that scores give from the exact one."""
-    p, q = log_probabilities(exact), log_probabilities(other)
-    return float((np.exp(p) * (p - q)).sum(axis=-1).mean())
+    return float(divergences(exact, other).mean())
 
 
 def relative_rms(states, exact):
