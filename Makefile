@@ -19,13 +19,16 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-files bench-engines bench-scaling bench-serving bench-precision accuracy calibration check check-quick mutants lint format clean
+.PHONY: help install lib demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-files bench-engines bench-scaling bench-serving bench-precision accuracy calibration check check-quick mutants lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
 	@sed -n 's/^\([a-z-]*\):.*##/  \1:/p' $(firstword $(MAKEFILE_LIST)) | awk -F': ' '{printf "  %-20s%s\n", $$1, $$2}'
 
 install: $(VENV)/.installed  ## install the package into the environment
+
+lib:  ## the core as a C library, in build/lib (docs/embedding.md)
+	$(MAKE) -C csrc/lib
 
 demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH))  ## quantize classifiers of digits and of speech
 	$(BIN)/python examples/digits.py

@@ -54,22 +54,22 @@ static void choose_onednn(const struct qrnn_extent *extent, struct qrnn_act *act
     act->inv = 1.0f / act->scale;
 }
 
-static const struct qrnn_weights weights[] = {
+static const struct qrnn_weights weight_rows[] = {
 #define QRNN_WEIGHTS(NAME, name, coded) {#name, coded},
 #include "formats.def"
 };
 
 const struct qrnn_weights *qrnn_weights_row(enum qrnn_weight_format format)
 {
-    return &weights[format];
+    return &weight_rows[format];
 }
 
 const char *qrnn_weights_name(size_t i)
 {
-    return i < QRNN_WEIGHT_FORMATS ? weights[i].name : NULL;
+    return i < QRNN_WEIGHT_FORMATS ? weight_rows[i].name : NULL;
 }
 
-static const struct qrnn_activations activations[] = {
+static const struct qrnn_activations activation_rows[] = {
 #define QRNN_ACTIVATIONS(NAME, name, most, planes, per_row, rounding, choose) \
     {#name, QRNN_ACTIVATIONS_##NAME, most, planes, per_row, QRNN_ROUND_##rounding, choose},
 #include "formats.def"
@@ -77,19 +77,19 @@ static const struct qrnn_activations activations[] = {
 
 const struct qrnn_activations *qrnn_activations_row(enum qrnn_activation_format format)
 {
-    return &activations[format];
+    return &activation_rows[format];
 }
 
 const struct qrnn_activations *qrnn_activations_find(const char *name)
 {
     for (int i = 0; i < QRNN_ACTIVATION_FORMATS; i++)
-        if (strcmp(activations[i].name, name) == 0) return &activations[i];
+        if (strcmp(activation_rows[i].name, name) == 0) return &activation_rows[i];
     return NULL;
 }
 
 const char *qrnn_activations_name(size_t i)
 {
-    return i < QRNN_ACTIVATION_FORMATS ? activations[i].name : NULL;
+    return i < QRNN_ACTIVATION_FORMATS ? activation_rows[i].name : NULL;
 }
 
 static const size_t depths[] = {

@@ -8,7 +8,7 @@
 enum { ADDED, APART };
 #define QRNN_END_NONE QRNN_ENDS
 
-static const struct qrnn_kind_row rows[QRNN_KINDS] = {
+static const struct qrnn_kind_row kind_rows[QRNN_KINDS] = {
 #define QRNN_KIND(NAME, name, family, gates, states, projects, hh, inner, end, exact)                                \
     {{#name, family, (states) ? family "Cell" : family, gates, states, projects, QRNN_END_##inner != QRNN_END_NONE}, \
      hh == APART,                                                                                                    \
@@ -20,12 +20,12 @@ static const struct qrnn_kind_row rows[QRNN_KINDS] = {
 
 const struct qrnn_kind_row *qrnn_kind_row(qrnn_kind kind)
 {
-    return &rows[kind];
+    return &kind_rows[kind];
 }
 
 const qrnn_kind_info *qrnn_kind_get(qrnn_kind kind)
 {
-    return (unsigned)kind < QRNN_KINDS ? &rows[kind].info : NULL;
+    return (unsigned)kind < QRNN_KINDS ? &kind_rows[kind].info : NULL;
 }
 
 size_t qrnn_kind_matrices(const struct qrnn_kind_row *kind, size_t proj_size)
@@ -35,7 +35,7 @@ size_t qrnn_kind_matrices(const struct qrnn_kind_row *kind, size_t proj_size)
 
 static size_t per_direction(const qrnn_spec *spec)
 {
-    return qrnn_kind_matrices(&rows[spec->kind], spec->proj_size);
+    return qrnn_kind_matrices(&kind_rows[spec->kind], spec->proj_size);
 }
 
 size_t qrnn_spec_matrices(const qrnn_spec *spec)
@@ -51,7 +51,7 @@ enum qrnn_role qrnn_spec_role(const qrnn_spec *spec, size_t index)
 static void name_matrix(const qrnn_spec *spec, enum qrnn_role role, qrnn_matrix_info *info)
 {
     static const char *const stems[] = {[QRNN_IH] = "_ih", [QRNN_HH] = "_hh", [QRNN_HR] = "_hr"};
-    const char *const stem = rows[spec->kind].info.states ? stems[role] : "";
+    const char *const stem = kind_rows[spec->kind].info.states ? stems[role] : "";
     char suffix[32] = "";
     if (spec->sequence) snprintf(suffix, sizeof suffix, "_l%zu%s", info->layer, info->direction ? "_reverse" : "");
     snprintf(info->weight, sizeof info->weight, "weight%s%s", stem, suffix);
@@ -68,7 +68,7 @@ void qrnn_spec_matrix(const qrnn_spec *spec, size_t index, qrnn_matrix_info *inf
     info->layer = place / spec->directions;
     info->direction = place % spec->directions;
     const size_t inputs = info->layer == 0 ? spec->input_size : spec->directions * state;
-    info->rows = role == QRNN_HR ? spec->proj_size : rows[spec->kind].info.gates * hidden;
+    info->rows = role == QRNN_HR ? spec->proj_size : kind_rows[spec->kind].info.gates * hidden;
     info->cols = role == QRNN_IH ? inputs : role == QRNN_HH ? state : hidden;
     info->takes_bias = role != QRNN_HR;
     name_matrix(spec, role, info);

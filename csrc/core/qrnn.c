@@ -1,15 +1,10 @@
 /* qrnn.c - life of a module: check, pack, share, destroy; what it is made of. */
-#define _DEFAULT_SOURCE /* madvise, in strict C11 */
-
 #include "block.h"
+#include "system.h"
 #include "tuning.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 /* Sizes whose products stay below this cannot overflow. */
 #define SIZE_LIMIT ((size_t)1 << (sizeof(size_t) * 8 - 8))
@@ -217,11 +212,9 @@ static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void
  * I = H = 1024 takes 0.75 to 0.80 of the time, of a sequence 0.68 to 0.78 (Zen 4). */
 static void *allocate(size_t bytes)
 {
-    if (bytes < QRNN_HUGE_BYTES) return aligned_alloc(QRNN_LINE, bytes);
-    void *const memory = aligned_alloc(QRNN_HUGE_PAGE, qrnn_round_up(bytes, QRNN_HUGE_PAGE));
-#if defined(MADV_HUGEPAGE)
-    if (memory) (void)madvise(memory, bytes, MADV_HUGEPAGE); /* advice: without such pages all stays as it is */
-#endif
+    if (bytes < QRNN_HUGE_BYTES) return qrnn_memory_take(QRNN_LINE, bytes);
+    void *const memory = qrnn_memory_take(QRNN_HUGE_PAGE, qrnn_round_up(bytes, QRNN_HUGE_PAGE));
+    if (memory) qrnn_memory_advise_huge(memory, bytes);
     return memory;
 }
 
@@ -287,7 +280,7 @@ void qrnn_module_ref(qrnn_module *m)
 
 void qrnn_module_unref(qrnn_module *m)
 {
-    if (m && atomic_fetch_sub_explicit(&m->references, 1, memory_order_acq_rel) == 1) free(m);
+    if (m && atomic_fetch_sub_explicit(&m->references, 1, memory_order_acq_rel) == 1) qrnn_memory_give(m);
 }
 
 /* --- what a module is made of --- */

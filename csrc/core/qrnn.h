@@ -104,6 +104,12 @@ size_t qrnn_spec_matrices(const qrnn_spec *spec);
 /* The `index`th of them; zeros past the last. Reads no weights. */
 void qrnn_spec_matrix(const qrnn_spec *spec, size_t index, qrnn_matrix_info *info);
 
+/* Codes and scales of float weights, as `engine` has them by default: a scale a row, or one for all. values and codes
+ * are [rows][cols], `scale` has room for `rows`, and for 1; *n_scale is how many there are. QRNN_ERR_VALUE of a weight
+ * that is not finite, QRNN_ERR_ENGINE of one that takes floats. Nothing is written on failure. */
+qrnn_status qrnn_quantize_weights(const char *engine, size_t rows, size_t cols, const float *values, int8_t *codes,
+                                  float *scale, size_t *n_scale);
+
 typedef struct qrnn_module qrnn_module;
 
 /* Checks, packs, and returns a module with one reference in *out (NULL on failure). On failure

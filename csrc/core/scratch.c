@@ -1,36 +1,21 @@
 /* scratch.c - a buffer a thread, for calls whose working memory does not fit the stack. */
 #include "module.h"
+#include "system.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-
-static _Thread_local struct qrnn_arena arena;
-static _Atomic(size_t) arena_key; /* a pthread key, plus 1; 0: none yet */
+static QRNN_THREAD_LOCAL struct qrnn_arena arena;
 
 /* At a thread's end. Destructors of others may still compute in it: they get a new buffer, and this is
  * called again. */
 static void release(void *memory)
 {
-    free(memory);
+    qrnn_memory_give(memory);
     arena = (struct qrnn_arena){NULL, 0};
 }
 
-/* One key a process: of threads that race for it one wins. 0 where there is none to be had. */
-static size_t find_key(void)
-{
-    size_t known = atomic_load(&arena_key);
-    pthread_key_t made;
-    if (known || pthread_key_create(&made, release) != 0) return known;
-    if (atomic_compare_exchange_strong(&arena_key, &known, (size_t)made + 1)) return (size_t)made + 1;
-    pthread_key_delete(made);
-    return known;
-}
-
 /* What release() gets at the thread's end; once a thread has set it, setting it again cannot fail. */
-static int set_key(void *memory)
+static int set_release(void *memory)
 {
-    const size_t key = find_key();
-    return key && pthread_setspecific((pthread_key_t)(key - 1), memory) == 0;
+    return qrnn_at_thread_end(memory, release);
 }
 
 /* Grows by half as much again, so a stream of growing calls reallocates seldom. */
@@ -39,13 +24,13 @@ void *qrnn_scratch(size_t bytes)
     if (bytes <= arena.bytes) return arena.memory;
     const size_t wanted = qrnn_round_up(bytes + bytes / 2, QRNN_LINE);
     if (wanted < bytes) return NULL;
-    void *memory = aligned_alloc(QRNN_LINE, wanted);
+    void *memory = qrnn_memory_take(QRNN_LINE, wanted);
     if (!memory) return NULL;
-    if (!set_key(memory)) {
-        free(memory);
+    if (!set_release(memory)) {
+        qrnn_memory_give(memory);
         return NULL;
     }
-    free(arena.memory);
+    qrnn_memory_give(arena.memory);
     arena = (struct qrnn_arena){memory, wanted};
     return memory;
 }
@@ -56,17 +41,17 @@ void *qrnn_scratch_take(size_t bytes, struct qrnn_arena *taken)
     if (!memory) return NULL;
     *taken = arena;
     arena = (struct qrnn_arena){NULL, 0};
-    set_key(NULL);
+    set_release(NULL);
     return memory;
 }
 
-/* The larger of the two stays; it is this thread's, so a place for the key's value is there. */
+/* The larger of the two stays; it is this thread's, so it can be released at the thread's end. */
 void qrnn_scratch_give(struct qrnn_arena taken)
 {
-    if (taken.bytes > arena.bytes && set_key(taken.memory)) {
+    if (taken.bytes > arena.bytes && set_release(taken.memory)) {
         const struct qrnn_arena spare = arena;
         arena = taken;
         taken = spare;
     }
-    free(taken.memory);
+    qrnn_memory_give(taken.memory);
 }

@@ -6,10 +6,9 @@
 #ifndef QRNN_TEAM_H
 #define QRNN_TEAM_H
 
-#include <pthread.h>
+#include "system.h"
+
 #include <stdatomic.h>
-#include <stddef.h>
-#include <sys/types.h>
 
 enum { QRNN_TEAM_MOST = 64 };
 
@@ -20,12 +19,10 @@ struct qrnn_team {
     atomic_size_t arrived, generation, named;
     atomic_int wanted;        /* somebody wants to stop */
     int agreed;               /* the same, as of the last meeting */
-    pthread_t threads[QRNN_TEAM_MOST];
-    pid_t process;
-    /* Of members that have waited for long: */
-    int can_sleep;            /* mutex and woken are there */
-    pthread_mutex_t mutex;
-    pthread_cond_t woken;
+    qrnn_thread threads[QRNN_TEAM_MOST]; /* of member 1 and on: the caller is 0 */
+    long process;
+    int can_sleep;            /* there is a monitor, where members sleep that have waited for long */
+    struct qrnn_monitor monitor;
 };
 
 /* Starts threads for a team of `members`, or as many as can be had; at least the caller is in it. */

@@ -15,7 +15,7 @@ static float code_of(enum qrnn_rounding rounding, float v, const struct qrnn_act
     const float zp = (float)act->zero_point;
     switch (rounding) {
     case QRNN_ROUND_PRODUCT: return qrnn_rint(v * act->inv) + zp;
-    case QRNN_ROUND_FUSED: return qrnn_rint(fmaf(v, act->inv, zp));
+    case QRNN_ROUND_FUSED: return qrnn_rint(qrnn_fma(v, act->inv, zp));
     case QRNN_ROUND_TWICE: return qrnn_rint(v * act->inv + zp);
     }
     QRNN_UNREACHABLE();
@@ -90,7 +90,7 @@ static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x
         for (size_t r = 0; r < w->count * QRNN_PANEL; r++) {
             const float *const column = (const float *)w->data + r / QRNN_PANEL * w->cols * QRNN_PANEL + r % QRNN_PANEL;
             float s[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-            for (size_t k = 0; k < w->cols; k++) s[k % 4] = fmaf(row[k], column[k * QRNN_PANEL], s[k % 4]);
+            for (size_t k = 0; k < w->cols; k++) s[k % 4] = qrnn_fma(row[k], column[k * QRNN_PANEL], s[k % 4]);
             const size_t to = i * out->stride + r;
             out->y[to] = with_bias((s[0] + s[1]) + (s[2] + s[3]), w->bias[r], out->add ? out->add + to : NULL);
         }

@@ -10,6 +10,8 @@
 #ifndef QRNN_VEC_H
 #define QRNN_VEC_H
 
+#include "fma.h"
+
 #include <string.h>
 
 typedef float f32v;
@@ -76,13 +78,13 @@ QRNN_INLINE f32v v_div(f32v a, f32v b)
 /* a * b + c, rounded once */
 QRNN_INLINE f32v v_fma(f32v a, f32v b, f32v c)
 {
-    return fmaf(a, b, c);
+    return qrnn_fma(a, b, c);
 }
 
 /* c - a * b, rounded once */
 QRNN_INLINE f32v v_fnma(f32v a, f32v b, f32v c)
 {
-    return fmaf(-a, b, c);
+    return qrnn_fma(-a, b, c);
 }
 
 /* a < b ? a : b, so b if either is a NaN */

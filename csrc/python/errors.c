@@ -98,6 +98,7 @@ PyObject *error_from_status(qrnn_status status, const struct error_context *cont
     case QRNN_OK:
     case QRNN_ERR_NULL:
     case QRNN_ERR_KIND:
+    case QRNN_ERR_VALUE:
     case QRNN_STATUSES: PyErr_SetString(PyExc_SystemError, qrnn_status_text(status)); break;
     case QRNN_ERR_MEMORY: PyErr_NoMemory(); break;
     case QRNN_ERR_SIZE: PyErr_Format(PyExc_ValueError, "%s: this shape is out of range", context->weight); break;

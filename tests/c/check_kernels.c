@@ -144,9 +144,11 @@ static void fill_module(const char *engine, qrnn_spec *spec)
         const size_t which = i % matrices, rows = which == 2 ? spec->proj_size : gates * hidden;
         const size_t inputs = i / matrices < spec->directions ? spec->input_size : spec->directions * state;
         const size_t cols = which == 0 ? inputs : which == 1 ? state : hidden;
-        weights[i] = (qrnn_weight){quantized ? NULL : values + at, quantized ? codes + at : NULL,
-                                   scale + i * GATES * MOST, quantized ? (per_channel ? rows : 1) : 0,
-                                   biased && which != 2 ? bias + i * GATES * MOST : NULL};
+        weights[i] = (qrnn_weight){.values = quantized ? NULL : values + at,
+                                   .codes = quantized ? codes + at : NULL,
+                                   .scale = scale + i * GATES * MOST,
+                                   .n_scale = quantized ? (per_channel ? rows : 1) : 0,
+                                   .bias = biased && which != 2 ? bias + i * GATES * MOST : NULL};
         at += rows * cols;
     }
     spec->engine = engine;

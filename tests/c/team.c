@@ -1,6 +1,6 @@
 /* team.c - teams of threads: all meet, none runs ahead, none waits for ever, and who waits long sleeps.
  *
- *   cc -std=c11 -D_GNU_SOURCE -O1 -g -fsanitize=thread -Icsrc/core tests/c/team.c csrc/core/team.c \
+ *   cc -std=c11 -D_GNU_SOURCE -O1 -g -fsanitize=thread -Icsrc/core tests/c/team.c csrc/core/{team,system_posix}.c \
  *      -Wl,--wrap=sched_yield,--wrap=pthread_cond_wait,--wrap=pthread_create \
  *      -Wl,--wrap=pthread_mutex_init,--wrap=pthread_cond_init,--wrap=pthread_attr_init \
  *      -Wl,--wrap=sched_getcpu,--wrap=sched_getaffinity -lpthread -o team

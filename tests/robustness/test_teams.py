@@ -286,7 +286,7 @@ def test_waiting_threads_sleep():
     assert run_python(program) == "True True\n"
 
 
-TEAM = ["csrc/core/team.c", "tests/c/team.c"]
+TEAM = ["csrc/core/team.c", "csrc/core/system_posix.c", "tests/c/team.c"]
 
 
 @pytest.mark.core
