@@ -362,6 +362,37 @@ static void check_functions(void)
 /* --- what may be left out --- */
 
 /* h or c alone: the other is zeros. */
+static void check_weights(void)
+{
+    const float v[4] = {1.0f, 2.0f, 3.0f, 4.0f};
+    int8_t codes[4] = {77, 77, 77, 77};
+    float scale[2] = {77.0f, 77.0f};
+    size_t n = 77;
+    const struct {
+        const char *what, *engine;
+        size_t rows, cols;
+        const float *values;
+        int8_t *codes;
+        float *scale;
+        size_t *n_scale;
+        qrnn_status status;
+    } cases[] = {
+        {"weights of nothing", "qrnn", 2, 2, NULL, codes, scale, &n, QRNN_ERR_NULL},
+        {"weights to nowhere", "qrnn", 2, 2, v, NULL, scale, &n, QRNN_ERR_NULL},
+        {"scales of weights to nowhere", "qrnn", 2, 2, v, codes, NULL, &n, QRNN_ERR_NULL},
+        {"a number of scales to nowhere", "fbgemm", 2, 2, v, codes, scale, NULL, QRNN_ERR_NULL},
+        {"weights of no engine", NULL, 2, 2, v, codes, scale, &n, QRNN_ERR_ENGINE},
+        {"weights past the address space", "qrnn", SIZE_MAX, 2, v, codes, scale, &n, QRNN_ERR_SIZE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const qrnn_status got = qrnn_quantize_weights(cases[i].engine, cases[i].rows, cases[i].cols, cases[i].values,
+                                                      cases[i].codes, cases[i].scale, cases[i].n_scale);
+        tally(got == cases[i].status && n == 77 && codes[0] == 77 && scale[0] == 77.0f, cases[i].what, NULL);
+    }
+    tally(qrnn_quantize_weights("qrnn", 2, 0, NULL, NULL, scale, &n) == QRNN_OK && n == 2, "weights of no columns",
+          NULL);
+}
+
 static void check_half_states(const char *engine, int sequence)
 {
     const struct testcase t = make(QRNN_LSTM, engine, sequence ? 2 : 1, sequence ? 2 : 1, sequence, 0);
@@ -442,6 +473,7 @@ int main(void)
     const char *const engines[] = {"float32", "qrnn", "fbgemm"};
     check_texts();
     check_functions();
+    check_weights();
     check_scales(0);
     check_scales(1);
     for (size_t i = 0; i < 3; i++) {
