@@ -84,7 +84,8 @@ bench-serving: $(VENV)/.installed $(VENV)/.bench  ## how many streams a core ser
 	$(PIP) install $(call extra,server)
 	$(BIN)/python benchmarks/serving.py $(BENCH_ARGS)
 
-bench-precision: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo  ## what autoquantize chooses, and whether its bound holds
+bench-precision: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo  ## what precisions cost, what autoquantize chooses, and whether its bound holds
+	$(BIN)/python benchmarks/choices.py
 	$(BIN)/python benchmarks/precision.py $(BENCH_ARGS)
 
 accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine
