@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from ._knapsack import Choice, Option, pareto
-from ._levels import FLOAT, QUANTIZED, Level
+from ._levels import FLOAT, INT8, QUANTIZED, Level
 from ._measure import Metric, measure
 from ._progress import progress
 from ._public import public
@@ -43,7 +43,8 @@ class ChoiceReport(SensitivityReport):
         As of `SensitivityReport`; and ``max_error``; ``error``, of the model as chosen; ``changed``, its part of
         decisions that are others, or None; ``speed_of_int8`` and ``speed_of_float``, how many times as fast it is by
         estimate; ``in_int8``, its part of weights; ``smallest_bound`` that keeps 0.9 of int8's speed; ``prevents``,
-        the matrix for which all is float, or None; and ``seconds``, the times that were measured, or None.
+        the matrix for which all is float, or None; ``nbytes``, of weights and scales as ``chosen``, all in ``int8`` and
+        in ``float``; and ``seconds``, the times that were measured, or None.
     """
 
     _HEADS = (*SensitivityReport._HEADS, "choice")
@@ -75,8 +76,22 @@ class ChoiceReport(SensitivityReport):
                 f"All is float: {given['prevents']} alone, at its best level, has an error of {percent(least)}."
             )
         lines.append(f"The smallest bound at {SPEED} of int8's speed: {percent(given['smallest_bound'])}.")
+        chosen, int8, of_float = (f"{given['nbytes'][name]:,}" for name in ("chosen", "int8", "float"))
+        lines.append(f"Bytes of weights: {chosen} as chosen; {int8} all in int8, {of_float} in float.")
         shift = "Nothing here covers a shift of the data: where new ones differ in kind, choose again with them."
-        return [*lines, *super()._after(), shift]
+        return [*lines, *super()._after(), shift, self._next()]
+
+    def _next(self) -> str:
+        """What there is to do now."""
+        if self._given["prevents"] is not None:
+            worst = next(iter(self._rows), None)
+            if worst is None or not worst.cumulative:
+                return "Next: a larger max_error, or the model as it is."
+            return (
+                f"Next: a larger max_error, or the model as it is. With {worst.name} float and all others in int8 the "
+                f"error is {percent(worst.cumulative)}, for which max_error={worst.cumulative / MARGIN:.2g} would do."
+            )
+        return "Next: keep the model that was returned, as by qrnn.save: it has these precisions and codes already."
 
 
 def autoquantize(
@@ -227,6 +242,11 @@ def _facts(
         "speed_of_float": trials.cost(trials.all(FLOAT)) / cost if cost else 1.0,
         "in_int8": quantized / (sum(part.size for part in trials.parts) or 1),
         "smallest_bound": least / MARGIN,
+        "nbytes": {
+            "chosen": sum(part.nbytes(choice[part.name]) for part in trials.parts),
+            "int8": sum(part.nbytes(INT8) for part in trials.parts),
+            "float": sum(part.nbytes(FLOAT) for part in trials.parts),
+        },
         "prevents": max(errors, key=lambda name: min(errors[name].values())) if all_float else None,
     }
 

@@ -125,6 +125,9 @@ def test_a_bound_that_nothing_keeps():
     text = " ".join(str(report).split())
     assert "All is float: rnn.weight_ih_l0 alone, at its best level, has an error of 1" in text
     assert "The smallest bound at 0.9 of int8's speed:" in text
+    assert (
+        f"Next: a larger max_error, or the model as it is. With {report[0].name} float and all others in int8" in text
+    )
 
 
 def test_the_smallest_bound_can_be_kept():
@@ -169,6 +172,10 @@ def test_the_report_says_what_was_done():
         "Nothing here covers a shift of the data",
     ):
         assert part in text
+    kept = sum(4 * row.shape[0] * row.shape[1] if row.choice == "float" else row.nbytes for row in report)
+    int8 = sum(row.nbytes for row in report)
+    assert found["nbytes"]["chosen"] == kept and found["nbytes"]["int8"] == int8
+    assert f"Bytes of weights: {kept:,} as chosen; {int8:,} all in int8, " in text and "Next: keep the model" in text
     assert len(report[:2]) == 2 and "choice" in report[:2]._repr_html_() and "<script" not in report._repr_html_()
 
 
