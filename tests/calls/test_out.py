@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -270,15 +271,16 @@ def test_sequences_may_overwrite_anything(kind, engine, shape):
 
 @every
 def test_neighbours_in_one_buffer_share_no_memory(kind, engine):
-    """Arrays that begin where another ends: results, states and input of a step, then of a sequence."""
+    """Arrays that begin where another ends: results, states, input of a step and of a sequence, both ways round."""
     cell, rnn = make(kind, engine, inputs=3), make(kind, engine, (2, 1, False), inputs=3)
-    for call, shapes in (
-        (cell, [(2, 3)] * 5),
-        (rnn, [(5, 2, 3), (2, 2, 3), (2, 2, 3), (5, 2, 3), (2, 2, 3), (2, 2, 3)]),
-    ):
+    calls = (cell, [(2, 3)] * 5), (rnn, [(5, 2, 3), (2, 2, 3), (2, 2, 3), (5, 2, 3), (2, 2, 3), (2, 2, 3)])
+    for (call, shapes), backwards in itertools.product(calls, (False, True)):
         sizes = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
         memory = randoms(int(sizes[-1]))
-        parts = [memory[a:b].reshape(s) for a, b, s in zip(sizes, sizes[1:], shapes, strict=False)]
+        places = [
+            slice(*(memory.size - b, memory.size - a) if backwards else (a, b)) for a, b in itertools.pairwise(sizes)
+        ]
+        parts = [memory[place].reshape(shape) for place, shape in zip(places, shapes, strict=True)]
         x, h, c, *outs = parts
         state = pair(kind, h, c)
         want = call(x.copy(), pair(kind, h.copy(), c.copy()))
