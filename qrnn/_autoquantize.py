@@ -87,9 +87,10 @@ class ChoiceReport(SensitivityReport):
             worst = next(iter(self._rows), None)
             if worst is None or not worst.cumulative:
                 return "Next: a larger max_error, or the model as it is."
+            enough = _rounded_up(worst.cumulative / MARGIN)
             return (
                 f"Next: a larger max_error, or the model as it is. With {worst.name} float and all others in int8 the "
-                f"error is {percent(worst.cumulative)}, for which max_error={worst.cumulative / MARGIN:.2g} would do."
+                f"error is {percent(worst.cumulative)}, for which max_error={enough:.2g} would do."
             )
         return "Next: keep the model that was returned, as by qrnn.save: it has these precisions and codes already."
 
@@ -171,6 +172,12 @@ def autoquantize(
     facts["seconds"] = _seconds(trials, model, chosen, rounds) if rounds else None
     report = ChoiceReport([row._replace(choice=choice[row.name].name) for row in rows], facts)
     return chosen, report
+
+
+def _rounded_up(value: float) -> float:
+    """The least number of two digits that is not below `value`."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.ceil(value / unit) * unit
 
 
 def _checked_bound(max_error: Any) -> float:

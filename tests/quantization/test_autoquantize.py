@@ -128,6 +128,9 @@ def test_a_bound_that_nothing_keeps():
     assert (
         f"Next: a larger max_error, or the model as it is. With {report[0].name} float and all others in int8" in text
     )
+    advised = float(text.partition("for which max_error=")[2].split()[0])
+    assert report[0].cumulative <= 0.9 * advised <= 1.12 * report[0].cumulative
+    assert any(row.choice != "float" for row in autoquantize(model, data, max_error=advised)[1])
 
 
 def test_the_smallest_bound_can_be_kept():
