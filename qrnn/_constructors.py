@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ._recurrent import no_projection
-from ._spec import LayerSpec, cell_spec, linear_spec, rnn_kind, sequence_spec
+from ._spec import LayerSpec, cell_spec, gru_kind, linear_spec, rnn_kind, sequence_spec
 from ._types import expect_qint8, qint8
 
-__all__ = ["CellConstructor", "LSTMConstructor", "LinearConstructor", "RNNCellConstructor", "RNNConstructor"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._options import CellOptions, LSTMCellOptions, LSTMOptions, SequenceOptions
+
+__all__ = [
+    "GRUCellConstructor",
+    "GRUConstructor",
+    "LSTMCellConstructor",
+    "LSTMConstructor",
+    "LinearConstructor",
+    "RNNCellConstructor",
+    "RNNConstructor",
+]
 
 
 class _Constructor:
@@ -36,10 +49,8 @@ class LinearConstructor(_Constructor):
         self._fill(linear_spec(in_features, out_features, bias_), engine, isa)
 
 
-class CellConstructor(_Constructor):
-    """The constructor of a quantized cell without options, whose kind the class says."""
-
-    _kind: ClassVar[str]
+class LSTMCellConstructor(_Constructor):
+    """The constructor of a quantized LSTM cell."""
 
     def __init__(
         self,
@@ -50,10 +61,11 @@ class CellConstructor(_Constructor):
         *,
         engine: str | None = None,
         isa: str | None = None,
+        **options: Unpack[LSTMCellOptions],
     ) -> None:
         super().__init__()
         expect_qint8(dtype)
-        self._fill(cell_spec(self._kind, input_size, hidden_size, bias), engine, isa)
+        self._fill(cell_spec("lstm", input_size, hidden_size, bias, **options), engine, isa)
 
 
 class RNNCellConstructor(_Constructor):
@@ -69,10 +81,11 @@ class RNNCellConstructor(_Constructor):
         *,
         engine: str | None = None,
         isa: str | None = None,
+        **options: Unpack[CellOptions],
     ) -> None:
         super().__init__()
         expect_qint8(dtype)
-        self._fill(cell_spec(rnn_kind(nonlinearity), input_size, hidden_size, bias), engine, isa)
+        self._fill(cell_spec(rnn_kind(nonlinearity), input_size, hidden_size, bias, **options), engine, isa)
 
 
 class RNNConstructor(_Constructor):
@@ -93,12 +106,15 @@ class RNNConstructor(_Constructor):
         proj_size: None = None,
         engine: str | None = None,
         isa: str | None = None,
+        **options: Unpack[SequenceOptions],
     ) -> None:
         super().__init__()
         no_projection(proj_size)
         expect_qint8(dtype)
-        options = bias, batch_first, dropout, bidirectional
-        self._fill(sequence_spec(rnn_kind(nonlinearity), input_size, hidden_size, num_layers, *options), engine, isa)
+        given = bias, batch_first, dropout, bidirectional
+        self._fill(
+            sequence_spec(rnn_kind(nonlinearity), input_size, hidden_size, num_layers, *given, **options), engine, isa
+        )
 
 
 class LSTMConstructor(_Constructor):
@@ -118,8 +134,57 @@ class LSTMConstructor(_Constructor):
         proj_size: int = 0,
         engine: str | None = None,
         isa: str | None = None,
+        **options: Unpack[LSTMOptions],
     ) -> None:
         super().__init__()
         expect_qint8(dtype)
-        options = bias, batch_first, dropout, bidirectional, proj_size
-        self._fill(sequence_spec("lstm", input_size, hidden_size, num_layers, *options), engine, isa)
+        given = bias, batch_first, dropout, bidirectional, proj_size
+        self._fill(sequence_spec("lstm", input_size, hidden_size, num_layers, *given, **options), engine, isa)
+
+
+class GRUCellConstructor(_Constructor):
+    """The constructor of a quantized GRU cell."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = qint8,
+        *,
+        reset_after: bool = True,
+        engine: str | None = None,
+        isa: str | None = None,
+        **options: Unpack[CellOptions],
+    ) -> None:
+        super().__init__()
+        expect_qint8(dtype)
+        self._fill(cell_spec(gru_kind(reset_after), input_size, hidden_size, bias, **options), engine, isa)
+
+
+class GRUConstructor(_Constructor):
+    """The constructor of quantized GRU layers over sequences."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = qint8,
+        *,
+        reset_after: bool = True,
+        proj_size: None = None,
+        engine: str | None = None,
+        isa: str | None = None,
+        **options: Unpack[SequenceOptions],
+    ) -> None:
+        super().__init__()
+        no_projection(proj_size)
+        expect_qint8(dtype)
+        given = bias, batch_first, dropout, bidirectional
+        spec = sequence_spec(gru_kind(reset_after), input_size, hidden_size, num_layers, *given, **options)
+        self._fill(spec, engine, isa)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arrays
+from ._options import OPTION_NAMES
 from ._spec import ENGINES, KINDS, LayerSpec
 from ._types import dtype, float32, qint8
 
@@ -44,6 +45,9 @@ _MAX_BYTES = 1 << 22
 
 #: The key of the formats of what weights multiply, where matrices do not go by the engine.
 PRECISION = "precision"
+
+#: Options of a step, which a cell and a layer over sequences both have.
+_OF_EQUATION = frozenset(OPTION_NAMES) - {"reverse", "initial_states"}
 
 #: What a load does not compare by itself: what other names and shapes say already, and what changes no result.
 _NOT_COMPARED = frozenset(
@@ -84,7 +88,7 @@ class Described:
 
     def _weight_type(self) -> dtype:
         """What the weights of a quantized layer are: qint8, or float32 if all of them stay float."""
-        own, names = self._precisions, [each.weight for each in self._spec.matrices]
+        own, names = self._precisions, [each.weight for each in self._spec.matrices if each.multiplies]
         return float32 if all(own.get(name) == _FLOAT for name in names) else qint8
 
     @property
@@ -128,7 +132,14 @@ def _of_spec(spec: LayerSpec) -> dict[str, Any]:
             described.update(proj_size=spec.proj_size)
     if any(row.family == family and row.resets_before for row in KINDS.values()):
         described.update(reset_after=not spec.row.resets_before)
-    return {**described, **spec.options}
+    return {**described, **spec.options, **_plain(spec.variant_options)}
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON has it."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def encoded(description: Mapping[str, Any]) -> NDArray[np.uint8]:
@@ -179,13 +190,14 @@ def compared(
     same_engine = "engine" in ours and ours["engine"] == theirs.get("engine")
     other = _other_precisions(ours, theirs, key) if same_engine else []
     names = [name for name in ours if name not in _NOT_COMPARED and name not in idle]
+    names = list(dict.fromkeys([*names, *(name for name in OPTION_NAMES if name in theirs and name not in idle)]))
     if ours["kind"] != theirs.get("kind"):
-        names = [name for name in names if name in theirs]  # a cell has no batch_first
+        names = [name for name in names if name in theirs or name in _OF_EQUATION]  # a cell has no batch_first
         ours, theirs = ({**each, "kind": _family(each)} for each in (ours, theirs))
     return [
-        f"{key}: expected {name} {ours[name]!r}, got {theirs.get(name)!r}"
+        f"{key}: expected {name} {ours.get(name)!r}, got {theirs.get(name)!r}"
         for name in dict.fromkeys(["kind", *names])
-        if name not in idle and ours[name] != theirs.get(name)
+        if name not in idle and ours.get(name) != theirs.get(name)
     ] + other
 
 

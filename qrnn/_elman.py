@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._constructors import RNNCellConstructor, RNNConstructor
 from ._described import Described
@@ -13,6 +13,11 @@ from ._rows import quantizes
 from ._signatures import CalledAsCell, CalledAsSequence
 from ._spec import cell_spec, rnn_kind, sequence_spec
 from ._types import expect_float32
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._options import CellOptions, SequenceOptions
 
 __all__ = ["RNN", "ElmanCell", "ElmanLayer", "QuantizedRNN", "QuantizedRNNCell", "RNNCell"]
 
@@ -54,6 +59,8 @@ class RNNCell(ElmanCell, CalledAsCell, FloatCell):
     dtype : None or float32
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, see docs/options.md.
 
     Attributes
     ----------
@@ -73,7 +80,7 @@ class RNNCell(ElmanCell, CalledAsCell, FloatCell):
     Raises
     ------
     TypeError
-        If a size is no integer.
+        If a size is no integer; for an option that there is not.
     ValueError
         If a size, `nonlinearity`, `device`, `dtype` or `isa` is out of range.
 
@@ -104,10 +111,11 @@ class RNNCell(ElmanCell, CalledAsCell, FloatCell):
         dtype: Any = None,
         *,
         isa: str | None = None,
+        **options: Unpack[CellOptions],
     ) -> None:
         super().__init__()
         expect_float32(device, dtype)
-        self._fill(cell_spec(rnn_kind(nonlinearity), input_size, hidden_size, bias), isa)
+        self._fill(cell_spec(rnn_kind(nonlinearity), input_size, hidden_size, bias, **options), isa)
 
 
 @public("qrnn.nn")
@@ -140,6 +148,8 @@ class RNN(ElmanLayer, CalledAsSequence, FloatSequence):
         Raises ValueError, as in PyTorch.
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, `reverse`, `initial_states`, see docs/options.md.
 
     Attributes
     ----------
@@ -161,7 +171,7 @@ class RNN(ElmanLayer, CalledAsSequence, FloatSequence):
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool.
+        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
     ValueError
         If a size, `nonlinearity`, `dropout`, `device`, `dtype` or `isa` is out of range.
 
@@ -214,12 +224,13 @@ class RNN(ElmanLayer, CalledAsSequence, FloatSequence):
         *,
         proj_size: None = None,
         isa: str | None = None,
+        **options: Unpack[SequenceOptions],
     ) -> None:
         super().__init__()
         no_projection(proj_size)
         expect_float32(device, dtype)
-        options = bias, batch_first, dropout, bidirectional
-        self._fill(sequence_spec(rnn_kind(nonlinearity), input_size, hidden_size, num_layers, *options), isa)
+        given = bias, batch_first, dropout, bidirectional
+        self._fill(sequence_spec(rnn_kind(nonlinearity), input_size, hidden_size, num_layers, *given, **options), isa)
 
 
 @quantizes(RNNCell)
@@ -245,6 +256,8 @@ class QuantizedRNNCell(RNNCellConstructor, ElmanCell, CalledAsCell, QuantizedCel
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, see docs/options.md.
 
     Attributes
     ----------
@@ -260,7 +273,7 @@ class QuantizedRNNCell(RNNCellConstructor, ElmanCell, CalledAsCell, QuantizedCel
     Raises
     ------
     TypeError
-        If a size is no integer.
+        If a size is no integer; for an option that there is not.
     ValueError
         If a size, `nonlinearity`, `dtype`, `engine` or `isa` is out of range.
 
@@ -316,6 +329,8 @@ class QuantizedRNN(RNNConstructor, ElmanLayer, CalledAsSequence, QuantizedSequen
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, `reverse`, `initial_states`, see docs/options.md.
 
     Attributes
     ----------
@@ -331,7 +346,7 @@ class QuantizedRNN(RNNConstructor, ElmanLayer, CalledAsSequence, QuantizedSequen
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool.
+        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
     ValueError
         If a size, `nonlinearity`, `dropout`, `dtype`, `engine` or `isa` is out of range.
 

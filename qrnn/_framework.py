@@ -83,7 +83,7 @@ class Framework(ABC):
         if found is None:
             return []
         spec = module._spec if isinstance(module, Described) else module_spec(found[0].float_type.__name__, module)
-        return [each.weight for each in spec.matrices]
+        return [each.weight for each in spec.matrices if each.multiplies]
 
     def mappings(self) -> dict[type, Any]:
         """What each float type becomes: a new dict."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ._constructors import GRUCellConstructor, GRUConstructor
 from ._described import Described
 from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
@@ -11,7 +12,12 @@ from ._recurrent import FloatCell, FloatSequence, no_projection
 from ._rows import quantizes
 from ._signatures import CalledAsCell, CalledAsSequence
 from ._spec import cell_spec, gru_kind, sequence_spec
-from ._types import expect_float32, expect_qint8, qint8
+from ._types import expect_float32
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._options import CellOptions, SequenceOptions
 
 __all__ = ["GRU", "GRUCell", "QuantizedGRU", "QuantizedGRUCell"]
 
@@ -57,6 +63,8 @@ class GRUCell(GRULayer, CalledAsCell, FloatCell):
         Whether r is applied after the recurrent product or before it, where PyTorch has no option.
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, see docs/options.md.
 
     Attributes
     ----------
@@ -76,7 +84,7 @@ class GRUCell(GRULayer, CalledAsCell, FloatCell):
     Raises
     ------
     TypeError
-        If a size is no integer.
+        If a size is no integer; for an option that there is not.
     ValueError
         If a size, `device`, `dtype` or `isa` is out of range.
 
@@ -105,10 +113,11 @@ class GRUCell(GRULayer, CalledAsCell, FloatCell):
         *,
         reset_after: bool = True,
         isa: str | None = None,
+        **options: Unpack[CellOptions],
     ) -> None:
         super().__init__()
         expect_float32(device, dtype)
-        self._fill(cell_spec(gru_kind(reset_after), input_size, hidden_size, bias), isa)
+        self._fill(cell_spec(gru_kind(reset_after), input_size, hidden_size, bias, **options), isa)
 
 
 @public("qrnn.nn")
@@ -142,6 +151,8 @@ class GRU(GRULayer, CalledAsSequence, FloatSequence):
         Raises ValueError, as in PyTorch.
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, `reverse`, `initial_states`, see docs/options.md.
 
     Attributes
     ----------
@@ -163,7 +174,7 @@ class GRU(GRULayer, CalledAsSequence, FloatSequence):
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool.
+        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
     ValueError
         If a size, `dropout`, `device`, `dtype` or `isa` is out of range.
 
@@ -202,17 +213,18 @@ class GRU(GRULayer, CalledAsSequence, FloatSequence):
         reset_after: bool = True,
         proj_size: None = None,
         isa: str | None = None,
+        **options: Unpack[SequenceOptions],
     ) -> None:
         super().__init__()
         no_projection(proj_size)
         expect_float32(device, dtype)
-        options = bias, batch_first, dropout, bidirectional
-        self._fill(sequence_spec(gru_kind(reset_after), input_size, hidden_size, num_layers, *options), isa)
+        given = bias, batch_first, dropout, bidirectional
+        self._fill(sequence_spec(gru_kind(reset_after), input_size, hidden_size, num_layers, *given, **options), isa)
 
 
 @quantizes(GRUCell)
 @public("qrnn.nn.quantized.dynamic", "GRUCell")
-class QuantizedGRUCell(GRULayer, CalledAsCell, QuantizedCell):
+class QuantizedGRUCell(GRUCellConstructor, GRULayer, CalledAsCell, QuantizedCell):
     """A gated recurrent unit with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRUCell``.
 
     Both products are of 8-bit integers. Each call quantizes x and h: with engine ``qrnn`` every row by
@@ -234,6 +246,8 @@ class QuantizedGRUCell(GRULayer, CalledAsCell, QuantizedCell):
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, see docs/options.md.
 
     Attributes
     ----------
@@ -248,7 +262,7 @@ class QuantizedGRUCell(GRULayer, CalledAsCell, QuantizedCell):
     Raises
     ------
     TypeError
-        If a size is no integer.
+        If a size is no integer; for an option that there is not.
     ValueError
         If a size, `dtype`, `engine` or `isa` is out of range, or a torch engine is to
         reset before the product.
@@ -270,25 +284,10 @@ class QuantizedGRUCell(GRULayer, CalledAsCell, QuantizedCell):
     (2, 3)
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        dtype: Any = qint8,
-        *,
-        reset_after: bool = True,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        super().__init__()
-        expect_qint8(dtype)
-        self._fill(cell_spec(gru_kind(reset_after), input_size, hidden_size, bias), engine, isa)
-
 
 @quantizes(GRU)
 @public("qrnn.nn.quantized.dynamic", "GRU")
-class QuantizedGRU(GRULayer, CalledAsSequence, QuantizedSequence):
+class QuantizedGRU(GRUConstructor, GRULayer, CalledAsSequence, QuantizedSequence):
     """Gated recurrent units with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRU``.
 
     One call computes all steps, layers and directions, as in ``qrnn.nn.GRU``, by products of 8-bit
@@ -321,6 +320,8 @@ class QuantizedGRU(GRULayer, CalledAsSequence, QuantizedSequence):
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, `reverse`, `initial_states`, see docs/options.md.
 
     Attributes
     ----------
@@ -336,7 +337,7 @@ class QuantizedGRU(GRULayer, CalledAsSequence, QuantizedSequence):
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool.
+        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
     ValueError
         If a size, `dropout`, `dtype`, `engine` or `isa` is out of range, or a torch
         engine is to reset before the product.
@@ -363,25 +364,3 @@ class QuantizedGRU(GRULayer, CalledAsSequence, QuantizedSequence):
     >>> output.shape, h_n.shape
     ((2, 5, 3), (1, 2, 3))
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        dtype: Any = qint8,
-        *,
-        reset_after: bool = True,
-        proj_size: None = None,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        super().__init__()
-        no_projection(proj_size)
-        expect_qint8(dtype)
-        options = bias, batch_first, dropout, bidirectional
-        self._fill(sequence_spec(gru_kind(reset_after), input_size, hidden_size, num_layers, *options), engine, isa)

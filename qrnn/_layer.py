@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import numpy as np
+
 from . import _arrays, _config, _core
 from ._calibration_report import forget_report
 from ._described import FORMAT, Described, encoded
@@ -23,7 +25,7 @@ from ._loading import LoadPlan
 from ._matrices import Matrix, pack, packed_matrices
 from ._module import Module
 from ._random import uniform
-from ._spec import ENGINES, LayerSpec, Slot, packed_spec
+from ._spec import ENGINES, LayerSpec, MatrixSpec, Slot, packed_spec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +47,10 @@ _NOT_TAKEN = frozenset(
         "_forward_pre_hooks",
     }
 )
+
+
+#: What names of parameters begin with.
+_STEMS = ("weight", "bias", "h_0", "c_0")
 
 
 class Layer(_core.Module, Module, Described):
@@ -74,7 +80,8 @@ class Layer(_core.Module, Module, Described):
     @property
     def _precisions(self) -> dict[str, str]:
         default = ENGINES[self.engine].activations
-        found = {each.weight: self._unpack(i, "activations") for i, each in enumerate(self._spec.matrices)}
+        matrices = enumerate(self._spec.matrices)
+        found = {each.weight: self._unpack(i, "activations") for i, each in matrices if each.multiplies}
         return {name: format for name, format in found.items() if format != default}
 
     def _hold(self, spec: LayerSpec, packed: _core.Module) -> None:
@@ -105,16 +112,30 @@ class Layer(_core.Module, Module, Described):
 
         Every look-up of an attribute that is not there and every assignment comes here.
         """
-        return self._spec.slots.get(name) if name.startswith(("weight", "bias")) else None
+        return self._spec.slots.get(name) if name.startswith(_STEMS) else None
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             found = self._find(name)
-            if found is None or found.what not in self._attributes:
+            if found is None or not (found.what in self._attributes or self._is_added(found)):
                 weights = "" if found is None else "; its weights are quantized: see get_weight()"
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{weights}")
             return self._parameter(found)
+
+    def _is_added(self, slot: Slot) -> bool:
+        """Whether it is the place of what an option adds, which stays float32."""
+        return not self._spec.matrices[slot.matrix].multiplies
+
+    def _assign_floats(self, name: str, found: Slot, value: Any) -> None:
+        """Pack anew with an array for the float parameter `name`."""
+        index, what = found
+        matrices = self._matrices()
+        old = getattr(matrices[index], what)
+        if old is None:
+            raise ValueError(f"{name}: this module was made without biases")
+        matrices[index] = matrices[index].replaced(what, _arrays.to_weight(value, name, old.shape))
+        self._swap_in(self._packed(matrices))
 
     def __setattr__(self, name: str, value: Any) -> None:
         found = self._find(name)
@@ -151,7 +172,7 @@ class Layer(_core.Module, Module, Described):
         matrices = [matrix.parts() for matrix in self._matrices()]
         return {
             "attributes": self.__dict__,
-            "form": (self.kind, self.sequence, self.proj_size > 0),
+            "form": (self.kind, self.sequence, self.proj_size > 0, *([] if self.options is None else [self.options])),
             "engine": self.engine,
             "matrices": matrices,
         }
@@ -161,8 +182,9 @@ class Layer(_core.Module, Module, Described):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state["attributes"])
-        kind, sequence, _ = state["form"]
-        self._pack(kind, state["engine"], _config.resolve_isa(), *state["matrices"], sequence=sequence)
+        kind, sequence, _, *options = state["form"]
+        form = {"sequence": sequence, **({"options": options[0]} if options else {})}
+        self._pack(kind, state["engine"], _config.resolve_isa(), *state["matrices"], **form)
 
     # ---- state
 
@@ -206,13 +228,7 @@ class FloatLayer(Layer):
     _attributes = ("weight", "bias")
 
     def _assign(self, name: str, found: Slot, value: Any) -> None:
-        index, what = found
-        matrices = self._matrices()
-        old = getattr(matrices[index], what)
-        if old is None:
-            raise ValueError(f"{name}: this module was made without biases")
-        matrices[index] = matrices[index].replaced(what, _arrays.to_weight(value, name, old.shape))
-        self._swap_in(self._packed(matrices))
+        self._assign_floats(name, found, value)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._spec.slots]
@@ -229,13 +245,22 @@ class FloatLayer(Layer):
         self._hold(spec, pack(spec, "float32", _config.resolve_isa(isa), new_matrices(spec)))
 
 
+def new_added(matrix: MatrixSpec, bound: float) -> NDArray[Any]:
+    """New values of what an option adds: peepholes are drawn, a gain is 1, the rest 0."""
+    if matrix.weight.startswith("weight_ch"):
+        return uniform(bound, *matrix.shape)
+    return np.full(matrix.shape, matrix.weight.startswith("weight"), np.float32)
+
+
 def new_matrices(spec: LayerSpec) -> list[Matrix]:
     """New float weights, drawn in the order of PyTorch's parameters."""
     matrices, bound = spec.matrices, spec.bound
     drawn: dict[tuple[int, str], NDArray[Any]] = {}
     for index, what in spec.slots.values():
         rows, columns = matrices[index].shape
-        if what == "weight":
+        if not matrices[index].multiplies:
+            drawn[index, what] = new_added(matrices[index], bound)
+        elif what == "weight":
             drawn[index, what] = uniform(bound, rows, columns)
         elif spec.bias:
             drawn[index, what] = uniform(bound, rows)

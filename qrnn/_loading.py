@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from . import _arrays
 from ._described import FORMAT, Described, differences, says_nothing
 from ._matrices import Matrix
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["LoadPlan", "LoadResult"]
+
+
+#: Learned states, which are zeros where a state dict has none: PyTorch's have none.
+_LEARNED = ("h_0", "c_0")
 
 
 class _LoadResult(NamedTuple):
@@ -65,6 +71,9 @@ class LoadPlan:
                 matrices[index] = self._with_codes(key, matrix)
                 continue
             old = getattr(matrix, what)
+            if name in _LEARNED and key not in self._state:
+                matrices[index] = matrix.replaced(what, np.zeros(old.shape, np.float32))
+                continue
             value = None if old is None else self._take(key)
             array = None if value is None else self._values(key, value, old.shape)
             if array is not None:

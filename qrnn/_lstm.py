@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._constructors import CellConstructor, LSTMConstructor
+from ._constructors import LSTMCellConstructor, LSTMConstructor
 from ._public import public
 from ._quantized_layer import QuantizedCell, QuantizedSequence
-from ._recurrent import FloatCell, FloatSequence
+from ._recurrent import FloatCell, FloatSequence, LSTMLayer
 from ._rows import quantizes
 from ._signatures import CalledAsLSTM, CalledAsLSTMCell
 from ._spec import cell_spec, sequence_spec
 from ._types import expect_float32
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._options import LSTMCellOptions, LSTMOptions
+
 __all__ = ["LSTM", "LSTMCell", "QuantizedLSTM", "QuantizedLSTMCell"]
 
 
 @public("qrnn.nn")
-class LSTMCell(CalledAsLSTMCell, FloatCell):
+class LSTMCell(LSTMLayer, CalledAsLSTMCell, FloatCell):
     """A long short-term memory cell in float32, as ``torch.nn.LSTMCell``.
 
     ::
@@ -41,6 +46,8 @@ class LSTMCell(CalledAsLSTMCell, FloatCell):
     dtype : None or float32
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, `peepholes`, `input_forget`, `cell_clip`, `layer_norm`, see docs/options.md.
 
     Attributes
     ----------
@@ -60,7 +67,7 @@ class LSTMCell(CalledAsLSTMCell, FloatCell):
     Raises
     ------
     TypeError
-        If a size is no integer.
+        If a size is no integer; for an option that there is not.
     ValueError
         If a size, `device`, `dtype` or `isa` is out of range.
 
@@ -91,14 +98,15 @@ class LSTMCell(CalledAsLSTMCell, FloatCell):
         dtype: Any = None,
         *,
         isa: str | None = None,
+        **options: Unpack[LSTMCellOptions],
     ) -> None:
         super().__init__()
         expect_float32(device, dtype)
-        self._fill(cell_spec("lstm", input_size, hidden_size, bias), isa)
+        self._fill(cell_spec("lstm", input_size, hidden_size, bias, **options), isa)
 
 
 @public("qrnn.nn")
-class LSTM(CalledAsLSTM, FloatSequence):
+class LSTM(LSTMLayer, CalledAsLSTM, FloatSequence):
     """Long short-term memory over whole sequences in float32, as ``torch.nn.LSTM``.
 
     Each layer in each direction computes the steps of an `LSTMCell`. With a projection (Sak, Senior
@@ -128,6 +136,9 @@ class LSTM(CalledAsLSTM, FloatSequence):
     dtype : None or float32
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, `peepholes`, `input_forget`, `cell_clip`, `layer_norm`, `proj_clip`,
+        `reverse`, `initial_states`, see docs/options.md.
 
     Attributes
     ----------
@@ -151,7 +162,7 @@ class LSTM(CalledAsLSTM, FloatSequence):
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool.
+        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
     ValueError
         If a size, `dropout`, `device`, `dtype` or `isa` is out of range.
 
@@ -191,16 +202,17 @@ class LSTM(CalledAsLSTM, FloatSequence):
         dtype: Any = None,
         *,
         isa: str | None = None,
+        **options: Unpack[LSTMOptions],
     ) -> None:
         super().__init__()
         expect_float32(device, dtype)
-        options = bias, batch_first, dropout, bidirectional, proj_size
-        self._fill(sequence_spec("lstm", input_size, hidden_size, num_layers, *options), isa)
+        given = bias, batch_first, dropout, bidirectional, proj_size
+        self._fill(sequence_spec("lstm", input_size, hidden_size, num_layers, *given, **options), isa)
 
 
 @quantizes(LSTMCell)
 @public("qrnn.nn.quantized.dynamic", "LSTMCell")
-class QuantizedLSTMCell(CellConstructor, CalledAsLSTMCell, QuantizedCell):
+class QuantizedLSTMCell(LSTMCellConstructor, LSTMLayer, CalledAsLSTMCell, QuantizedCell):
     """A long short-term memory cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
 
     Both products are of 8-bit integers. Each call quantizes x and h, but not c: with engine ``qrnn``
@@ -220,6 +232,8 @@ class QuantizedLSTMCell(CellConstructor, CalledAsLSTMCell, QuantizedCell):
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, `peepholes`, `input_forget`, `cell_clip`, `layer_norm`, see docs/options.md.
 
     Attributes
     ----------
@@ -234,7 +248,7 @@ class QuantizedLSTMCell(CellConstructor, CalledAsLSTMCell, QuantizedCell):
     Raises
     ------
     TypeError
-        If a size is no integer.
+        If a size is no integer; for an option that there is not.
     ValueError
         If a size, `dtype`, `engine` or `isa` is out of range.
 
@@ -257,12 +271,10 @@ class QuantizedLSTMCell(CellConstructor, CalledAsLSTMCell, QuantizedCell):
     ((2, 3), dtype('float32'))
     """
 
-    _kind = "lstm"
-
 
 @quantizes(LSTM)
 @public("qrnn.nn.quantized.dynamic", "LSTM")
-class QuantizedLSTM(LSTMConstructor, CalledAsLSTM, QuantizedSequence):
+class QuantizedLSTM(LSTMConstructor, LSTMLayer, CalledAsLSTM, QuantizedSequence):
     """Long short-term memory with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
 
     One call computes all steps, layers and directions, as in ``qrnn.nn.LSTM``, by products of 8-bit
@@ -293,6 +305,9 @@ class QuantizedLSTM(LSTMConstructor, CalledAsLSTM, QuantizedSequence):
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
+    **options
+        `activations`, `clip`, `peepholes`, `input_forget`, `cell_clip`, `layer_norm`, `proj_clip`,
+        `reverse`, `initial_states`, see docs/options.md.
 
     Attributes
     ----------
@@ -308,7 +323,7 @@ class QuantizedLSTM(LSTMConstructor, CalledAsLSTM, QuantizedSequence):
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool.
+        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
     ValueError
         If a size, `dropout`, `dtype`, `engine` or `isa` is out of range, or a torch
         engine is to project.

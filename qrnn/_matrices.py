@@ -74,7 +74,9 @@ def pack(spec: LayerSpec, engine: str, isa: str | None, matrices: Iterable[Matri
             _arrays.expect_finite(matrix.weight, each.weight, "weights")
             if matrix.bias is not None:
                 _arrays.expect_finite(matrix.bias, str(each.bias))
-    packed._pack(spec.kind, engine, isa, *(matrix.parts() for matrix in matrices), sequence=spec.sequence)
+    packed._pack(
+        spec.kind, engine, isa, *(matrix.parts() for matrix in matrices), sequence=spec.sequence, options=spec.variant
+    )
     return packed
 
 

@@ -81,7 +81,7 @@ def dequantized(matrix: Matrix) -> Matrix:
 def quantize_matrices(spec: LayerSpec, matrices: list[Matrix], engine: str, qconfig: Any = None) -> list[Matrix]:
     """The float weights of a layer as its engine or its QConfig says; biases stay as they are."""
     return [
-        quantize_matrix(matrix, each.weight, engine, own, activations_of(own))
+        quantize_matrix(matrix, each.weight, engine, own, activations_of(own) if each.multiplies else FLOAT)
         for each, matrix in zip(spec.matrices, matrices, strict=True)
         for own in [of_matrix(qconfig, each.weight)]
     ]

@@ -96,7 +96,7 @@ class Preparation:
 
         by_data, plain = LayerRounding(spec, self.statistics), []
         for index, (each, matrix) in enumerate(zip(spec.matrices, floats, strict=True)):
-            quantized, kept = self.plain(index, each.weight, matrix, qconfig)
+            quantized, kept = self.plain(index, each.weight, matrix, qconfig) if each.multiplies else (matrix, True)
             plain.append(quantized)
             if not kept and quantized.scale is not None:
                 allowed = _quantize.code_range(of_matrix(qconfig, each.weight))
@@ -121,9 +121,9 @@ class Preparation:
 
     def precisions(self, spec: LayerSpec, qconfig: Any) -> dict[str, str]:
         """The formats of what matrices are to multiply, by names of weights, of those that do not go by the engine."""
-        names = [each.weight for each in spec.matrices]
-        own = [beside(self.engine, self.activations(i, of_matrix(qconfig, name))) for i, name in enumerate(names)]
-        return {name: format for name, format in zip(names, own, strict=True) if format is not None}
+        names = {i: each.weight for i, each in enumerate(spec.matrices) if each.multiplies}
+        own = {name: beside(self.engine, self.activations(i, of_matrix(qconfig, name))) for i, name in names.items()}
+        return {name: format for name, format in own.items() if format is not None}
 
     def plain(self, index: int, name: str, matrix: Matrix, qconfig: Any) -> tuple[Matrix, bool]:
         """What the float `matrix` called `name`, the one of `index`, becomes without data; whether it was that before.

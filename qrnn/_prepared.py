@@ -73,7 +73,7 @@ class PreparedLayer(FloatLayer):
         else:
             new._hold(spec, mod)
         new._prepared = Preparation(_config.resolve_engine(engine), isa, original)
-        _core.check_engine(spec.kind, spec.proj_size, new._prepared.engine)
+        _core.check_engine(spec.kind, spec.proj_size, new._prepared.engine, spec.variant)
         new.qconfig = qconfig
         new._prepared.observe_as(spec, qconfig)
         return new

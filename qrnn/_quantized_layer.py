@@ -53,7 +53,7 @@ class QuantizedLayer(Layer):
         self, spec: LayerSpec, engine: str, isa: str | None, matrices: list[Matrix], qconfig: Any = None
     ) -> None:
         """Quantize float `matrices` as engine and qconfig say, and pack them."""
-        _core.check_engine(spec.kind, spec.proj_size, engine)
+        _core.check_engine(spec.kind, spec.proj_size, engine, spec.variant)
         self._hold(spec, pack(spec, engine, isa, quantize_matrices(spec, matrices, engine, qconfig)))
 
     def _fill(self, spec: LayerSpec, engine: str | None, isa: str | None) -> None:
@@ -180,6 +180,9 @@ class QuantizedRecurrent(RecurrentLayer, QuantizedLayer):
     _attributes = ("bias",)
 
     def _assign(self, name: str, found: Slot, value: Any) -> None:
+        if self._is_added(found):
+            self._assign_floats(name, found, value)
+            return
         if found.what == "weight" or self._unpack(*found) is None:
             super()._assign(name, found, value)
         self._replace_all(self._weights(), {**self._biases(), name: value})

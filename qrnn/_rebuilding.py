@@ -19,6 +19,7 @@ from ._matrices import FLOAT, Matrix, beside, pack
 from ._model_entries import Entries
 from ._module import Module
 from ._module_rows import MODULES, ModuleRow
+from ._options import OPTION_NAMES
 from ._random import other_generator
 from ._rows import ROWS
 from ._saved_reports import REPORTS, keep_reports, reports_of, reports_of_entry
@@ -142,7 +143,7 @@ class _NewLayer(Described):
         self.precisions = _precisions(entry.get(PRECISION, {}), self.spec)
         if not np.array_equal(encoded(self.describe()), encoded(described)):
             raise ValueError(f"expected {self.describe()}")
-        _core.check_engine(self.spec.kind, self.spec.proj_size, self.engine)
+        _core.check_engine(self.spec.kind, self.spec.proj_size, self.engine, self.spec.variant)
         row = _LAYERS[entry["kind"]]
         cls: type[Layer] = row.quantized_type if ENGINES[self.engine].quantized else row.float_type
         self.module = cls.__new__(cls)
@@ -161,7 +162,7 @@ class _NewLayer(Described):
         default, matrices = ENGINES[self.engine].activations, []
         for each in self.spec.matrices:
             format = self.precisions.get(each.weight, default)
-            scale = None if format == FLOAT else np.zeros((), np.float32)
+            scale = None if format == FLOAT or not each.multiplies else np.zeros((), np.float32)
             weight = np.broadcast_to(np.zeros((), np.float32 if scale is None else np.int8), each.shape)
             has_bias = self.spec.bias and each.bias is not None
             bias = np.broadcast_to(np.zeros((), np.float32), each.rows) if has_bias else None
@@ -211,10 +212,12 @@ def _spec(entry: Mapping[str, Any]) -> LayerSpec:
         return linear_spec(entry["in_features"], entry["out_features"], entry["bias"])
     core = _elman_kind(entry) if family == "RNN" else _gru_kind(entry) if family == "GRU" else "lstm"
     sizes = entry["input_size"], entry["hidden_size"]
+    options = {name: entry[name] for name in OPTION_NAMES if name in entry}
     if kind != family:
-        return cell_spec(core, *sizes, entry["bias"])
+        return cell_spec(core, *sizes, entry["bias"], **options)
     layers, bias, batch_first, both = (entry[name] for name in ("num_layers", "bias", "batch_first", "bidirectional"))
-    spec = sequence_spec(core, *sizes, layers, bias, batch_first, 0.0, both, entry.get("proj_size", 0))
+    proj_size = entry.get("proj_size", 0)
+    spec = sequence_spec(core, *sizes, layers, bias, batch_first, 0.0, both, proj_size, **options)
     dropout = entry["dropout"]  # one that does nothing was warned of when the layer was made
     if type(dropout) is not float or not 0 <= dropout <= 1:
         raise ValueError(f"dropout: expected a number in 0..1, got {dropout!r}")

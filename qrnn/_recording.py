@@ -75,6 +75,8 @@ def recorded_call(
         return result
     result, below, inner, slopes = module._forward_layers(*args, **kwargs)
     x, states = _arrays.to_float32(given["input"], "input"), _states(spec, given.get("hx"))
+    if not states and spec.learned:
+        states = _learned(module, spec, x)
     inside = _Inside(
         [*below, _arrays.to_float32(result[0], "output")], [] if inner is None else list(inner), list(slopes)
     )
@@ -120,6 +122,17 @@ def _states(spec: LayerSpec, hx: Any) -> list[Array]:
     """The states that a call was given; empty for zeros."""
     states = [] if hx is None else list(hx) if spec.row.states == 2 else [hx]
     return [_arrays.to_float32(state, "hx") for state in states]
+
+
+def _learned(module: _core.Module, spec: LayerSpec, x: Array) -> list[Array]:
+    """The learned states as a call of `x` would give them."""
+    first = len(spec.matrices) - len(spec.learned)
+    states = [np.asarray(module._unpack(first + i, "weight")) for i in range(len(spec.learned))]
+    if x.ndim == 2:  # unbatched
+        return states
+    assert spec.sequence is not None
+    batch = x.shape[0 if spec.sequence.batch_first else 1]
+    return [np.repeat(state[:, None], batch, axis=1) for state in states]
 
 
 def _record_cell(module: _core.Module, statistics: Statistics, x: Array, states: list[Array]) -> None:
@@ -234,14 +247,15 @@ class _Recorder:
         size, states = self._spec.state_size, [state[:, row].copy() for state in self._states]
         count = len(states[0]) // len(self._inside.outputs)
         for place in range(len(states[0])):
-            layer, reverse = divmod(place, count)
+            layer, direction = divmod(place, count)
+            reverse = direction == 1 or self._spec.reverse
             if stop == length if reverse else start == 0:
                 continue
             for state in states:
                 state[place] = 0
             if len(states) == 1:
                 at = stop if reverse else start - 1
-                states[0][place] = self._inside.outputs[layer][at, row, reverse * size : (reverse + 1) * size]
+                states[0][place] = self._inside.outputs[layer][at, row, direction * size : (direction + 1) * size]
         return states
 
     def _record(self) -> None:
@@ -251,13 +265,14 @@ class _Recorder:
         size, count = spec.state_size, spec.sequence.num_directions
         each = len(spec.directions[0])
         for layer, y in enumerate(self._inside.outputs):
-            for reverse in range(count):
-                place = layer * count + reverse
-                h = y[..., reverse * size : (reverse + 1) * size]
+            for direction in range(count):
+                place = layer * count + direction
+                h = y[..., direction * size : (direction + 1) * size]
                 weights = self._inside.slopes[place]
                 inner = self._inside.inner[place] if self._inside.inner else None
                 h0 = self._states[0][place]
-                self._direction(_Direction(place * each, reverse == 1, x, h, h0, inner, weights))
+                reverse = direction == 1 or spec.reverse
+                self._direction(_Direction(place * each, reverse, x, h, h0, inner, weights))
             x = y
 
     def _direction(self, direction: _Direction) -> None:

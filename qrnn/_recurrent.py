@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from ._described import Described
 from ._layer import FloatLayer
+from ._options import PLAIN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FloatCell", "FloatSequence", "RecurrentLayer", "SequenceLayer", "no_projection"]
+__all__ = ["FloatCell", "FloatSequence", "LSTMLayer", "RecurrentLayer", "SequenceLayer", "no_projection"]
 
 
 class RecurrentLayer(Described):
@@ -24,6 +25,22 @@ class RecurrentLayer(Described):
     def extra_repr(self) -> str:
         return ", ".join([self._spec.shown, *self._options_shown()])
 
+    def _option(self, name: str) -> Any:
+        """An option as the constructor takes it."""
+        spec = self._spec
+        return (spec.variant or PLAIN).argument(name, len(spec.row.activations))
+
+    @property
+    def activations(self) -> tuple[Any, ...]:
+        """The activations, f of an Elman layer, f, g of a GRU, f, g, h of an LSTM; of each direction if they differ."""
+        row, given = self._spec.row, self._option("activations")
+        return row.activations if given is None else given
+
+    @property
+    def clip(self) -> float | None:
+        """The limit of what activations of gates and candidate take; None: none."""
+        return self._option("clip")  # type: ignore[no-any-return]
+
 
 class SequenceLayer(RecurrentLayer):
     """Whole sequences, through layers and directions."""
@@ -32,6 +49,16 @@ class SequenceLayer(RecurrentLayer):
     def bidirectional(self) -> bool:
         """Whether there is a second direction, from the end of a sequence to its start."""
         return self._spec.sequence is not None and self._spec.sequence.num_directions == 2
+
+    @property
+    def reverse(self) -> bool:
+        """Whether the one direction reads from the end of a sequence to its start."""
+        return bool(self._option("reverse"))
+
+    @property
+    def initial_states(self) -> bool:
+        """Whether there are learned states, `h_0` and of an LSTM `c_0`, for calls that give none."""
+        return bool(self._option("initial_states"))
 
     @property
     def mode(self) -> str:
@@ -59,6 +86,35 @@ class FloatSequence(SequenceLayer, FloatLayer):
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...  # weight_ih_l0, bias_hh_l1_reverse, ...
+
+
+class LSTMLayer(RecurrentLayer):
+    """What LSTM cells and sequences have beside the others."""
+
+    @property
+    def peepholes(self) -> bool:
+        """Whether gates see c, by `weight_ch`."""
+        return bool(self._option("peepholes"))
+
+    @property
+    def input_forget(self) -> bool:
+        """Whether the forget gate is 1 - i."""
+        return bool(self._option("input_forget"))
+
+    @property
+    def cell_clip(self) -> float | None:
+        """The limit of the next c; None: none."""
+        return self._option("cell_clip")  # type: ignore[no-any-return]
+
+    @property
+    def proj_clip(self) -> float | None:
+        """The limit of h after a projection; None: none."""
+        return self._option("proj_clip")  # type: ignore[no-any-return]
+
+    @property
+    def layer_norm(self) -> bool | float:
+        """Whether what gates sum is normalized: False, True for an epsilon of 1e-5, or another epsilon."""
+        return self._option("layer_norm") or False
 
 
 def no_projection(proj_size: Any) -> None:

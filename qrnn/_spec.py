@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from . import _core
+from ._options import Options, activation_of, options_of, shown_options
 from ._warn import warn
 
 __all__ = [
@@ -46,6 +47,7 @@ class Kind(NamedTuple):
     states: int  # 0: none; 1: h; 2: h and c
     projects: bool  # may have an hr
     resets_before: bool  # a gate acts on h before the product
+    activations: tuple[str, ...]  # of each place
 
 
 class Engine(NamedTuple):
@@ -56,6 +58,7 @@ class Engine(NamedTuple):
     scale_per_row: bool  # of weights, by default
     projects: bool
     resets_before: bool
+    options: bool  # has those of _options.py
     activations: str  # the format of what its codes multiply
 
 
@@ -70,6 +73,7 @@ class MatrixSpec(NamedTuple):
     bias: str | None  # None where there can be none
     rows: int
     columns: int
+    multiplies: bool = True  # else it is what an option adds, and stays float32
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -116,6 +120,7 @@ class LayerSpec(NamedTuple):
     sequence: Sequence | None = None
     bias: bool = True
     dropout: float = 0.0
+    variant: Options | None = None  # options that are not the kind's own
 
     @property
     def row(self) -> Kind:
@@ -130,7 +135,17 @@ class LayerSpec(NamedTuple):
     @property
     def in_torch(self) -> bool:
         """Whether ``torch.nn`` has such a layer."""
-        return self.row.family in _TORCH_FAMILIES and not self.row.resets_before
+        return self.row.family in _TORCH_FAMILIES and not self.row.resets_before and self.variant is None
+
+    @property
+    def variant_options(self) -> dict[str, Any]:
+        """The options that are not the kind's own, as constructors take them."""
+        return shown_options(self.variant, len(self.row.activations))
+
+    @property
+    def reverse(self) -> bool:
+        """Whether the one direction reads from the end."""
+        return self.variant is not None and self.variant.reverse
 
     @property
     def mode(self) -> str:
@@ -150,6 +165,7 @@ class LayerSpec(NamedTuple):
             ("bidirectional", sequence.num_directions == 2, False),
         )
         shown = [f"{name}={value}" for name, value, default in options if value != default]
+        shown += [f"{name}={value}" for name, value in self.variant_options.items()]
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
 
     @property
@@ -165,22 +181,32 @@ class LayerSpec(NamedTuple):
 
     @property
     def matrices(self) -> tuple[MatrixSpec, ...]:
-        """The matrices in the core's order: of each layer and direction ih, hh and, with a projection, hr."""
-        return _matrices(*self[:5])
+        """The matrices in the core's order: of each layer and direction ih, hh and, with a projection, hr.
+
+        What options add comes after these, and learned states of all layers and directions come last.
+        """
+        return _matrices(*self[:5], self.variant)
+
+    @property
+    def learned(self) -> tuple[MatrixSpec, ...]:
+        """Those that are learned states, h and of an LSTM c."""
+        count = self.row.states if self.variant is not None and self.variant.initial_states else 0
+        return self.matrices[len(self.matrices) - count :]
 
     @property
     def directions(self) -> tuple[tuple[MatrixSpec, ...], ...]:
         """The matrices of each layer in each direction."""
         count = self.sequence.num_layers * self.sequence.num_directions if self.sequence else 1
-        each = len(self.matrices) // count
+        each = (len(self.matrices) - len(self.learned)) // count
         return tuple(self.matrices[i * each : (i + 1) * each] for i in range(count))
 
     @property
     def slots(self) -> Mapping[str, Slot]:
         """Every parameter by its name, in the order of PyTorch's state_dict."""
-        return _slots(*self[:5])
+        return _slots(*self[:5], self.variant)
 
 
+_ELMAN_KINDS = tuple(name for name, row in KINDS.items() if row.family == "RNN")
 _TORCH_FAMILIES = frozenset({"RNN", "LSTM", "GRU", "Linear"})
 
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -197,8 +223,8 @@ def _matrices(*sizes: Any) -> tuple[MatrixSpec, ...]:
 
 @functools.lru_cache(maxsize=256)
 def _slots(*sizes: Any) -> Mapping[str, Slot]:
-    """A layer in one direction has its weights, its biases, and then the projection."""
-    spec, found = LayerSpec(*sizes), dict[str, Slot]()
+    """A layer in one direction has its weights, its biases, and then the projection and what options add."""
+    spec, found = LayerSpec(*sizes[:5])._replace(variant=sizes[5]), dict[str, Slot]()
     numbered = list(enumerate(spec.matrices))
     each = len(spec.directions[0])
     for first in range(0, len(numbered), each):
@@ -215,10 +241,10 @@ def _slots(*sizes: Any) -> Mapping[str, Slot]:
 def packed_spec(module: _core.Module) -> LayerSpec:
     """The spec of what `module` has packed, and of its attribute ``dropout``, which is not packed."""
     sizes = module.kind, module.input_size, module.hidden_size, module.proj_size
-    bias, sequence = module.has_bias, module.sequence
+    bias, sequence, variant = module.has_bias, module.sequence, Options.packed(module.options)
     if sequence is None:
-        return LayerSpec(*sizes, None, bias)
-    return LayerSpec(*sizes, Sequence(*sequence), bias, getattr(module, "dropout", 0.0))
+        return LayerSpec(*sizes, None, bias, variant=variant)
+    return LayerSpec(*sizes, Sequence(*sequence), bias, getattr(module, "dropout", 0.0), variant)
 
 
 def rnn_kind(nonlinearity: Any) -> str:
@@ -255,11 +281,13 @@ def module_spec(name: str, mod: Any) -> LayerSpec:
     kind = _KIND_BY_OPTION[family](mod) if family in _KIND_BY_OPTION else _KIND_OF_FAMILY[family]
     if not KINDS[kind].states:
         return LayerSpec(kind, mod.in_features, mod.out_features, bias=mod.bias is not None)
+    variant = Options.packed(mod.options) if isinstance(mod, _core.Module) else None
     if name != family:
-        return LayerSpec(kind, mod.input_size, mod.hidden_size, bias=mod.bias)
+        return LayerSpec(kind, mod.input_size, mod.hidden_size, bias=mod.bias, variant=variant)
     sequence = Sequence(int(mod.num_layers), 2 if mod.bidirectional else 1, bool(mod.batch_first))
     proj_size = getattr(mod, "proj_size", 0)  # torch.ao has none
-    return LayerSpec(kind, mod.input_size, mod.hidden_size, proj_size, sequence, mod.bias, float(mod.dropout))
+    sizes = mod.input_size, mod.hidden_size, proj_size
+    return LayerSpec(kind, *sizes, sequence, mod.bias, float(mod.dropout), variant)
 
 
 def is_torch_type(cls: type, name: str) -> bool:
@@ -287,10 +315,28 @@ def linear_spec(in_features: Any, out_features: Any, bias: Any) -> LayerSpec:
     return _possible(LayerSpec("linear", columns, rows, bias=bool(bias)))
 
 
-def cell_spec(kind: str, input_size: Any, hidden_size: Any, bias: Any) -> LayerSpec:
+def cell_spec(kind: str, input_size: Any, hidden_size: Any, bias: Any, /, **options: Any) -> LayerSpec:
     """The spec of a cell, from its constructor's arguments."""
     columns, hidden = checked_size(input_size, "input_size", 0), checked_size(hidden_size, "hidden_size", 0)
-    return _possible(LayerSpec(kind, columns, hidden, bias=bool(bias)))
+    return _possible(_varied(LayerSpec(kind, columns, hidden, bias=bool(bias)), options))
+
+
+def _varied(spec: LayerSpec, given: Mapping[str, Any]) -> LayerSpec:
+    """`spec` with the options of a constructor; of an RNN with tanh or relu by name the kind of these."""
+    sequence, family = spec.sequence, spec.row.family
+    directions = sequence.num_directions if sequence else 1
+    forms = directions, spec.proj_size > 0, sequence is not None
+    variant = options_of(family, spec.row.activations, *forms, given)
+    if family == "RNN" and variant is not None and variant.activations is not None:
+        plain = next((kind for kind in _ELMAN_KINDS if variant.activations == _own(kind) * directions), None)
+        if plain is not None:
+            spec = spec._replace(kind=plain)
+            variant = options_of(family, spec.row.activations, *forms, given)
+    return spec._replace(variant=variant)
+
+
+def _own(kind: str) -> tuple[Any, ...]:
+    return tuple(activation_of(name) for name in KINDS[kind].activations)
 
 
 def sequence_spec(
@@ -303,6 +349,8 @@ def sequence_spec(
     dropout: Any,
     bidirectional: Any,
     proj_size: Any = 0,
+    /,
+    **options: Any,
 ) -> LayerSpec:
     """The spec of a layer over sequences, from its constructor's arguments, checked with PyTorch's texts."""
     dropout = _checked_dropout(dropout, num_layers)
@@ -318,7 +366,7 @@ def sequence_spec(
     if projected >= hidden:
         raise ValueError("proj_size has to be smaller than hidden_size")
     sequence = Sequence(layers, 2 if bidirectional else 1, batch_first)
-    return _possible(LayerSpec(kind, columns, hidden, projected, sequence, bias, dropout))
+    return _possible(_varied(LayerSpec(kind, columns, hidden, projected, sequence, bias, dropout), options))
 
 
 def _possible(spec: LayerSpec) -> LayerSpec:

@@ -46,10 +46,12 @@ class Stream:
         framework.expect_no_loop(model, "model")
         self._model = framework.copied(model).eval()
         shapes: dict[str, tuple[int, ...]] = {}
+        starts: dict[str, Any] = {}
         found = list(_stateful(framework, "", self._model, set()))
         for name, _, form in found:
             shapes.update({_key(name, state): shape for state, shape in form.shapes.items()})
-        self._table = Table(shapes)
+            starts.update({_key(name, state): value for state, value in form.starts.items()})
+        self._table = Table(shapes, starts)
         for name, module, form in found:
             keys = tuple(_key(name, state) for state in form.shapes)
             place_in(module, form, Place(self._table, name, keys, form.batch_axis))
@@ -85,7 +87,7 @@ class Stream:
         count : int, optional
             None: one.
         state : mapping of str to array_like, optional
-            What they begin with, as `state` gives it, a row each. None: zeros.
+            What they begin with, as `state` gives it, a row each. None: zeros, or the layers' learned states.
 
         Returns
         -------
@@ -115,7 +117,7 @@ class Stream:
         self._table.drop(rows)
 
     def reset(self, rows: Any = None) -> None:
-        """Have streams begin anew, with zeros.
+        """Have streams begin anew, with zeros or the layers' learned states.
 
         Parameters
         ----------

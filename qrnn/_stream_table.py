@@ -6,6 +6,7 @@ import heapq
 import operator
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -28,6 +29,7 @@ class Form(NamedTuple):
     base: type  # what its class is mixed with
     shapes: dict[str, tuple[int, ...]]  # of a row of each state
     batch_axis: int | None = None  # see Place
+    starts: Mapping[str, Any] = MappingProxyType({})  # what states begin with, where it is not zeros
 
 
 class Place(NamedTuple):
@@ -47,10 +49,11 @@ class Place(NamedTuple):
 class Table:
     """Arrays with a row for each stream; rows come and go, and keep their numbers."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], starts: Mapping[str, Any]) -> None:
         from threading import Lock  # not before: `import qrnn` does without it
 
         self.shapes = dict(shapes)
+        self._starts: dict[str, Any] = {**dict.fromkeys(shapes, 0), **starts}  # of a row
         self._arrays = {name: np.zeros((0, *shape), np.float32) for name, shape in shapes.items()}
         self._capacity = 0
         self._free: list[int] = []  # a heap
@@ -78,7 +81,7 @@ class Table:
         return np.array(numbers, np.intp)
 
     def add(self, count: int, state: Mapping[str, Any] | None) -> list[int]:
-        """Make `count` rows live, of zeros or of `state`; returns their numbers."""
+        """Make `count` rows live, that begin anew or with `state`; returns their numbers."""
         values = None if state is None else self._values(state, count)
         with self._lock:
             missing = count - len(self._free)
@@ -86,7 +89,7 @@ class Table:
                 self._grow(max(missing, self._capacity // 2))
             rows = [heapq.heappop(self._free) for _ in range(count)]
             for name, array in self._arrays.items():
-                array[rows] = 0 if values is None else values[name]
+                array[rows] = (self._starts if values is None else values)[name]
             self._live.update(rows)
             self._all = None
         return rows
@@ -147,7 +150,7 @@ class Table:
 
     def reset(self, rows: Any) -> None:
         """Have rows begin anew."""
-        self.write(dict.fromkeys(self._arrays, 0), self.index(self.checked(rows)))
+        self.write(self._starts, self.index(self.checked(rows)))
 
     def state(self) -> dict[str, Array]:
         """The live rows of all states."""

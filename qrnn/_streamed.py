@@ -40,7 +40,10 @@ def form_of(name: str, module: Module) -> Form | None:
 def form_of_layer(name: str, module: Any, spec: LayerSpec) -> Form:
     """How a recurrent layer, ours or PyTorch's, is streamed."""
     sizes = dict(zip(("h", "c"), (spec.state_size, spec.hidden_size)[: spec.row.states]))
-    return _form_of_cell(sizes) if spec.sequence is None else _form_of_sequence(name, module, sizes)
+    if spec.sequence is None:
+        return _form_of_cell(sizes)
+    starts = {state: getattr(module, each.weight) for state, each in zip(sizes, spec.learned)}
+    return _form_of_sequence(name, module, sizes)._replace(starts=starts)
 
 
 def _form_of_cell(sizes: Mapping[str, int]) -> Form:
@@ -50,9 +53,10 @@ def _form_of_cell(sizes: Mapping[str, int]) -> Form:
 
 def _form_of_sequence(name: str, module: Any, sizes: Mapping[str, int]) -> Form:
     """How what is called for sequences is streamed; ValueError naming it if it reads backwards too."""
-    if module.bidirectional:
+    if module.bidirectional or getattr(module, "reverse", False):
         what = f"{name or 'the model'} ({type(module).__name__})"
-        raise ValueError(f"model: expected layers that read forwards, got {what}, which reads backwards too")
+        backwards = "backwards too" if module.bidirectional else "backwards"
+        raise ValueError(f"model: expected layers that read forwards, got {what}, which reads {backwards}")
     shapes: dict[str, tuple[int, ...]] = {state: (module.num_layers, size) for state, size in sizes.items()}
     return Form(StreamedLayer, shapes, int(not module.batch_first))
 

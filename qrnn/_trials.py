@@ -154,6 +154,8 @@ def _parts(framework: Framework, model: Any, quantized: Any, products: Mapping[s
         spec: LayerSpec = module._spec
         each = len(spec.directions[0])
         for index, matrix in enumerate(spec.matrices):
+            if not matrix.multiplies:
+                continue
             full = f"{name}.{matrix.weight}" if name else matrix.weight
             recurrent = spec.row.states > 0 and index % each > 0
             bias = matrix.bias if spec.bias else None

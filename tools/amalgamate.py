@@ -127,6 +127,8 @@ def defined(text):
     plain = without_comments(text)
     names = {name for pattern in DEFINITIONS for name in pattern.findall(plain)}
     for body in ENUM.findall(plain):
+        while (rest := re.sub(r"\([^()]*\)", "", body)) != body:  # what macros in it are given
+            body = rest
         names |= {re.match(r"\w*", each.strip())[0] for each in body.split(",")}
     names |= pasted(plain)
     keep = {"", "_Atomic", "if", "for", "while", "switch", "return", "sizeof"} | set(DEFINE.findall(plain))

@@ -31,6 +31,7 @@ QRNN_INLINE struct qrnn_end_args end_args(const struct qrnn_block *b, size_t row
         .c_out = b->c_to,
         .extent = b->after.extent && b->cell->hh.activations->most_code ? own_extents(b, &b->after) : NULL,
         .slopes = b->slopes,
+        .options = &b->cell->options,
     };
 }
 
@@ -83,7 +84,7 @@ static void step_in_two(struct qrnn_block *b, size_t rows, float *ih, struct qrn
     e->ih_stride = b->inner_stride;
     e->first = b->inner_first;
     e->units = b->inner_units;
-    m->kernels.end[QRNN_END_LINEAR](e);
+    m->proj_end(e);
 }
 
 void qrnn_cell_step(struct qrnn_block *b, size_t rows, float *ih)

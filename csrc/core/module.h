@@ -41,6 +41,7 @@ struct qrnn_matrix {
 struct qrnn_cell {
     struct qrnn_matrix ih, hh, inner;
     qrnn_row_kernel *row;     /* the product of hh and its end, of one row; NULL: one after the other */
+    struct qrnn_end_options options;
 };
 
 struct qrnn_module {
@@ -57,6 +58,11 @@ struct qrnn_module {
     qrnn_end_kernel *end;     /* of what hh multiplied, or, with an inner product that is no projection, of that */
     qrnn_end_kernel *inner_end; /* makes what the inner product takes */
     qrnn_end_kernel *sloped;    /* the end of the kind, with slopes */
+    qrnn_end_kernel *proj_end;  /* of a projection's product */
+    qrnn_options options;       /* where there are any, has_options */
+    int has_options, changes_end;
+    size_t matrices;            /* of the specification */
+    const float *learned_h, *learned_c; /* [layers * directions][state_size], [..][hidden_size]; NULL: none */
     uint32_t step_words[QRNN_ROOM_COUNT]; /* the rooms of a step, layout.h, */
     struct qrnn_layout one_row; /* and where they lie for one row */
     atomic_long references;

@@ -1,4 +1,4 @@
-/* qrnn.c - life of a module: check, pack, share, destroy; what it is made of. */
+/* qrnn.c - life of a module: check, pack, share, destroy; what its matrices are. */
 #include "block.h"
 #include "system.h"
 #include "tuning.h"
@@ -36,9 +36,9 @@ static void find_piece(const qrnn_spec *spec, size_t index, int last, struct pie
     p->role = qrnn_spec_role(spec, index);
     p->index = index;
     p->last = last;
-    p->gates = p->role == QRNN_HR || last ? 1 : gates - (size_t)(pieces_of(spec, p->role) - 1);
+    p->gates = p->role >= QRNN_HR || last ? 1 : gates - (size_t)(pieces_of(spec, p->role) - 1);
     p->first_gate = last ? gates - 1 : 0;
-    p->rows = p->role == QRNN_HR ? spec->proj_size : p->gates * spec->hidden_size;
+    p->rows = p->role >= QRNN_HR ? p->info.rows : p->gates * spec->hidden_size;
 }
 
 /* Calls `f` for every piece until it returns something else than QRNN_OK. */
@@ -126,6 +126,49 @@ static struct qrnn_packing packing_of(const struct work *work, enum qrnn_weight_
     return (struct qrnn_packing){work->engine, format, p->gates, p->rows, p->info.cols};
 }
 
+/* --- what options add --- */
+
+/* Floats from one row to the next: ends read whole panels. Learned states lie as a call's do. */
+static size_t added_stride(const struct piece *p)
+{
+    return p->role >= QRNN_H0 ? p->info.cols : qrnn_round_up(p->info.cols, QRNN_PANEL);
+}
+
+static size_t added_bytes(const struct piece *p)
+{
+    return qrnn_round_up(p->info.rows * added_stride(p) * sizeof(float), QRNN_LINE);
+}
+
+static qrnn_status check_added(const struct piece *p, const qrnn_weight *w)
+{
+    if (w->codes || w->bias || (p->info.rows && p->info.cols && !w->values)) return QRNN_ERR_FORMAT;
+    return QRNN_OK;
+}
+
+/* Where the module has it. */
+static const float **added_at(qrnn_module *m, const struct piece *p)
+{
+    struct qrnn_end_options *const o = &m->cells[p->info.layer * m->directions + p->info.direction].options;
+    switch (p->role) {
+    case QRNN_PEEPHOLES: return &o->peepholes;
+    case QRNN_GAIN: return &o->gain;
+    case QRNN_SHIFT: return &o->shift;
+    case QRNN_H0: return &m->learned_h;
+    default: return &m->learned_c;
+    }
+}
+
+static void pack_added(struct work *work, const struct piece *p, const qrnn_weight *w)
+{
+    const size_t cols = p->info.cols, stride = added_stride(p);
+    float *const to = (float *)(void *)work->memory;
+    memset(to, 0, added_bytes(p));
+    for (size_t row = 0; cols && row < p->info.rows; row++)
+        memcpy(to + row * stride, w->values + row * cols, cols * sizeof(float));
+    *added_at(work->m, p) = to;
+    work->memory += added_bytes(p);
+}
+
 static qrnn_status check_piece(const qrnn_spec *spec, const struct piece *p, void *context)
 {
     struct work *const work = context;
@@ -135,6 +178,10 @@ static qrnn_status check_piece(const qrnn_spec *spec, const struct piece *p, voi
     enum qrnn_product_kernel product;
     *work->matrix = p->index;
     if (p->info.cols > SIZE_LIMIT / sizeof(float) / (p->info.rows + QRNN_PANEL * p->gates)) return QRNN_ERR_SIZE;
+    if (qrnn_role_is_added(p->role)) {
+        work->bytes += added_bytes(p);
+        return check_added(p, w);
+    }
     qrnn_status status = find_format(work, w, &format);
     if (status == QRNN_OK) status = find_product(work, w, format, &activations, &product);
     if (status != QRNN_OK) return status;
@@ -157,8 +204,10 @@ static qrnn_status check_sizes(const qrnn_spec *spec, const struct qrnn_engine *
         return QRNN_ERR_SIZE;
     if (!kind->states && spec->layers * spec->directions != 1) return QRNN_ERR_SIZE;
     if (spec->proj_size && (!kind->projects || spec->proj_size >= spec->hidden_size)) return QRNN_ERR_SIZE;
-    if ((kind->resets_before && !engine->info.resets_before) || (spec->proj_size && !engine->info.projects))
+    if ((kind->resets_before && !engine->info.resets_before) || (spec->proj_size && !engine->info.projects)
+        || (spec->options && !engine->info.options))
         return QRNN_ERR_UNSUPPORTED;
+    if (!qrnn_options_fit(spec)) return QRNN_ERR_OPTIONS;
     return spec->weights ? QRNN_OK : QRNN_ERR_NULL;
 }
 
@@ -169,10 +218,17 @@ static struct qrnn_matrix *matrix_at(struct qrnn_cell *cell, enum qrnn_role role
     return role == QRNN_IH ? &cell->ih : role == QRNN_HR || last ? &cell->inner : &cell->hh;
 }
 
+/* The end of a step. */
+static enum qrnn_end last_end(const qrnn_module *m)
+{
+    return m->changes_end ? m->kind->end_options : m->kind->end[m->engine->exact];
+}
+
 /* The end of what hh multiplied. */
 static enum qrnn_end first_end(const qrnn_module *m)
 {
-    return m->kind->inner != QRNN_ENDS ? m->kind->inner : m->kind->end[m->engine->exact];
+    if (m->kind->inner == QRNN_ENDS) return last_end(m);
+    return m->changes_end ? m->kind->inner_options : m->kind->inner;
 }
 
 /* Of a specification that was checked. */
@@ -182,6 +238,10 @@ static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void
     qrnn_module *const m = work->m;
     const qrnn_weight *const w = &spec->weights[p->index];
     struct qrnn_cell *const cell = &m->cells[p->info.layer * spec->directions + p->info.direction];
+    if (qrnn_role_is_added(p->role)) {
+        pack_added(work, p, w);
+        return QRNN_OK;
+    }
     struct qrnn_matrix *const out = matrix_at(cell, p->role, p->last);
     enum qrnn_weight_format format;
     enum qrnn_product_kernel product = QRNN_PRODUCTS;
@@ -218,6 +278,31 @@ static void *allocate(size_t bytes)
     return memory;
 }
 
+static float limit_of(float value)
+{
+    return value > 0.0f ? value : INFINITY;
+}
+
+/* Options, and what ends read of them. */
+static void set_options(qrnn_module *m, const qrnn_spec *spec)
+{
+    qrnn_options own;
+    qrnn_options_init(spec->kind, &own);
+    m->options = spec->options ? *spec->options : own;
+    m->has_options = spec->options != NULL;
+    m->changes_end = qrnn_options_change_end(spec->kind, spec->options);
+    for (size_t i = 0; i < m->layers * m->directions; i++)
+        m->cells[i].options = (struct qrnn_end_options){
+            .activations = m->options.activations[i % m->directions],
+            .clip = limit_of(m->options.clip),
+            .cell_clip = limit_of(m->options.cell_clip),
+            .proj_clip = limit_of(m->options.proj_clip),
+            .epsilon = m->options.layer_norm,
+            .input_forget = m->options.input_forget,
+            .stride = qrnn_round_up(m->hidden_size, QRNN_PANEL),
+        };
+}
+
 static void set_sizes(qrnn_module *m, const qrnn_spec *spec)
 {
     m->kind = qrnn_kind_row(spec->kind);
@@ -229,9 +314,12 @@ static void set_sizes(qrnn_module *m, const qrnn_spec *spec)
     m->layers = spec->layers;
     m->directions = spec->directions;
     m->has_inner = spec->proj_size || m->kind->inner != QRNN_ENDS;
-    m->end = m->kernels.end[m->kind->end[m->engine->exact]];
+    m->matrices = qrnn_spec_matrices(spec);
+    set_options(m, spec);
+    m->end = m->kernels.end[last_end(m)];
     m->inner_end = m->kernels.end[first_end(m)];
-    m->sloped = m->kernels.sloped[m->kind->end[m->engine->exact]];
+    m->sloped = m->kernels.sloped[last_end(m)];
+    m->proj_end = m->kernels.end[m->options.proj_clip > 0.0f ? QRNN_END_CLIPPED : QRNN_END_LINEAR];
 }
 
 qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *matrix)
@@ -285,82 +373,54 @@ void qrnn_module_unref(qrnn_module *m)
 
 /* --- what a module is made of --- */
 
-qrnn_kind qrnn_module_kind(const qrnn_module *m)
+/* The specification of a module, without its weights. */
+static qrnn_spec spec_of(const qrnn_module *m)
 {
-    return m->kind_number;
+    return (qrnn_spec){.kind = m->kind_number,
+                       .input_size = m->input_size,
+                       .hidden_size = m->hidden_size,
+                       .proj_size = m->proj_size,
+                       .layers = m->layers,
+                       .directions = m->directions,
+                       .options = m->has_options ? &m->options : NULL};
 }
 
-const char *qrnn_module_engine(const qrnn_module *m)
+/* The piece of an index that has no product; 0 of one that has, or of none. */
+static int find_added(const qrnn_module *m, size_t matrix, struct piece *p)
 {
-    return m->engine->info.name;
+    const qrnn_spec spec = spec_of(m);
+    if (matrix >= m->matrices || !qrnn_role_is_added(qrnn_spec_role(&spec, matrix))) return 0;
+    find_piece(&spec, matrix, 0, p);
+    return 1;
 }
 
-const char *qrnn_module_isa(const qrnn_module *m)
-{
-    return m->isa;
-}
-
-size_t qrnn_module_input_size(const qrnn_module *m)
-{
-    return m->input_size;
-}
-
-size_t qrnn_module_hidden_size(const qrnn_module *m)
-{
-    return m->hidden_size;
-}
-
-size_t qrnn_module_proj_size(const qrnn_module *m)
-{
-    return m->proj_size;
-}
-
-size_t qrnn_module_state_size(const qrnn_module *m)
-{
-    return m->state_size;
-}
-
-size_t qrnn_module_layers(const qrnn_module *m)
-{
-    return m->layers;
-}
-
-size_t qrnn_module_directions(const qrnn_module *m)
-{
-    return m->directions;
-}
-
-size_t qrnn_module_bytes(const qrnn_module *m)
-{
-    return m->bytes;
-}
-
-int qrnn_module_shares_scale(const qrnn_module *m)
-{
-    return m->shares_scale;
-}
-
-/* The packed matrix of an index, or its first piece; *last is the other, or NULL. Past the end, one without rows. */
+/* The packed matrix of an index, or its first piece; *last is the other, or NULL. Without rows, one past the end and
+ * one that no product takes. */
 static const struct qrnn_matrix *packed_matrix(const qrnn_module *m, size_t matrix, const struct qrnn_matrix **last)
 {
     static const struct qrnn_matrix none;
-    const size_t each = qrnn_kind_matrices(m->kind, m->proj_size);
+    const qrnn_spec spec = spec_of(m);
     *last = NULL;
-    if (matrix / each >= m->layers * m->directions) return &none;
-    const struct qrnn_cell *const cell = &m->cells[matrix / each];
-    const enum qrnn_role role = (enum qrnn_role)(matrix % each);
-    if (role == QRNN_HH && m->kind->inner != QRNN_ENDS) *last = &cell->inner;
-    return role == QRNN_IH ? &cell->ih : role == QRNN_HH ? &cell->hh : &cell->inner;
+    if (matrix >= m->matrices || qrnn_role_is_added(qrnn_spec_role(&spec, matrix))) return &none;
+    struct piece p;
+    find_piece(&spec, matrix, 0, &p);
+    const struct qrnn_cell *const cell = &m->cells[p.info.layer * m->directions + p.info.direction];
+    if (p.role == QRNN_HH && m->kind->inner != QRNN_ENDS) *last = &cell->inner;
+    return p.role == QRNN_IH ? &cell->ih : p.role == QRNN_HH ? &cell->hh : &cell->inner;
 }
 
 size_t qrnn_module_rows(const qrnn_module *m, size_t matrix)
 {
+    struct piece p;
+    if (find_added(m, matrix, &p)) return p.info.rows;
     const struct qrnn_matrix *last, *first = packed_matrix(m, matrix, &last);
     return first->panels.rows + (last ? last->panels.rows : 0);
 }
 
 size_t qrnn_module_cols(const qrnn_module *m, size_t matrix)
 {
+    struct piece p;
+    if (find_added(m, matrix, &p)) return p.info.cols;
     const struct qrnn_matrix *last;
     return packed_matrix(m, matrix, &last)->panels.cols;
 }
@@ -369,7 +429,8 @@ const char *qrnn_module_activations(const qrnn_module *m, size_t matrix)
 {
     const struct qrnn_matrix *last;
     const struct qrnn_activations *const activations = packed_matrix(m, matrix, &last)->activations;
-    return activations ? activations->name : NULL;
+    if (activations) return activations->name;
+    return matrix < m->matrices ? qrnn_activations_name(QRNN_ACTIVATIONS_FLOAT32) : NULL;
 }
 
 int qrnn_module_is_coded(const qrnn_module *m, size_t matrix)
@@ -392,6 +453,14 @@ int qrnn_module_has_bias(const qrnn_module *m, size_t matrix)
 
 void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes, float *scale, float *bias)
 {
+    struct piece p;
+    if (find_added(m, matrix, &p)) {
+        const float *const from = *added_at((qrnn_module *)(uintptr_t)m, &p);
+        const size_t cols = p.info.cols, stride = added_stride(&p);
+        for (size_t row = 0; values && cols && row < p.info.rows; row++)
+            memcpy(values + row * cols, from + row * stride, cols * sizeof(float));
+        return;
+    }
     const struct qrnn_matrix *last, *first = packed_matrix(m, matrix, &last);
     qrnn_unpack(first, values, codes, scale, bias);
     if (!last) return;

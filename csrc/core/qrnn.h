@@ -39,11 +39,38 @@ const char *qrnn_status_text(qrnn_status status);
 
 /* What a module computes; kinds.def has the equations. */
 typedef enum qrnn_kind {
-#define QRNN_KIND(NAME, name, family, gates, states, projects, hh, inner, end, exact) QRNN_##NAME,
+#define QRNN_KIND(NAME, ...) QRNN_##NAME,
 #include "kinds.def"
 #undef QRNN_KIND
     QRNN_KINDS
 } qrnn_kind;
+
+/* Activation functions; activations.def has their equations. */
+typedef enum qrnn_activation_function {
+#define QRNN_ACTIVATION(NAME, ...) QRNN_ACTIVATION_##NAME,
+#include "activations.def"
+#undef QRNN_ACTIVATION
+    QRNN_ACTIVATION_FUNCTIONS
+} qrnn_activation_function;
+
+/* A function with its parameters; of one that takes fewer the rest is not read. */
+typedef struct qrnn_activation {
+    qrnn_activation_function function;
+    float alpha, beta;
+} qrnn_activation;
+
+/* A row of that table, as far as it concerns a caller; alpha and beta are what they are where none are given, or NaN. */
+typedef struct qrnn_activation_info {
+    const char *name;         /* "hard_sigmoid" */
+    int parameters;           /* how many of alpha and beta it takes */
+    float alpha, beta;
+} qrnn_activation_info;
+
+/* NULL past the end. */
+const qrnn_activation_info *qrnn_activation_get(size_t i);
+
+/* A kind has at most so many activations. */
+enum { QRNN_MOST_PLACES = 3 };
 
 /* A kind's row of that table, as far as it concerns a caller. */
 typedef struct qrnn_kind_info {
@@ -54,6 +81,8 @@ typedef struct qrnn_kind_info {
     size_t states;            /* 0: none; 1: h; 2: h and c */
     int projects;             /* may have an hr */
     int resets_before;        /* a gate acts on h before the product: not every engine has that */
+    size_t places;            /* its activations in the order of ONNX: of the gates, of the candidate, of c' */
+    qrnn_activation_function activations[QRNN_MOST_PLACES]; /* and what they are by default */
 } qrnn_kind_info;
 
 /* NULL of what is no kind. */
@@ -77,6 +106,22 @@ typedef struct qrnn_weight {
                                  float32 with values */
 } qrnn_weight;
 
+/* What a recurrent module may do otherwise than its kind, where its engine has options; csrc/README.md has the equations.
+ * All zero but the activations, which are never left out (qrnn_options_init): the kind itself. */
+typedef struct qrnn_options {
+    qrnn_activation activations[2][QRNN_MOST_PLACES]; /* of each direction */
+    float clip;               /* of what activations take of gates and candidate, to -clip..clip; 0: none */
+    float cell_clip, proj_clip; /* of an LSTM's c', and of its h after a projection; 0: none */
+    float layer_norm;         /* of what an LSTM's gates sum: the epsilon; 0: none */
+    int peepholes;            /* an LSTM's gates see c: weights [3][hidden_size] of i, f and o */
+    int input_forget;         /* an LSTM's f is 1 - i: its rows of the matrices are not used */
+    int reverse;              /* a sequence of one direction reads from the end */
+    int initial_states;       /* a sequence has learned states, for calls that give none */
+} qrnn_options;
+
+/* The kind's own. */
+void qrnn_options_init(qrnn_kind kind, qrnn_options *options);
+
 typedef struct qrnn_spec {
     qrnn_kind kind;
     const char *engine;       /* a name from qrnn_engine_name; "float32" for float weights */
@@ -86,7 +131,11 @@ typedef struct qrnn_spec {
     size_t proj_size;         /* rows of hr, less than hidden_size; 0: no projection. LSTM only */
     size_t layers, directions;/* 1 and 1 for a linear and for a single cell; directions 1 or 2 */
     int sequence;             /* parameters are named as those of layers: weight_ih_l0, not weight_ih */
-    const qrnn_weight *weights; /* [qrnn_spec_matrices]: of each layer, of each direction ih, hh, hr */
+    const qrnn_options *options; /* NULL: the kind's own */
+    const qrnn_weight
+        *weights; /* [qrnn_spec_matrices]: of each layer, of each direction ih, hh, hr, and what its options
+                                 add, in this order: peepholes, gain and shift of the normalization; then the learned h
+                                 and c of all layers and directions. What options add is float32 `values` alone */
 } qrnn_spec;
 
 /* One matrix of a module. */
@@ -94,12 +143,13 @@ typedef struct qrnn_matrix_info {
     size_t layer, direction;
     size_t rows, cols;
     int takes_bias;
+    int multiplies;           /* 0: what an option adds, which no product takes: float32 in every engine */
     /* Names of its parameters, as PyTorch's state_dict has them, whether it takes a bias or not; the longest has digits of a
      * size_t. */
     char weight[48], bias[48];
 } qrnn_matrix_info;
 
-/* Matrices of a module; 0 of a kind that there is not. Reads kind, proj_size, layers and directions. */
+/* Matrices of a module; 0 of a kind that there is not. Reads kind, proj_size, layers, directions and options. */
 size_t qrnn_spec_matrices(const qrnn_spec *spec);
 /* The `index`th of them; zeros past the last. Reads no weights. */
 void qrnn_spec_matrix(const qrnn_spec *spec, size_t index, qrnn_matrix_info *info);
@@ -116,8 +166,8 @@ typedef struct qrnn_module qrnn_module;
  * *matrix, unless `matrix` is NULL, is the index in spec->weights of the one at fault. The module keeps copies alone:
  * the specification, its weights with all their arrays and its strings may be freed or changed afterwards. */
 qrnn_status qrnn_module_new(const qrnn_spec *spec, qrnn_module **out, size_t *matrix);
-void qrnn_module_ref(qrnn_module *m);                         /* of both, */
-void qrnn_module_unref(qrnn_module *m);                       /* NULL is allowed */
+void qrnn_module_ref(qrnn_module *m); /* of both, */
+void qrnn_module_unref(qrnn_module *m); /* NULL is allowed */
 
 /* What a module was made of, read back from what runs. */
 qrnn_kind qrnn_module_kind(const qrnn_module *m);
@@ -126,10 +176,10 @@ const char *qrnn_module_isa(const qrnn_module *m);
 size_t qrnn_module_input_size(const qrnn_module *m);
 size_t qrnn_module_hidden_size(const qrnn_module *m);
 size_t qrnn_module_proj_size(const qrnn_module *m);
-size_t qrnn_module_state_size(const qrnn_module *m);          /* of h: proj_size, or hidden_size */
+size_t qrnn_module_state_size(const qrnn_module *m); /* of h: proj_size, or hidden_size */
 size_t qrnn_module_layers(const qrnn_module *m);
 size_t qrnn_module_directions(const qrnn_module *m);
-size_t qrnn_module_bytes(const qrnn_module *m);               /* memory held by the module */
+size_t qrnn_module_bytes(const qrnn_module *m); /* memory held by the module */
 int qrnn_module_shares_scale(const qrnn_module *m); /* rows are quantized by one scale: a call may fail for one */
 /* Of a matrix by its index in spec->weights: sizes, whether it is codes with scales, how many, whether it has a bias.
  * 0 or NULL past the last. */
@@ -139,6 +189,7 @@ int qrnn_module_is_coded(const qrnn_module *m, size_t matrix);
 size_t qrnn_module_n_scale(const qrnn_module *m, size_t matrix);
 int qrnn_module_has_bias(const qrnn_module *m, size_t matrix);
 const char *qrnn_module_activations(const qrnn_module *m, size_t matrix); /* a name from qrnn_activations_name */
+const qrnn_options *qrnn_module_options(const qrnn_module *m); /* NULL: the kind's own */
 /* Unpacks into arrays of the sizes above; a NULL destination is passed over. */
 void qrnn_module_unpack(const qrnn_module *m, size_t matrix, float *values, int8_t *codes, float *scale, float *bias);
 
@@ -155,9 +206,9 @@ qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const 
 /* A whole sequence through all layers and directions. */
 typedef struct qrnn_run {
     size_t steps, batch;
-    int batch_first;          /* x and out are [batch][steps][...] instead of [steps][batch][...] */
-    const float *x;           /* [steps][batch][input_size] */
-    const float *h, *c;       /* [layers * directions][batch][state_size], [..][hidden_size]; NULL: zeros */
+    int batch_first; /* x and out are [batch][steps][...] instead of [steps][batch][...] */
+    const float *x; /* [steps][batch][input_size] */
+    const float *h, *c; /* [layers * directions][batch][state_size], [..][hidden_size]; NULL: zeros */
     const size_t *lengths; /* [batch], each up to steps, and where rows share a scale at least 1: in 0 steps a row's
                                  states stay what they are. NULL: all of them are `steps` */
     float *out; /* [steps][batch][directions * state_size]; zeros past a row's length. NULL: not wanted,
@@ -224,7 +275,8 @@ typedef struct qrnn_engine_info {
     int quantized; /* takes int8 weights; else float32 */
     int per_row; /* each batch row is quantized by itself; else all rows by one scale */
     int scale_per_row; /* weights have a scale an output row by default; else one in all */
-    int projects, resets_before; /* has kinds and options that do so */
+    int projects, resets_before; /* has kinds that do so */
+    int options; /* has qrnn_options */
 } qrnn_engine_info;
 
 /* Tables, in order; NULL past the end. The default engine is the first. */

@@ -51,9 +51,11 @@ static void clear_row(const qrnn_run *run, float *out, size_t width, size_t row)
 void qrnn_pass_row(const qrnn_module *m, const qrnn_run *run, size_t row)
 {
     const size_t state = m->state_size, n = m->hidden_size, width = m->directions * state;
-    for (size_t at = row; at < m->layers * m->directions * run->batch; at += run->batch) {
-        copy_state(state, run->h ? run->h + at * state : NULL, run->h_out + at * state);
-        if (m->kind->info.states == 2) copy_state(n, run->c ? run->c + at * n : NULL, run->c_out + at * n);
+    for (size_t place = 0, at = row; place < m->layers * m->directions; place++, at += run->batch) {
+        const float *const h = m->learned_h ? m->learned_h + place * state : NULL;
+        const float *const c = m->learned_c ? m->learned_c + place * n : NULL;
+        copy_state(state, run->h ? run->h + at * state : h, run->h_out + at * state);
+        if (m->kind->info.states == 2) copy_state(n, run->c ? run->c + at * n : c, run->c_out + at * n);
     }
     for (size_t layer = 0; run->below && layer + 1 < m->layers; layer++)
         clear_row(run, run->below + layer * run->steps * run->batch * width, width, row);
@@ -78,6 +80,7 @@ size_t qrnn_members(const qrnn_module *m, const qrnn_run *run, size_t group, siz
     const double row = (double)(m->kind->info.gates * m->hidden_size) * (double)m->state_size;
     const double step = row * (double)group;
     const double all = row * (double)rows * (double)run->steps;
+    if (m->options.layer_norm > 0.0f) return 1; /* each end needs the sums over all units */
     if (run->threads < 2 || step < QRNN_TEAM_STEP_WORK || all < QRNN_TEAM_CALL_WORK) return 1;
     return run->threads < blocks ? run->threads : blocks;
 }

@@ -180,10 +180,12 @@ static void begin_states(struct walk *w, size_t place)
     const qrnn_run *run = g->run;
     struct qrnn_block *b = w->b;
     const size_t state = g->m->state_size, n = g->m->hidden_size, first = place * run->batch;
+    const float *const h = g->m->learned_h ? g->m->learned_h + place * state : b->zeros;
+    const float *const c = g->m->learned_c ? g->m->learned_c + place * n : b->zeros;
     for (size_t i = 0; i < g->rows; i++) {
-        b->h_from[i] = run->h ? run->h + (first + g->order[i]) * state : b->zeros;
+        b->h_from[i] = run->h ? run->h + (first + g->order[i]) * state : h;
         if (!g->c) continue;
-        b->c_from[i] = run->c ? run->c + (first + g->order[i]) * n : b->zeros;
+        b->c_from[i] = run->c ? run->c + (first + g->order[i]) * n : c;
         b->c_to[i] = g->c + i * n;
     }
     if (b->slice == 0) {
@@ -348,7 +350,7 @@ static void walk_layers(void *context, size_t member, struct qrnn_team *team)
     for (size_t layer = 0; layer < m->layers && status == QRNN_OK; layer++) {
         const struct view out = layer_view(g, layer);
         for (size_t d = 0; d < m->directions && status == QRNN_OK; d++) {
-            w.reverse = d == 1;
+            w.reverse = d == 1 || m->options.reverse;
             w.out = out;
             w.out.base += d * m->state_size;
             const size_t place = layer * m->directions + d;

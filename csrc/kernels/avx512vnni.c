@@ -135,25 +135,25 @@ static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs 
 /* Products of one row wait for their loads, ends for their divisions: taken by turns, the one runs while the
  * other waits (LSTM in a sequence, a step of 64: 0.42 us instead of 0.45, of 128: 1.24 instead of 1.39). A turn is
  * all gates of 16 units, or of 64 where there is one gate. */
-#define ROW(name, end, planes, G, P)                                                                           \
-    static void name(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out, \
-                     const struct qrnn_end_args *e)                                                            \
-    {                                                                                                          \
-        const struct tiled local = tiled_planes(planes, w, x, out), *const t = &local;                         \
-        const size_t turn = (P) / (G) * QRNN_PANEL, row = 0;                                                   \
-        struct spread s = spread_none();                                                                       \
-        size_t panel = 0, i = 0;                                                                               \
-        for (; panel + (P) <= w->count; panel += (P)) {                                                        \
-            TILE(planes, 1, P);                                                                                \
-            for (const size_t stop = i + turn < e->units ? i + turn : e->units; i < stop; i += LANES)          \
-                end_vector(end##_of, end##_takes, 0, e, 0, i, stop - i < LANES ? stop - i : LANES, &s);        \
-        }                                                                                                      \
-        for (; panel < w->count; panel++) {                                                                    \
-            TILE(planes, 1, 1);                                                                                \
-            end_vector(end##_of, end##_takes, 0, e, 0, i, e->units - i < LANES ? e->units - i : LANES, &s);    \
-            i += LANES;                                                                                        \
-        }                                                                                                      \
-        if (e->extent) e->extent[0] = spread_extent(&s);                                                       \
+#define ROW(name, end, planes, G, P)                                                                              \
+    static void name(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out,    \
+                     const struct qrnn_end_args *e)                                                               \
+    {                                                                                                             \
+        const struct tiled local = tiled_planes(planes, w, x, out), *const t = &local;                            \
+        const size_t turn = (P) / (G) * QRNN_PANEL, row = 0;                                                      \
+        struct spread s = spread_none();                                                                          \
+        size_t panel = 0, i = 0;                                                                                  \
+        for (; panel + (P) <= w->count; panel += (P)) {                                                           \
+            TILE(planes, 1, P);                                                                                   \
+            for (const size_t stop = i + turn < e->units ? i + turn : e->units; i < stop; i += LANES)             \
+                end_vector(end##_of, end##_takes, 0, e, NULL, 0, i, stop - i < LANES ? stop - i : LANES, &s);     \
+        }                                                                                                         \
+        for (; panel < w->count; panel++) {                                                                       \
+            TILE(planes, 1, 1);                                                                                   \
+            end_vector(end##_of, end##_takes, 0, e, NULL, 0, i, e->units - i < LANES ? e->units - i : LANES, &s); \
+            i += LANES;                                                                                           \
+        }                                                                                                         \
+        if (e->extent) e->extent[0] = spread_extent(&s);                                                          \
     }
 ROW(rnn_tanh_u8s8, rnn_tanh, 1, 1, 4)
 ROW(rnn_relu_u8s8, rnn_relu, 1, 1, 4)

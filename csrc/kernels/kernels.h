@@ -30,7 +30,7 @@
 #include "qrnn.h"
 #include "target.h"
 
-enum { QRNN_PANEL = 16, QRNN_QUAD = 4, QRNN_LINE = 64, QRNN_MOMENTS_PANEL = 24 };
+enum { QRNN_PANEL = 16, QRNN_QUAD = 4, QRNN_LINE = 64, QRNN_MOMENTS_PANEL = 24, QRNN_MOST_GATES = 4 };
 
 /* The formats of formats.def, and the kernels of products. */
 enum qrnn_weight_format {
@@ -129,6 +129,18 @@ enum qrnn_end {
     QRNN_ENDS
 };
 
+/* What ends with options take beside products and states, of a layer in one direction. Rows are of all hidden units, a
+ * multiple of QRNN_PANEL floats apart. */
+struct qrnn_end_options {
+    const qrnn_activation *activations; /* by place */
+    float clip, cell_clip, proj_clip; /* INFINITY: none */
+    float epsilon;            /* of the normalization */
+    int input_forget;
+    const float *peepholes;   /* [3][stride] of i, f and o; NULL: none */
+    const float *gain, *shift; /* [gates][stride] of the normalization, whose ends get all units at once; NULL: none */
+    size_t stride;
+};
+
 /* Rows of units first .. first + units - 1. The products begin at unit `first`, the states at unit 0. */
 struct qrnn_end_args {
     size_t rows, first, units;
@@ -138,6 +150,7 @@ struct qrnn_end_args {
     float *const *h_out, *const *c_out; /* [rows] states after; may be those before */
     struct qrnn_extent *extent; /* [rows], of what went to h_out; NULL: not wanted */
     float *const *slopes; /* [rows] of a unit the sum over its gates of squared slopes of h'; for `sloped` ends alone */
+    const struct qrnn_end_options *options; /* of ends that take them */
 };
 
 typedef void qrnn_encode_kernel(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent,

@@ -5,6 +5,9 @@
  *   tanh_f32        within 1.85
  *   tanh_exact_f32  correctly rounded
  *   sigmoid_f32     within 1.89, denormal results too
+ *   exp_f32         of x <= 0 within 2.4, denormal results too
+ *   expm1_f32       of x <= 0 within 2.6
+ *   softplus_f32    within 3.4, denormal results too
  *
  * All of them: a NaN gives a NaN, tanh keeps the sign of zero, |tanh| and sigmoid are at most 1, and there are no
  * branches. The clamps name the constant first: v_min and v_max give the second operand where one is a NaN, so a
@@ -122,6 +125,43 @@ QRNN_INLINE f32v sigmoid_f32(f32v x)
     const f32v sum = v_add(c, S), lost = v_sub(c, v_sub(sum, S));
     const f32v rest = v_fnma(S, v_add(w, w), v_add(lost, lost));
     return v_div(v_mul(c, M), v_fma(sum, M, rest));
+}
+
+/* e^x of x <= 0, held at -105, where it is 0: 2^64 times it, which no w makes denormal, and then 2^-64. */
+QRNN_INLINE f32v exp_f32(f32v x)
+{
+    const f32v bias = v_set1(QRNN_ROUNDER + 127.0f + 64.0f);
+    const f32v held = v_max(v_set1(-105.0f), v_min(v_set1(0.0f), x));
+
+    const f32v k = v_fma(held, v_set1(QRNN_LOG2_E), bias);
+    const f32v n = v_sub(k, bias);
+    const f32v w = v_fnma(n, v_set1(QRNN_LN2_LOW), v_fnma(n, v_set1(QRNN_LN2_HIGH), held));
+    const f32v a = coth_f32(v_mul(w, w));
+    return v_mul(v_mul(v_pow2(k), v_div(v_add(a, w), v_sub(a, w))), v_set1(0x1p-64f));
+}
+
+/* e^x - 1 of x <= 0, held at -20, where it is -1: the num of tanh(x/2), times 2, by a - w. */
+QRNN_INLINE f32v expm1_f32(f32v x)
+{
+    const f32v half = v_set1(0.5f), bias = v_set1(QRNN_ROUNDER + 126.0f);
+    const f32v t = v_max(v_set1(-20.0f), v_min(v_set1(0.0f), x));
+
+    const f32v k = v_add(v_fma(t, v_set1(QRNN_LOG2_E), v_set1(0x1.e8p-3f)), bias);
+    const f32v n = v_sub(k, bias), r = v_sub(v_pow2(k), half);
+    const f32v w = v_fnma(n, v_set1(QRNN_LN2), t), a = coth_f32(v_mul(w, w));
+    const f32v num = v_fma(r, v_add(a, w), w);
+    return v_div(v_add(num, num), v_sub(a, w));
+}
+
+/* log(1 + e^x) = max(x, 0) + log(1 + u), u = e^-|x|: log(1 + u) = 2 artanh(v/2) = v + v z (1/3 + z/5 + ... + z^6/15),
+ * v = u / (1 + u/2), z = v^2/4 <= 1/9. */
+QRNN_INLINE f32v softplus_f32(f32v x)
+{
+    const f32v u = exp_f32(v_sub(v_set1(0.0f), v_abs(x)));
+    const f32v v = v_div(u, v_fma(u, v_set1(0.5f), v_set1(1.0f))), z = v_mul(v_mul(v, v), v_set1(0.25f));
+    f32v p = v_set1(1.0f / 15.0f);
+    for (int odd = 13; odd >= 3; odd -= 2) p = v_fma(p, z, v_set1(1.0f / (float)odd));
+    return v_add(v_max(v_set1(0.0f), x), v_fma(v_mul(v, z), p, v));
 }
 
 /* c[0] + c[1] x + ... + c[count - 1] x^(count - 1), count odd, even and odd powers side by side. */

@@ -21,7 +21,7 @@
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
+#pragma GCC optimize("O3", "fp-contract=off")
 #endif
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -75,6 +75,13 @@
 #define QRNN_INLINE static inline __attribute__((always_inline))
 #else
 #define QRNN_INLINE static inline
+#endif
+
+/* A function that is there once, and compiled for size: what few use. */
+#if defined(__GNUC__)
+#define QRNN_SMALL __attribute__((noinline, cold))
+#else
+#define QRNN_SMALL
 #endif
 
 #endif

@@ -12,13 +12,16 @@ static PyObject *check_engine(PyObject *Py_UNUSED(module), PyObject *args)
 {
     const char *name, *engine;
     Py_ssize_t proj_size;
+    PyObject *options = Py_None;
     qrnn_kind kind;
-    if (!PyArg_ParseTuple(args, "sns:check_engine", &name, &proj_size, &engine)) return NULL;
+    if (!PyArg_ParseTuple(args, "sns|O:check_engine", &name, &proj_size, &engine, &options)) return NULL;
     if (spec_find_kind(name, &kind) < 0) return NULL;
-    const struct error_context context = {.engine = engine, .projects = proj_size > 0};
+    const struct error_context context = {
+        .engine = engine, .projects = proj_size > 0, .option = spec_first_option(options)};
     const qrnn_engine_info *const has = qrnn_engine_by_name(engine);
     if (!has) return error_from_status(QRNN_ERR_ENGINE, &context);
-    if ((proj_size > 0 && !has->projects) || (qrnn_kind_get(kind)->resets_before && !has->resets_before))
+    if ((proj_size > 0 && !has->projects) || (qrnn_kind_get(kind)->resets_before && !has->resets_before)
+        || (options != Py_None && !has->options))
         return error_from_status(QRNN_ERR_UNSUPPORTED, &context);
     Py_RETURN_NONE;
 }
@@ -154,7 +157,7 @@ static PyObject *split_state(PyObject *Py_UNUSED(module), PyObject *args)
 
 /* --- the table --- */
 
-PyDoc_STRVAR(check_engine_doc, "check_engine($module, kind, proj_size, engine, /)\n--\n\n"
+PyDoc_STRVAR(check_engine_doc, "check_engine($module, kind, proj_size, engine, options=None, /)\n--\n\n"
                                "Raise ValueError where `engine` has no such layer, as a packing of it would.");
 
 PyDoc_STRVAR(check_engine_name_doc,

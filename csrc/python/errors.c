@@ -69,9 +69,14 @@ int error_check_engine_name(PyObject *engine, const char *argument)
 /* The default engine has all that there is. */
 static void raise_unsupported(const struct error_context *context)
 {
+    char expected[64];
+    if (context->projects || !context->option)
+        PyOS_snprintf(expected, sizeof expected, "%s",
+                      context->projects ? "proj_size: expected 0" : "reset_after: expected True");
+    else
+        PyOS_snprintf(expected, sizeof expected, "%s: expected its default", context->option);
     PyErr_Format(PyExc_ValueError, "%s with engine '%s', which has PyTorch's arithmetic alone: use engine '%s'",
-                 context->projects ? "proj_size: expected 0" : "reset_after: expected True", context->engine,
-                 qrnn_engine_name(0));
+                 expected, context->engine, qrnn_engine_name(0));
 }
 
 static void raise_float(const char *name, const char *expected, float value)
@@ -111,6 +116,7 @@ PyObject *error_from_status(qrnn_status status, const struct error_context *cont
         raise_name("engine", PyUnicode_FromString(context->engine), join_names(qrnn_engine_name, NULL), "");
         break;
     case QRNN_ERR_UNSUPPORTED: raise_unsupported(context); break;
+    case QRNN_ERR_OPTIONS: PyErr_Format(PyExc_ValueError, "options: %s", qrnn_status_text(status)); break;
     case QRNN_ERR_FORMAT:
         PyErr_Format(PyExc_ValueError, "%s: no kernel multiplies weights and activations of these formats",
                      context->weight);

@@ -12,6 +12,7 @@ struct error_context {
     size_t depth;
     float bad_scale, bad_bias;
     int projects;                      /* the layer does, so that is what the engine lacks */
+    const char *option;       /* the first option that is not the kind's own; NULL: none */
     const size_t *step;                /* of a sequence, or NULL */
 };
 

@@ -13,6 +13,8 @@ enum { SHAPE_TEXT = 64 };
 /* What is being packed. */
 struct plan {
     qrnn_spec spec;
+    qrnn_options options;     /* where spec.options points, if it does */
+    const char *option;       /* the first of them that is not the kind's own */
     int quantized, flags;
     PyObject *const *matrices; /* as many as the spec has */
     size_t count;
@@ -115,9 +117,11 @@ static PyArrayObject *take_array(PyObject *object, const char *name, int type)
 /* A matrix comes as a tuple of these; the last, a format's name, may be left out. */
 enum { WEIGHT, SCALE, BIAS, ACTIVATIONS };
 
-/* Whether a matrix comes in codes: that of a quantized engine does, unless it is of floats and has no scale. */
+/* Whether a matrix comes in codes: that of a quantized engine does, unless it is of floats and has no scale, or one that
+ * no product takes. */
 static int is_coded(const struct plan *plan, size_t index)
 {
+    if (!names_of(plan, index).info.multiplies) return 0;
     PyObject *const tuple = plan->matrices[index], *const weight = PyTuple_GET_ITEM(tuple, WEIGHT);
     const int floats = PyArray_Check(weight) && PyArray_TYPE((PyArrayObject *)weight) == NPY_FLOAT32;
     return plan->quantized && !(floats && PyTuple_GET_ITEM(tuple, SCALE) == Py_None);
@@ -206,8 +210,8 @@ static int take_bias(PyObject *object, const qrnn_matrix_info *info, PyArrayObje
     *bias = NULL;
     if (object == Py_None) return 0;
     if (!info->takes_bias) {
-        PyErr_Format(PyExc_ValueError, "%s: expected None for a projection, got %s", info->bias,
-                     Py_TYPE(object)->tp_name);
+        PyErr_Format(PyExc_ValueError, "%s: expected None for a matrix without a bias, got %s",
+                     info->multiplies ? info->bias : info->weight, Py_TYPE(object)->tp_name);
         return -1;
     }
     *bias = take_array(object, info->bias, NPY_FLOAT32);
@@ -268,6 +272,7 @@ static void raise_pack(qrnn_status status, const struct plan *plan, size_t fault
         .bad_scale = first_bad(weight->scale, weight->n_scale, 1),
         .bad_bias = first_bad(weight->bias, names.info.rows, 0),
         .projects = plan->spec.proj_size > 0,
+        .option = plan->option,
     };
     error_from_status(status, &context);
 }
@@ -286,12 +291,15 @@ static qrnn_module *pack_plan(struct plan *plan, qrnn_weight *weights, char *sca
 }
 
 /* args: kind, engine, isa, matrices. */
-static int take_plan(PyObject *const *args, Py_ssize_t nargs, PyObject *sequence, struct plan *plan)
+static int take_plan(PyObject *const *args, Py_ssize_t nargs, PyObject *sequence, PyObject *options, struct plan *plan)
 {
     enum { KIND, ENGINE, ISA, MATRICES };
     if (find_kind(args[KIND], plan) < 0 || find_engine(args[ENGINE], plan) < 0) return -1;
     if (args[ISA] != Py_None && !(plan->spec.isa = arguments_text(args[ISA], "isa"))) return -1;
-    if (spec_take_sequence(sequence, &plan->spec, &plan->flags) < 0) return -1;
+    if (spec_take_sequence(sequence, &plan->spec, &plan->flags) < 0
+        || spec_take_options(options, &plan->spec, &plan->options) < 0)
+        return -1;
+    plan->option = spec_first_option(options);
     if (take_matrices(args + MATRICES, nargs - MATRICES, plan) < 0 || take_hidden_size(plan) < 0) return -1;
     return plan->spec.proj_size ? take_proj_size(plan) : 0;
 }
@@ -317,8 +325,7 @@ static int pack(struct module_object *self, struct module_state *state, struct p
 
 PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    const Py_ssize_t keywords = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
-    PyObject *const first = keywords ? PyTuple_GET_ITEM(kwnames, 0) : NULL;
+    PyObject *sequence = Py_None, *options = Py_None;
     if (nargs < 4) {
         PyErr_Format(PyExc_TypeError,
                      "_pack() takes kind, engine, isa and at least one matrix but %zd positional "
@@ -326,12 +333,17 @@ PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *ar
                      nargs);
         return NULL;
     }
-    if (keywords > 1 || (first && PyUnicode_CompareWithASCIIString(first, "sequence") != 0)) {
-        PyErr_Format(PyExc_TypeError, "_pack() takes the keyword sequence alone, got %S", kwnames);
-        return NULL;
+    for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); i++) {
+        PyObject *const name = PyTuple_GET_ITEM(kwnames, i);
+        const int is_options = PyUnicode_CompareWithASCIIString(name, "options") == 0;
+        if (!is_options && PyUnicode_CompareWithASCIIString(name, "sequence") != 0) {
+            PyErr_Format(PyExc_TypeError, "_pack() takes the keywords sequence and options alone, got %S", kwnames);
+            return NULL;
+        }
+        *(is_options ? &options : &sequence) = args[nargs + i];
     }
     struct plan plan = {0};
-    if (take_plan(args, nargs, keywords ? args[nargs] : Py_None, &plan) < 0
+    if (take_plan(args, nargs, sequence, options, &plan) < 0
         || pack((struct module_object *)self, PyType_GetModuleState(definer), &plan) < 0)
         return NULL;
     Py_RETURN_NONE;

@@ -1,6 +1,7 @@
 /* properties.c - what a Module says of what is packed in it. */
 #include "properties.h"
 #include "module_object.h"
+#include "spec.h"
 
 enum property {
     KIND,
@@ -14,6 +15,7 @@ enum property {
     NUM_DIRECTIONS,
     BATCH_FIRST,
     SEQUENCE,
+    OPTIONS,
     HAS_BIAS
 };
 
@@ -39,6 +41,7 @@ static PyObject *property_of(const qrnn_module *packed, int flags, enum property
     case NUM_DIRECTIONS: return PyLong_FromSize_t(qrnn_module_directions(packed));
     case BATCH_FIRST: return PyBool_FromLong(flags & MODULE_BATCH_FIRST);
     case SEQUENCE: return sequence_of(packed, flags);
+    case OPTIONS: return spec_options_of(packed);
     case HAS_BIAS: return PyBool_FromLong(qrnn_module_has_bias(packed, 0));
     }
     Py_UNREACHABLE();
@@ -66,6 +69,7 @@ PyGetSetDef module_properties[] = {
     PROPERTY("num_directions", NUM_DIRECTIONS, "2 of a bidirectional sequence; else 1."),
     PROPERTY("batch_first", BATCH_FIRST, "Whether a sequence's batch is the first dimension."),
     PROPERTY("sequence", SEQUENCE, "(num_layers, num_directions, batch_first); None of a linear and of a single cell."),
+    PROPERTY("options", OPTIONS, "What _pack took as `options`; None for the kind's own."),
     PROPERTY("has_bias", HAS_BIAS, "Whether there are biases: whether the first matrix has one."),
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -2,6 +2,8 @@
 #include "functions.h"
 #include "spec.h"
 
+#include <math.h>
+
 /* dict[key] = value, whose reference is taken over; -1 with an exception set, also for a NULL. */
 static int put(PyObject *dict, const char *key, PyObject *value)
 {
@@ -12,9 +14,39 @@ static int put(PyObject *dict, const char *key, PyObject *value)
 
 static PyObject *describe_kind(const qrnn_kind_info *kind)
 {
-    return Py_BuildValue("{s:s,s:n,s:n,s:O,s:O}", "family", kind->family, "gates", (Py_ssize_t)kind->gates, "states",
-                         (Py_ssize_t)kind->states, "projects", kind->projects ? Py_True : Py_False, "resets_before",
-                         kind->resets_before ? Py_True : Py_False);
+    PyObject *activations = PyTuple_New((Py_ssize_t)kind->places);
+    for (size_t i = 0; activations && i < kind->places; i++) {
+        PyObject *const name = PyUnicode_FromString(qrnn_activation_get((size_t)kind->activations[i])->name);
+        if (name)
+            PyTuple_SET_ITEM(activations, (Py_ssize_t)i, name);
+        else
+            Py_CLEAR(activations);
+    }
+    if (!activations) return NULL;
+    return Py_BuildValue("{s:s,s:n,s:n,s:O,s:O,s:N}", "family", kind->family, "gates", (Py_ssize_t)kind->gates,
+                         "states", (Py_ssize_t)kind->states, "projects", kind->projects ? Py_True : Py_False,
+                         "resets_before", kind->resets_before ? Py_True : Py_False, "activations", activations);
+}
+
+/* A parameter's default; None where there is none. */
+static PyObject *default_of(float value)
+{
+    if (isnan(value)) Py_RETURN_NONE;
+    return PyFloat_FromDouble((double)value);
+}
+
+static PyObject *activations(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
+{
+    PyObject *table = PyDict_New();
+    for (size_t i = 0; table && qrnn_activation_get(i); i++) {
+        const qrnn_activation_info *const info = qrnn_activation_get(i);
+        PyObject *const row = info->parameters == 0 ? PyTuple_New(0)
+                              : info->parameters == 1
+                                  ? Py_BuildValue("(N)", default_of(info->alpha))
+                                  : Py_BuildValue("NN", default_of(info->alpha), default_of(info->beta));
+        if (put(table, info->name, row) < 0) Py_CLEAR(table);
+    }
+    return table;
 }
 
 static PyObject *kinds(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
@@ -30,11 +62,11 @@ static PyObject *kinds(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
 static PyObject *describe_engine(size_t i)
 {
     const qrnn_engine_info *const engine = qrnn_engine_get(i);
-    return Py_BuildValue("{s:O,s:O,s:O,s:O,s:O,s:s}", "quantized", engine->quantized ? Py_True : Py_False, "per_row",
-                         engine->per_row ? Py_True : Py_False, "scale_per_row",
+    return Py_BuildValue("{s:O,s:O,s:O,s:O,s:O,s:O,s:s}", "quantized", engine->quantized ? Py_True : Py_False,
+                         "per_row", engine->per_row ? Py_True : Py_False, "scale_per_row",
                          engine->scale_per_row ? Py_True : Py_False, "projects", engine->projects ? Py_True : Py_False,
-                         "resets_before", engine->resets_before ? Py_True : Py_False, "activations",
-                         qrnn_engine_activations(i));
+                         "resets_before", engine->resets_before ? Py_True : Py_False, "options",
+                         engine->options ? Py_True : Py_False, "activations", qrnn_engine_activations(i));
 }
 
 static PyObject *engine_table(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
@@ -48,20 +80,23 @@ static PyObject *engine_table(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(a
 
 static PyObject *describe_matrix(const qrnn_matrix_info *matrix)
 {
-    return Py_BuildValue("sznn", matrix->weight, matrix->takes_bias ? matrix->bias : NULL, (Py_ssize_t)matrix->rows,
-                         (Py_ssize_t)matrix->cols);
+    return Py_BuildValue("sznnO", matrix->weight, matrix->takes_bias ? matrix->bias : NULL, (Py_ssize_t)matrix->rows,
+                         (Py_ssize_t)matrix->cols, matrix->multiplies ? Py_True : Py_False);
 }
 
 static PyObject *matrices(PyObject *Py_UNUSED(module), PyObject *args)
 {
     qrnn_spec spec = {0};
     const char *kind;
-    PyObject *sequence = Py_None;
+    PyObject *sequence = Py_None, *given = Py_None;
     Py_ssize_t input_size, hidden_size, proj_size = 0;
+    qrnn_options options;
     int flags;
-    if (!PyArg_ParseTuple(args, "snn|nO:matrices", &kind, &input_size, &hidden_size, &proj_size, &sequence))
+    if (!PyArg_ParseTuple(args, "snn|nOO:matrices", &kind, &input_size, &hidden_size, &proj_size, &sequence, &given))
         return NULL;
-    if (spec_take(kind, input_size, hidden_size, proj_size, sequence, &spec, &flags) < 0) return NULL;
+    if (spec_take(kind, input_size, hidden_size, proj_size, sequence, &spec, &flags) < 0
+        || spec_take_options(given, &spec, &options) < 0)
+        return NULL;
     const size_t count = qrnn_spec_matrices(&spec);
     PyObject *tuple = PyTuple_New((Py_ssize_t)count);
     for (size_t i = 0; tuple && i < count; i++) {
@@ -114,16 +149,23 @@ static PyObject *engines(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
 PyDoc_STRVAR(kinds_doc,
              "kinds($module, /)\n--\n\n"
              "The table of kinds, by name: `family` (the class of torch.nn), `gates`, `states` (0, 1: h, 2: h and c),\n"
-             "`projects`, `resets_before`.");
+             "`projects`, `resets_before`, `activations` (names of the functions, by place).");
+PyDoc_STRVAR(activations_doc,
+             "activations($module, /)\n--\n\n"
+             "The table of activation functions, by name: defaults of the parameters that each takes,\n"
+             "None for one without.");
 PyDoc_STRVAR(engine_table_doc,
              "engine_table($module, /)\n--\n\n"
              "The table of engines, by name, the default first: `quantized` (int8 weights, else float32), `per_row`\n"
              "(each batch row is quantized by itself), `scale_per_row` (of weights, by default), `projects` and\n"
-             "`resets_before` (has kinds and options that do so), `activations` (the format that its codes multiply).");
+             "`resets_before` (has kinds that do so), `options` (has any), `activations` (the format that its codes\n"
+             "multiply).");
 PyDoc_STRVAR(matrices_doc,
-             "matrices($module, kind, input_size, hidden_size, proj_size=0, sequence=None, /)\n--\n\n"
-             "The matrices of a layer in order, each (weight, bias or None, rows, columns), by PyTorch's names.\n\n"
-             "`sequence` is (num_layers, num_directions, batch_first), None for a linear and a single cell.");
+             "matrices($module, kind, input_size, hidden_size, proj_size=0, sequence=None, options=None, /)\n--\n\n"
+             "The matrices of a layer in order, each (weight, bias or None, rows, columns, multiplies), by PyTorch's\n"
+             "names. One that no product takes stays float32.\n\n"
+             "`sequence` is (num_layers, num_directions, batch_first), None for a linear and a single cell; `options`\n"
+             "is what Module._pack takes.");
 
 PyDoc_STRVAR(isas_doc, "isas($module, /)\n--\n\n"
                        "Names of the instruction sets that this CPU has: \"scalar\" first, the best last.");
@@ -136,6 +178,7 @@ PyDoc_STRVAR(engines_doc, "engines($module, /)\n--\n\n"
 
 PyMethodDef table_functions[] = {
     {"kinds", kinds, METH_NOARGS, kinds_doc},
+    {"activations", activations, METH_NOARGS, activations_doc},
     {"engine_table", engine_table, METH_NOARGS, engine_table_doc},
     {"matrices", matrices, METH_VARARGS, matrices_doc},
     {"engines", engines, METH_NOARGS, engines_doc},

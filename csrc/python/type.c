@@ -84,14 +84,17 @@ PyDoc_STRVAR(forward_layers_doc,
              "the product without r), NaN past the end of a row.");
 
 PyDoc_STRVAR(pack_doc,
-             "_pack($self, kind, engine, isa, /, *matrices, sequence=None)\n--\n\n"
+             "_pack($self, kind, engine, isa, /, *matrices, sequence=None, options=None)\n--\n\n"
              "Pack weights and put them in place; on failure nothing changes.\n\n"
              "Each matrix is (weight, scale, bias) or, with the name of the format that it multiplies,\n"
              "(weight, scale, bias, activations): float32 or int8 (rows, columns), float32 () or (rows,)\n"
              "or None for float32 weights, float32 (rows,) or None. A linear has one, every layer and\n"
              "direction of the rest ih, hh and, of an LSTM with a projection, hr, without bias: layers first\n"
-             "to last, forward before reverse. `sequence` is (num_layers, num_directions, batch_first), None\n"
-             "for a linear and for a single cell. `isa` None: the best.");
+             "to last, forward before reverse; what `options` add comes after these, learned states last.\n"
+             "`sequence` is (num_layers, num_directions, batch_first), None for a linear and for a single cell.\n"
+             "`options` is (activations, clip, cell_clip, proj_clip, layer_norm, peepholes, input_forget, reverse,\n"
+             "initial_states): of each place, direction by direction, (name, alpha, beta), or None; numbers, 0 for\n"
+             "none; flags. `isa` None: the best.");
 
 PyDoc_STRVAR(unpack_doc,
              "_unpack($self, index, what, /)\n--\n\n"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from .._constructors import CellConstructor
-from .._recurrent import no_projection
-from .._spec import sequence_spec
-from .._types import expect_qint8, qint8
+from .._constructors import GRUCellConstructor, GRUConstructor
+from .._gru import GRULayer
 from ._prepared import PreparedCell, PreparedSequence
 from ._recurrent import Cell, Sequence, documented
 from ._rows import quantizes
@@ -19,7 +15,7 @@ __all__ = ["GRU", "GRUCell"]
 
 @quantizes(torch.nn.GRUCell, PreparedCell)
 @documented
-class GRUCell(CellConstructor, Cell[torch.Tensor]):
+class GRUCell(GRUCellConstructor, GRULayer, Cell[torch.Tensor]):
     """A GRU cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRUCell``.
 
     Parameters
@@ -30,6 +26,8 @@ class GRUCell(CellConstructor, Cell[torch.Tensor]):
         Size of a hidden row, at least 1.
     bias : bool
         Whether there are biases.
+    reset_after : bool
+        Whether the reset gate is applied after the recurrent product or before it, which PyTorch's engines do not have.
     {parameters}
     Examples
     --------
@@ -39,12 +37,10 @@ class GRUCell(CellConstructor, Cell[torch.Tensor]):
     torch.Size([2, 3])
     """
 
-    _kind = "gru"
-
 
 @quantizes(torch.nn.GRU, PreparedSequence)
 @documented
-class GRU(Sequence[torch.Tensor]):
+class GRU(GRUConstructor, GRULayer, Sequence[torch.Tensor]):
     """GRU layers with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRU``.
 
     Parameters
@@ -63,6 +59,8 @@ class GRU(Sequence[torch.Tensor]):
         Whether there is a reverse direction.
     proj_size : None
         Raises ValueError, as in PyTorch.
+    reset_after : bool
+        Whether the reset gate is applied after the recurrent product or before it, which PyTorch's engines do not have.
     {parameters}
     Examples
     --------
@@ -72,24 +70,3 @@ class GRU(Sequence[torch.Tensor]):
     >>> output.shape, h_n.shape
     (torch.Size([5, 2, 3]), torch.Size([2, 2, 3]))
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        dtype: Any = qint8,
-        *,
-        proj_size: None = None,
-        engine: str | None = None,
-        isa: str | None = None,
-    ) -> None:
-        super().__init__()
-        no_projection(proj_size)
-        expect_qint8(dtype)
-        options = bias, batch_first, dropout, bidirectional
-        self._fill(sequence_spec("gru", input_size, hidden_size, num_layers, *options), engine, isa)

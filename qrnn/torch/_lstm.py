@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .._constructors import CellConstructor, LSTMConstructor
+from .._constructors import LSTMCellConstructor, LSTMConstructor
 from ._prepared import PreparedCell, PreparedSequence
 from ._recurrent import Cell, Sequence, documented
 from ._rows import quantizes
@@ -14,7 +14,7 @@ __all__ = ["LSTM", "LSTMCell"]
 
 @quantizes(torch.nn.LSTMCell, PreparedCell)
 @documented
-class LSTMCell(CellConstructor, Cell[tuple[torch.Tensor, torch.Tensor]]):
+class LSTMCell(LSTMCellConstructor, Cell[tuple[torch.Tensor, torch.Tensor]]):
     """An LSTM cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
 
     Its state is a pair ``(h, c)``; c is not quantized.

@@ -60,6 +60,10 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     def _fill(self, spec: LayerSpec, engine: str | None, isa: str | None) -> None:
         """Hold new weights, uniform, from PyTorch's generator."""
+        for name, value in spec.variant_options.items():  # no layer of torch.nn has any
+            raise ValueError(
+                f"{name}: expected its default, as layers of qrnn.torch have no such option, got {value!r}"
+            )
         engine, isa = _config.resolve_engine(engine), _config.resolve_isa(isa)
         self._hold(spec, engine, isa, quantize_matrices(spec, new_matrices(spec), engine))
 

@@ -84,12 +84,12 @@ LOG2_E, LN2, LN2_HIGH, LN2_LOW = _constants("0x1.715476p+0 0x1.62e43p-1 0x1.62e4
 COTH = _constants("0x1p+1 0x1.555452p-3 -0x1.68f38ep-9")
 
 
-def _pow2(k):
+def pow2(k):
     """2 to the integer in the low bits of k, which the exponent's bias was added to."""
     return (k.view(np.uint32) << np.uint32(23)).view(f32)
 
 
-def _coth(w):
+def coth(w):
     """w coth(w/2), so that e^w = (it + w) / (it - w)."""
     z = w * w
     return fma(z, fma(z, COTH[2], COTH[1]), COTH[0])
@@ -107,9 +107,9 @@ def tanh_fast(x):
         held = np.fmin(np.abs(x), f32(10))  # a NaN is dealt with at the end
         bias = ROUNDER + f32(126)
         k = fma(held, f32(2) * LOG2_E, f32(-61 / 256)) + bias
-        n, r = k - bias, _pow2(k) - half
+        n, r = k - bias, pow2(k) - half
         w = fma(-n, LN2, held + held)
-        a = _coth(w)
+        a = coth(w)
         num = fma(r, a + w, w)
         return np.where(np.isnan(x), NAN, np.copysign(num / (num + (a - w)), x))
 
@@ -125,9 +125,9 @@ def sigmoid_fast(x):
         held = np.fmax(np.fmin(x, f32(20)), f32(-105))
         bias = ROUNDER + f32(127 - 64)
         k = fma(held, -LOG2_E, bias)
-        n, s = k - bias, _pow2(k)
+        n, s = k - bias, pow2(k)
         w = fma(n, LN2_LOW, fma(n, LN2_HIGH, held))
-        m = _coth(w) + w
+        m = coth(w) + w
         total = c + s
         lost = c - (total - s)
         rest = fma(-s, w + w, lost + lost)
