@@ -1,11 +1,9 @@
 """One module over many batches, by any executor of ``concurrent.futures``: in order, lazily, in bounded memory.
 
-A task carries a token in place of the module, and the module itself only to a worker that has not got it yet:
+The module goes with the first tasks, as many as there are workers. Each other carries a token in its place:
 
     this process    token, batches --------------> worker: knows the token?   yes: results
-                    token, batches, module <------ no: MISSING, once a worker
-
-A thread, and a process that was forked after the token was made, knows it from the start.
+                    token, batches, module <------ no, it had none of the first: MISSING
 """
 
 from __future__ import annotations
@@ -133,7 +131,8 @@ def map(
     if executor is None:
         results = _one_by_one(module, numbered)
     else:
-        results = _by(executor, module, numbered, chunk, ahead or 2 * _workers(executor))
+        workers = _workers(executor)
+        results = _by(executor, module, numbered, chunk, ahead or 2 * workers, workers)
     return _counted(results, total) if progress else results
 
 
@@ -228,10 +227,10 @@ class _Task(NamedTuple):
 
 
 def _by(
-    executor: Executor, module: Callable[..., Any], batches: Iterator[_Batch], chunk: int, ahead: int
+    executor: Executor, module: Callable[..., Any], batches: Iterator[_Batch], chunk: int, ahead: int, workers: int
 ) -> Iterator[Any]:
     """The results by an executor's workers."""
-    token, tasks = os.urandom(16).hex(), deque[_Task]()
+    token, tasks, begun = os.urandom(16).hex(), deque[_Task](), 0
 
     def submit(some: list[_Batch], sent: Callable[..., Any] | None) -> _Task:
         return _Task(some, executor.submit(_work, token, sent, some))
@@ -243,7 +242,8 @@ def _by(
         at_end.callback(_cancel, tasks)
         while True:
             while len(tasks) < ahead and (some := list(itertools.islice(batches, chunk))):
-                tasks.append(submit(some, None))
+                tasks.append(submit(some, module if begun < workers else None))
+                begun += 1
             if not tasks:
                 return
             task = tasks.popleft()

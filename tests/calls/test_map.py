@@ -185,7 +185,7 @@ class Remote:
     """Workers that know nothing of this process: they have what was sent alone."""
 
     def __init__(self):
-        self.known, self.modules = {}, 0
+        self.known, self.modules, self._max_workers = {}, 0, 1
 
     def submit(self, function, token, module, batches):
         self.modules += module is not None
@@ -208,7 +208,20 @@ def test_a_module_is_sent_once_to_a_worker():
     assert len(remote.known) == _map._KEPT
     with Counting() as executor:
         list(qrnn.map(MODELS["float"], BATCHES, executor))
-        assert executor.sent == [None] * len(BATCHES)  # threads have it
+        workers = executor._max_workers
+        assert executor.sent == [MODELS["float"]] * workers + [None] * (len(BATCHES) - workers)
+
+
+def test_a_worker_that_had_none_of_the_first_tasks_asks_for_the_module():
+    remote = Remote()
+    remote._max_workers = 2
+    batches = iter(BATCHES * 3)
+    results = qrnn.map(MODELS["quantized"], batches, remote, ahead=1)
+    found = [next(results), next(results)]
+    remote.known = {}  # another process
+    found += list(results)
+    assert remote.modules == 3 and len(found) == 21
+    assert_same(found[-1], MODELS["quantized"](BATCHES[-1]))
 
 
 def test_a_pickled_module_has_its_weights_once():
