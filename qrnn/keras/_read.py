@@ -10,11 +10,10 @@ from .._format_error import FormatError
 from ._activations import major_version
 from ._config import IDLE, LayerConfig, expect_known, layer_config, serialized
 from ._recurrent_layer import MERGE_MODES, RecurrentLayer
-from ._weights import direction
+from ._weights import array_count, direction
 
 __all__ = ["read_layer"]
 
-_DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
 #: What the two layers of a Bidirectional have to share. Whether masked outputs are zero it sets itself.
 _SHARED = ("return_sequences", "return_state", "stateful")
 
@@ -84,13 +83,8 @@ def _layer(configs: Sequence[LayerConfig], weights: Sequence[Sequence[Any]], whe
     """The layer of ``qrnn.nn`` in one direction or two."""
     first = configs[0]
     directions = [direction(own, arrays, where) for own, arrays in zip(configs, weights)]
-    options: dict[str, Any] = {}
     activations = [own.activations for own in configs]
-    if any(each != _DEFAULTS[first.family] for each in activations):
-        same = all(each == activations[0] for each in activations)
-        options["activations"] = activations[0] if same else tuple(activations)
-        if options["activations"] == ("relu",):
-            options = {"nonlinearity": "relu"}
+    options: dict[str, Any] = {"activations": activations[0] if len(configs) == 1 else tuple(activations)}
     if first.family == "GRU" and not first.reset_after:
         options["reset_after"] = False
     return float_layer(where, first.family, directions, True, options)
@@ -111,10 +105,8 @@ def _bidirectional(
         name, inner = serialized(config["backward_layer"], f"{where}: backward_layer")
         backward = layer_config(name, inner, version, f"{where}: backward_layer")
     _expect_alike(forward, backward, where)
-    half, count = len(weights) // 2, len(weights)
-    if count % 2:
-        raise FormatError(f"{where}: weights: expected those of two layers, got {count} arrays")
-    layer = _layer([forward, backward], [weights[:half], weights[half:]], where)
+    first = array_count(forward)
+    layer = _layer([forward, backward], [weights[:first], weights[first:]], where)
     options: dict[str, Any] = {name: forward.flags[name] for name in _SHARED}
     return RecurrentLayer(layer, **options, merge_mode=merge_mode)
 

@@ -14,21 +14,26 @@ from ._config import LayerConfig
 if TYPE_CHECKING:
     from .._typing import Array
 
-__all__ = ["direction"]
+__all__ = ["array_count", "direction"]
 
 #: Keras' part of each gate of PyTorch's order: h; z r h; i f c o.
 _ORDER = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 1, 2, 3)}
 
 
+def array_count(layer: LayerConfig) -> int:
+    """How many arrays a layer has: kernel, recurrent kernel and, where there is one, bias."""
+    return 3 if layer.flags["use_bias"] else 2
+
+
 def direction(layer: LayerConfig, weights: Sequence[Any], where: str) -> Direction:
-    """The parameters of a layer from ``layer.get_weights()``: kernel, recurrent kernel and, where there is one, bias.
+    """The parameters of a layer from ``layer.get_weights()``.
 
     Raises
     ------
     FormatError
         If their number or a shape is not that of the layer.
     """
-    count = 3 if layer.flags["use_bias"] else 2
+    count = array_count(layer)
     if len(weights) != count:
         raise FormatError(f"{where}: weights: expected {count} arrays, got {len(weights)}")
     order = _ORDER[layer.family]

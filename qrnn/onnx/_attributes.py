@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .._format_error import FormatError
+from .._options import ACTIVATIONS
 
 __all__ = ["OPERATORS", "NodeOptions", "Operator", "node_options", "read_attributes"]
 
@@ -19,7 +20,7 @@ class Operator(NamedTuple):
     order : tuple of int
         ONNX's part of each gate of PyTorch's order.
     activations : tuple of str
-        ONNX's defaults.
+        Where a node names none.
     inputs, outputs : tuple of str
     attributes : tuple of str
         Those that the others lack.
@@ -63,26 +64,8 @@ _FIELDS: Mapping[str, tuple[str, int]] = {
 }
 _OF_SOME = frozenset(name for operator in OPERATORS.values() for name in operator.attributes)
 
-#: The names of ``qrnn.nn``, and whether there are alpha and beta. ONNX's names are compared without regard to case.
-_ACTIVATIONS: Mapping[str, tuple[str, bool, bool]] = {
-    "affine": ("affine", True, True),
-    "elu": ("elu", True, False),
-    "hardsigmoid": ("hard_sigmoid", True, True),
-    "leakyrelu": ("leaky_relu", True, False),
-    "relu": ("relu", False, False),
-    "scaledtanh": ("scaled_tanh", True, True),
-    "sigmoid": ("sigmoid", False, False),
-    "softplus": ("softplus", False, False),
-    "softsign": ("softsign", False, False),
-    "tanh": ("tanh", False, False),
-    "thresholdedrelu": ("thresholded_relu", True, False),
-}
-
-#: What ONNX's operators of these names have where a node gives no alpha or beta. Affine and ScaledTanh are none.
-_ALPHA: Mapping[str, float] = {"elu": 1.0, "hard_sigmoid": 0.2, "leaky_relu": 0.01, "thresholded_relu": 1.0}
-_BETA: Mapping[str, float] = {"hard_sigmoid": 0.5}
-
-Activation = str | tuple[str, float] | tuple[str, float, float]
+#: ONNX's names, which are compared without regard to case, and those of ``qrnn.nn``, whose defaults are ONNX's.
+_ACTIVATIONS: Mapping[str, str] = {name.replace("_", ""): name for name in ACTIVATIONS if name != "linear"}
 
 
 class NodeOptions(NamedTuple):
@@ -94,7 +77,7 @@ class NodeOptions(NamedTuple):
     layout : int
     hidden_size : int, optional
     options : dict
-        Further arguments of the layer's class; those that are its defaults are left out.
+        Further arguments of the layer's class.
     """
 
     num_directions: int
@@ -169,15 +152,15 @@ def _flag(attributes: Mapping[str, Any], name: str, where: str) -> int:
 
 
 def _activation_options(op_type: str, attributes: Mapping[str, Any], num_directions: int, where: str) -> dict[str, Any]:
-    """The arguments of the layer that say its activations; none where they are its own."""
+    """The arguments of the layer that say its activations."""
     defaults = OPERATORS[op_type].activations
     names = attributes.get("activations", list(defaults) * num_directions)
     if len(names) != len(defaults) * num_directions:
         expected = f"{len(defaults)} for each of {num_directions} directions"
         raise FormatError(f"{where}: activations: expected {expected}, got {len(names)}")
-    alphas, betas = (list(attributes.get(f"activation_{name}", ())) for name in ("alpha", "beta"))
-    found = [_activation(name, alphas, betas, where) for name in names]
-    for name, left in (("alpha", alphas), ("beta", betas)):
+    given = [list(attributes.get(f"activation_{name}", ())) for name in ("alpha", "beta")]
+    found = [_activation(name, given, where) for name in names]
+    for name, left in zip(("alpha", "beta"), given):
         if left:
             came = len(attributes[f"activation_{name}"])
             raise FormatError(
@@ -185,25 +168,19 @@ def _activation_options(op_type: str, attributes: Mapping[str, Any], num_directi
                 f"takes one, {came - len(left)} at most, got {came}"
             )
     each = [tuple(found[i : i + len(defaults)]) for i in range(0, len(found), len(defaults))]
-    if all(one == tuple(name.lower() for name in defaults) for one in each):
-        return {}
-    if op_type == "RNN" and set(found) == {"relu"}:
-        return {"nonlinearity": "relu"}
-    return {"activations": each[0] if each == [each[0]] * num_directions else tuple(each)}
+    return {"activations": each[0] if num_directions == 1 else tuple(each)}
 
 
-def _activation(name: str, alphas: list[float], betas: list[float], where: str) -> Activation:
-    """An activation as ``qrnn.nn`` says it, with the next alpha and beta, which it takes off the lists."""
-    known = _ACTIVATIONS.get(name.lower())
-    if known is None:
+def _activation(name: str, given: list[list[float]], where: str) -> str | tuple[Any, ...]:
+    """An activation as ``qrnn.nn`` says it, with the next alpha and beta, which it takes off the lists `given`."""
+    own = _ACTIVATIONS.get(name.lower())
+    if own is None:
         raise FormatError(f"{where}: activations: expected one of {', '.join(_ACTIVATIONS)}, got {name!r}")
-    own, has_alpha, has_beta = known
-    if not has_alpha:
-        return own
-    alpha = _next(alphas, _ALPHA.get(own), f"{where}: activation_alpha of {name}")
-    return (
-        (own, alpha, _next(betas, _BETA.get(own), f"{where}: activation_beta of {name}")) if has_beta else (own, alpha)
-    )
+    values = [
+        _next(left, default, f"{where}: activation_{which} of {name}")
+        for which, left, default in zip(("alpha", "beta"), given, ACTIVATIONS[own])
+    ]
+    return (own, *values) if values else own
 
 
 def _next(values: list[float], default: float | None, where: str) -> float:

@@ -11,13 +11,6 @@ from support.keras_layers import INPUTS, MASKS, built, check, inputs, keras, lay
 import qrnn
 import qrnn.keras
 
-try:
-    qrnn.nn.RNN(1, 1, activations=("tanh",))
-    OPTIONS = True
-except TypeError:
-    OPTIONS = False
-needs_options = pytest.mark.skipif(not OPTIONS, reason="QRNN.NN HAS NO OPTION activations")
-
 UNITS = 3
 KINDS = {
     "SimpleRNN": (layers.SimpleRNN, {}),
@@ -75,7 +68,6 @@ def test_directions_and_merge_modes(kind):
     assert count >= 70
 
 
-@needs_options
 @pytest.mark.parametrize("kind", ["GRU", "GRU that resets before", "LSTM"])
 def test_every_activation_in_every_place(kind):
     rng, (cls, options) = np.random.default_rng(3), KINDS[kind]
@@ -91,7 +83,6 @@ def test_every_activation_in_every_place(kind):
     check(two, read(two), x)
 
 
-@needs_options
 def test_every_activation_of_a_simple_rnn():
     rng, x = np.random.default_rng(4), None
     for name in (*ACTIVATIONS, None, layers.LeakyReLU(0.3), layers.ELU(0.5)):
@@ -156,7 +147,6 @@ def test_weights_in_the_order_of_cudnn(kind):
         assert np.max(np.abs(ours(x) - expected)) <= 2e-6
 
 
-@needs_options
 def test_hard_sigmoid_goes_by_the_version():
     config = {"units": 1, "activation": "hard_sigmoid", "use_bias": False}
     weights = [np.ones((1, 1)), np.zeros((1, 1))]

@@ -197,8 +197,12 @@ def test_directions_that_differ():
     ):
         with pytest.raises(qrnn.FormatError, match=text):
             qrnn.keras.read_layer("Bidirectional", both(**options), weights)
-    with pytest.raises(qrnn.FormatError, match="Bidirectional 'two': weights: expected those of two layers, got 5"):
+    with pytest.raises(qrnn.FormatError, match="Bidirectional 'two': weights: expected 3 arrays, got 2"):
         qrnn.keras.read_layer("Bidirectional", both(), weights[:5])
+    one_bias = qrnn.keras.read_layer(
+        "Bidirectional", both(backward_layer=other(use_bias=False)), weights[:5], version=3
+    ).layer
+    assert one_bias.bias_ih_l0.any() and not one_bias.bias_ih_l0_reverse.any()
 
 
 def test_constructor():

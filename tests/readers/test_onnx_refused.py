@@ -58,8 +58,9 @@ BAD_NODES = [
     ({"input_forget": -1}, "LSTM 'node': input_forget: expected 0 or 1, got -1"),
     ({"hidden_size": 5}, "LSTM 'node': hidden_size: expected that of R, 3, got 5"),
     ({"activations": ["Tanh"]}, "LSTM 'node': activations: expected 3 for each of 1 directions, got 1"),
-    ({"activations": ["Gelu", "Tanh", "Tanh"]}, "LSTM 'node': activations: expected one of affine, .*, got 'Gelu'"),
-    ({"activations": ["Affine", "Tanh", "Tanh"]}, "activation_alpha of Affine: expected a number, as ONNX has no def"),
+    ({"activations": ["Gelu", "Tanh", "Tanh"]}, "LSTM 'node': activations: expected one of tanh, .*, got 'Gelu'"),
+    ({"activations": ["ScaledTanh", "Tanh", "Tanh"]}, "activation_alpha of ScaledTanh: expected a number, as ONNX has"),
+    ({"activations": ["Linear", "Tanh", "Tanh"]}, "LSTM 'node': activations: expected one of .*, got 'Linear'"),
     (
         {"activations": ["ScaledTanh", "Tanh", "Tanh"], "activation_alpha": [1.0]},
         "activation_beta of ScaledTanh: expected a number, as ONNX has no default",
@@ -121,6 +122,15 @@ def test_weights(op_type):
         qrnn.onnx.read_node(node_of(op_type), {**good, "w": good["w"][..., :0]})
 
 
+def test_what_the_layer_refuses():
+    empty = {"w": np.ones((1, 0, 4)), "r": np.ones((1, 0, 0))}
+    with pytest.raises(qrnn.FormatError, match="GRU 'node': hidden_size must be greater than zero"):
+        qrnn.onnx.read_node(node_of("GRU", inputs="x w r"), empty)
+    large = node_of(activations=["Elu", "Tanh", "Tanh"], activation_alpha=[1e39])
+    with pytest.raises(qrnn.FormatError, match="LSTM 'node': activations: elu: expected a finite number, got 1e"):
+        qrnn.onnx.read_node(large, constants())
+
+
 def test_what_a_node_may_leave_out():
     """Trailing names that are empty, biases, outputs; an attribute from before opset 7."""
     given = constants("GRU")
@@ -132,7 +142,11 @@ def test_what_a_node_may_leave_out():
     assert named.inputs == {"X": "x", "sequence_lens": "lens", "initial_h": "h"}
     assert named.outputs == {"Y": "y", "Y_h": "last"} and named.initial_h is None
     default = node_of("GRU", activations=["sigmoid", "TANH"], direction="forward", hidden_size=3, layout=0)
-    assert not qrnn.onnx.read_node(default, given).layer.reset_after
+    plain = qrnn.onnx.read_node(default, given).layer
+    assert plain.describe() == nn.GRU(4, 3, reset_after=False).describe()  # no options
+    relu = node_of("RNN", inputs="x w r b", activations=["Relu", "relu"], direction="bidirectional")
+    relu = qrnn.onnx.read_node(relu, constants("RNN", 2)).layer
+    assert relu.describe() == nn.RNN(4, 3, nonlinearity="relu", bidirectional=True).describe()
 
 
 def test_constants_that_a_call_may_replace():
@@ -169,6 +183,16 @@ def test_calls():
     ):
         with pytest.raises(error, match=text):
             call()
+
+
+def test_options_stay_in_int8():
+    """Each option of a node is one of the layer, which keeps it."""
+    options = {"clip": 0.5, "input_forget": 1, "activations": ["HardSigmoid", "Elu", "Softsign"], "layout": 1}
+    node = node_of(inputs="x w r b - - - p", direction="reverse", **options)
+    read, x = qrnn.onnx.read_node(node, constants()), np.ones((2, 5, 4), np.float32)
+    shown = "peepholes=True, input_forget=True, reverse=True"
+    assert shown in repr(read.layer) and shown in repr(quantized := qrnn.quantize_dynamic(read))
+    assert 0 < max(np.max(np.abs(a - b)) for a, b in zip(quantized(x), read(x), strict=True)) < 0.05
 
 
 def test_it_is_a_module():
