@@ -75,7 +75,7 @@ def read_layer(
     if class_name == "Bidirectional":
         return _bidirectional(config, weights, major, where)
     own = layer_config(class_name, config, major, where)
-    options: dict[str, Any] = {name: own.flags[name] for name in (*_SHARED, "go_backwards", "zero_output_for_mask")}
+    options: dict[str, Any] = {name: own.flags[name] for name in (*_SHARED, "zero_output_for_mask")}
     return RecurrentLayer(_layer([own], [weights], where), **options)
 
 
@@ -85,6 +85,8 @@ def _layer(configs: Sequence[LayerConfig], weights: Sequence[Sequence[Any]], whe
     directions = [direction(own, arrays, where) for own, arrays in zip(configs, weights)]
     activations = [own.activations for own in configs]
     options: dict[str, Any] = {"activations": activations[0] if len(configs) == 1 else tuple(activations)}
+    if len(configs) == 1 and first.flags["go_backwards"]:
+        options["reverse"] = True
     if first.family == "GRU" and not first.reset_after:
         options["reset_after"] = False
     return float_layer(where, first.family, directions, True, options)

@@ -29,13 +29,12 @@ class RecurrentLayer(Module):
     Parameters
     ----------
     layer : RNN, GRU or LSTM
-        Of one layer, with ``batch_first=True``; of two directions for a Bidirectional.
+        Of one layer, with ``batch_first=True``; of two directions for a Bidirectional. One with ``reverse=True`` is
+        called as Keras' ``go_backwards=True``: its outputs are in the order in which it reads.
     return_sequences : bool
         Whether the output is that of each step, or that of the last one.
     return_state : bool
         Whether the last states come too.
-    go_backwards : bool
-        Whether it reads the steps backwards; outputs are in the order in which it reads.
     stateful : bool
         Whether a call begins with the states at the end of the call before; see `reset_state`. Such a layer must not
         be called by several threads at once.
@@ -48,7 +47,7 @@ class RecurrentLayer(Module):
     ----------
     layer : module
         `convert` and `quantize_dynamic` put the quantized layer in its place.
-    return_sequences, return_state, go_backwards, stateful, zero_output_for_mask : bool
+    return_sequences, return_state, stateful, zero_output_for_mask : bool
     merge_mode : str or None
 
     Examples
@@ -67,7 +66,6 @@ class RecurrentLayer(Module):
         *,
         return_sequences: bool = False,
         return_state: bool = False,
-        go_backwards: bool = False,
         stateful: bool = False,
         zero_output_for_mask: bool = False,
         merge_mode: str | None = "concat",
@@ -80,7 +78,6 @@ class RecurrentLayer(Module):
         self.layer = layer
         self.return_sequences = return_sequences
         self.return_state = return_state
-        self.go_backwards = go_backwards
         self.stateful = stateful
         self.zero_output_for_mask = zero_output_for_mask
         self.merge_mode = merge_mode
@@ -119,8 +116,6 @@ class RecurrentLayer(Module):
         if x.ndim != 3:
             raise ValueError(f"sequences: expected 3 dimensions, (batch, steps, features), got shape {x.shape}")
         keep = _to_mask(mask, x.shape[:2])
-        if self.go_backwards:
-            x, keep = x[:, ::-1], None if keep is None else keep[:, ::-1]
         lengths = None
         if keep is not None:  # the steps that are kept, moved to the front of their row
             first = np.argsort(~keep, axis=1, kind="stable")
@@ -155,17 +150,20 @@ class RecurrentLayer(Module):
 
     def _outputs(self, y: Array, last: Array, keep: NDArray[Any] | None) -> list[Array]:
         """The output of each direction, from those of the steps that are kept and from the last states."""
-        count = len(last)
+        count, backwards = len(last), self.layer.reverse
+        if keep is not None and backwards:
+            keep = keep[:, ::-1]  # in the order in which steps are read, as Keras' outputs are
         if not self.return_sequences:
             if keep is None:
                 return [each.copy() for each in last]
             shown = keep[:, -1:] if self.zero_output_for_mask else keep.any(axis=1, keepdims=True)
             return [np.where(shown, each, np.float32(0)) for each in last]
         if keep is None:
-            return np.split(y, count, axis=2)
-        place = np.cumsum(keep, axis=1) - 1  # of the last step so far that is kept
-        shown = keep if self.zero_output_for_mask or count == 2 else place >= 0
-        spread = np.take_along_axis(y, np.maximum(place, 0)[..., None], axis=1)
+            return np.split(y[:, ::-1] if backwards else y, count, axis=2)
+        read = np.cumsum(keep, axis=1)  # how many steps were, of those that are kept
+        place = read[:, -1:] - read if backwards else read - 1  # of the last of them, among those that are kept
+        shown = keep if self.zero_output_for_mask or count == 2 else read > 0
+        spread = np.take_along_axis(y, np.clip(place, 0, y.shape[1] - 1)[..., None], axis=1)
         return np.split(np.where(shown[..., None], spread, np.float32(0)), count, axis=2)
 
     def _merged(self, outputs: list[Array]) -> list[Array]:
@@ -180,7 +178,7 @@ class RecurrentLayer(Module):
         return [both / np.float32(2) if self.merge_mode == "ave" else both]
 
     def extra_repr(self) -> str:
-        flags = ("return_sequences", "return_state", "go_backwards", "stateful", "zero_output_for_mask")
+        flags = ("return_sequences", "return_state", "stateful", "zero_output_for_mask")
         shown = [f"{name}=True" for name in flags if getattr(self, name)]
         return ", ".join(shown + ([f"merge_mode={self.merge_mode!r}"] if self.layer.bidirectional else []))
 

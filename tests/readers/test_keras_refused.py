@@ -232,6 +232,17 @@ def test_calls():
     assert (one(x, state) == one(x, [state])).all()
 
 
+def test_streams():
+    """Frame by frame, as the whole; what reads backwards is refused."""
+    x = np.random.default_rng(3).standard_normal((2, 5, 4)).astype(np.float32)
+    layer = qrnn.quantize_dynamic(read("GRU", return_sequences=True))
+    stream = qrnn.stream(layer, rows=2)
+    frames = [stream(x[:, t : t + 1]) for t in range(5)]
+    assert (np.concatenate(frames, axis=1) == layer(x)).all()
+    with pytest.raises(ValueError, match="expected layers that read forwards, got layer"):
+        qrnn.stream(read("GRU", return_sequences=True, go_backwards=True))
+
+
 def test_it_is_a_module():
     """Quantized, copied, pickled, and by its state."""
     x = np.random.default_rng(1).standard_normal((2, 5, 4)).astype(np.float32)
