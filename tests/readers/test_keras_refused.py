@@ -251,6 +251,10 @@ def test_it_is_a_module():
     assert repr(layer).splitlines()[1] == "  merge_mode='ave'"
     for each in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert (each(x, mask=mask) == layer(x, mask=mask)).all()
+    prepared = qrnn.prepare(layer, qconfig={}, inplace=False)
+    assert np.max(np.abs(prepared(x, mask=mask) - layer(x, mask=mask))) <= 1e-6  # observed
+    calibrated = qrnn.convert(prepared)
+    assert 0 < np.max(np.abs(calibrated(x, mask=mask) - layer(x, mask=mask))) < 0.05
     quantized = qrnn.quantize_dynamic(layer)
     assert type(quantized) is qrnn.keras.RecurrentLayer and quantized.layer.engine == "qrnn"
     assert 0 < np.max(np.abs(quantized(x, mask=mask) - layer(x, mask=mask))) < 0.05

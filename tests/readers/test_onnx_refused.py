@@ -203,6 +203,10 @@ def test_it_is_a_module():
     x = rng.standard_normal((5, 2, 4)).astype(np.float32)
     for each in (copy.deepcopy(node), pickle.loads(pickle.dumps(node))):
         assert all((a == b).all() for a, b in zip(each(x), node(x), strict=True))
+    prepared = qrnn.prepare(node, qconfig={}, inplace=False)
+    assert np.max(np.abs(prepared(x)[0] - node(x)[0])) <= 1e-6  # observed
+    calibrated = qrnn.convert(prepared)
+    assert 0 < np.max(np.abs(calibrated(x)[0] - node(x)[0])) < 0.05
     quantized = qrnn.quantize_dynamic(node)
     assert type(quantized) is qrnn.onnx.RecurrentNode and quantized.layer.engine == "qrnn"
     assert 0 < np.max(np.abs(quantized(x)[0] - node(x)[0])) < 0.05
