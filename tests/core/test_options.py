@@ -184,6 +184,23 @@ def test_functions_are_those_of_float64(isa):
         np.testing.assert_allclose(got, want, rtol=4e-7, atol=near, err_msg=f"{function}")
 
 
+@pytest.mark.parametrize(
+    "function, exact, limit",
+    [
+        ("elu", lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x), 2.6),
+        ("softplus", lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), 3.4),
+    ],
+)
+def test_elu_and_softplus_are_within_their_ulp(function, exact, limit, isa):
+    bits = np.arange(0x20000000, 0x42D40000, 20011, dtype=np.uint32)
+    x = np.concatenate([bits, bits | np.uint32(0x80000000)]).view(f32)
+    cell = nn.RNNCell(1, 1, bias=False, activations=(function,), isa=isa)
+    cell.weight_ih, cell.weight_hh = np.ones((1, 1)), np.zeros((1, 1))
+    got, want = cell(x[:, None])[:, 0].astype(np.longdouble), exact(x.astype(np.longdouble))
+    _, exponent = np.frexp(want)
+    assert (np.abs(got - want) <= limit * np.ldexp(1.0, np.maximum(exponent, -125) - 24)).all()
+
+
 @pytest.mark.parametrize("function", FUNCTIONS, ids=str)
 def test_functions_pass_a_nan(function, isa):
     cell = nn.RNNCell(1, 1, activations=(function,), isa=isa)
