@@ -21,7 +21,7 @@
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
-#pragma GCC optimize("O3", "fp-contract=off")
+#pragma GCC optimize("fp-contract=off")
 #endif
 
 #if defined(__x86_64__) && defined(__GNUC__)
