@@ -100,7 +100,8 @@ def _array(value: Any) -> Any:
     """A constant as an array."""
     if not hasattr(value, "data_type"):
         return value
-    from onnx import numpy_helper  # whoever has a TensorProto has the package
+    # Whoever has a TensorProto has the package.
+    from onnx import numpy_helper  # type: ignore[import-not-found, unused-ignore]
 
     return numpy_helper.to_array(value)
 
