@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from support import as_hx, as_tuple, assert_same_bits, note, random_rows
@@ -213,3 +215,69 @@ def test_the_table_of_functions_is_onnxs():
         **dict.fromkeys(["elu", "leaky_relu", "thresholded_relu"], 1),
         **dict.fromkeys(["hard_sigmoid", "scaled_tanh", "affine"], 2),
     }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("engine", ("float32", "qrnn", "qrnn13"))
+def test_threads_change_no_bit(kind, engine, isa):
+    cls, _, more = KINDS[kind]
+    options = {"clip": 0.9, "activations": ("hard_sigmoid", ("elu", 1.2), "softsign")[: PLACES[kind]]}
+    if kind == "LSTM":
+        options.update(peepholes=True, cell_clip=0.8, proj_size=100, proj_clip=0.2)
+    if kind == "RNN":
+        options["activations"] = ("softsign",)
+    layer = scaled(cls(40, 200, 2, bidirectional=True, isa=isa, **more, **options))
+    layer = layer if engine == "float32" else quantized(layer, engine)
+    x, lengths = np.random.default_rng(9).standard_normal((30, 7, 40)).astype(f32), [30, 0, 17, 30, 1, 29, 30]
+    before = qrnn.get_num_threads()
+    try:
+        qrnn.set_num_threads(1)
+        want = layer(x, lengths=lengths)
+        for threads in (2, 3):
+            qrnn.set_num_threads(threads)
+            assert_same_run(layer(x, lengths=lengths), want)
+    finally:
+        qrnn.set_num_threads(before)
+
+
+SLOPES = [
+    *((kind, name) for kind in KINDS for name, _ in options_of(kind) if "norm" not in name),
+    ("LSTM", "norm"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), SLOPES, ids=lambda each: str(each))
+def test_slopes_by_differences(kind, name, isa):
+    """Of h' by what each gate sums, which its bias shifts; where that is normalized, by mean and variance held.
+
+    Rows with a unit within the step from a kink are not compared.
+    """
+    cls, _, more = KINDS[kind]
+    n, batch, step = 37, 40, np.float32(2e-3)
+    qrnn.manual_seed(4)
+    layer = scaled(cls(4, n, isa=isa, **more, **dict(options_of(kind))[name]))
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((1, batch, 4)).astype(f32)
+    hx = as_hx(tuple(rng.uniform(-0.5, 0.5, (1, batch, n)).astype(f32) for _ in range(layer._spec.row.states)))
+    slopes = layer._forward_layers(x, hx)[3][0, 0]
+    bias, factor = "bias_ln_l0" if name == "norm" else "bias_ih_l0", 1.0
+    want = np.zeros((batch, n))
+    for gate in range(layer._spec.row.gates):
+        if kind == "GRU before" and gate == 0:
+            continue  # goes through W_hn to every unit, and is left out
+        if name == "norm":
+            h = as_tuple(hx)[0][0]
+            rows = slice(gate * n, (gate + 1) * n)
+            sums = x[0] @ layer.weight_ih_l0[rows].T + h @ layer.weight_hh_l0[rows].T
+            sums = sums + layer.bias_ih_l0[rows] + layer.bias_hh_l0[rows]
+            factor = layer.weight_ln_l0[gate] / np.sqrt(sums.var(axis=1, keepdims=True) + 1e-5)
+        outs = []
+        for sign in (1, -1):
+            shifted = np.array(getattr(layer, bias))
+            shifted.reshape(-1)[gate * n : (gate + 1) * n] += sign * step
+            moved = pickle.loads(pickle.dumps(layer))
+            setattr(moved, bias, shifted)
+            outs.append(moved(x, hx)[0][0].astype(np.float64))
+        want += ((outs[0] - outs[1]) / (2 * np.float64(step)) * factor) ** 2
+    close = np.isclose(slopes, want.mean(axis=1), rtol=5e-3, atol=1e-4)
+    assert close.mean() >= 0.8 and slopes.any(), (slopes, want.mean(axis=1))
