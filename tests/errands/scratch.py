@@ -9,6 +9,11 @@ a new file. ``csrc/kernels/isa.def.edit`` edits a file that is there; it holds o
 
 TEXT must occur in the file exactly once. Where it does not, the project has changed and the errand has to follow.
 ``check.py``, directly in the folder, is the errand's own test; it counts as no file of the errand.
+
+The pieces may stand in a page of the documentation instead: each is a block of code whose first line names its path
+behind the language::
+
+    ```c csrc/core/kinds.def.edit
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ from support import ROOT
 COPIED = ("csrc", "qrnn", "tests", "docs", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 BUILT = shutil.ignore_patterns("*.so", "__pycache__", "build")
 EDIT = re.compile(r"^>>> (after|before|replace) (.+)\n", re.MULTILINE)
+BLOCK = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def edits_of(text):
@@ -51,11 +57,26 @@ def edited(text, edits, name):
     return text
 
 
+def pieces_in(folder):
+    """The pieces of an errand's folder: {path in the project: text}."""
+    paths = {path: path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(to): path.read_text()
+        for path, to in paths.items()
+        if to != Path("check.py") and "__pycache__" not in to.parts
+    }
+
+
+def pieces_of(page):
+    """Those of a page."""
+    return dict(BLOCK.findall(page.read_text()))
+
+
 class Scratch:
-    """The copy. `pieces` is the folder of the errand."""
+    """The copy. `pieces` are those of the errand: {path in the project: text}."""
 
     def __init__(self, folder, pieces):
-        self.folder, self.pieces = Path(folder), Path(pieces)
+        self.folder, self.pieces = Path(folder), pieces
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
@@ -66,19 +87,16 @@ class Scratch:
     def apply(self):
         """Add the pieces. Returns the paths of the files that were added or changed."""
         touched = []
-        for piece in sorted(self.pieces.rglob("*")):
-            path = piece.relative_to(self.pieces)
-            if piece.is_dir() or path == Path("check.py") or "__pycache__" in path.parts:
-                continue
+        for path, text in self.pieces.items():
             target = self.folder / path
-            if path.suffix == ".edit":
+            if target.suffix == ".edit":
                 target = target.with_suffix("")
                 assert target.exists(), f"{path}: there is no such file: the errand has to follow"
-                target.write_text(edited(target.read_text(), edits_of(piece.read_text()), path.with_suffix("")))
+                text = edited(target.read_text(), edits_of(text), path.removesuffix(".edit"))
             else:
                 assert not target.exists(), f"{path}: this file is there already"
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(piece, target)
+            target.write_text(text)
             touched.append(str(target.relative_to(self.folder)))
         return touched
 

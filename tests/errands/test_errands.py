@@ -1,7 +1,8 @@
 """Each "To add ..." of csrc/README.md, carried out on a scratch copy of the project.
 
-A folder beside this file holds the pieces of an errand, and so is an example of how to add such a thing. The test adds
-them (scratch.py), builds the extension, runs the tests of what was added, and counts the files that were touched.
+A folder beside this file holds the pieces of an errand, and so is an example of how to add such a thing; those of a
+cell stand in docs/custom-cells.md. The test adds them (scratch.py), builds the extension, runs the tests of what was
+added, and counts the files that were touched.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from scratch import Scratch, edited, edits_of
-from support import report
+from scratch import Scratch, edited, edits_of, pieces_in, pieces_of
+from support import ROOT, report
 
 HERE = Path(__file__).resolve().parent
 
@@ -22,6 +23,7 @@ class Errand(NamedTuple):
     aim: int  # files that it is to touch
     tests: tuple[tuple[str, ...], ...]  # arguments of pytest, one run each, besides the errand's check.py
     over: int = 0  # files that it touches besides
+    page: str | None = None  # which holds the pieces, instead of the folder
 
 
 RULES = "core/test_source_rules.py"
@@ -34,7 +36,7 @@ ERRANDS = {
             (RULES, "-k", "instruction_set or scalar2 or avx_in or projects_names"),
         ),
     ),
-    "cell": Errand(4, (("core", "-k", "minimal_gru"),)),
+    "cell": Errand(4, (("core", "-k", "minimal_gru"),), page="docs/custom-cells.md"),
     "engine": Errand(2, (("core", "-k", "plain8"),)),
     "activation_format": Errand(3, (("core/test_cells.py", "-k", "scalar"),)),
     "weight_format": Errand(3, (("core/test_cells.py", "-k", "scalar"),), over=1),  # how pack.c lays out its rows
@@ -52,7 +54,8 @@ pytestmark = [
 
 @pytest.mark.parametrize("name", ERRANDS)
 def test_errand(name, tmp_path):
-    errand, scratch = ERRANDS[name], Scratch(tmp_path / "qrnn", HERE / name)
+    errand = ERRANDS[name]
+    scratch = Scratch(tmp_path / "qrnn", pieces_of(ROOT / errand.page) if errand.page else pieces_in(HERE / name))
     touched = scratch.apply()
     scratch.build()
     for arguments in ((f"errands/{name}/check.py",), *errand.tests):
