@@ -88,8 +88,9 @@ bench-precision: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo  ## what precis
 	$(BIN)/python benchmarks/choices.py
 	$(BIN)/python benchmarks/precision.py $(BENCH_ARGS)
 
-accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine
+accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine, option by option
 	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/option_errors.py
 
 calibration: $(VENV)/.installed $(VENV)/.demo $(VENV)/.bench  ## what rounding by data gains and costs, in minutes
 	$(BIN)/python benchmarks/calibration.py
