@@ -12,6 +12,8 @@ The files hold plain float32 arrays under PyTorch's parameter names.
 """
 
 import argparse
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +46,9 @@ class Classifier(nn.Module):
         return self.classifier(functional.dropout(torch.cat(tuple(h), -1), DROPOUT, self.training))
 
 
-def train(settings: tuple, x: torch.Tensor, lengths: torch.Tensor, y: torch.Tensor) -> Classifier:
+def train(make: Callable[[], nn.Module], x: torch.Tensor, lengths: torch.Tensor, y: torch.Tensor) -> nn.Module:
     torch.manual_seed(SEED)
-    model = Classifier(*settings)
+    model = make()
     optimiser = torch.optim.AdamW(model.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
     updates = EPOCHS * -(-len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=updates)
@@ -63,18 +65,18 @@ def train(settings: tuple, x: torch.Tensor, lengths: torch.Tensor, y: torch.Tens
 
 
 @torch.no_grad()
-def scores(model: Classifier, x: torch.Tensor, lengths: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
+def scores(model: nn.Module, x: torch.Tensor, lengths: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
     """Accuracy and mean cross-entropy."""
     answers = model(x, lengths)
     return (answers.argmax(1) == y).double().mean().item(), functional.cross_entropy(answers, y).item()
 
 
-def validate(settings: tuple, *data: torch.Tensor) -> tuple[float, float]:
+def validate(make: Callable[[], nn.Module], *data: torch.Tensor) -> tuple[float, float]:
     """The mean scores on each third of the training set, trained on the other two."""
     results = []
     for fold in range(3):
         held = torch.arange(len(data[0])) % 3 == fold  # the set is ordered by speaker
-        model = train(settings, *(part[~held] for part in data))
+        model = train(make, *(part[~held] for part in data))
         results.append(scores(model, *(part[held] for part in data)))
     return tuple(np.mean(results, axis=0))
 
@@ -89,10 +91,11 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     training, held_back = (tuple(map(torch.from_numpy, part)) for part in vowels_data.load())
     for name, settings in MODELS.items():
+        make = functools.partial(Classifier, *settings)
         if options.validate:
-            print("{}: cross-validated accuracy {:.2%}, loss {:.4f}".format(name, *validate(settings, *training)))
+            print("{}: cross-validated accuracy {:.2%}, loss {:.4f}".format(name, *validate(make, *training)))
             continue
-        model = train(settings, *training)
+        model = train(make, *training)
         for which, part in ("training", training), ("held-back", held_back):
             accuracy, loss = scores(model, *part)
             print(f"{name}, {which}: {len(part[0])} utterances, accuracy {accuracy:.2%}, loss {loss:.4f}")

@@ -64,7 +64,8 @@ def first(result):
 
 def test_the_models_are_all_there(example):
     assert example("trained").NAMES == NAMES
-    assert sorted(p.stem for p in EXAMPLES.glob("*.npz")) == sorted(NAMES)
+    own = [f"vowels_{name}" for name in example("options").LAYERS]  # whose program loads them
+    assert sorted(p.stem for p in EXAMPLES.glob("*.npz")) == sorted([*NAMES, *own])
     assert sum(p.stat().st_size for p in EXAMPLES.glob("*.npz")) < 2.5e6
     for path in EXAMPLES.glob("*.npz"):
         with np.load(path) as weights:
@@ -173,6 +174,31 @@ def test_digits(example, capsys):
 def test_vowels(example, capsys):
     example("vowels").main()
     assert capsys.readouterr().out.count("the same scores alone as in the padded batch") == 2
+
+
+@pytest.mark.parametrize("name", ["peepholes", "norm"])
+def test_trained_options_hold_their_accuracy(example, name, capsys):
+    options = example("options")
+    _, data = example("vowels_data").load()
+    rows = options.evaluate(options.load(name), *data)
+    assert len(rows) == 3 and capsys.readouterr().out.count("bytes") == 3
+    assert rows[0]["accuracy"] > 0.96 and all(row["accuracy"] > rows[0]["accuracy"] - 0.01 for row in rows), rows
+    assert all(0 < row["error"] < 1 for row in rows[1:]), rows
+
+
+@needs_torch
+@pytest.mark.parametrize("name", ["peepholes", "norm"])
+def test_trained_options_are_the_modules_that_were_trained(example, name):
+    """The float layer against the PyTorch program that `train_options.py` trains."""
+    import torch
+
+    _, (x, lengths, _) = example("vowels_data").load()
+    weights = np.load(EXAMPLES / f"vowels_{name}.npz")
+    model = example("train_options").Classifier(name == "norm").eval()
+    model.load_state_dict({key: torch.from_numpy(weights[key]) for key in weights})
+    with torch.no_grad():
+        want = model(torch.from_numpy(x), torch.from_numpy(lengths)).numpy()
+    np.testing.assert_allclose(example("options").load(name)(x, lengths), want, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
