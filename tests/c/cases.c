@@ -224,20 +224,54 @@ static void fill_weight(struct source *s, taker *take_memory, int is_float, size
 
 static void fill_weights(struct source *s, taker *take_memory, struct testcase *t)
 {
-    const qrnn_spec *const spec = &t->spec;
-    const size_t each = qrnn_spec_matrices(spec) / spec->layers / spec->directions, state = case_state(t);
-    const size_t rows = qrnn_kind_get(spec->kind)->gates * spec->hidden_size;
     const int is_float = case_is_float(t), with_bias = choose(s, 4) != 0;
     for (size_t i = 0; i < case_weights(t); i++) {
-        const size_t layer = i / each / spec->directions;
-        const size_t input = layer ? state * spec->directions : spec->input_size;
-        if (i % each == 0)
-            fill_weight(s, take_memory, is_float, rows, input, with_bias, &t->weights[i]);
-        else if (i % each == 1)
-            fill_weight(s, take_memory, is_float, rows, state, with_bias, &t->weights[i]);
-        else
-            fill_weight(s, take_memory, is_float, spec->proj_size, spec->hidden_size, 0, &t->weights[i]);
+        qrnn_matrix_info info;
+        qrnn_spec_matrix(&t->spec, i, &info);
+        fill_weight(s, take_memory, is_float || !info.multiplies, info.rows, info.cols, with_bias && info.takes_bias,
+                    &t->weights[i]);
     }
+}
+
+/* --- options --- */
+
+static float choose_limit(struct source *s)
+{
+    return choose(s, 2) ? 0.0f : 0.1f + fabsf(choose_uniform(s));
+}
+
+static void choose_activations(struct source *s, const qrnn_kind_info *kind, struct testcase *t)
+{
+    for (size_t i = 0; i < 2 * kind->places; i++) {
+        qrnn_activation *const a = &t->options.activations[i / kind->places][i % kind->places];
+        a->function = (qrnn_activation_function)choose(s, QRNN_ACTIVATION_FUNCTIONS);
+        a->alpha = choose_uniform(s) * 2.0f;
+        a->beta = choose_uniform(s) * 2.0f;
+    }
+}
+
+/* Those that a kind and a call may have. */
+static void choose_options(struct source *s, struct testcase *t)
+{
+    const qrnn_kind_info *const kind = qrnn_kind_get(t->spec.kind);
+    qrnn_options *const o = &t->options;
+    if (!kind->places || !qrnn_engine_by_name(t->spec.engine)->options || choose(s, 3)) return;
+    qrnn_options_init(t->spec.kind, o);
+    t->spec.options = o;
+    t->spec.sequence = t->sequence; /* learned states and the reverse direction are for layers alone */
+    if (choose(s, 2)) choose_activations(s, kind, t);
+    o->clip = choose_limit(s);
+    if (t->spec.kind == QRNN_LSTM) {
+        o->cell_clip = choose_limit(s);
+        o->input_forget = (int)choose(s, 2);
+        if (t->spec.proj_size) o->proj_clip = choose_limit(s);
+        const uint32_t more = choose(s, 3);
+        o->peepholes = more == 1;
+        if (more == 2) o->layer_norm = 1e-5f;
+    }
+    if (!t->sequence) return;
+    if (t->spec.directions == 1) o->reverse = (int)choose(s, 2);
+    o->initial_states = (int)choose(s, 2);
 }
 
 /* 0 where rows have scales of their own. */
@@ -283,6 +317,7 @@ void case_choose(struct source *s, const struct bounds *bounds, taker *take_memo
     do t->spec.kind = (qrnn_kind)choose(s, QRNN_KINDS);
     while (t->spec.kind == QRNN_GRU_RESET_BEFORE && !case_per_row(t));
     choose_shape(s, bounds, t);
+    choose_options(s, t);
     case_fill(s, take_memory, t);
 }
 
@@ -291,10 +326,11 @@ const char *case_text(const struct testcase *t)
     static const char *const kinds[QRNN_KINDS] = {"linear", "rnn_tanh", "rnn_relu", "lstm", "gru", "gru_reset_before"};
     static _Thread_local char text[240];
     snprintf(text, sizeof text,
-             "%s %s, %zu -> %zu, projection %zu, batch %zu, %s of %zu steps, %zu layers, %zu directions%s%s%s",
+             "%s %s, %zu -> %zu, projection %zu, batch %zu, %s of %zu steps, %zu layers, %zu directions%s%s%s%s",
              kinds[t->spec.kind], t->spec.engine, t->spec.input_size, t->spec.hidden_size, t->spec.proj_size, t->batch,
              t->sequence ? "sequence" : "call", t->steps, t->spec.layers, t->spec.directions,
-             t->batch_first ? ", batch first" : "", t->lengths ? ", lengths" : "", t->h ? ", state" : "");
+             t->batch_first ? ", batch first" : "", t->lengths ? ", lengths" : "", t->h ? ", state" : "",
+             t->spec.options ? ", options" : "");
     return text;
 }
 
@@ -431,15 +467,22 @@ static qrnn_status run_unit(const char *isa, size_t index, struct unit *u)
     const struct testcase *const t = u->t;
     struct testcase single = *t;
     qrnn_module *m;
-    const size_t each = qrnn_spec_matrices(&t->spec) / t->spec.layers / t->spec.directions, state = case_state(t);
     single.spec.layers = single.spec.directions = 1;
     single.spec.input_size = u->n;
+    if (t->spec.options) {
+        single.spec.options = &single.options;
+        single.spec.sequence = 0;
+        single.options.reverse = single.options.initial_states = 0;
+        memcpy(single.options.activations[0], t->options.activations[index % t->spec.directions],
+               sizeof single.options.activations[0]);
+    }
+    const size_t each = qrnn_spec_matrices(&single.spec), state = case_state(t);
     memcpy(single.weights, t->weights + index * each, each * sizeof *t->weights);
     qrnn_status status = case_pack(&single, isa, &m, NULL);
     if (status != QRNN_OK) return status;
     u->m = m;
-    u->reverse = index % t->spec.directions == 1;
-    u->first = u->reverse ? state : 0;
+    u->first = index % t->spec.directions == 1 ? state : 0;
+    u->reverse = u->first || t->options.reverse;
     for (size_t row = 0; row < t->batch && status == QRNN_OK; row++) status = run_row(u, row);
     qrnn_module_unref(m);
     return status;
@@ -451,6 +494,22 @@ static void swap_axes(const float *from, size_t a, size_t b, size_t n, float *to
         for (size_t j = 0; j < b; j++) memcpy(to + (j * a + i) * n, from + (i * b + j) * n, n * sizeof *to);
 }
 
+/* The states that a call begins with: its own, learned ones, zeros. */
+static void take_states(const struct testcase *t, struct results *r)
+{
+    const size_t units = t->spec.layers * t->spec.directions, learned = t->options.initial_states;
+    const size_t last = case_weights(t) - 1, has_c = r->c != NULL;
+    memset(r->h, 0, r->n_h * sizeof *r->h);
+    if (r->c) memset(r->c, 0, r->n_c * sizeof *r->c);
+    if (t->h) memcpy(r->h, t->h, r->n_h * sizeof *r->h);
+    if (t->c) memcpy(r->c, t->c, r->n_c * sizeof *r->c);
+    for (size_t i = 0; i < units * t->batch && learned && !t->h; i++) {
+        const size_t n = case_state(t), unit = i / t->batch, hidden = t->spec.hidden_size;
+        memcpy(r->h + i * n, t->weights[last - has_c].values + unit * n, n * sizeof *r->h);
+        if (r->c) memcpy(r->c + i * hidden, t->weights[last].values + unit * hidden, hidden * sizeof *r->c);
+    }
+}
+
 void case_by_steps(const struct testcase *t, const char *isa, taker *take_memory, struct results *r)
 {
     const size_t state = case_state(t), hidden = t->spec.hidden_size, width = state * t->spec.directions;
@@ -460,10 +519,7 @@ void case_by_steps(const struct testcase *t, const char *isa, taker *take_memory
         swap_axes(t->x, t->batch, t->steps, t->spec.input_size, in);
     else
         memcpy(in, t->x, cells * t->spec.input_size * sizeof *in);
-    memset(r->h, 0, r->n_h * sizeof *r->h);
-    if (r->c) memset(r->c, 0, r->n_c * sizeof *r->c);
-    if (t->h) memcpy(r->h, t->h, r->n_h * sizeof *r->h);
-    if (t->c) memcpy(r->c, t->c, r->n_c * sizeof *r->c);
+    take_states(t, r);
     r->status = QRNN_OK;
     for (size_t i = 0; i < t->spec.layers * t->spec.directions && r->status == QRNN_OK; i++) {
         if (i % t->spec.directions == 0) {

@@ -25,12 +25,14 @@ typedef void *taker(size_t bytes);
 void *take(size_t bytes);
 void give_back(void);
 
-enum { MOST_LAYERS = 3, MOST_WEIGHTS = MOST_LAYERS * 2 * 3 };
+/* ih, hh, hr, peepholes, gain and shift of each layer and direction; the learned states. */
+enum { MOST_LAYERS = 3, MOST_WEIGHTS = MOST_LAYERS * 2 * 6 + 2 };
 
 /* One module and one call of it: a linear, a step, or, where `sequence`, a sequence. */
 struct testcase {
     qrnn_spec spec;           /* without isa */
     qrnn_weight weights[MOST_WEIGHTS];
+    qrnn_options options;     /* spec.options, where it has any */
     size_t batch;
     int sequence;
     size_t steps;             /* 1 of what is no sequence */

@@ -76,11 +76,12 @@ static size_t next_set(size_t i)
 enum { MOST = 300, ROWS = 70, GATES = 4, STEPS = 9 };
 
 /* Weights of a cell, or of the layers of a small sequence, one behind the other. */
-enum { MATRICES = 3 * 2 * 2, CODES = 2 * GATES * MOST * MOST };
+enum { MATRICES = 6 * 2 * 2 + 2, CODES = 2 * GATES * MOST * MOST };
 
 static int8_t codes[CODES];
 static float values[CODES], scale[MATRICES * GATES * MOST], bias[MATRICES * GATES * MOST];
 static qrnn_weight weights[MATRICES];
+static qrnn_options options;
 static float x[ROWS * MOST], h[4 * ROWS * MOST], c[4 * ROWS * MOST];
 
 /* Sizes at and around panels, quads and tiles. */
@@ -122,12 +123,41 @@ static int is_whole(const char *engine)
     return !qrnn_engine_by_name(engine)->per_row;
 }
 
+static float pick_limit(void)
+{
+    return below(2) ? 0.0f : 0.1f + fabsf(uniform());
+}
+
+/* Of one recurrent module in three, where the engine has options. */
+static void pick_options(const char *engine, qrnn_spec *spec)
+{
+    const qrnn_kind_info *const kind = qrnn_kind_get(spec->kind);
+    if (!kind->places || !qrnn_engine_by_name(engine)->options || below(3)) return;
+    spec->options = &options;
+    qrnn_options_init(spec->kind, &options);
+    for (size_t i = 0; i < 2 * kind->places; i++) {
+        qrnn_activation *const a = &options.activations[i / kind->places][i % kind->places];
+        a->function = (qrnn_activation_function)below(QRNN_ACTIVATION_FUNCTIONS);
+        a->alpha = uniform() * 2.0f;
+        a->beta = uniform() * 2.0f;
+    }
+    options.clip = pick_limit();
+    if (spec->sequence && spec->directions == 1) options.reverse = (int)below(2);
+    if (spec->sequence) options.initial_states = (int)below(2);
+    if (spec->kind != QRNN_LSTM) return;
+    options.cell_clip = pick_limit();
+    options.input_forget = (int)below(2);
+    if (spec->proj_size) options.proj_clip = pick_limit();
+    if (below(2))
+        options.peepholes = (int)below(2);
+    else
+        options.layer_norm = 1e-5f;
+}
+
 /* Weights for all layers and directions of spec, whose sizes are set. */
 static void fill_module(const char *engine, qrnn_spec *spec)
 {
-    const size_t extreme = below(4), gates = qrnn_kind_get(spec->kind)->gates, hidden = spec->hidden_size;
-    const size_t matrices = qrnn_spec_matrices(spec) / spec->layers / spec->directions;
-    const size_t state = spec->proj_size ? spec->proj_size : hidden;
+    const size_t extreme = below(4);
     const int quantized = strcmp(engine, "float32") != 0, per_channel = below(2) == 0, biased = below(4) != 0;
     size_t at = 0;
     for (size_t i = 0; i < CODES; i++) {
@@ -140,16 +170,16 @@ static void fill_module(const char *engine, qrnn_spec *spec)
         scale[i] = 0.001f + fabsf(uniform()) * 0.02f;
         bias[i] = uniform();
     }
-    for (size_t i = 0; i < spec->layers * spec->directions * matrices; i++) {
-        const size_t which = i % matrices, rows = which == 2 ? spec->proj_size : gates * hidden;
-        const size_t inputs = i / matrices < spec->directions ? spec->input_size : spec->directions * state;
-        const size_t cols = which == 0 ? inputs : which == 1 ? state : hidden;
-        weights[i] = (qrnn_weight){.values = quantized ? NULL : values + at,
-                                   .codes = quantized ? codes + at : NULL,
+    for (size_t i = 0; i < qrnn_spec_matrices(spec); i++) {
+        qrnn_matrix_info info;
+        qrnn_spec_matrix(spec, i, &info);
+        const int coded = quantized && info.multiplies;
+        weights[i] = (qrnn_weight){.values = coded ? NULL : values + at,
+                                   .codes = coded ? codes + at : NULL,
                                    .scale = scale + i * GATES * MOST,
-                                   .n_scale = quantized ? (per_channel ? rows : 1) : 0,
-                                   .bias = biased && which != 2 ? bias + i * GATES * MOST : NULL};
-        at += rows * cols;
+                                   .n_scale = coded ? (per_channel ? info.rows : 1) : 0,
+                                   .bias = biased && info.takes_bias ? bias + i * GATES * MOST : NULL};
+        at += info.rows * info.cols;
     }
     spec->engine = engine;
     spec->weights = weights;
@@ -196,6 +226,7 @@ static void check_modules(const char *engine)
     if (spec.kind == QRNN_GRU_RESET_BEFORE && is_whole(engine)) spec.kind = QRNN_GRU;
     if (spec.kind == QRNN_LSTM && !is_whole(engine) && spec.hidden_size > 1 && below(3) == 0)
         spec.proj_size = 1 + below(spec.hidden_size - 1);
+    pick_options(engine, &spec);
     fill_module(engine, &spec);
     fill_rows(x, batch, spec.input_size, is_whole(engine) && below(4));
     fill_rows(h, batch, spec.hidden_size, is_whole(engine) && below(4));
@@ -238,6 +269,8 @@ static void pick_sequence(struct sequence *s, const char *engine)
     if (s->spec.kind == QRNN_LSTM && !is_whole(engine) && s->spec.hidden_size > 1 && below(3) == 0)
         s->spec.proj_size = 1 + below(s->spec.hidden_size - 1);
     while (s->run.steps * s->run.batch * (s->spec.input_size + 1) > ROWS * MOST) s->run.batch = (s->run.batch + 1) / 2;
+    s->spec.sequence = 1;
+    pick_options(engine, &s->spec);
     fill_module(engine, &s->spec);
     const size_t units = s->spec.layers * s->spec.directions;
     fill_rows(x, s->run.steps * s->run.batch, s->spec.input_size, is_whole(engine) && below(4));
