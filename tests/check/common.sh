@@ -121,7 +121,7 @@ build_package() {
 
 # pytest_on PACKAGE ARG ...: the suite on a package made by build_package, but for tests of the sources, which no build
 # of the package changes.
-OF_SOURCES=(errands core/test_{branches,check_tools,emulated,mutants,source_rules}.py)
+OF_SOURCES=(errands core/test_{branches,c_library,check_tools,emulated,mutants,source_rules}.py)
 pytest_on() {
     local package=$1
     shift

@@ -43,7 +43,7 @@ PROGRAMS = {
 ARGUMENTS = {"replay": ["600"], "check_kernels": ["2"]}
 #: Tests that read or compile the sources by themselves, check types, or need a tool of their own.
 OF_SOURCES = (
-    *("errands/", "pages/", "core/test_branches", "core/test_check_tools", "core/test_emulated"),
+    *("errands/", "pages/", "core/test_branches", "core/test_c_library", "core/test_check_tools", "core/test_emulated"),
     *("core/test_mutants", "core/test_source_rules", "pytorch/test_torch_types"),
 )
 #: At most this part of the changes may go unseen without a reason.

@@ -63,10 +63,10 @@ def test_relu_in_place_of_what_cannot_be_written_over():
     relu, fixed = nn.ReLU(inplace=True), np.ones(3, f32)
     fixed.flags.writeable = False
     for bad in (np.ones(3), fixed, np.ones((3, 4), f32)[:, ::2]):
-        with pytest.raises(ValueError, match="^input: expected .* got .*inplace=True"):
+        with pytest.raises(ValueError, match="^input: expected .*inplace=True.*, got"):
             relu(bad)
     for bad in ([1.0], None, "x", 3):
-        with pytest.raises(TypeError, match="^input: expected .* got .*inplace=True"):
+        with pytest.raises(TypeError, match="^input: expected .*inplace=True.*, got"):
             relu(bad)
 
 

@@ -46,7 +46,8 @@ def test_signatures():
     }
     for name, names in want.items():
         parameters = inspect.signature(getattr(nn, name)).parameters
-        assert list(parameters) == ["input_size", "hidden_size", *names]
+        assert list(parameters) == ["input_size", "hidden_size", *names, "options"]
+        assert parameters["options"].kind is inspect.Parameter.VAR_KEYWORD
         keywords = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
         ours = {"isa", "reset_after"} | ({"proj_size"} if name in ("RNN", "GRU") else set())
         assert set(keywords) == ours & set(names)

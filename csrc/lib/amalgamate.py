@@ -1,5 +1,5 @@
 """Writes the core as two files to vendor, qrnn.c and qrnn.h, and qrnn.map, the names that a shared library of them
-exports: ``python tools/amalgamate.py FOLDER``.
+exports: ``python csrc/lib/amalgamate.py FOLDER``.
 
 Each C file of ``csrc/core`` and ``csrc/kernels`` becomes a section. Headers that all may share come first, once;
 those that a kernel file includes to be compiled for its instruction set are repeated in each section. Several
@@ -20,8 +20,8 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = [ROOT / "csrc" / name for name in ("core", "kernels")]
+CSRC = Path(__file__).resolve().parent.parent
+FOLDERS = [CSRC / name for name in ("core", "kernels")]
 #: Headers with guards whose text is the same for every section; what they include is shared too.
 SHARED = ["qrnn.h", "kernels.h", "fma.h", "module.h", "block.h", "rows.h", "tuning.h", "team.h", "system.h"]
 LOCAL_INCLUDE = re.compile(r'^\s*#\s*include "([^"]+)".*\n?', re.MULTILINE)
@@ -155,7 +155,7 @@ def section(path, shared):
 def amalgamated():
     """Texts of qrnn.h and qrnn.c."""
     shared = shared_headers()
-    licence = "\n".join(f" * {line}".rstrip() for line in (ROOT / "LICENSE").read_text().splitlines())
+    licence = "\n".join(f" * {line}".rstrip() for line in (CSRC.parent / "LICENSE").read_text().splitlines())
     head = f"/*\n{licence}\n */\n"
     first = "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE /* signal masks, processors, advice on memory */\n#endif\n"
     headers = [text for name, text in shared.items() if name != "qrnn.h"]
