@@ -66,7 +66,7 @@ def test_relu_in_place_of_what_cannot_be_written_over():
         with pytest.raises(ValueError, match="^input: expected .*inplace=True.*, got"):
             relu(bad)
     for bad in ([1.0], None, "x", 3):
-        with pytest.raises(TypeError, match="^input: expected .*inplace=True.*, got"):
+        with pytest.raises(TypeError, match="^input: expected .* got"):
             relu(bad)
 
 
