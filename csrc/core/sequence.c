@@ -232,7 +232,7 @@ static float *slopes_at(const struct walk *w, size_t time, size_t row)
 static void save_slopes(const struct walk *w, size_t time, size_t active)
 {
     const size_t n = w->b->m->hidden_size;
-    for (size_t i = w->b->slice; w->slopes.base && i < active; i += w->b->slices) {
+    for (size_t i = w->b->slice; i < active; i += w->b->slices) {
         const float mean = w->b->m->kernels.sum(n, slopes_at(w, time, i)) / (float)n;
         *view_at(w->g, &w->slopes, time, i) = mean == mean ? mean : NAN;
     }
@@ -257,7 +257,7 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
     }
     ask_stop(w, active * (QRNN_STEP_WORK + b->stride * (b->m->state_size + QRNN_VALUE_WORK)));
     qrnn_block_meet(b);
-    save_slopes(w, time, active);
+    if (w->slopes.base) save_slopes(w, time, active);
     return 1;
 }
 
