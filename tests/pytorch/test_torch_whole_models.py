@@ -7,8 +7,9 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 from support.calibration import correlated
+
+torch = pytest.importorskip("torch")
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import qrnn.torch as qt
