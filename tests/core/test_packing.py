@@ -138,7 +138,7 @@ BAD_ARRAYS = {
         np.zeros((12, 6), int8),
         "weight_ih_l1_reverse: expected shape (12, 4), got (12, 6)",
     ),
-    "hr bias": (2, BIAS, zeros(2), "bias_hr_l0: expected None for a projection, got numpy.ndarray"),
+    "hr bias": (2, BIAS, zeros(2), "bias_hr_l0: expected None for a matrix without a bias, got numpy.ndarray"),
     "bias": (7, BIAS, zeros(11), "bias_hh_l1: expected shape (12,), got (11,)"),
     "bias NaN": (9, BIAS, full(12, value=np.nan), "bias_ih_l1_reverse: expected finite values, got nan"),
     "scale": (6, SCALE, zeros(3), "weight_ih_l1_scale: expected shape () or (12,), got (3,)"),
