@@ -12,7 +12,6 @@ The equations are written out below, a step at a time; the data, the split and t
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 import train_vowels
 import vowels_data
@@ -83,12 +82,7 @@ def main() -> None:
     training, held_back = (tuple(map(torch.from_numpy, part)) for part in vowels_data.load())
     for name, norm in (("peepholes", False), ("norm", True)):
         model = train_vowels.train(lambda norm=norm: Classifier(norm), *training)
-        for which, part in ("training", training), ("held-back", held_back):
-            accuracy, loss = train_vowels.scores(model, *part)
-            print(f"{name}, {which}: {len(part[0])} utterances, accuracy {accuracy:.2%}, loss {loss:.4f}")
-        path = options.output / f"vowels_{name}.npz"
-        np.savez(path, **{key: value.numpy() for key, value in model.state_dict().items()})
-        print(f"{path}: {path.stat().st_size:,} bytes")
+        train_vowels.save(name, model, options.output, training, held_back)
 
 
 if __name__ == "__main__":

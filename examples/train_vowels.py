@@ -81,6 +81,16 @@ def validate(make: Callable[[], nn.Module], *data: torch.Tensor) -> tuple[float,
     return tuple(np.mean(results, axis=0))
 
 
+def save(name: str, model: nn.Module, directory: Path, training: tuple, held_back: tuple) -> None:
+    """Print the scores of a trained model on both sets, and write its file."""
+    for which, part in ("training", training), ("held-back", held_back):
+        accuracy, loss = scores(model, *part)
+        print(f"{name}, {which}: {len(part[0])} utterances, accuracy {accuracy:.2%}, loss {loss:.4f}")
+    path = directory / f"vowels_{name}.npz"
+    np.savez(path, **{key: value.numpy() for key, value in model.state_dict().items()})
+    print(f"{path}: {path.stat().st_size:,} bytes")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="train the speaker classifiers with PyTorch")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="directory of the files")
@@ -95,13 +105,7 @@ def main() -> None:
         if options.validate:
             print("{}: cross-validated accuracy {:.2%}, loss {:.4f}".format(name, *validate(make, *training)))
             continue
-        model = train(make, *training)
-        for which, part in ("training", training), ("held-back", held_back):
-            accuracy, loss = scores(model, *part)
-            print(f"{name}, {which}: {len(part[0])} utterances, accuracy {accuracy:.2%}, loss {loss:.4f}")
-        path = options.output / f"vowels_{name}.npz"
-        np.savez(path, **{key: value.numpy() for key, value in model.state_dict().items()})
-        print(f"{path}: {path.stat().st_size:,} bytes")
+        save(name, train(make, *training), options.output, training, held_back)
 
 
 if __name__ == "__main__":
