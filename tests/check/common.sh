@@ -169,18 +169,28 @@ program() {
     "$@" "${C_FLAGS[@]}" "${sources[@]}" "$folder"/*.o -lm -lpthread -o "$folder/program" || fail 'a program did not compile'
 }
 
-# digest_of COMMAND ...: the digest that check_kernels prints.
+# digest_of PLATFORM COMMAND ...: runs check_kernels, which compares the instruction sets that are there; `digest` is
+# what it printed. Each is a row of the table that `all` prints: PLATFORM|SETS|DIGEST.
+DIGESTS=$WORK/digests
+: >"$DIGESTS"
 digest_of() {
-    local printed
+    local platform=$1 printed sets
+    shift
     printed=$(timeout 900 "$@" 2>/dev/null) || fail "check_kernels: $* ended with status $?"
-    grep -oP '^digest: \K[0-9a-f]{16}$' <<<"$printed" || fail "check_kernels: $* printed no digest"
+    digest=$(grep -oP '^digest: \K[0-9a-f]{16}$' <<<"$printed") || fail "check_kernels: $* printed no digest"
+    sets=$(grep -oP '^\w+(?=: checked$)' <<<"$printed" | tr '\n' ' ') || true
+    printf '%s|%s|%s\n' "$platform" "scalar $sets" "$digest" >>"$DIGESTS"
 }
 
-# same NAME COMMAND ...: the digest of check_kernels run by the command is `expected`, that of this CPU.
+# digest_here PROGRAM: `expected` is the digest of this CPU.
+digest_here() {
+    digest_of "this CPU, $(uname -m)" "$1" 5
+    expected=$digest
+}
+
+# same PLATFORM COMMAND ...: the digest of check_kernels run by the command is `expected`.
 same() {
-    local name=$1 digest
-    shift
-    digest=$(digest_of "$@")
-    [ "$digest" = "$expected" ] || fail "check_kernels on $name: the digest of the scalar results is $digest, here it is $expected"
-    say "check_kernels on $name: digest $digest, as on this CPU"
+    digest_of "$@"
+    [ "$digest" = "$expected" ] || fail "check_kernels on $1: the digest of the scalar results is $digest, here it is $expected"
+    say "check_kernels on $1: digest $digest, as on this CPU"
 }
