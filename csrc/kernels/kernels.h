@@ -215,7 +215,8 @@ enum {
     QRNN_CPU_AVX512VNNI = 4,
     QRNN_CPU_NEON = 8,
     QRNN_CPU_NEONDOT = 16,
-    QRNN_CPU_NEONI8MM = 32
+    QRNN_CPU_NEONI8MM = 32,
+    QRNN_CPU_WASM = 64
 };
 
 /* What an x86 CPU says by cpuid, registers by leaf and subleaf; and XCR0, the register state that the operating system

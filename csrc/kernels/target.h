@@ -42,6 +42,13 @@
 #define QRNN_ARM_REGIONS 0
 #endif
 
+/* WebAssembly with simd128, by -msimd128. */
+#if defined(__wasm_simd128__)
+#define QRNN_WASM 1
+#else
+#define QRNN_WASM 0
+#endif
+
 #define QRNN_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define QRNN_REGION(features) QRNN_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))

@@ -77,9 +77,9 @@ def test_python_only_in_the_binding():
 def test_intrinsics_only_in_kernels():
     for path in SOURCES:
         if path.parent != KERNELS:
-            used = [h for h in includes(path) if re.search(r"intrin|arm_neon|cpuid", h)]
+            used = [h for h in includes(path) if re.search(r"intrin|arm_neon|wasm_simd128|cpuid", h)]
             assert not used, f"{path} includes {used}"
-            words = re.findall(r"\b_mm\w*_\w+|\b__m(?:64|128|256|512)\w*|\bv\w+q_[usf]\d+", path.read_text())
+            words = re.findall(r"\b_mm\w*_\w+|\b__m(?:64|128|256|512)\w*|\bv\w+q_[usf]\d+|\bwasm_\w+", path.read_text())
             assert not words, f"{path} uses {words}"
 
 
