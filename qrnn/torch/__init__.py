@@ -49,6 +49,7 @@ from ._configs import (
     quantize_,
 )
 from ._qtensor import QTensor
+from ._script_layers import recurrent_layers
 from .nn.quantized.dynamic import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 from .quantization import (
     QConfig,
@@ -103,6 +104,7 @@ __all__ = [
     "quantize_dynamic",
     "quantized",
     "quint8",
+    "recurrent_layers",
     "stream",
 ]
 

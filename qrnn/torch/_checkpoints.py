@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,11 +16,17 @@ __all__ = ["load_checkpoint"]
 #: Keys under which training programs keep the state dict of a model, those that say so most clearly first.
 _NESTS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "params", "weights")
 
+#: Dicts around a state dict: a file can have one inside of itself.
+_DEEPEST = 8
+
+#: A class or function that a file asks for, in the text of ``torch.load``.
+_REFUSED = re.compile(r"GLOBAL (\S+) was not")
+
 #: What wrappers of PyTorch put before every name: DataParallel, torch.compile.
 _PREFIXES = ("module.", "_orig_mod.")
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+def load_checkpoint(path: str | os.PathLike[str], key: str | None = None) -> dict[str, torch.Tensor]:
     """The state dict of a model in a ``.pt`` or ``.pth`` file, wherever the training program put it.
 
     Parameters
@@ -27,6 +34,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     path : str or PathLike
         What ``torch.save`` wrote: a state dict, or dicts around one under names such as ``"model"`` or
         ``"state_dict"``. It is read with ``weights_only=True``, so that nothing in it is run.
+    key : str, optional
+        Under which name the state dict lies, where a file has several or an unusual one: "encoder", or with dots for
+        dicts inside of dicts, "models.encoder".
 
     Returns
     -------
@@ -38,7 +48,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     ------
     FormatError
         If the file cannot be read so (a whole pickled model, a TorchScript archive), or holds no state dict, alone or
-        under such a name.
+        under such a name. A file of the safetensors format is for ``qrnn.load``.
     OSError
         If there is no such file.
 
@@ -55,24 +65,41 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     except OSError:
         raise
     except Exception as error:
-        raise FormatError(f"{path}: expected tensors in dicts, as torch.save writes them: {error}") from None
-    state = _state(found)
+        raise FormatError(
+            f"{path}: expected tensors in dicts, as torch.save writes them, got {_reason(error)}"
+        ) from None
+    state = _state(found) if key is None else _at(found, key)
     if state is None:
         keys = list(found) if isinstance(found, Mapping) else type(found).__name__
-        raise FormatError(
-            f"{path}: expected a state dict, alone or under one of {', '.join(_NESTS)}, got {keys!r:.200}"
-        )
+        expected = f"alone or under one of {', '.join(_NESTS)}" if key is None else f"under {key!r}"
+        raise FormatError(f"{path}: expected a state dict, {expected}, got {keys!r:.200}")
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 
 
-def _state(found: Any) -> dict[str, torch.Tensor] | None:
+def _reason(error: Exception) -> str:
+    """What the file has, from the text of ``torch.load``, whose advice is to run what the file holds."""
+    text = str(error)
+    if "TorchScript" in text:
+        return "a TorchScript archive: qrnn.torch.recurrent_layers reads the module that torch.jit.load gives"
+    found, line = _REFUSED.search(text), text.partition("\n")[0]
+    return f"an object of {found[1]}" if found else f"another file ({type(error).__name__}: {line:.80})"
+
+
+def _at(found: Any, key: str) -> dict[str, torch.Tensor] | None:
+    """The state dict under `key`, whose dots lead into dicts inside of dicts."""
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return _state(found)
+
+
+def _state(found: Any, depth: int = 0) -> dict[str, torch.Tensor] | None:
     """The state dict that `found` is, or holds under a name that says so."""
-    if not isinstance(found, Mapping) or not found:
+    if not isinstance(found, Mapping) or not found or depth > _DEEPEST:
         return None
     if all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()):
         return dict(found)
-    inner = (_state(found[name]) for name in _NESTS if name in found)
+    inner = (_state(found[name], depth + 1) for name in _NESTS if name in found)
     return next((state for state in inner if state is not None), None)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import pytest
+from support import leaves, run_python
 from support.torch_models import torch
 
 import qrnn
@@ -40,6 +44,56 @@ def test_where_programs_put_them(tmp_path, case):
     assert not any(ours.load_state_dict(found))
 
 
+def test_one_of_several(tmp_path):
+    path, other = tmp_path / "last.pt", {"weight": torch.ones(1)}
+    torch.save({"encoder": WRAPPED, "parts": {"decoder": other}, "model": other}, path)
+    assert list(qt.load_checkpoint(path, "encoder")) == list(STATE)
+    assert list(qt.load_checkpoint(path, key="parts.decoder")) == ["weight"] == list(qt.load_checkpoint(path))
+    for key in ("decoder", "parts.encoder", "encoder.module", ""):
+        with pytest.raises(qrnn.FormatError, match=f"expected a state dict, under '{key}', got .'encoder', 'parts'"):
+            qt.load_checkpoint(path, key)
+
+
+def test_a_dict_inside_of_itself(tmp_path):
+    around = {"epoch": 1}
+    around["model"] = around
+    torch.save(around, tmp_path / "a.pt")
+    with pytest.raises(qrnn.FormatError, match="expected a state dict, alone"):
+        qt.load_checkpoint(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_keys_of_cells(tmp_path, kind):
+    cell = getattr(torch.nn, kind)(4, 3)
+    torch.save({"state_dict": torch.nn.DataParallel(cell).state_dict()}, tmp_path / "a.pt")
+    ours, x = getattr(nn, kind)(4, 3), torch.randn(2, 4)
+    ours.load_state_dict(qt.load_checkpoint(tmp_path / "a.pt"))
+    for got, want in zip(leaves(ours(x)), leaves(cell(x)), strict=True):
+        torch.testing.assert_close(got, want, rtol=0, atol=2e-6)
+
+
+def test_safetensors_without_torch(tmp_path):
+    """From a file of another program into modules of NumPy, in a process that has not even PyTorch's name."""
+    safetensors_torch = pytest.importorskip("safetensors.torch", reason="SAFETENSORS IS NOT INSTALLED: skipped")
+    model = torch.nn.ModuleDict({"rnn": torch.nn.LSTM(4, 3, 2, bidirectional=True), "head": torch.nn.Linear(6, 2)})
+    path, x = tmp_path / "model.safetensors", torch.randn(5, 2, 4)
+    safetensors_torch.save_file(model.state_dict(), path)
+    np.save(tmp_path / "x.npy", x.numpy())
+    np.save(tmp_path / "y.npy", model.head(model.rnn(x)[0]).detach().numpy())
+    run_python(
+        f"""
+        import sys
+        sys.modules["torch"] = None
+        import numpy as np, qrnn
+        from qrnn import nn
+        model = nn.ModuleDict({{"rnn": nn.LSTM(4, 3, 2, bidirectional=True), "head": nn.Linear(6, 2)}})
+        qrnn.load({str(path)!r}, into=model)
+        x, y = (np.load({str(tmp_path)!r} + name) for name in ("/x.npy", "/y.npy"))
+        assert abs(model.head(model.rnn(x)[0]) - y).max() < 2e-6
+        """
+    )
+
+
 def test_a_name_that_only_some_begin_with_stays(tmp_path):
     torch.save({**WRAPPED, "other": torch.ones(1)}, tmp_path / "a.pt")
     assert list(qt.load_checkpoint(tmp_path / "a.pt")) == [*WRAPPED, "other"]
@@ -61,11 +115,15 @@ def test_files_without_a_state(tmp_path, what):
 
 def test_what_would_run_is_refused(tmp_path):
     path = tmp_path / "a.pt"
-    for what in (Model(), {"model": Evil()}):
+    for what, name in ((Model(), f"{__name__}.Model"), ({"model": Evil()}, "exec")):
         torch.save(what, path)
-        with pytest.raises(qrnn.FormatError, match="a.pt: expected tensors in dicts") as caught:
+        with pytest.raises(qrnn.FormatError, match=f"a.pt: expected tensors in dicts, .* got an object of {name}$"):
             qt.load_checkpoint(path)
-        assert "it ran" not in str(caught.value)
+    torch.jit.save(torch.jit.script(Model().rnn), path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's, of what the file looks like
+        with pytest.raises(qrnn.FormatError, match="got a TorchScript archive: qrnn.torch.recurrent_layers reads"):
+            qt.load_checkpoint(path)
     torch.save(STATE, path)
     content = path.read_bytes()
     for damaged in (b"", b"no file", content[: len(content) // 2]):
