@@ -195,7 +195,7 @@ def compared(
         names = [name for name in names if name in theirs or name in _OF_EQUATION]  # a cell has no batch_first
         ours, theirs = ({**each, "kind": _family(each)} for each in (ours, theirs))
     return [
-        f"{key}: expected {name} {ours.get(name)!r}, got {theirs.get(name)!r}"
+        f"{key}: expected {name} {ours.get(name)!r:.400}, got {theirs.get(name)!r:.400}"
         for name in dict.fromkeys(["kind", *names])
         if name not in idle and ours.get(name) != theirs.get(name)
     ] + other

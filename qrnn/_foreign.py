@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import _arrays
+from . import _arrays, _core
 from ._elman import RNN
 from ._format_error import FormatError
 from ._gru import GRU
@@ -16,7 +16,7 @@ from ._lstm import LSTM
 if TYPE_CHECKING:
     from ._typing import Array
 
-__all__ = ["Direction", "SequenceLayer", "float_layer", "gates", "weight"]
+__all__ = ["Direction", "SequenceLayer", "expect_flag", "expect_one_layer", "float_layer", "gates", "weight"]
 
 SequenceLayer = RNN | GRU | LSTM
 
@@ -111,3 +111,18 @@ def float_layer(
     except (TypeError, ValueError, RuntimeError) as error:
         raise FormatError(f"{where}: {error}") from error
     return layer
+
+
+def expect_one_layer(layer: Any) -> None:
+    """Raise TypeError or ValueError if `layer`, the argument of a module that holds one, is no RNN, GRU or LSTM, float
+    or quantized, of one layer."""
+    if not isinstance(layer, _core.Module) or layer.sequence is None:
+        raise TypeError(f"layer: expected an RNN, GRU or LSTM of qrnn, got {type(layer).__name__}")
+    if layer.sequence[0] != 1:
+        raise ValueError(f"layer: expected one of num_layers=1, got {layer.sequence[0]}")
+
+
+def expect_flag(value: Any, name: str) -> None:
+    """Raise TypeError if the argument `name` is no bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")

@@ -57,6 +57,7 @@ class LoadPlan:
         self._state = dict(state)
         self._expected: set[str] = set()
         self._missing: list[str] = []
+        self._by_prefix: dict[str, dict[str, Any]] | None = None
         self._compared: set[int] = set()  # layers, by identity
         self._silent: dict[int, str] = {}  # keys that would have said of which layers the weights are
         self.matrices: dict[int, list[Matrix]] = {}
@@ -88,6 +89,17 @@ class LoadPlan:
         except (TypeError, ValueError) as error:
             self.errors.append(str(error))
         return None
+
+    def own(self, prefix: str) -> dict[str, Any]:
+        """The values right below `prefix`, by their own names: what a module has of which nobody knows the arrays."""
+        if self._by_prefix is None:
+            self._by_prefix = {}
+            for key, value in self._state.items():
+                own = key.rpartition(".")[2]
+                self._by_prefix.setdefault(key.removesuffix(own), {})[own] = value
+        found = self._by_prefix.get(prefix, {})
+        self._expected.update(prefix + name for name in found)
+        return found
 
     def compare(self, layer: Described, prefix: str, slots: Collection[str], expected: bool) -> None:
         """Compare `layer` with what the state says of it; `expected`: whether a state that has weights for it does."""

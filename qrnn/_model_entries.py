@@ -15,7 +15,7 @@ from typing import Any
 
 from ._described import FORMAT, Described, compared, description
 from ._format_error import FormatError
-from ._module_rows import MODULES, ModuleRow
+from ._module_rows import MODULES, READERS, ModuleRow, ReaderRow, reader_kind
 from ._rows import ROWS
 from ._saved_reports import REPORTS, plain, plain_reports
 from ._spec import is_torch_type, module_spec
@@ -57,10 +57,12 @@ def _entry(module: Any) -> dict[str, Any]:
         return description(module_spec(name, module))
     elif name in MODULES and (ours or is_torch_type(cls, name)):
         return {"kind": name, **_options(MODULES[name], module), **plain_reports(module)}
+    elif ours and (reader := reader_kind(cls)) is not None:
+        return {"kind": reader, **_options(READERS[reader], module), **plain_reports(module)}
     return {"class": f"{cls.__module__}.{cls.__qualname__}", **plain_reports(module)}
 
 
-def _options(row: ModuleRow, module: Any) -> dict[str, Any]:
+def _options(row: ModuleRow | ReaderRow, module: Any) -> dict[str, Any]:
     found = {name: plain(getattr(module, name)) for name in (*row.options, *row.idle)}
     if "bias" in found:
         found["bias"] = module.bias is not None
@@ -170,6 +172,6 @@ def misfits(entries: Entries, model: Any, state: Mapping[str, Any]) -> list[str]
 
 def _idle(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> set[str]:
     """What need not agree: that which changes no result."""
-    rows = [MODULES[each["kind"]] for each in (ours, theirs) if each["kind"] in MODULES]
+    rows = [row for each in (ours, theirs) if (row := MODULES.get(each["kind"]) or READERS.get(each["kind"]))]
     both_pass_on = len(rows) == 2 and not any(row.computes for row in rows)
     return {name for row in rows for name in row.idle} | ({"kind"} if both_pass_on else set())

@@ -1,10 +1,11 @@
-"""The modules that a file describes and a load makes anew: the one table, in which each has its row.
+"""The modules that a file describes and a load makes anew: two tables, in which each has its row.
 
 Layers that the core computes are none of it: their rows are those of ``_rows.py``, and what they are their specs say.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from . import nn
 from ._module import Module
 
-__all__ = ["MODULES", "ModuleRow"]
+__all__ = ["MODULES", "READERS", "ModuleRow", "ReaderRow", "reader_kind", "reader_type"]
 
 Options = Mapping[str, Any]
 
@@ -88,3 +89,49 @@ _ROWS = (
 
 #: The rows by the names of their classes.
 MODULES: Mapping[str, ModuleRow] = {row.cls.__name__: row for row in _ROWS}
+
+
+class ReaderRow(NamedTuple):
+    """A class of the packages that read models of other frameworks, which is imported where a file has one.
+
+    A load calls it when its children are there, whole, with all that a file has of it as keyword arguments:
+    ``cls(**options, **children, **arrays)``, children by the names that they have in it, and arrays by the names of its
+    own parameters and buffers. Where names are not known before, it is ``cls._from_parts(options, children, arrays)``.
+    Both raise TypeError or ValueError, or a KeyError, of what does not fit: a file may hold anything.
+
+    Attributes
+    ----------
+    options : tuple of str
+        Arguments of the constructor, by the names of the attributes that keep them: plain values, or lists, tuples
+        and dicts of such, of which a load makes lists and dicts. They change results.
+    idle : tuple of str
+        The same, of those that change none.
+    computes : bool
+        As in `ModuleRow`.
+    """
+
+    options: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
+    computes: bool = True
+
+
+#: By the public names of the classes, below this package. Only what stands here is looked for in it.
+READERS: Mapping[str, ReaderRow] = {
+    "keras.RecurrentLayer": ReaderRow(
+        ("return_sequences", "return_state", "stateful", "zero_output_for_mask", "merge_mode")
+    ),
+    "onnx.RecurrentNode": ReaderRow(("layout",), ("inputs", "outputs")),
+}
+
+
+def reader_kind(cls: type) -> str | None:
+    """The name in that table of a class; None if it has no row."""
+    kind = f"{cls.__module__}.{cls.__name__}".removeprefix(f"{__package__}.")
+    return kind if kind in READERS and reader_type(kind) is cls else None
+
+
+def reader_type(kind: str) -> type[Module]:
+    """The class of a row of that table."""
+    module, _, name = kind.rpartition(".")
+    cls: type[Module] = getattr(importlib.import_module(f".{module}", __package__), name)
+    return cls

@@ -18,9 +18,10 @@ from ._loading import LoadPlan
 from ._matrices import FLOAT, Matrix, beside, pack
 from ._model_entries import Entries
 from ._module import Module
-from ._module_rows import MODULES, ModuleRow
+from ._module_rows import MODULES, READERS, ModuleRow, ReaderRow
 from ._options import OPTION_NAMES
 from ._random import other_generator
+from ._reader_parts import ReaderParts, put_whole
 from ._rows import ROWS
 from ._saved_reports import REPORTS, keep_reports, reports_of, reports_of_entry
 from ._spec import ENGINES, LayerSpec, cell_spec, gru_kind, linear_spec, rnn_kind, sequence_spec
@@ -73,6 +74,7 @@ def rebuilt(entries: Entries, state: Mapping[str, NDArray[Any]]) -> Module:
         raise FormatError(f"expected the tensors of the model that is described: {error}") from None
     for name in made:
         _add(name, made)
+    put_whole(made)
     keep_reports(made[""], reports_of(entries))
     return made[""]
 
@@ -92,20 +94,27 @@ def _add(name: str, made: Mapping[str, Module]) -> None:
 
 def _module(name: str, entry: Mapping[str, Any], state: Mapping[str, NDArray[Any]]) -> Module:
     """The module of an entry, with new weights, of which there are no more than `state` has."""
-    row = MODULES.get(entry["kind"])
-    if row is None:
-        raise FormatError(
-            f"{name or 'the model'}: expected a kind of this version, got {entry['kind']!r}: use a later qrnn"
-        )
-    options = {key: _tuples(value) for key, value in entry.items() if key not in ("kind", *REPORTS)}
+    kind = entry["kind"]
+    if kind in READERS:
+        return ReaderParts(kind, _options(name, entry, READERS[kind]))
+    if kind not in MODULES:
+        raise FormatError(f"{name or 'the model'}: expected a kind of this version, got {kind!r}: use a later qrnn")
+    row = MODULES[kind]
+    options = {key: _tuples(value) for key, value in _options(name, entry, row).items()}
+    _expect_largest(name, row, options, state)
+    with other_generator():
+        return row.cls(**options)
+
+
+def _options(name: str, entry: Mapping[str, Any], row: ModuleRow | ReaderRow) -> dict[str, Any]:
+    """The options in an entry, which are those of the row."""
+    options = {key: value for key, value in entry.items() if key not in ("kind", *REPORTS)}
     unknown = sorted(options.keys() ^ {*row.options, *row.idle})
     if unknown:
         raise FormatError(
             f"{name or 'the model'}: expected the options of {entry['kind']}, and {unknown[0]} is not in both"
         )
-    _expect_largest(name, row, options, state)
-    with other_generator():
-        return row.cls(**options)
+    return options
 
 
 def _tuples(value: Any) -> Any:

@@ -37,9 +37,11 @@ class Reports(typing.NamedTuple):
 
 
 def plain(value: Any) -> Any:
-    """A number, a text, or a list of such, as JSON has them."""
+    """A number, a text, or a list or a dict of such, as JSON has them."""
     if isinstance(value, (tuple, list)):
         return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _arrays
+from .._foreign import expect_flag, expect_one_layer
 from .._module import Module
 from .._public import public
 
@@ -71,8 +72,12 @@ class RecurrentLayer(Module):
         merge_mode: str | None = "concat",
     ) -> None:
         super().__init__()
+        expect_one_layer(layer)
         if not layer.batch_first:
             raise ValueError("layer: expected batch_first=True, got False")
+        flags = {"return_sequences": return_sequences, "return_state": return_state, "stateful": stateful}
+        for name, value in {**flags, "zero_output_for_mask": zero_output_for_mask}.items():
+            expect_flag(value, name)
         if merge_mode not in MERGE_MODES:
             raise ValueError(f"merge_mode: expected one of {MERGE_MODES}, got {merge_mode!r}")
         self.layer = layer

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _arrays
+from .._foreign import expect_one_layer
 from .._module import Module
 from .._public import public
 
@@ -37,6 +38,11 @@ class RecurrentNode(Module):
         initial_h, initial_c; Y, Y_h, Y_c. Those that the node leaves out, and inputs that are weights, are not there.
     sequence_lens, initial_h, initial_c : array_like, optional
         What the graph holds as constants for these inputs; used where a call gives none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not such.
 
     Attributes
     ----------
@@ -71,13 +77,18 @@ class RecurrentNode(Module):
         initial_c: Any = None,
     ) -> None:
         super().__init__()
+        expect_one_layer(layer)
+        if type(layout) is not int or layout not in (0, 1):
+            raise ValueError(f"layout: expected 0 or 1, got {layout!r}")
+        if layer.batch_first is not bool(layout):
+            raise ValueError(f"layer: expected batch_first={bool(layout)} for layout={layout}, got {layer.batch_first}")
         self.layer = layer
         self.layout = layout
-        self.inputs = dict(inputs or {})
-        self.outputs = dict(outputs or {})
-        self.register_buffer("sequence_lens", sequence_lens)
-        self.register_buffer("initial_h", initial_h)
-        self.register_buffer("initial_c", initial_c)
+        self.inputs = _names(inputs, "inputs")
+        self.outputs = _names(outputs, "outputs")
+        self.register_buffer("sequence_lens", _constant(sequence_lens, "sequence_lens", "iu", 1))
+        self.register_buffer("initial_h", _constant(initial_h, "initial_h", "fiu", 3))
+        self.register_buffer("initial_c", _constant(initial_c, "initial_c", "fiu", 3))
 
     def forward(self, X: Any, sequence_lens: Any = None, initial_h: Any = None, initial_c: Any = None) -> Any:
         """What the node computes.
@@ -138,6 +149,25 @@ class RecurrentNode(Module):
             for name, value in states.items()
         )
         return hx if lstm else hx[0]
+
+
+def _names(given: Mapping[str, str] | None, name: str) -> dict[str, str]:
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"{name}: expected a mapping of str to str, got {type(given).__name__}")
+    for each in (*given, *given.values()) if given else ():
+        if not isinstance(each, str):
+            raise TypeError(f"{name}: expected a mapping of str to str, got {each!r:.80} in it")
+    return dict(given or {})
+
+
+def _constant(value: Any, name: str, kinds: str, dims: int) -> NDArray[Any] | None:
+    if value is None:
+        return None
+    array = _arrays.to_numpy(value, name)
+    if array.dtype.kind not in kinds or array.ndim != dims:
+        what = "integers" if kinds == "iu" else "numbers"
+        raise ValueError(f"{name}: expected {what} in {dims} dimensions, got {array.dtype} of shape {array.shape}")
+    return array
 
 
 def _three(state: Array, name: str) -> Array:

@@ -53,6 +53,22 @@ def small():
     )
 
 
+def onnx_node():
+    import qrnn.onnx
+
+    node = qrnn.onnx.RecurrentNode(
+        nn.LSTM(5, 4, bidirectional=True), 0, {"X": "frames"}, {"Y": "out"}, initial_h=np.full((2, 3, 4), 0.25)
+    )
+    return quantized(nn.Sequential(node))
+
+
+def keras_layer():
+    import qrnn.keras
+
+    gru = nn.GRU(5, 4, batch_first=True, reset_after=False)
+    return nn.Sequential(qrnn.keras.RecurrentLayer(gru, return_sequences=True, return_state=True))
+
+
 SEQUENCE, CELL = (6, 3, 5), (3, 5)
 #: Models by name, each with the shape of an input. Those that a version lacks are left out.
 CASES = {
@@ -72,6 +88,8 @@ CASES = {
     "calibrated": (calibrated, CELL),
     "mixed": (mixed, SEQUENCE),
     "small": (small, (3, 5, 6)),
+    "onnx-node": (onnx_node, SEQUENCE),
+    "keras-layer": (keras_layer, SEQUENCE),
 }
 
 
@@ -86,7 +104,7 @@ def made():
         qrnn.manual_seed(index)
         try:
             model = make()
-        except (AttributeError, ValueError) as error:
+        except (ImportError, AttributeError, ValueError) as error:
             print(f"no {name}: {error}")
             continue
         yield name, model, np.random.default_rng(index).standard_normal(shape).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
 import time
 import tracemalloc
 import warnings
@@ -34,7 +35,15 @@ def seeds():
     """Files to begin with, of all versions and of others, each with what makes a model to load it into, or None."""
     paths = sorted(CORPUS.glob("*/*.safetensors"))
     found = [(path.read_bytes(), CASES[path.stem.removeprefix("torch-")][0]) for path in paths]
-    return [*found, (of_other_types(), None)]
+    return [*found, *map(saved, ("onnx-node", "keras-layer")), (of_other_types(), None)]
+
+
+def saved(case):
+    """A file of a case that no version has written yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        qrnn.save(CASES[case][0](), path)
+        return path.read_bytes(), CASES[case][0]
 
 
 def of_other_types():
