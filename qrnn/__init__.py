@@ -75,6 +75,7 @@ except ImportError:
 
 from . import backends, nn, quantization, quantized
 from ._config import engine, isas
+from ._export_c import export_c
 from ._files import load, save
 from ._format_error import FormatError
 from ._map import BatchError, map
@@ -114,6 +115,7 @@ __all__ = [
     "backends",
     "convert",
     "engine",
+    "export_c",
     "float16",
     "float32",
     "get_num_threads",

@@ -13,7 +13,7 @@ from ._module import Module
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["load", "save"]
+__all__ = ["as_numpy", "checked_path", "load", "save"]
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     from . import _safetensors  # here and below, as no import of the package needs it
     from ._model_entries import entries_of, text_of_entries
 
-    path = _checked_path(path)
+    path = checked_path(path)
     if isinstance(model, Module) or _is_torch_module(model):
         state, metadata = model.state_dict(), {_KEY: text_of_entries(entries_of(model))}
     elif isinstance(model, Mapping):
@@ -130,7 +130,7 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 
     if not (into is None or isinstance(into, Module) or _is_torch_module(into)):
         raise TypeError(f"into: expected a Module or a torch.nn.Module, got {type(into).__name__}")
-    path = _checked_path(path)
+    path = checked_path(path)
     state, metadata = _safetensors.read(path)
     if _KEY not in metadata:
         if into is not None:
@@ -172,7 +172,29 @@ def _load_into(model: Any, state: Mapping[str, NDArray[Any]], entries: list[tupl
         hook.remove()
 
 
-def _checked_path(path: Any) -> str:
+def as_numpy(model: Any) -> Module:
+    """`model`, or of a model of PyTorch what a load of its file makes.
+
+    Raises
+    ------
+    ValueError
+        If it has modules that ``qrnn.nn`` has not.
+    """
+    if isinstance(model, Module):
+        return model
+    from ._format_error import FormatError
+    from ._model_entries import entries_of
+    from ._rebuilding import rebuilt
+
+    state = {key: _arrays.to_numpy(value, key) for key, value in model.state_dict().items()}
+    try:
+        return rebuilt(entries_of(model), state)
+    except FormatError as error:
+        raise ValueError(f"model: expected modules that qrnn.nn has too: {error}") from None
+
+
+def checked_path(path: Any) -> str:
+    """The argument `path` as a str; TypeError if it is no path."""
     try:
         checked = os.fspath(path)
     except TypeError:

@@ -83,6 +83,16 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if "isa" not in item.fixturenames]
 
 
+@pytest.fixture(scope="session")
+def c_library(tmp_path_factory):
+    """The folder of the C library, installed into its folder usr."""
+    from support.c_library import make
+
+    folder = tmp_path_factory.mktemp("lib")
+    make(folder, "install")
+    return folder
+
+
 @pytest.fixture
 def quiet():
     """PyTorch's own deprecation warnings are no failure."""

@@ -134,6 +134,10 @@ class RecurrentLayer(Module):
             return _arrays.like(tuple(merged) if len(merged) > 1 else merged[0], sequences)
         return _arrays.like((*merged, *(each[d] for d in range(len(pair[0])) for each in pair)), sequences)
 
+    def _frame_modules(self) -> list[tuple[str, Module]]:
+        """What a frame of a stream goes through, with names."""
+        return [("layer", self.layer)]
+
     def _first_states(self, given: Any) -> Any:
         """The argument ``hx`` of the layer."""
         lstm, directions = self.layer.mode == "LSTM", 2 if self.layer.bidirectional else 1

@@ -126,6 +126,13 @@ class RecurrentNode(Module):
             y = y.swapaxes(1, 2)
         return _arrays.like((y, *(self._outer(each) for each in pair)), X)
 
+    def _frame_modules(self) -> list[tuple[str, Module]]:
+        """What a frame of a stream goes through, with names."""
+        for name in ("sequence_lens", "initial_h", "initial_c"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"model: expected a node without a constant {name}, got one")
+        return [("layer", self.layer)]
+
     @property
     def _directions(self) -> int:
         return 2 if self.layer.bidirectional else 1

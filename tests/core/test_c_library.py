@@ -4,42 +4,23 @@ import ctypes
 import os
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
 from support import ROOT
+from support.c_library import COMPILER, make, needs_compiler, run
 
 import qrnn
 from qrnn import _quantize
 from qrnn._spec import ENGINES
 
-COMPILER = os.environ.get("CC", "cc").split()[0]
-pytestmark = [
-    pytest.mark.core,
-    pytest.mark.skipif(
-        shutil.which(COMPILER) is None or shutil.which("make") is None or os.uname().sysname != "Linux",
-        reason=f"NO C COMPILER ({COMPILER}) OR NO make: the C library was not built",
-    ),
-]
+pytestmark = [pytest.mark.core, needs_compiler]
 QUANTIZED = [name for name, engine in ENGINES.items() if engine.quantized]
 
 
-def run(*command, **options):
-    done = subprocess.run([str(each) for each in command], capture_output=True, text=True, check=False, **options)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def make(folder, *arguments):
-    run("make", "-C", ROOT / "csrc/lib", f"OUT={folder}", "CFLAGS=-O1", f"PREFIX={folder}/usr", *arguments)
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lib")
-    make(folder, "install")
-    return folder
+@pytest.fixture
+def library(c_library):
+    return c_library
 
 
 def compiled(folder, source, *flags, compiler=COMPILER):
