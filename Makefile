@@ -19,7 +19,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lib demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-files bench-engines bench-scaling bench-serving bench-precision accuracy calibration check check-quick mutants lint format clean
+.PHONY: help install lib demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-here bench-files bench-engines bench-scaling bench-serving bench-precision accuracy calibration check check-quick mutants lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -70,6 +70,9 @@ bench-tails: $(VENV)/.installed $(VENV)/.bench  ## time sizes that are not round
 
 bench-start: $(VENV)/.installed $(VENV)/.bench  ## time of import, size of the wheel, memory
 	$(BIN)/python benchmarks/start.py $(BENCH_ARGS)
+
+bench-here: $(VENV)/.installed  ## one block about this machine, to be sent: bits, and the time of a step
+	$(BIN)/python benchmarks/here.py $(BENCH_ARGS)
 
 bench-files: $(VENV)/.installed $(VENV)/.bench  ## time a load of a file against np.load
 	$(BIN)/python benchmarks/files.py $(BENCH_ARGS)

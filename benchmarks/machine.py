@@ -3,6 +3,8 @@
 import datetime
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 THREAD_VARIABLES = (
@@ -27,13 +29,39 @@ def use_threads(number):
 
 
 def cpu_name():
+    """As well as the system tells it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    return _cpu_name_asked() or platform.processor() or platform.machine()
+
+
+def _cpu_name_asked():
+    """By the system's own program or registry, where /proc/cpuinfo has no name: ARM, macOS, Windows; else ""."""
+    if sys.platform == "win32":
+        import winreg
+
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"HARDWARE\DESCRIPTION\System\CentralProcessor\0") as key:
+            return winreg.QueryValueEx(key, "ProcessorNameString")[0].strip()
+    command = ["sysctl", "-n", "machdep.cpu.brand_string"] if sys.platform == "darwin" else ["lscpu"]
+    try:
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    if command == ["lscpu"]:
+        names = [line.partition(":")[2].strip() for line in printed.splitlines() if line.startswith("Model name")]
+        return ", ".join(dict.fromkeys(names))  # a machine may have cores of two kinds
+    return printed
+
+
+def compiler():
+    """The compiler of the extension, and its version."""
+    from qrnn import _core
+
+    return _core.COMPILER
 
 
 def _blas():
@@ -65,7 +93,7 @@ def describe(with_torch):
         "instruction set run": qrnn.RNNCell(1, 1).isa,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "qrnn": qrnn.__version__,
+        "qrnn": f"{qrnn.__version__}, compiled by {compiler()}",
         "numpy": numpy.__version__,
         "blas": _blas(),
         "torch": "not run",

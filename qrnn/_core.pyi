@@ -63,6 +63,8 @@ class Module:
     def _take_packed(self, other: Module, /) -> None: ...
 
 MAX_LAYERS: int
+VERSION: str
+COMPILER: str
 
 @type_check_only
 class _Kind(TypedDict):

@@ -1,3 +1,5 @@
-"""The package's version: the one place it is written."""
+"""The package's version, which csrc/core/qrnn.h has."""
 
-__version__ = "0.1.0"
+from ._core import VERSION as __version__
+
+__all__ = ["__version__"]

@@ -1,5 +1,5 @@
-/* fma.h - a * b + c in floats, rounded once, where the C library's fmaf cannot be trusted: mingw's rounds twice, and
- * WebAssembly has no instruction for it. Whoever defines QRNN_OWN_FMA gets this one anywhere. */
+/* fma.h - a * b + c in floats, rounded once, where the C library's fmaf cannot be trusted: Windows', of which
+ * mingw's rounds twice; WebAssembly has no instruction for it. Whoever defines QRNN_OWN_FMA gets this one anywhere. */
 #ifndef QRNN_FMA_H
 #define QRNN_FMA_H
 
@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__MINGW32__) || defined(__wasm__)
+#if defined(_WIN32) || defined(__wasm__)
 #define QRNN_OWN_FMA 1
 #endif
 

@@ -22,6 +22,14 @@ static int init_signatures(struct module_state *state)
     return signature_init(&state->add_moments, "add_moments", add_moments, 5, 3);
 }
 
+#if defined(__clang__)
+#define COMPILER "clang " __clang_version__
+#elif defined(__GNUC__)
+#define COMPILER "gcc " __VERSION__
+#else
+#define COMPILER "unknown"
+#endif
+
 static int exec(PyObject *module)
 {
     struct module_state *const state = PyModule_GetState(module);
@@ -35,6 +43,8 @@ static int exec(PyObject *module)
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
         if (PyModule_AddFunctions(module, functions[i]) < 0) return -1;
     if (PyModule_AddIntConstant(module, "MAX_LAYERS", QRNN_MAX_LAYERS) < 0) return -1;
+    if (PyModule_AddStringConstant(module, "VERSION", QRNN_VERSION) < 0) return -1;
+    if (PyModule_AddStringConstant(module, "COMPILER", COMPILER) < 0) return -1;
     return PyModule_AddType(module, state->module_type);
 }
 

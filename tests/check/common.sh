@@ -55,6 +55,35 @@ install_packages() {
     fi
 }
 
+# apt_of SUITE FOLDER [OPTION ...]: apt becomes a command that knows one suite of Debian alone, source packages too, and
+# keeps what it knows in FOLDER. The machine's own lists stay as they are.
+apt_of() {
+    local mirror
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1) || true
+    [ -n "$mirror" ] || incomplete 'apt has no Debian mirror'
+    mkdir -p "$2/lists/partial" "$2/archives/partial"
+    : >"$2/status"
+    printf "%s [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $1 main\n" deb deb-src >"$2/list"
+    apt=(apt-get -qq -o "Dir::Etc::SourceList=$2/list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$2/lists"
+        -o "Dir::State::status=$2/status" -o "Dir::Cache::archives=$2/archives" -o APT::Sandbox::User=root "${@:3}")
+    "${apt[@]}" update >"$2/log" 2>&1 || true
+}
+
+# debian_root FOLDER SUITE ARCHITECTURE PACKAGE ...: unpacks packages and what they depend on into FOLDER, once.
+debian_root() {
+    local folder=$1 suite=$2 architecture=$3 apt package
+    [ ! -e "$folder/unpacked" ] || return 0
+    shift 3
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    apt_of "$suite" "$folder/apt" -o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture"
+    "${apt[@]}" install -y --download-only --no-install-recommends "$@" >>"$folder/apt/log" 2>&1 ||
+        incomplete "$* of $suite for $architecture: $(tail -n 1 "$folder/apt/log")"
+    for package in "$folder"/apt/archives/*.deb; do dpkg -x "$package" "$folder"; done
+    rm -rf "$folder/apt"
+    touch "$folder/unpacked"
+}
+
 # Tests of tools. compiles COMPILER FLAG ...: the compiler and its linker make the program TOOL with these flags.
 TOOL=$WORK/tool
 compiles() {

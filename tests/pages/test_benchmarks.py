@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
+import subprocess
 import sys
 
 import pytest
 from support import ROOT
+
+import qrnn
 
 FOLDER = ROOT / "benchmarks"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="NO benchmarks/: their reports were not checked")
@@ -187,3 +191,13 @@ def test_what_a_batch_may_take(load):
     assert [targets.expected(b, times) for b in (3, 7, 31, 33)] == [15.0, 35.0, 124.0, 132.0]
     assert targets.larger((23, 100)) == (32, 112) and targets.smaller((23, 100)) == (16, 96)
     assert targets.larger((16, 500)) == (16, 512) and targets.smaller((15, 15)) == (0, 0)
+
+
+def test_what_an_owner_of_a_machine_sends():
+    """bench-here: the digest of the page from every instruction set, and a row for each kind and mode."""
+    command = [sys.executable, FOLDER / "here.py", "--sizes", "16", "--batches", "1", "--rounds", "1"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (digest,) = re.findall(r"^    ([0-9a-f]{16})$", (ROOT / "docs/performance.md").read_text(encoding="utf-8"), re.M)
+    assert f"digest    {digest}, the same from {', '.join(qrnn.isas())}\n" in printed
+    rows = re.findall(r"^(\w+) +(sequence|step) +1 +16 +\S+ / ", printed, re.MULTILINE)
+    assert rows == [(kind, mode) for kind in ("RNN", "LSTM", "GRU") for mode in ("sequence", "step")]

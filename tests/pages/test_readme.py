@@ -13,6 +13,7 @@ import qrnn
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
+    "RELEASING.md",
     "CHANGELOG.md",
     "benchmarks/README.md",
     "csrc/README.md",
