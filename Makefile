@@ -100,7 +100,7 @@ calibration: $(VENV)/.installed $(VENV)/.demo $(VENV)/.bench  ## what rounding b
 	$(BIN)/python benchmarks/gain.py
 
 # tests/check/README.md; each script there also runs alone, with PYTHON=.venv/bin/python.
-check: $(VENV)/.installed $(VENV)/.check  ## every proof of reliability: sanitizers, fuzzing, emulation (an hour)
+check: $(VENV)/.installed $(VENV)/.check $(VENV)/.demo  ## every proof of reliability: sanitizers, fuzzing, emulation (an hour)
 	PYTHON=$(abspath $(BIN))/python tests/check/all
 
 check-quick: $(VENV)/.installed $(VENV)/.check  ## the same in minutes: smaller, and without the sanitized suite

@@ -19,6 +19,7 @@ PAGES = (
     "csrc/README.md",
     "examples/README.md",
     "examples/server/README.md",
+    "examples/web/README.md",
     "tests/check/README.md",
     "tests/emulate/README.md",
     *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md")),
