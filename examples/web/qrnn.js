@@ -154,7 +154,7 @@ export class Model {
 export class Layer {
     constructor(core, description, tensors, isa) {
         const unknown = Object.keys(description).filter((key) => key !== "prefix" && !KNOWN.has(key));
-        this.name = description.prefix;
+        this.name = description.prefix || "the model";
         this.kind = core.kind(description);
         if (unknown.length > 0) throw new Error(`${this.name}: this wrapper has no ${unknown.join(", ")}`);
         this.core = core;
@@ -163,22 +163,26 @@ export class Layer {
         this.stateSize = description.proj_size || this.hiddenSize;
         this.layers = description.num_layers ?? 1;
         this.directions = description.bidirectional ? 2 : 1;
-        const spec = core.struct(SPEC, {kind: this.kind.number, engine: core.string(description.engine),
-            isa: isa === null ? 0 : core.string(isa), input_size: this.inputSize, hidden_size: this.hiddenSize,
-            proj_size: description.proj_size ?? 0, layers: this.layers, directions: this.directions,
-            sequence: this.kind.sequence ? 1 : 0});
-        const out = core.take(4), given = this.#weights(spec, description, tensors);
-        core.words(spec, SPEC.length)[SPEC.indexOf("weights")] = given[0];
-        const status = core.call.qrnn_module_new(spec, out, 0);
-        this.module = core.words(out, 1)[0];
-        core.free(spec, out, ...given); // a module keeps copies
-        core.check(status, this.name);
+        const given = []; // addresses of what qrnn_module_new reads; the module keeps copies
+        const keep = (address) => { given.push(address); return address; };
+        try {
+            const spec = keep(core.struct(SPEC, {kind: this.kind.number, engine: core.string(description.engine),
+                isa: isa === null ? 0 : core.string(isa), input_size: this.inputSize, hidden_size: this.hiddenSize,
+                proj_size: description.proj_size ?? 0, layers: this.layers, directions: this.directions,
+                sequence: this.kind.sequence ? 1 : 0}));
+            const out = keep(core.take(4)), weights = this.#weights(spec, description, tensors, keep);
+            core.words(spec, SPEC.length)[SPEC.indexOf("weights")] = weights;
+            core.check(core.call.qrnn_module_new(spec, out, 0), this.name);
+            this.module = core.words(out, 1)[0];
+        } finally {
+            core.free(...given);
+        }
     }
 
-    /** Addresses of what qrnn_module_new reads: first the array of qrnn_weight, then what that points to. */
-    #weights(spec, {prefix, precision = {}}, tensors) {
-        const {core} = this, count = core.call.qrnn_spec_matrices(spec), given = [0], rows = [];
-        const info = core.take(4 * MATRIX.length + 2 * NAME_BYTES);
+    /** The address of an array of qrnn_weight for the matrices of the layer. */
+    #weights(spec, {prefix, precision = {}}, tensors, keep) {
+        const {core} = this, count = core.call.qrnn_spec_matrices(spec), rows = [];
+        const info = keep(core.take(4 * MATRIX.length + 2 * NAME_BYTES));
         const find = (name) => tensors.get(prefix ? `${prefix}.${name}` : name);
         for (let i = 0; i < count; i++) {
             core.call.qrnn_spec_matrix(spec, i, info);
@@ -187,9 +191,9 @@ export class Layer {
             const weight = find(name), scale = find(`${name}_scale`), bias = find(biasName), row = {};
             const put = (member, tensor, type, length) => {
                 if (!(tensor?.values instanceof type) || tensor.values.length !== length)
-                    throw new Error(`${prefix}.${name}: expected ${length} numbers as its ${member}, a ${type.name}, ` +
+                    throw new Error(`${this.name}: ${name}: expected ${length} numbers as its ${member}, a ${type.name}, ` +
                         `got ${tensor ? `${tensor.dtype} of shape [${tensor.shape}]` : "none"}`);
-                given.push(row[member] = core.copied(tensor.values));
+                row[member] = keep(core.copied(tensor.values));
             };
             put(scale ? "codes" : "values", weight, scale ? Int8Array : Float32Array, matrix.rows * matrix.cols);
             if (scale) {
@@ -200,9 +204,7 @@ export class Layer {
             if (precision[name]) row.activations = core.string(precision[name]);
             rows.push(...WEIGHT.map((member) => row[member] ?? 0));
         }
-        core.free(info);
-        given[0] = core.copied(Uint32Array.from(rows));
-        return given;
+        return keep(core.copied(Uint32Array.from(rows)));
     }
 
     /** y = W x + b of a linear; x is [inputSize], or some rows of it one behind the other. */
@@ -233,7 +235,7 @@ export class Layer {
     }
 }
 
-/** A state, and room for a frame and its output: a step allocates nothing. */
+/** A state, and room for a frame and its output: a step takes no more of the core's memory. */
 export class Stream {
     constructor(layer) {
         const {core, kind, layers, hiddenSize, stateSize} = layer;

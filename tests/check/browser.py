@@ -105,6 +105,7 @@ def corpus_cases(folder):
     extra = {
         "cell.safetensors": nn.Sequential(nn.LSTMCell(9, 21)),
         "deep.safetensors": nn.Sequential(nn.LSTM(7, 40, 3)),
+        "refused.safetensors": nn.Sequential(nn.LSTM(5, 4, peepholes=True)),
     }
     for name, model in extra.items():
         qrnn.save(qrnn.quantize_dynamic(model), folder / name)
