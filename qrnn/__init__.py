@@ -73,12 +73,15 @@ except ImportError:
         "pip install -e ."
     ) from None
 
+from typing import TYPE_CHECKING
+
 from . import backends, nn, quantization, quantized
 from ._config import engine, isas
 from ._export_c import export_c
 from ._files import load, save
 from ._format_error import FormatError
 from ._map import BatchError, map
+from ._progress import set_progress
 from ._qtensor import QTensor
 from ._random import manual_seed
 from ._show import show_versions
@@ -99,20 +102,31 @@ from ._version import __version__
 from .nn.quantized.dynamic import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 from .quantization import convert, prepare, quantize_dynamic
 
+if TYPE_CHECKING:
+    from . import plots
+    from ._compare import CompareReport, compare
+    from ._compared import Compared
+    from ._summary import LayerSummary, SummaryReport, summary
+
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
     "BatchError",
+    "CompareReport",
+    "Compared",
     "FormatError",
     "GRUCell",
     "LSTMCell",
+    "LayerSummary",
     "Linear",
     "QTensor",
     "RNNCell",
     "Stream",
+    "SummaryReport",
     "__version__",
     "backends",
+    "compare",
     "convert",
     "engine",
     "export_c",
@@ -129,6 +143,7 @@ __all__ = [
     "per_channel_symmetric",
     "per_tensor_affine",
     "per_tensor_symmetric",
+    "plots",
     "prepare",
     "qint8",
     "quantization",
@@ -137,6 +152,33 @@ __all__ = [
     "quint8",
     "save",
     "set_num_threads",
+    "set_progress",
     "show_versions",
     "stream",
+    "summary",
 ]
+
+#: What nobody needs but who looks at models, by the module that has it: an import leaves it for later.
+_LATER = {
+    "CompareReport": "_compare",
+    "Compared": "_compared",
+    "LayerSummary": "_summary",
+    "SummaryReport": "_summary",
+    "compare": "_compare",
+    "plots": "plots",
+    "summary": "_summary",
+}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f".{_LATER[name]}", __name__)
+    found = globals()[name] = module if name == _LATER[name] else getattr(module, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.floating[Any]]
 
-__all__ = ["Comparison", "Rows", "Scale"]
+__all__ = ["Batch", "Comparison", "Rows", "Scale"]
+
+
+class Batch(NamedTuple):
+    """Which row of the batch each row of an output belongs to."""
+
+    row: NDArray[np.intp]
+    rows: int  # of the batch, those of length 0 too
 
 
 class Rows(NamedTuple):
@@ -21,6 +28,7 @@ class Rows(NamedTuple):
 
     values: Floats  # (rows, columns)
     steps: NDArray[np.intp] | None  # the step of each row; None where rows are no steps
+    batch: Batch | None = None  # None: each row is a row of the batch
 
     def one_column(self) -> Rows:
         """All values as one column, for an output whose last axis has another length in each call."""
@@ -64,6 +72,7 @@ class Comparison:
         self._squares, self._largest, self._rows = 0.0, 0.0, 0
         self._changed, self._decided = 0, 0
         self._by_step: dict[int, tuple[float, int]] = {}
+        self._by_row: list[NDArray[np.float64]] = []  # mean square of each row of the batch, a call each
 
     def add(self, reference: Rows, output: Rows) -> None:
         """Compare the rows of one call."""
@@ -78,6 +87,7 @@ class Comparison:
         if self._scale.columns > 1:
             self._changed += int((output.values.argmax(axis=1) != reference.values.argmax(axis=1)).sum())
             self._decided += len(squares)
+        self._by_row.append(_means(squares, reference.batch))
         if reference.steps is not None:
             sums = np.bincount(reference.steps, squares)
             for step, (total, count) in enumerate(zip(sums, np.bincount(reference.steps), strict=True)):
@@ -113,3 +123,17 @@ class Comparison:
         return tuple(
             self._relative(math.sqrt(total / count)) if count else 0.0 for total, count in self._by_step.values()
         )
+
+    @property
+    def by_row(self) -> tuple[float, ...]:
+        """`error` of each row of the batch of each call in turn; 0 for one of length 0."""
+        return tuple(self._relative(math.sqrt(mean)) for each in self._by_row for mean in each.tolist())
+
+
+def _means(squares: NDArray[np.float64], batch: Batch | None) -> NDArray[np.float64]:
+    """The mean of `squares` over what belongs to each row of the batch."""
+    if batch is None:
+        return squares
+    counts = np.bincount(batch.row, minlength=batch.rows)
+    sums: NDArray[Any] = np.bincount(batch.row, squares, minlength=batch.rows)
+    return sums / np.maximum(counts, 1)  # type: ignore[no-any-return, unused-ignore]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from typing import Any
@@ -14,6 +14,7 @@ from ._left_float import warn_of_left_float, without_read
 from ._mapping import read_mapping
 from ._model_calls import ModelCalls, calls_of
 from ._preparation import Trial, trial_of
+from ._progress import progress, silent
 from ._selection import NO_SPEC, Selection, read_spec, select, selected_by_attributes
 from ._types import expect_qint8
 from ._warn import warn
@@ -95,10 +96,13 @@ class Converter:
             module = framework.copied(module)
         trials: dict[int, Trial] = {}
         selection = selected_by_attributes(framework, module)
-        replacements = self._quantized(module, selection, table, trials)
-        if inplace:
-            expect_in_place(module, replacements)
-        report = self._judged(module, replacements, trials)
+        chosen = sum(selection.qconfig(each) is not None for each in module.modules())
+        with progress(chosen + 1, "converting") as tick:
+            replacements = self._quantized(module, selection, table, trials, tick)
+            if inplace:
+                expect_in_place(module, replacements)
+            report = self._judged(module, replacements, trials)
+            tick(1)
         for name, each in module.named_modules():
             for text in costly(replacements[id(each)], name) if id(each) in replacements else ():
                 warn(text)
@@ -145,7 +149,12 @@ class Converter:
             each.qconfig = selection.qconfig(each)
 
     def _quantized(
-        self, model: Any, selection: Selection, table: Mapping[type, Any], trials: dict[int, Trial] | None
+        self,
+        model: Any,
+        selection: Selection,
+        table: Mapping[type, Any],
+        trials: dict[int, Trial] | None,
+        tick: Callable[[int], object] = silent,
     ) -> dict[int, Any]:
         """The quantized module for each float one that is selected, by identity; `trials`, by data, gets theirs."""
         framework = self._framework
@@ -166,6 +175,7 @@ class Converter:
                 warn(f"{name or 'the model'}: {lost}")
             with named_errors(name):
                 new = replacements[id(module)] = self._converted(table[base], module, qconfig, trials is not None)
+            tick(1)
             trial = trial_of(new)
             if trials is not None and trial is not None:
                 trials[id(module)] = trial

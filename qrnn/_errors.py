@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arrays
-from ._comparison import Rows
+from ._comparison import Batch, Rows
 from ._samples import is_packed
 
 if TYPE_CHECKING:
@@ -78,13 +78,28 @@ def rows_of(array: Floats, layout: Layout | None) -> Rows:
         steps = np.broadcast_to(np.arange(layout.steps), by_step.shape[:2])
         inner = math.prod(by_step.shape[2:-1])
         steps = np.repeat(steps[..., None], inner, axis=2)
+        row = np.broadcast_to(np.arange(layout.batch)[:, None, None], steps.shape)
         if valid is not None:
-            by_step, steps = by_step[valid], steps[valid]
-        return Rows(by_step.reshape(-1, array.shape[-1] if array.ndim > 2 else 1), steps.reshape(-1))
+            by_step, steps, row = by_step[valid], steps[valid], row[valid]
+        values = by_step.reshape(-1, array.shape[-1] if array.ndim > 2 else 1)
+        return Rows(values, steps.reshape(-1), Batch(row.reshape(-1), layout.batch))
     columns = array.shape[-1] if array.ndim else 1
     rows = array.reshape(-1, columns) if array.size else np.zeros((0, columns), np.float32)
     unbatched = layout is not None and layout.batch == 1 and array.ndim == 2 and len(array) == layout.steps
-    return Rows(rows, np.arange(len(rows)) if unbatched else None)
+    return Rows(rows, np.arange(len(rows)) if unbatched else None, _batch(array.shape, len(rows), layout))
+
+
+def _batch(shape: tuple[int, ...], rows: int, layout: Layout | None) -> Batch | None:
+    """Which row of the batch each row of an output belongs to that has none for each step; None: they are the same."""
+    if layout is None or layout.batch == rows:
+        return None
+    if layout.batch == 1:
+        return Batch(np.zeros(rows, np.intp), 1)
+    for axis in (-2, 0):  # states are (layers, batch, columns)
+        if len(shape) > 1 and shape[axis] == layout.batch:
+            inner = math.prod(shape[axis:-1][1:])
+            return Batch(np.arange(rows) // inner % layout.batch, layout.batch)
+    return None
 
 
 def without_padding(result: Any, layout: Layout | None) -> Any:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ._belongs import belongs
+from ._contents import Content, contents
 from ._described import Described
 from ._matrices import Matrix
 from ._module import MODEL_CALLS
@@ -134,6 +135,22 @@ class Framework(ABC):
     def adapted(self, value: Any) -> Any:
         """`value`, an argument of a call, as models of this framework take it."""
         return value
+
+    def contents(self, module: Any) -> list[Content]:
+        """What `module` holds itself, without those below it."""
+        return contents(module)
+
+    def is_layer(self, module: Any) -> bool:
+        """Whether what is below `module` belongs to it, and is no module of the model's."""
+        return False
+
+    def own_nbytes(self, module: Any) -> int | None:
+        """The bytes of what `module` holds itself; None where that cannot be told."""
+        return int(module._own_nbytes())
+
+    def nbytes(self, model: Any) -> int | None:
+        """The bytes of the weights of `model`, as it holds them; None where that cannot be told."""
+        return int(model.nbytes)
 
     @abstractmethod
     def watching(self, model: Any, names: Collection[str], see: Seer) -> AbstractContextManager[Any]:

@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._progress import progress as progress_bar
+from ._progress import wanted
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -68,7 +69,7 @@ def map(
     lengths: Iterable[Any] | None = None,
     chunk: int = 1,
     ahead: int | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Iterator[Any]:
     """Call a module on each of many batches, and yield the results in order.
 
@@ -91,8 +92,8 @@ def map(
         Batches that a task computes: more where batches are small, as a task costs a process about 0.2 ms.
     ahead : int, optional
         Tasks that are held at a time. Default: twice the executor's workers.
-    progress : bool
-        Shows a bar where tqdm is installed.
+    progress : bool, optional
+        Whether to show a bar, where tqdm is installed. Default: as for all long work, see `set_progress`.
 
     Returns
     -------
@@ -133,7 +134,7 @@ def map(
     else:
         workers = _workers(executor)
         results = _by(executor, module, numbered, chunk, ahead or 2 * workers, workers)
-    return _counted(results, total) if progress else results
+    return _counted(results, total) if wanted(progress) else results
 
 
 def _numbered(batches: Iterator[Any], lengths: Iterator[Any] | None) -> Iterator[_Batch]:
@@ -160,7 +161,7 @@ def _workers(executor: Executor) -> int:
 
 
 def _counted(results: Iterator[Any], total: int | None) -> Iterator[Any]:
-    with progress_bar(total, "batches") as count:
+    with progress_bar(total, "batches", True) as count:
         for result in results:
             count(1)
             yield result

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._comparison import Comparison, Rows, Scale
 from ._errors import arrays_of, leaves, rows_of, without_padding
+from ._passes import timed
+from ._progress import progress, silent
 from ._public import public
 from ._report import Report, percent
 from ._samples import Layout, Sample, read_samples
+from ._sessions import Session, as_callable
 from ._spec import checked_size
-from ._timing import Seconds, interleaved
-from ._watching import Seen, called, find_framework, layer_names, layout_of
+from ._timing import Seconds, spread
+from ._watching import Seen, called, layer_names, layout_of, nbytes_of
 
-__all__ = ["ErrorOf", "MeasureReport", "Measured", "Reference", "expect_metric", "measure"]
+__all__ = [
+    "ErrorOf",
+    "Found",
+    "MeasureReport",
+    "Measured",
+    "Metric",
+    "Reference",
+    "expect_metric",
+    "layer_table",
+    "measure",
+    "measured",
+]
 
 
 @public("qrnn.quantization")
@@ -37,6 +51,9 @@ class ErrorOf(NamedTuple):
         The part of rows whose largest column is another one; None for a single column.
     by_step : tuple of float
         The error of each step, relative to all steps; empty where rows are no steps.
+    by_row : tuple of float
+        Of an output the error of each row of the batch of each input in turn, relative to all of them, 0 for one of
+        length 0; of each row of the output where nothing says which of them belong together. Of a layer empty.
     """
 
     name: str
@@ -44,6 +61,7 @@ class ErrorOf(NamedTuple):
     worst: float
     changed: float | None
     by_step: tuple[float, ...]
+    by_row: tuple[float, ...] = ()
 
 
 @public("qrnn.quantization")
@@ -97,16 +115,20 @@ class MeasureReport(Report[Measured]):
         return (row.name, percent(row.error), percent(row.worst), percent(row.changed), nbytes, *times)
 
     def _tables(self) -> list[list[tuple[str, ...]]]:
-        names = list(dict.fromkeys(layer.name for row in self._rows for layer in row.layers))
-        errors = {(row.name, layer.name): layer for row in self._rows for layer in row.layers}
-        shown = [row.name for row in self._rows if row.layers]
-        if not names:
-            return []
-        table = [("layer, error", *shown)]
-        for name in names:
-            found = (errors.get((model, name)) for model in shown)
-            table.append((name or "the model", *("" if each is None else percent(each.error) for each in found)))
-        return [table]
+        return layer_table((row.name, row.layers) for row in self._rows)
+
+
+def layer_table(models: Iterable[tuple[str, tuple[ErrorOf, ...]]]) -> list[list[tuple[str, ...]]]:
+    """A table of the errors of layers, a column for each model that has any: name and layers of each are given."""
+    errors = {model: {layer.name: layer for layer in layers} for model, layers in models if layers}
+    names = list(dict.fromkeys(name for layers in errors.values() for name in layers))
+    if not names:
+        return []
+    table = [("layer, error", *errors)]
+    for name in names:
+        found = (layers.get(name) for layers in errors.values())
+        table.append((name or "the model", *("" if each is None else percent(each.error) for each in found)))
+    return [table]
 
 
 Metric = Callable[[Any, Any], float]
@@ -125,8 +147,9 @@ def measure(
     Parameters
     ----------
     models : mapping of str to callable
-        Models of ``qrnn``, of PyTorch, quantized by ``torch.ao`` too, or anything that is called alike. The first is
-        the reference. Modules compute in eval mode and without gradients.
+        Models of ``qrnn``, of PyTorch, quantized by ``torch.ao`` too, sessions of ONNX Runtime, or anything that is
+        called alike. The first is the reference. Modules compute in eval mode and without gradients. The outputs of a
+        session are those of the others in their order.
     data : iterable
         Inputs, a call each: an array; a tuple of positional arguments, of which the last may be a dict of keyword
         arguments; or such a dict. Where there are ``lengths``, steps past a row's end are left out.
@@ -138,7 +161,7 @@ def measure(
     layers : bool
         Whether to measure the outputs of recurrent layers and Linears too, those of the same names.
     rounds : int
-        In how many rounds to take the time; in each, every model goes over the data once, in turn.
+        In how many rounds to take the time; in each, every model goes over the data, in a new order.
 
     Returns
     -------
@@ -160,38 +183,37 @@ def measure(
     >>> [row.name for row in report], report[0].error, 0 < report[1].error < 0.02
     (['float', 'int8'], 0.0, True)
     """
+    return MeasureReport(measured(models, data, metric, layers, rounds).rows)
+
+
+class Found(NamedTuple):
+    """What `measured` found."""
+
+    rows: list[Measured]
+    layouts: list[Layout | None]  # of each input
+    times: dict[str, list[float]]  # of each model, the seconds of each round
+
+
+def measured(models: Any, data: Any, metric: Any, layers: bool, rounds: int) -> Found:
+    """What `measure` reports, and what it knows besides; for the arguments see there."""
     if not isinstance(models, Mapping):
         raise TypeError(f"models: expected a mapping of names to models, got {type(models).__name__}")
     if not models:
         raise ValueError("models: expected at least one model, got none")
+    models = {str(name): as_callable(model) for name, model in models.items()}
     for name, model in models.items():
         if not callable(model):
             raise TypeError(f"models: expected a callable for {name!r}, got {type(model).__name__}")
     rounds = checked_size(rounds, "rounds", 0)
     samples = read_samples(data, "data")
-    reference = Reference(next(iter(models.values())), samples, expect_metric(metric), layers)
-    rows = [reference.measured(model, str(name)) for name, model in models.items()]
+    metric = expect_metric(metric)
+    with progress(len(samples) * (1 + len(models)) + len(models) * (rounds + 1 if rounds else 0), "measuring") as tick:
+        reference = Reference(next(iter(models.values())), samples, metric, layers, tick)
+        rows = [reference.measured(model, name, tick=tick) for name, model in models.items()]
+        times = timed(models, samples, rounds, tick) if rounds else {}
     if rounds:
-        passes = {str(name): _one_pass(model, samples) for name, model in models.items()}
-        times = interleaved(passes, rounds)
-        rows = [row._replace(seconds=times[row.name]) for row in rows]
-    return MeasureReport(rows)
-
-
-def _one_pass(model: Callable[..., Any], samples: list[Sample]) -> Callable[[], None]:
-    framework = find_framework(model)
-    if framework is not None:
-        adapt = framework.adapted
-        samples = [
-            Sample(tuple(map(adapt, args)), {name: adapt(each) for name, each in kwargs.items()})
-            for args, kwargs in samples
-        ]
-
-    def run() -> None:
-        for sample in samples:
-            called(model, sample)
-
-    return run
+        rows = [row._replace(seconds=Seconds(*spread(times[row.name]))) for row in rows]
+    return Found(rows, reference.layouts, times)
 
 
 def expect_metric(metric: Any) -> Metric | None:
@@ -222,14 +244,24 @@ class Reference:
         As for `measure`.
     layers : bool
         Whether to keep what its layers give too.
+    tick : callable
+        Counts the samples.
     """
 
     def __init__(
-        self, model: Callable[..., Any], samples: list[Sample], metric: Metric | None = None, layers: bool = False
+        self,
+        model: Callable[..., Any],
+        samples: list[Sample],
+        metric: Metric | None = None,
+        layers: bool = False,
+        tick: Callable[[int], object] = silent,
     ) -> None:
         self._metric, self._names = metric, layer_names(model) if layers else []
-        names = layer_names(model)
-        self._calls = [self._call(model, place, sample, names) for place, sample in enumerate(samples)]
+        self._in_order = isinstance(model, Session)
+        names, self._calls = layer_names(model), list[_Call]()
+        for place, sample in enumerate(samples):
+            self._calls.append(self._call(model, place, sample, names))
+            tick(1)
         self._ragged = {
             name for name in self._calls[0].outputs if len({_columns(call, name) for call in self._calls}) > 1
         }
@@ -269,21 +301,24 @@ class Reference:
         """The error of `model` by the metric."""
         return self.measured(model, "", layers=False).error
 
-    def measured(self, model: Callable[..., Any], name: str, layers: bool = True) -> Measured:
-        """What is to be measured of `model`."""
+    def measured(
+        self, model: Callable[..., Any], name: str, layers: bool = True, tick: Callable[[int], object] = silent
+    ) -> Measured:
+        """What is to be measured of `model`; `tick` counts the samples."""
         outputs = {each: Comparison(scale) for each, scale in self._scales.items()}
         inner = {each: Comparison(scale) for each, scale in self._layer_scales.items()} if layers else {}
         values = []
         for call in self._calls:
             result, seen = called(model, call.sample, list(inner))
             result = arrays_of(result)
-            found = dict(leaves(result))
+            found = self._found(model, call, result)
             for each, comparison in outputs.items():
                 comparison.add(*self._pair(call, found, each, name))
             _add_layers(inner, call.layers, _by_layer(seen, call.layout, list(inner)))
             if self._metric is not None:
                 values.append(self._value(call.result, without_padding(result, call.layout)))
-        errors = tuple(_error_of(each, comparison) for each, comparison in outputs.items())
+            tick(1)
+        errors = tuple(_error_of(each, comparison, comparison.by_row) for each, comparison in outputs.items())
         error = max(each.error for each in errors) if self._metric is None else math.fsum(values) / len(values)
         changed = [each.changed for each in errors if each.changed is not None]
         return Measured(
@@ -293,9 +328,15 @@ class Reference:
             max(changed, default=None),
             errors,
             tuple(_error_of(each, comparison) for each, comparison in inner.items() if comparison.compared),
-            _nbytes(model),
+            nbytes_of(model),
             None,
         )
+
+    def _found(self, model: Any, call: _Call, result: Any) -> dict[str, Any]:
+        """The outputs of a model under the names of the reference's; those of a session are a list without any."""
+        if self._in_order or isinstance(model, Session):
+            return dict(zip(call.outputs, (array for _, array in leaves(result)), strict=False))
+        return dict(leaves(result))
 
     def _pair(self, call: _Call, found: Mapping[str, Any], name: str, model: str) -> tuple[Rows, Rows]:
         """The rows of the reference and of a model for one output."""
@@ -350,13 +391,8 @@ def _add_layers(
             comparison.add(one, other)
 
 
-def _error_of(name: str, comparison: Comparison) -> ErrorOf:
-    return ErrorOf(name, comparison.error, comparison.worst, comparison.changed, comparison.by_step)
-
-
-def _nbytes(model: Any) -> int | None:
-    nbytes = getattr(model, "nbytes", None)
-    return int(nbytes) if isinstance(nbytes, numbers.Integral) else None
+def _error_of(name: str, comparison: Comparison, by_row: tuple[float, ...] = ()) -> ErrorOf:
+    return ErrorOf(name, comparison.error, comparison.worst, comparison.changed, comparison.by_step, by_row)
 
 
 def _kind(result: Any) -> str:

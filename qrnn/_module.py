@@ -365,6 +365,13 @@ class Module(ArrayKeeper):
     def _get_name(self) -> str:
         return type(self).__name__
 
+    def _repr_html_(self) -> str:
+        """For Jupyter: a line each module, which folds out into its weights and the modules below it."""
+        from ._contents import contents
+        from ._module_html import shown
+
+        return shown(self, lambda module: module._children(), contents)
+
     def _repr_children(self) -> list[str]:
         return [f"({name}): {indented(repr(child))}" for name, child in self._children()]
 

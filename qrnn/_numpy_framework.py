@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from copy import copy, deepcopy
 from typing import Any
 
+from ._arrays import is_tensor, to_numpy
 from ._framework import Framework, Row, Seer, register
 from ._matrices import Matrix
 from ._module import Module
@@ -40,6 +41,14 @@ class NumpyFramework(Framework):
             if is_torch_type(named, row.float_type.__name__):
                 return row.float_type  # type: ignore[no-any-return]
         return named
+
+    def adapted(self, value: Any) -> Any:
+        """Tensors as arrays; inside of tuples, lists and dicts too."""
+        if is_tensor(value):
+            return to_numpy(value, "data")
+        if isinstance(value, dict):
+            return {key: self.adapted(each) for key, each in value.items()}
+        return type(value)(self.adapted(each) for each in value) if type(value) in (tuple, list) else value
 
     def children(self, module: Any) -> Iterable[tuple[str, Any]]:
         return module._children()  # type: ignore[no-any-return]

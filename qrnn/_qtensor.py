@@ -136,6 +136,12 @@ class QTensor:
             raise RuntimeError("q_per_channel_axis: quantized per tensor")
         return 0
 
+    def _repr_html_(self) -> str:
+        """For Jupyter: shape, range of the scales, and how the codes lie, which folds out."""
+        from ._qtensor_html import shown
+
+        return shown(repr(self), self._codes, self._scale)
+
     def __repr__(self) -> str:
         return f"QTensor(shape={self.shape}, dtype={self.dtype}, qscheme={self.qscheme()})"
 

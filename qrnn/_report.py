@@ -95,20 +95,11 @@ class Report(Sequence[R], Generic[R]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        import html  # 1.5 ms, for notebooks alone
+        from ._html import Room, page, paragraph, table  # for notebooks alone
 
-        def lines(tag: str, rows: Iterable[tuple[str, ...]]) -> str:
-            texts = ("".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in row) for row in rows)
-            return "".join(f"<tr>{text}</tr>" for text in texts)
-
-        def said(texts: Iterable[str]) -> list[str]:
-            return [f"<p>{html.escape(text)}</p>" for text in texts]
-
-        tables = [
-            f"<table><thead>{lines('th', [heads])}</thead><tbody>{lines('td', rows)}</tbody></table>"
-            for heads, *rows in self._all_tables()
-        ]
-        return "".join([*said(self._before()), *(tables or said([self._EMPTY])), *said(self._after())])
+        room = Room()
+        tables = ["".join(table(rows, rows[0][0], room)) for rows in self._all_tables()] or [paragraph(self._EMPTY)]
+        return page([*map(paragraph, self._before()), *tables, *map(paragraph, self._after())])
 
 
 def _drawn(table: Sequence[tuple[str, ...]]) -> str:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import math
+import random
 import time
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ._public import public
 
-__all__ = ["Seconds", "interleaved"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Seconds", "Spread", "in_rounds", "interleaved", "spread"]
+
+#: Seconds that a function is repeated for in a round, so that the clock's own time does not count.
+BLOCK = 200e-6
 
 
 @public("qrnn.quantization")
@@ -28,8 +38,26 @@ class Seconds(NamedTuple):
     high: float
 
 
+@public("qrnn.quantization")
+class Spread(NamedTuple):
+    """How several values of one thing lie.
+
+    Attributes
+    ----------
+    median, low, high : float
+        The median, and the quartiles around it.
+    """
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
 def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Seconds]:
-    """The times of each function in so many rounds, each of which calls all in turn; one more round goes before.
+    """The times of each function, see `in_rounds`.
 
     Examples
     --------
@@ -37,16 +65,53 @@ def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> d
     >>> times["one"].median < times["two"].low
     True
     """
+    return {name: Seconds(*spread(times)) for name, times in in_rounds(functions, rounds).items()}
+
+
+def in_rounds(
+    functions: Mapping[str, Callable[[], object]], rounds: int, tick: Callable[[int], object] = lambda count: None
+) -> dict[str, list[float]]:
+    """Seconds that a call of each function takes in each of so many rounds.
+
+    A round calls all functions in a new order, a short one as often as fills `BLOCK`; one more round goes before,
+    which finds out how often. The garbage collector waits meanwhile. `tick` counts the functions of all rounds.
+    """
+    order, repeats = random.Random(0), dict.fromkeys(functions, 1)
     taken: dict[str, list[float]] = {name: [] for name in functions}
-    for round_ in range(rounds + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if round_:
-                taken[name].append(time.perf_counter() - start)
-    return {name: _spread(each) for name, each in taken.items()}
+    with _no_collection():
+        for round_ in range(rounds + 1):
+            for name in order.sample(list(functions), len(functions)):
+                function, count = functions[name], repeats[name]
+                start = time.perf_counter()
+                for _ in range(count):
+                    function()
+                seconds = (time.perf_counter() - start) / count
+                if round_:
+                    taken[name].append(seconds)
+                else:
+                    repeats[name] = max(1, math.ceil(BLOCK / max(seconds, 1e-9)))
+                tick(1)
+    return taken
 
 
-def _spread(values: list[float]) -> Seconds:
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
-    return Seconds(median, low, high)
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Median and quartiles of some values.
+
+    Examples
+    --------
+    >>> spread([4, 1, 2, 3, 100])
+    Spread(median=3.0, low=2.0, high=4.0)
+    """
+    low, median, high = np.quantile(list(values), (0.25, 0.5, 0.75)).tolist()
+    return Spread(median, low, high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from ._spec import LayerSpec, module_spec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Seen", "called", "find_framework", "layer_names", "layout_of", "padded", "spec_of"]
+__all__ = ["Seen", "called", "find_framework", "layer_names", "layout_of", "nbytes_of", "padded", "spec_of"]
 
 
 class Seen(NamedTuple):
@@ -44,6 +45,13 @@ def spec_of(framework: Framework, module: Any) -> LayerSpec | None:
     """The spec of a layer that can be quantized, or is; None for any other module."""
     found = framework.find(module)
     return None if found is None else module_spec(found[0].float_type.__name__, module)
+
+
+def nbytes_of(model: Any) -> int | None:
+    """The bytes of the weights of `model`; None where it does not say."""
+    framework = find_framework(model)
+    nbytes = getattr(model, "nbytes", None) if framework is None else framework.nbytes(model)
+    return int(nbytes) if isinstance(nbytes, numbers.Integral) else None
 
 
 def layer_names(model: Any) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from .._contents import Content, contents
 from .._framework import Framework, Row, Seer, register
 from .._matrices import Matrix
 from .._model_calls import ModelCalls
@@ -23,6 +24,7 @@ from ._prepared import PreparedLayer
 from ._quantized_layer import QuantizedLayer
 from ._rows import ROWS
 from ._streamed import form_of
+from ._torch_ao import is_packed, packed_contents, packed_nbytes
 
 __all__ = ["TORCH"]
 
@@ -110,6 +112,22 @@ class TorchFramework(Framework):
             return type(value)(self.adapted(each) for each in value)
         return value
 
+    def contents(self, module: Any) -> list[Content]:
+        """The parameters and buffers of a module itself, and the weights of one of ours, or of ``torch.ao``'s."""
+        if isinstance(module, QuantizedLayer):
+            own = set(module._weight_names())
+            return [*contents(module), *_arrays(each for each in _tensors(module) if each[0] not in own)]
+        return [*_arrays(_tensors(module)), *packed_contents(module)]
+
+    def is_layer(self, module: Any) -> bool:
+        return is_packed(module)
+
+    def own_nbytes(self, module: Any) -> int | None:
+        return _nbytes([each for _, each in _tensors(module)], [module])
+
+    def nbytes(self, model: Any) -> int | None:
+        return _nbytes([*model.parameters(), *model.buffers()], model.modules())
+
     @contextmanager
     def watching(self, model: Any, names: Collection[str], see: Seer) -> Iterator[Any]:
         """The model itself, with hooks while the context lasts."""
@@ -141,6 +159,28 @@ class TorchFramework(Framework):
 
     def form(self, name: str, module: Any) -> Form | None:
         return form_of(name, module)
+
+
+def _nbytes(tensors: Iterable[Any], modules: Iterable[Any]) -> int | None:
+    """Bytes of tensors, and of codes, scales and biases that ``torch.ao`` keeps in objects of C++."""
+    own = {id(each): each for each in tensors}
+    total = int(sum(each.numel() * each.element_size() for each in own.values()))
+    try:
+        return total + sum(map(packed_nbytes, modules))
+    except (TypeError, ValueError, RuntimeError):  # weights of another type than int8
+        return None
+
+
+def _tensors(module: Any) -> Iterator[tuple[str, Any]]:
+    """Name and tensor of what a module holds itself."""
+    yield from module.named_parameters(recurse=False)
+    yield from module.named_buffers(recurse=False)
+
+
+def _arrays(tensors: Iterable[tuple[str, Any]]) -> list[Content]:
+    """What they are; a matrix among them multiplies floats."""
+    found = ((name, tuple(each.shape), str(each.dtype).removeprefix("torch.")) for name, each in tensors)
+    return [Content(*each, each[2] if each[0].startswith("weight") and len(each[1]) == 2 else "") for each in found]
 
 
 def _tell(name: str, see: Seer, module: Any, args: Any, kwargs: Any, result: Any) -> None:

@@ -56,6 +56,13 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
     _names: tuple[tuple[str, str | None, str | None], ...]  # of weight, scale and bias of each matrix
     _packed: BufferCache[_core.Module]
 
+    def _repr_html_(self) -> str:
+        """For Jupyter: a line, which folds out into the weights."""
+        from .._contents import contents
+        from .._module_html import shown
+
+        return shown(self, lambda module: (), contents)
+
     # ---- making one
 
     def _fill(self, spec: LayerSpec, engine: str | None, isa: str | None) -> None:

@@ -11,12 +11,23 @@ from typing import Any
 import torch
 
 from .. import _arrays
+from .._contents import Content
 from .._mapping import TORCH_AO
 from .._matrices import Matrix
-from .._spec import KINDS, LayerSpec, module_spec
+from .._spec import ENGINES, KINDS, LayerSpec, module_spec
 from ._qtensor import QTensor
 
-__all__ = ["class_of", "engine", "has_state", "make_plain", "read", "with_relu"]
+__all__ = [
+    "class_of",
+    "engine",
+    "has_state",
+    "is_packed",
+    "make_plain",
+    "packed_contents",
+    "packed_nbytes",
+    "read",
+    "with_relu",
+]
 
 _FUSED = "torch.ao.nn.intrinsic.quantized.dynamic"
 #: What a Linear and a cell save; layers save one entry for each layer and direction.
@@ -72,6 +83,31 @@ def read(mod: Any) -> tuple[LayerSpec, list[Matrix]]:
         bias = None if bias is None else _arrays.to_float32(bias, "bias")
         matrices.append(Matrix(tensor._codes, tensor._scale, bias))
     return spec._replace(bias=any(matrix.bias is not None for matrix in matrices)), matrices
+
+
+def packed_nbytes(mod: Any) -> int:
+    """The bytes of codes, scales and biases of a module of ``torch.ao``; 0 of any other."""
+    matrices = read(mod)[1] if is_packed(mod) else ()
+    return int(sum(array.nbytes for matrix in matrices for array in matrix[:3] if array is not None))
+
+
+def packed_contents(mod: Any) -> list[Content]:
+    """The weights and biases of a module of ``torch.ao``, of int8; none of any other."""
+    if not is_packed(mod) or _dtype_of(mod) != torch.qint8:
+        return []
+    spec, matrices = read(mod)
+    name = str(torch.backends.quantized.engine)
+    seen, found = ENGINES[name].activations if name in ENGINES else "u8", list[Content]()
+    for each, matrix in zip(spec.matrices, matrices, strict=True):
+        found.append(Content(each.weight, each.shape, "int8", seen))
+        if each.bias is not None and matrix.bias is not None:
+            found.append(Content(each.bias, each.shape[:1], "float32"))
+    return found
+
+
+def is_packed(mod: Any) -> bool:
+    """Whether ``torch.ao`` keeps the weights of `mod` in objects of C++."""
+    return has_state(mod) or class_of(mod, "Linear") is not None
 
 
 def _dtype_of(mod: Any) -> Any:

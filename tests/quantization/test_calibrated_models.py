@@ -6,13 +6,13 @@ import copy
 import importlib
 import pickle
 import sys
-import types
 
 import numpy as np
 import pytest
 from support import ROOT, assert_same_bits
 from support import reference as ref
 from support.calibration import all_taken, correlated, nothing_held, white_cell
+from support.progress_bars import record_bars
 
 import qrnn
 from qrnn import nn
@@ -257,35 +257,17 @@ def test_the_report_is_of_the_weights_that_are_there(change):
 
 def test_progress_of_long_work(monkeypatch):
     """tqdm, where it is installed, counts the passes over all rows; without it nothing is shown."""
-    bars = []
-
-    class Bar:
-        def __init__(self, total, **options):
-            self.total, self.done = total, 0
-            bars.append(self)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *exc):
-            pass
-
-        def update(self, rows):
-            self.done += rows
-
-    auto = types.ModuleType("tqdm.auto")
-    auto.tqdm = Bar
-    monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
-    monkeypatch.setitem(sys.modules, "tqdm.auto", auto)
     layer = qrnn.prepare(nn.Linear(9, 700), qconfig={})
     layer(np.random.default_rng(19).standard_normal((50, 9)))
+    bars = record_bars(monkeypatch)
     qrnn.convert(layer)
-    assert not bars, "short work shows none"
+    assert [each.text for each in bars] == ["converting"], "rounding of a small weight shows none"
     monkeypatch.setattr("qrnn._layer_rounding.LONG", 0)
     new = qrnn.convert(layer)
-    assert len(bars) == 1 and bars[0].done == bars[0].total
+    assert [each.text for each in bars[1:]] == ["rounding weight", "converting"]
+    assert all(each.done == each.total and each.closed for each in bars)
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    assert same_state(qrnn.convert(layer), new)
+    assert same_state(qrnn.convert(layer), new) and len(bars) == 3
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
 
 import numpy as np
 import pytest
 from support.precision_models import attentive, spectral
+from support.progress_bars import record_bars
 
 import qrnn
 from qrnn import nn
@@ -165,27 +164,11 @@ def test_the_report_and_the_model():
 
 def test_a_progress_bar(monkeypatch):
     """tqdm, where it is installed, counts a model for each part and level, and those of the last column."""
-    counted = []
-
-    class Bar:
-        def __init__(self, total, desc, **kwargs):
-            counted.append([total, desc, 0])
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *exc):
-            pass
-
-        def update(self, count):
-            counted[-1][2] += count
-
-    auto = types.ModuleType("tqdm.auto")
-    auto.tqdm = Bar
-    monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
-    monkeypatch.setitem(sys.modules, "tqdm.auto", auto)
-    sensitivity(*spectral(2))
-    assert counted == [[15, "sensitivity", 15]]
+    data = spectral(2)
+    bars = record_bars(monkeypatch)
+    sensitivity(*data)
+    counted = [each for each in bars if each.text == "sensitivity"]
+    assert [(each.total, each.done, each.closed) for each in counted] == [(15, 15, True)]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_the_report_has_the_errors_that_a_user_measures():
         "16", f"{100 * found.plain:.2f}%", f"{100 * found.calibrated:.2f}%",
         f"{found.calibrated / found.plain:.3f}", f"{found.activations:.0%}",
     ]  # fmt: skip
-    assert "<td>the model</td>" in report._repr_html_()
+    assert "the model</th>" in report._repr_html_()
     _, rough, fine = measure({"float": model, "plain": plain, "new": new}, [one, other])
     assert fine.error < 0.9 * rough.error
 

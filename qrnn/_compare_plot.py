@@ -1,0 +1,83 @@
+"""The pictures of a comparison, by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._figures import color_of, figure, note, styled
+
+if TYPE_CHECKING:
+    from ._compared import Compared
+
+__all__ = ["drawn"]
+
+
+def drawn(rows: Sequence[Compared], facts: Mapping[str, Any], dark: bool | None) -> Any:
+    """The figure of `CompareReport.plot`."""
+    with styled(dark):
+        page = figure((10, 6.4))
+        places = page.subplots(2, 2).flat
+        others = list(enumerate(rows))[1:] or list(enumerate(rows))
+        for draw in (_by_step, _time_and_size, _by_row, _agreement):
+            draw(next(places), others if draw is not _time_and_size else list(enumerate(rows)), facts)
+        page.axes[2].legend(loc="upper left")
+    return page
+
+
+Numbered = Sequence[tuple[int, "Compared"]]
+
+
+def _by_step(axes: Any, rows: Numbered, facts: Mapping[str, Any]) -> None:
+    axes.set(title="Error by step", xlabel="step", ylabel="% of the output")
+    shown = [(place, row) for place, row in rows if len(row.outputs[0].by_step) > 1]
+    for place, row in shown:
+        errors = [100 * each for each in row.outputs[0].by_step]
+        axes.plot(range(1, len(errors) + 1), errors, color=color_of(place), label=row.name)
+    if shown:
+        axes.set_ylim(bottom=0)
+    else:
+        note(axes, "the output has no steps")
+
+
+def _time_and_size(axes: Any, rows: Numbered, facts: Mapping[str, Any]) -> None:
+    step = "a step" if facts["steps"] else "a call"
+    axes.set(title="Time against size", xlabel="kB of weights", ylabel=f"µs {step}, quartiles")
+    shown = [(place, row) for place, row in rows if row.nbytes is not None and row.microseconds is not None]
+    for index, (place, row) in enumerate(shown):
+        median, low, high = row.microseconds  # type: ignore[misc]
+        size, color = row.nbytes / 1000, color_of(place)  # type: ignore[operator]
+        axes.errorbar(size, median, [[median - low], [high - median]], fmt="o", color=color, capsize=4)
+        axes.annotate(
+            row.name, (size, median), xytext=(7, -12 if index % 2 else 5), textcoords="offset points", color=color
+        )
+    if not shown:
+        note(axes, "no times, or no sizes, are known")
+        return
+    times = [row.microseconds.high for _, row in shown if row.microseconds is not None]
+    axes.set(ylim=(0, 1.25 * max(times)), xlim=(0, 1.3 * max(row.nbytes or 0 for _, row in shown) / 1000))
+
+
+def _by_row(axes: Any, rows: Numbered, facts: Mapping[str, Any]) -> None:
+    axes.set(title="Errors of the rows", xlabel="% of the output", ylabel="part of the rows below")
+    for place, row in rows:
+        errors = sorted(100 * each for each in row.outputs[0].by_row)
+        parts = [(index + 1) / len(errors) for index in range(len(errors))]
+        axes.step([0, *errors], [0, *parts], where="post", color=color_of(place), label=row.name)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlim(left=0)
+
+
+def _agreement(axes: Any, rows: Numbered, facts: Mapping[str, Any]) -> None:
+    axes.set(title="Decisions that agree with the first model's", xlabel="%")
+    shown = [(place, row) for place, row in rows if row.agreement is not None]
+    if not shown:
+        note(axes, "nothing decides: outputs have one column")
+        return
+    for height, (place, row) in enumerate(reversed(shown)):
+        part = 100 * (row.agreement or 0.0)
+        axes.barh(height, part, color=color_of(place), height=0.6)
+        axes.annotate(f"{part:.4g}", (part, height), xytext=(4, 0), textcoords="offset points", va="center")
+    axes.set_yticks(range(len(shown)), [row.name for _, row in reversed(shown)])
+    axes.set_xlim(0, 118)
+    axes.set_xticks(range(0, 101, 25))

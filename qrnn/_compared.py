@@ -1,0 +1,106 @@
+"""What `qrnn.compare` finds of a model, and sentences of what follows from it and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._public import public
+from ._report import percent
+
+if TYPE_CHECKING:
+    from ._measure import ErrorOf
+    from ._timing import Spread
+
+__all__ = ["Compared", "apart", "followed", "not_followed"]
+
+#: The bound of 95 % on the part of rows that do something which none of n did: 3/n.
+_NONE_OF = 3
+
+
+@public("qrnn")
+class Compared(NamedTuple):
+    """What was found of one model.
+
+    Attributes
+    ----------
+    name : str
+    error : float
+        By the metric; by default rms of the error over rms of the reference about its mean, of the worst output.
+    worst : float
+        The largest error of one number, over the rms of one number of the reference about its mean.
+    agreement : float or None
+        The part of decisions, largest columns, that are the reference's, of the output with the fewest; None where
+        none decides.
+    nbytes : int or None
+        Of its weights, where it says so.
+    microseconds : Spread or None
+        The time of a step of one row, or of a call where no layer says what a step is; over the rounds.
+    time : Spread or None
+        Its time as a part of the reference's in the same round; over the rounds.
+    outputs, layers : tuple of ErrorOf
+        Of each output, by step and by row; and of each layer of a name that the reference has too.
+    """
+
+    name: str
+    error: float
+    worst: float
+    agreement: float | None
+    nbytes: int | None
+    microseconds: Spread | None
+    time: Spread | None
+    outputs: tuple[ErrorOf, ...]
+    layers: tuple[ErrorOf, ...]
+
+
+def apart(low: float, high: float) -> int:
+    """Whether the quartiles of a ratio both lie below 1 (-1), both above (1), or about it (0).
+
+    Examples
+    --------
+    >>> apart(0.5, 0.9), apart(0.9, 1.1), apart(1.1, 1.2)
+    (-1, 0, 1)
+    """
+    return -1 if high < 1 else 1 if low > 1 else 0
+
+
+def followed(rows: Sequence[Compared], facts: Mapping[str, Any]) -> list[str]:
+    """What the figures of a comparison say: a sentence for each model but the first."""
+    return [f"{row.name} against {rows[0].name}: {', '.join(_of(row, rows[0], facts))}." for row in rows[1:]]
+
+
+def _of(row: Compared, first: Compared, facts: Mapping[str, Any]) -> list[str]:
+    said = [f"error {percent(row.error)}"]
+    if row.agreement is not None:
+        said.append(f"{percent(row.agreement)} of the decisions kept")
+    if row.nbytes is not None and first.nbytes:
+        said.append(f"{row.nbytes / first.nbytes:.2f} of the bytes")
+    if row.time is not None:
+        between = f"{row.time.low:.2f} to {row.time.high:.2f} in half of the {facts['rounds']} rounds"
+        way = apart(row.time.low, row.time.high)
+        beyond = "no difference beyond the spread" if not way else "slower" if way > 0 else "faster"
+        said.append(f"{row.time.median:.2f} of the time ({between}: {beyond})")
+    return said
+
+
+def not_followed(rows: Sequence[Compared], facts: Mapping[str, Any]) -> list[str]:
+    """What the figures of a comparison do not say."""
+    lines, count = list[str](), facts["rows"]
+    kept = [row.name for row in rows[1:] if row.agreement == 1]
+    if kept and count:
+        lines.append(
+            f"No decision of {' and '.join(kept)} changed on {count:,} row{'s' * (count != 1)}: if they were drawn "
+            f"alike and one by one, under {percent(min(1.0, _NONE_OF / count))} of such rows have one that does (95 %)."
+        )
+    if not facts["rounds"]:
+        lines.append("No times were taken.")
+    else:
+        threads = ", ".join(f"{name} {count}" for name, count in facts["threads"].items())
+        lines.append(
+            f"Times are of this machine, these batches and these threads ({threads}), calls from Python included."
+        )
+    if facts["metric"] is None:
+        lines.append("Agreement with a model is no accuracy: that takes labels, by metric=. Other data may err more.")
+    else:
+        lines.append(f"Errors are by {facts['metric']}, on these data; others may err more.")
+    return [f"What does not follow: {' '.join(lines)}"]
