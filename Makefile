@@ -100,10 +100,10 @@ calibration: $(VENV)/.installed $(VENV)/.demo $(VENV)/.bench  ## what rounding b
 	$(BIN)/python benchmarks/gain.py
 
 # tests/check/README.md; each script there also runs alone, with PYTHON=.venv/bin/python.
-check: $(VENV)/.installed $(VENV)/.check $(VENV)/.demo  ## every proof of reliability: sanitizers, fuzzing, emulation (an hour)
+check: $(VENV)/.installed $(VENV)/.check $(VENV)/.demo $(WITH_TORCH)  ## every proof of reliability: sanitizers, fuzzing, emulation (an hour)
 	PYTHON=$(abspath $(BIN))/python tests/check/all
 
-check-quick: $(VENV)/.installed $(VENV)/.check  ## the same in minutes: smaller, and without the sanitized suite
+check-quick: $(VENV)/.installed $(VENV)/.check $(WITH_TORCH)  ## the same in minutes: smaller, and without the sanitized suite
 	PYTHON=$(abspath $(BIN))/python tests/check/all quick
 
 # MUTANTS_ARGS='--of csrc/core', or `all`: every change, a night and more; tests/check/mutants.py has the rest.
@@ -153,7 +153,7 @@ $(VENV)/.lint: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made pyproject.toml
-	$(PIP) install pytest hypothesis mypy 'setuptools>=77' $(call extra,server)
+	$(PIP) install pytest hypothesis mypy 'setuptools>=77' onnx onnxruntime onnxscript $(call extra,server)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made

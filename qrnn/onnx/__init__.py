@@ -1,9 +1,11 @@
-"""``qrnn.onnx``: recurrent nodes of ONNX graphs as float32 layers of ``qrnn.nn``.
+"""``qrnn.onnx``: models of ONNX files as modules of ``qrnn.nn``, and what recurrent nodes they hold.
 
-The package `onnx` is needed only where a TensorProto is to be read; arrays do without.
+Files are read with the package `onnx`.
 """
 
+from ._load import LoadedModel, load
 from ._read import read_node
 from ._recurrent_node import RecurrentNode
+from ._summary import Summary, summary
 
-__all__ = ["RecurrentNode", "read_node"]
+__all__ = ["LoadedModel", "RecurrentNode", "Summary", "load", "read_node", "summary"]

@@ -1,0 +1,123 @@
+"""load: the recurrent layers of an ONNX model, and a module of the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._format_error import FormatError
+from .._graph import Graph
+from .._module import Module, indented
+from .._public import public
+from .._random import other_generator
+from ._build import layers_of, module_of
+from ._file import open_model
+from ._reader import read_model
+from ._scope import Scope
+
+__all__ = ["LoadedModel", "load", "scope_of"]
+
+
+@public("qrnn.onnx")
+class LoadedModel:
+    """What `load` reads.
+
+    Attributes
+    ----------
+    layers : dict of str to Module
+        The recurrent layers by the names of their nodes, those in bodies of If, Loop and Scan too: a `RecurrentNode`
+        for a node and for a Loop or Scan that is a layer, an ``LSTMCell`` or ``GRUCell`` for a cell that was unrolled,
+        once for all its steps. A node without a name has that of its operator, with a number from the second on.
+    module : Graph or None
+        The whole model, called with its inputs in order or by name; its layers are those of `layers`.
+    missing : list of str
+        What keeps there from being a `module`, by node.
+
+    Examples
+    --------
+    See `load`.
+    """
+
+    def __init__(self, layers: Mapping[str, Module], module: Graph | None, missing: Sequence[str]) -> None:
+        self.layers = dict(layers)
+        self.module = module
+        self.missing = list(missing)
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): {indented(repr(layer))}" for name, layer in self.layers.items()]
+        lines += [f"missing: {text}" for text in self.missing]
+        return "LoadedModel(" + "".join(f"\n  {indented(line)}" for line in lines) + ("\n)" if lines else ")")
+
+
+def load(path: Any) -> LoadedModel:
+    """Read an ONNX model: its recurrent layers, and where qrnn has all that it needs the whole of it.
+
+    Parameters
+    ----------
+    path : path, bytes or onnx.ModelProto
+        Data in other files are read where they lie in the folder of the path or below.
+
+    Returns
+    -------
+    LoadedModel
+
+    Raises
+    ------
+    ImportError
+        If the package `onnx` is not installed.
+    TypeError
+        If `path` is none of these.
+    FormatError
+        If it is no ONNX model, or one that is damaged.
+    OSError
+        If the file cannot be read.
+
+    Notes
+    -----
+    All floats become float32. Nothing in the file is run but its graph, when the module is called.
+
+    Examples
+    --------
+    A GRU and a head for its last state, in the text form of ONNX:
+
+    >>> import numpy as np, onnx, qrnn, qrnn.onnx
+    >>> text = '''
+    ... <ir_version: 8, opset_import: ["" : 17]>
+    ... model (float[steps, batch, 4] frames) => (float[1, batch, 2] scores) {
+    ...     , last = GRU <hidden_size = 3, linear_before_reset = 1> (frames, W, R)
+    ...     scores = MatMul(last, head)
+    ... }'''
+    >>> model = onnx.parser.parse_model(text)
+    >>> shapes = {"W": (1, 9, 4), "R": (1, 9, 3), "head": (3, 2)}
+    >>> weights = [onnx.numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in shapes.items()]
+    >>> model.graph.initializer.extend(weights)
+    >>> read = qrnn.onnx.load(model)
+    >>> read.layers
+    {'GRU': RecurrentNode(
+      (layer): GRU(4, 3, bias=False)
+    )}
+    >>> read.module(np.zeros((5, 1, 4))).shape
+    (1, 1, 2)
+    >>> quantized = qrnn.quantize_dynamic(read.module)
+    """
+    scope = scope_of(path)
+    with other_generator():  # so that weights which are drawn and replaced do not change a user's
+        try:
+            layers = layers_of(scope)
+            module, missing = module_of(scope)
+        except (TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, FormatError):
+                raise
+            raise FormatError(f"{scope.file.source.name}: {error}") from error
+    return LoadedModel(layers, module, missing)
+
+
+def scope_of(path: Any) -> Scope:
+    """The graph of a file."""
+    source = open_model(path)
+    try:
+        with other_generator():
+            return read_model(source)
+    except FormatError as error:
+        text = str(error)
+        raise FormatError(text if text.startswith(source.name) else f"{source.name}: {text}") from None

@@ -1,0 +1,312 @@
+"""A graph as it is being read: what its values are, which are constants, and the operations that are left to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._format_error import FormatError
+from .._graph_functions import FUNCTIONS
+from ._file import Source
+from ._tensors import array_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["File", "Op", "Scope", "expect_texts", "flat"]
+
+#: What constants of a graph may take beside the file's own size eight times: those that graphs compute are small.
+_SLACK = 1 << 25
+
+#: Nodes that are read, those of functions at each call.
+_MAX_NODES = 1_000_000
+
+#: Functions whose results may be larger than what they take.
+_GROWING = frozenset({"constant_of_shape", "expand", "pad", "range", "tile"})
+#: Functions that are left to a call: their cost is no sum of sizes.
+_NOT_FOLDED = frozenset({"matmul"})
+
+
+@dataclass
+class Op:
+    """An operation of a graph.
+
+    Attributes
+    ----------
+    kind : str
+        A function of ``_graph_functions``; or ``"linear"``, with its weight and bias among the options; ``"module"``
+        and ``"layer"``, with the module; ``"missing"``, with the text of what is not there.
+    inputs, outputs : list of str
+    options : dict
+    name : str
+        The node's, or where it has none what stands for it.
+    """
+
+    kind: str
+    inputs: list[Any]
+    outputs: list[str]
+    options: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+
+@dataclass
+class File:
+    """What all graphs of a file share.
+
+    Attributes
+    ----------
+    source : Source
+    opsets : dict of str to int
+        The version of each domain's operators.
+    functions : dict
+        The file's own functions by domain and name.
+    most, taken : int
+        Bytes that constants may take, and those that they take so far.
+    nodes : int
+        Nodes so far.
+    names, op_types : dict
+        How often a name came so far, and the operators of nodes by their names.
+    """
+
+    source: Source
+    opsets: dict[str, int]
+    functions: dict[tuple[str, str], Any]
+    most: int = 0
+    taken: int = 0
+    nodes: int = 0
+    names: dict[str, int] = field(default_factory=dict)
+    op_types: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.most = 8 * self.source.size + self.source.external + _SLACK
+
+    @property
+    def opset(self) -> int:
+        """The version of ONNX's own operators."""
+        return self.opsets.get("", 1)
+
+    def take(self, count: int) -> None:
+        """Count bytes of constants; FormatError where a file asks for many times its own size."""
+        self.taken += count
+        if self.taken > self.most:
+            raise FormatError(
+                f"{self.source.name}: its constants take {self.taken} bytes, many times those of the file"
+            )
+
+    def count_node(self) -> None:
+        self.nodes += 1
+        if self.nodes > _MAX_NODES:
+            raise FormatError(
+                f"{self.source.name}: expected at most {_MAX_NODES} nodes, those of functions at each call"
+            )
+
+    def unique(self, name: str) -> str:
+        """`name`, with a number behind it where it came before."""
+        count = self.names.get(name, 0)
+        self.names[name] = count + 1
+        return self.unique(f"{name}_{count}") if count else name
+
+
+class Scope(Mapping[str, Any]):
+    """A graph, or the body of a node, which sees the values around it.
+
+    As a mapping it holds the constants that it sees, by their names.
+
+    Parameters
+    ----------
+    file : File
+    graph : onnx.GraphProto
+    parent : Scope, optional
+        What is around it.
+    where : str
+        What is around it, for texts: ``""`` or ``"If 'x': then_branch: "``.
+    """
+
+    def __init__(self, file: File, graph: Any, parent: Scope | None = None, where: str = "") -> None:
+        self.file, self.graph, self.parent, self.where = file, graph, parent, where
+        self.ops: list[Op] = []
+        self.bodies: list[tuple[Op, dict[str, Scope]]] = []
+        self._constants: dict[str, NDArray[Any]] = {}
+        self._aliases: dict[str, str] = {}
+        self._tensors: dict[str, Any] = {each.name: each for each in graph.initializer}
+        #: Sizes that are known of a value's dimensions, and of a value that holds sizes its elements.
+        self.dims: dict[str, tuple[int | None, ...]] = {}
+        self.sizes: dict[str, list[int | None]] = {}
+        ends = (each.name for each in (*graph.input, *graph.output))
+        expect_texts(f"{file.source.name}: {where}", *ends, *self._tensors)
+        self._note_dims(graph)
+
+    def _note_dims(self, graph: Any) -> None:
+        for infos in ("input", "output", "value_info"):
+            for info in getattr(graph, infos):
+                if info.type.tensor_type.HasField("shape"):
+                    self.dims[info.name] = tuple(_size(dim) for dim in info.type.tensor_type.shape.dim)
+
+    def take_over(self, graph: Any) -> None:
+        """Have the constants of `graph`, whose nodes are read as this one's."""
+        self._tensors.update((each.name, each) for each in graph.initializer)
+        self._note_dims(graph)
+
+    # ---- constants
+
+    def find(self, name: str) -> NDArray[Any] | None:
+        """The constant of a name, here or around; None if it is none."""
+        if name in self._constants:
+            return self._constants[name]
+        if name in self._tensors:
+            tensor = self._tensors[name]
+            array = array_of(tensor, f"{self.where}{name!r}", self.file.source.folder)
+            self.file.take(array.nbytes)
+            self._constants[name] = array
+            return array
+        if name in self._aliases:
+            return self.find(self._aliases[name])
+        return None if self.parent is None else self.parent.find(name)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        found = self.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._constants, **self._tensors})
+
+    def __len__(self) -> int:
+        return len({**self._constants, **self._tensors})
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.find(name) is not None
+
+    def outputs(self) -> list[str]:
+        """The values that the graph gives, by their first names."""
+        return [self.named(each.name) for each in self.graph.output]
+
+    def free(self) -> list[str]:
+        """The values from around it that its operations take."""
+        own = {each.name for each in self.graph.input} | {name for op in self.ops for name in op.outputs}
+        taken = [name for op in self.ops for name in flat(op.inputs)] + self.outputs()
+        return [name for name in dict.fromkeys(taken) if name and name not in own and self.find(name) is None]
+
+    def keep(self, name: str, array: NDArray[Any]) -> None:
+        """Have the value `name` be a constant."""
+        self._constants[name] = array
+
+    # ---- values
+
+    def alias(self, name: str, of: str) -> None:
+        """Have `name` be another name of the value `of`."""
+        self._aliases[name] = self.named(of)
+
+    def named(self, name: str) -> str:
+        """The first name of the value `name`."""
+        if name in self._aliases:
+            return self._aliases[name]
+        return name if self.parent is None else self.parent.named(name)
+
+    def known_dims(self, name: str) -> tuple[int | None, ...] | None:
+        """Sizes of the dimensions of a value, None for those that are not known; None if there are none known."""
+        constant = self.find(name) if name in self._constants or name in self._tensors else None
+        if constant is not None:
+            return constant.shape
+        if name in self.dims:
+            return self.dims[name]
+        return None if self.parent is None else self.parent.known_dims(name)
+
+    # ---- operations
+
+    def add(self, op: Op) -> None:
+        """Do an operation now, where it takes constants alone, or keep it."""
+        if op.kind in FUNCTIONS and op.kind not in _NOT_FOLDED:
+            values = [None if not name else self.find(name) for name in op.inputs]
+            if all(value is not None for value, name in zip(values, op.inputs) if name):
+                self._fold(op, values)
+                return
+        self.ops.append(op)
+
+    def _fold(self, op: Op, values: list[Any]) -> None:
+        where = f"{self.where}{op.name}"
+        try:
+            self.file.take(_most_bytes(op, values))
+            with np.errstate(all="ignore"):
+                result = FUNCTIONS[op.kind](*values, **op.options)
+        except FormatError:
+            raise
+        except (
+            TypeError,
+            ValueError,
+            IndexError,
+            AttributeError,
+            OverflowError,
+            ArithmeticError,
+            MemoryError,
+        ) as error:
+            raise FormatError(f"{where}: {op.kind}: {error}") from None
+        results = result if isinstance(result, tuple) else (np.asarray(result),)
+        if len(results) < len(op.outputs):
+            raise FormatError(f"{where}: expected {len(op.outputs)} results, got {len(results)}")
+        for name, each in zip(op.outputs, results):
+            if name:
+                self.keep(name, each)
+
+
+def expect_texts(where: str, *values: Any) -> None:
+    """Raise FormatError if one of the names in a file is no text, but bytes that are no UTF-8."""
+    for value in values:
+        if not isinstance(value, str):
+            raise FormatError(f"{where}: expected names in UTF-8, got {value!r:.80}")
+
+
+def flat(inputs: Iterable[Any]) -> list[str]:
+    """Names of the values that an operation takes, those of pairs too."""
+    return [name for each in inputs for name in ((each,) if isinstance(each, str) else each)]
+
+
+def _size(dim: Any) -> int | None:
+    return int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value >= 0 else None
+
+
+def _most_bytes(op: Op, values: list[Any]) -> int:
+    """Bytes that results of constants take at most; ValueError where that cannot be said."""
+    arrays = [value for value in values if value is not None]
+    if op.kind in _GROWING:
+        return 8 * _grown(op, values)
+    if op.kind == "gather":
+        indices = values[1] if len(values) > 1 else np.asarray(op.options["indices"])
+        rows = values[0].shape[op.options.get("axis", 0)]
+        return 8 * int(values[0].size // max(rows, 1) * np.size(indices))
+    if op.kind in ("concat", "stack"):
+        return 8 * sum(int(each.size) for each in arrays)
+    shapes = np.broadcast_shapes(*(each.shape for each in arrays)) if op.kind in _BROADCAST else ()
+    return 8 * max(math.prod(shapes), *(int(each.size) for each in arrays), 0)
+
+
+_BROADCAST = frozenset(
+    {"add", "and", "div", "equal", "gather_elements", "greater", "greater_or_equal", "less", "less_or_equal", "max"}
+    | {"min", "mod", "mul", "or", "pow", "prelu", "sub", "sum", "where", "xor"}
+)
+
+
+def _grown(op: Op, values: list[Any]) -> int:
+    """Elements of the result of a function whose numbers say how many."""
+
+    def numbers(index: int, name: str) -> list[float]:
+        given = values[index] if index < len(values) else op.options[name]
+        return [float(each) for each in np.asarray(given).ravel()]
+
+    if op.kind == "range":
+        start, limit, delta = (numbers(i, name)[0] for i, name in enumerate(("start", "limit", "delta")))
+        return max(0, math.ceil((limit - start) / delta))
+    if op.kind == "constant_of_shape":
+        return int(math.prod(numbers(0, "shape")))
+    x = values[0]
+    if op.kind == "pad":
+        sizes = numbers(1, "pads")
+        return int(math.prod(size + max(0, sum(map(abs, sizes))) for size in x.shape))
+    if op.kind == "tile":
+        return int(x.size * math.prod(numbers(1, "repeats")))
+    return int(math.prod(np.maximum(1, numbers(1, "shape"))) * max(x.size, 1))

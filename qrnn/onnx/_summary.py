@@ -1,0 +1,171 @@
+"""summary: the recurrent nodes of an ONNX model and what surrounds them, before anything is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple
+
+from .._described import description
+from .._module import Module
+from .._public import public
+from .._random import other_generator
+from .._report import Report
+from ._build import all_ops, layers_of
+from ._load import scope_of
+from ._recurrent_node import RecurrentNode
+from ._scope import Op, Scope, flat
+
+__all__ = ["NodeRow", "Summary", "summary"]
+
+#: What the text of a row does not repeat.
+_SAID = frozenset(
+    {"kind", "num_layers", "input_size", "hidden_size", "bidirectional", "reverse", "version", "engine", "precision"}
+)
+
+
+class NodeRow(NamedTuple):
+    """A recurrent node.
+
+    Attributes
+    ----------
+    name, op : str
+        The node's, and its operator: RNN, GRU, LSTM, DynamicQuantizeLSTM, Scan or Loop, or ``"LSTM cell"`` and ``"GRU
+        cell"`` where other nodes compute a step.
+    input_size, hidden_size : int
+    direction : str
+    options : dict
+        What else the layer of ``qrnn.nn`` is: `describe`.
+    where : str
+        The bodies around it.
+    producers, consumers : list of str
+        The nodes that its inputs come from and its outputs go to: operator and name; inputs and outputs of the graph.
+    note : str
+    """
+
+    name: str
+    op: str
+    input_size: int
+    hidden_size: int
+    direction: str
+    options: dict[str, Any]
+    where: str
+    producers: list[str]
+    consumers: list[str]
+    note: str = ""
+
+
+@public("qrnn.onnx")
+class Summary(Report[NodeRow]):
+    """The recurrent nodes of a model: a sequence of `NodeRow`, which prints as a table.
+
+    Attributes
+    ----------
+    unsupported : list of str
+        All that qrnn has not, by node, needed or not: operators and domains that are not known, loops.
+    opsets : dict of str to int
+    """
+
+    _HEADS = ("node", "operator", "in", "hidden", "direction", "options", "from", "to")
+    _EMPTY: ClassVar[str] = "no recurrent node"
+
+    def __init__(self, rows: Iterable[NodeRow], unsupported: list[str], opsets: dict[str, int], name: str) -> None:
+        super().__init__(rows)
+        self.unsupported, self.opsets, self._name = unsupported, opsets, name
+
+    def _cells(self, row: NodeRow) -> tuple[str, ...]:
+        options = ", ".join(f"{key}={value}" for key, value in row.options.items() if key not in _SAID and value)
+        sizes = str(row.input_size), str(row.hidden_size)
+        around = ", ".join(row.producers), ", ".join(row.consumers)
+        return (row.where + row.name, row.op, *sizes, row.direction, options, *around)
+
+    def _before(self) -> list[str]:
+        versions = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in self.opsets.items())
+        return [f"{self._name}: operators of {versions}"]
+
+    def _after(self) -> list[str]:
+        notes = [f"{row.where}{row.name}: {row.note}" for row in self if row.note]
+        return [*notes, *(f"not supported: {text}" for text in self.unsupported)]
+
+    def _facts(self) -> dict[str, Any]:
+        return {"name": self._name, "opsets": self.opsets, "unsupported": self.unsupported}
+
+
+def summary(path: Any) -> Summary:
+    """What recurrent nodes an ONNX model has, what surrounds them, and what qrnn has not.
+
+    Parameters
+    ----------
+    path : path, bytes or onnx.ModelProto
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    ImportError, TypeError, FormatError, OSError
+        As `load`.
+
+    Examples
+    --------
+    >>> import numpy as np, onnx, qrnn.onnx
+    >>> text = '''
+    ... <ir_version: 8, opset_import: ["" : 17, "mine" : 1]>
+    ... model (float[steps, batch, 4] frames) => (float[1, batch, 3] y) {
+    ...     , last = GRU <hidden_size = 3> (frames, W, R)
+    ...     y = mine.Gate(last)
+    ... }'''
+    >>> model = onnx.parser.parse_model(text)
+    >>> shapes = {"W": (1, 9, 4), "R": (1, 9, 3)}
+    >>> weights = [onnx.numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in shapes.items()]
+    >>> model.graph.initializer.extend(weights)
+    >>> qrnn.onnx.summary(model)
+    model: operators of ai.onnx 17, mine 1
+    node  operator  in  hidden  direction  options          from           to
+    GRU        GRU   4       3    forward           input frames  Gate 'Gate'
+    not supported: Gate 'Gate': an operator of the domain 'mine'
+    """
+    scope = scope_of(path)
+    with other_generator():
+        layers_of(scope)
+    rows, unsupported, seen = list[NodeRow](), list[str](), set[int]()
+    for inside, op in all_ops(scope):
+        if op.kind == "missing":
+            unsupported.append(op.options["what"])
+        if op.kind in ("layer", "cell") and id(op.options["module"]) not in seen:
+            seen.add(id(op.options["module"]))
+            rows.append(_row(inside, op))
+    return Summary(rows, unsupported, dict(scope.file.opsets), scope.file.source.name)
+
+
+def _row(scope: Scope, op: Op) -> NodeRow:
+    module: Module = op.options["module"]
+    layer: Any = module.layer if isinstance(module, RecurrentNode) else module
+    described = layer.describe() if hasattr(layer, "describe") else description(layer._spec)
+    both, reverse = described.get("bidirectional", False), described.get("reverse", False)
+    family = layer.mode if hasattr(layer, "mode") else described["kind"].removesuffix("Cell")
+    return NodeRow(
+        op.name,
+        f"{family} cell" if op.kind == "cell" else scope.file.op_types.get(op.name, family),
+        described["input_size"],
+        described["hidden_size"],
+        "bidirectional" if both else "reverse" if reverse else "forward",
+        described,
+        scope.where,
+        *_neighbours(scope, op),
+        op.options.get("note", ""),
+    )
+
+
+def _neighbours(scope: Scope, op: Op) -> tuple[list[str], list[str]]:
+    """The nodes before and after an operation."""
+
+    def shown(other: Op) -> str:
+        return f"{scope.file.op_types.get(other.name, other.kind)} {other.name!r}"
+
+    taken, given, names = set(flat(op.inputs)) - {""}, set(op.outputs) - {""}, {each.name for each in scope.graph.input}
+    before = [f"input {name}" for name in flat(op.inputs) if name in names]
+    before += [shown(other) for other in scope.ops if other is not op and taken & set(other.outputs)]
+    after = [shown(other) for other in scope.ops if other is not op and given & set(flat(other.inputs))]
+    after += [f"output {each.name}" for each in scope.graph.output if scope.named(each.name) in given]
+    return list(dict.fromkeys(before)), list(dict.fromkeys(after))
