@@ -1,9 +1,34 @@
-"""``qrnn.keras``: recurrent layers of Keras as float32 layers of ``qrnn.nn``, from their configs and weights.
+"""``qrnn.keras``: models and recurrent layers of Keras as modules of ``qrnn.nn``, from their files or configs.
 
 Keras itself is not needed.
 """
 
+from ._functions import Activation, MaskedSoftmax
+from ._load import LayerSummary, Summary, load, summary
+from ._model import Model
+from ._modules import Convolution, Embedding, Masking, Normalization, TimeDistributed
 from ._read import read_layer
 from ._recurrent_layer import RecurrentLayer
+from ._shapes import GlobalPooling, Permute, Pooling, Repeat, Reshape
 
-__all__ = ["RecurrentLayer", "read_layer"]
+__all__ = [
+    "Activation",
+    "Convolution",
+    "Embedding",
+    "GlobalPooling",
+    "LayerSummary",
+    "MaskedSoftmax",
+    "Masking",
+    "Model",
+    "Normalization",
+    "Permute",
+    "Pooling",
+    "RecurrentLayer",
+    "Repeat",
+    "Reshape",
+    "Summary",
+    "TimeDistributed",
+    "load",
+    "read_layer",
+    "summary",
+]

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._format_error import FormatError
 
-__all__ = ["Activation", "activation", "major_version"]
+__all__ = ["HARD_SIGMOID", "Activation", "activation", "expect_hard_sigmoid_version", "function_name", "major_version"]
 
 Activation = str | tuple[str, float] | tuple[str, float, float]
 
@@ -25,12 +25,8 @@ _FUNCTIONS: Mapping[str, Activation] = {
     "tanh": "tanh",
 }
 
-#: 0.2 x + 0.5 in Keras 1 and 2, x / 6 + 0.5 in Keras 3.
-_HARD_SIGMOID: Mapping[int, Activation] = {
-    1: ("hard_sigmoid", 0.2, 0.5),
-    2: ("hard_sigmoid", 0.2, 0.5),
-    3: ("hard_sigmoid", 1 / 6, 0.5),
-}
+#: Slope and offset by Keras' first number: 0.2 x + 0.5 in Keras 1 and 2, x / 6 + 0.5 in Keras 3.
+HARD_SIGMOID: Mapping[int, tuple[float, float]] = {1: (0.2, 0.5), 2: (0.2, 0.5), 3: (1 / 6, 0.5)}
 
 #: Layers that serve as activations: the name here, and the names of alpha's entry in a config, Keras 3's first.
 _LAYERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -80,22 +76,39 @@ def activation(value: Any, version: int | None, where: str) -> Activation:
     """
     if value is None:
         return "linear"
-    name = value
-    if isinstance(value, Mapping):
-        if str(value.get("class_name")) in _LAYERS:
-            return _of_layer(value, where)
-        name = value.get("config") if value.get("class_name") == "function" else value.get("class_name")
-        registered = value.get("registered_name")
-        if value.get("module") == "builtins" or ">" in str(registered):
-            raise FormatError(f"{where}: expected a function of Keras, got one of a user's own, {registered or name!r}")
+    if isinstance(value, Mapping) and str(value.get("class_name")) in _LAYERS:
+        return _of_layer(value, where)
+    name = function_name(value, where)
     if name == "hard_sigmoid":
-        if version is None:
-            raise FormatError(f"{where}: hard_sigmoid: expected version=, as its slope is another in Keras 2 and 3")
-        return _HARD_SIGMOID[version]
+        return ("hard_sigmoid", *HARD_SIGMOID[expect_hard_sigmoid_version(version, where)])
     if not isinstance(name, str) or name not in _FUNCTIONS:
         expected = ", ".join(sorted([*_FUNCTIONS, "hard_sigmoid"]))
         raise FormatError(f"{where}: expected one of {expected}, got {name!r}")
     return _FUNCTIONS[name]
+
+
+def function_name(value: Any, where: str) -> Any:
+    """The name of a function, from what a config has of it: a str, where the config is Keras' own.
+
+    Raises
+    ------
+    FormatError
+        If it is a function of a user's own.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    name = value.get("config") if value.get("class_name") == "function" else value.get("class_name")
+    registered = value.get("registered_name")
+    if value.get("module") == "builtins" or ">" in str(registered):
+        raise FormatError(f"{where}: expected a function of Keras, got one of a user's own, {registered or name!r}")
+    return name
+
+
+def expect_hard_sigmoid_version(version: int | None, where: str) -> int:
+    """`version`; FormatError if it is not known, which hard_sigmoid asks for."""
+    if version is None:
+        raise FormatError(f"{where}: hard_sigmoid: expected version=, as its slope is another in Keras 2 and 3")
+    return version
 
 
 def _of_layer(value: Mapping[str, Any], where: str) -> Activation:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from .._format_error import FormatError
 from ._activations import Activation, activation
 
-__all__ = ["IDLE", "LayerConfig", "expect_known", "layer_config", "serialized"]
+__all__ = ["IDLE", "LayerConfig", "expect_known", "flag", "integer", "layer_config", "number", "serialized"]
 
 #: The classes, and of what kind they are.
 _FAMILIES: Mapping[str, str] = {
@@ -23,13 +23,17 @@ _CELLS: Mapping[str, str] = {"SimpleRNNCell": "SimpleRNN", "GRUCell": "GRU", "LS
 #: Entries that act in training alone, or not on results.
 IDLE = frozenset(
     {
-        *("activity_regularizer", "autocast", "batch_input_shape", "batch_shape", "bias_constraint"),
-        *("bias_initializer", "bias_regularizer", "build_config", "dropout", "dtype", "implementation", "input_dim"),
-        *("input_length", "input_shape", "kernel_constraint", "kernel_initializer", "kernel_regularizer", "name"),
-        *("recurrent_constraint", "recurrent_dropout", "recurrent_initializer", "recurrent_regularizer", "seed"),
-        *("trainable", "unit_forget_bias", "unroll", "use_cudnn"),
+        *("autocast", "batch_input_shape", "batch_shape", "build_config", "dropout", "dtype", "implementation"),
+        *("input_dim", "input_length", "input_shape", "name", "recurrent_dropout", "seed", "trainable"),
+        *("unit_forget_bias", "unroll", "use_cudnn"),
     }
 )
+
+#: The largest number of float32.
+_LARGEST = 3.4028235e38
+
+#: Endings of the names of further ones.
+_ENDINGS = ("_initializer", "_regularizer", "_constraint")
 
 #: Flags of a layer, and what they are where a config has none.
 _FLAGS: Mapping[str, bool] = {
@@ -84,18 +88,49 @@ def serialized(value: Any, where: str) -> tuple[str, Mapping[str, Any]]:
     raise FormatError(f"{where}: expected a dict with class_name and config, got {value!r:.80}")
 
 
-def _entry(config: Mapping[str, Any], name: str, default: bool, where: str) -> bool:
-    """The flag `name` of a config.
+def flag(config: Mapping[str, Any], name: str, default: bool, where: str) -> bool:
+    """The entry `name` of a config, a bool.
 
     Raises
     ------
     FormatError
-        If it is no bool.
+        If it is none.
     """
     value = config.get(name, default)
     if not isinstance(value, (bool, int)) or value not in (0, 1):
         raise FormatError(f"{where}: {name}: expected True or False, got {value!r:.80}")
     return bool(value)
+
+
+def integer(config: Mapping[str, Any], name: str, default: Any, where: str, least: int = 1) -> int:
+    """The entry `name` of a config, an integer, perhaps as a list of one.
+
+    Raises
+    ------
+    FormatError
+        If it is none, or below `least`.
+    """
+    value = config.get(name, default)
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        expected = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        raise FormatError(f"{where}: {name}: expected {expected}, got {value!r:.80}")
+    return value
+
+
+def number(config: Mapping[str, Any], name: str, default: float, where: str) -> float:
+    """The entry `name` of a config, a finite number.
+
+    Raises
+    ------
+    FormatError
+        If it is none.
+    """
+    value = config.get(name, default)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= _LARGEST:
+        raise FormatError(f"{where}: {name}: expected a number, got {value!r:.80}")
+    return float(value)
 
 
 def layer_config(class_name: str, config: Mapping[str, Any], version: int | None, where: str) -> LayerConfig:
@@ -118,12 +153,10 @@ def layer_config(class_name: str, config: Mapping[str, Any], version: int | None
         known |= {"activation"} | ({"recurrent_activation"} if family != "RNN" else set())
         known |= {"reset_after"} if family == "GRU" else set()
     expect_known(config, known, where)
-    units = config.get("units")
-    if not isinstance(units, int) or isinstance(units, bool) or units < 1:
-        raise FormatError(f"{where}: units: expected a positive integer, got {units!r:.80}")
-    flags = {name: _entry(config, name, default, where) for name, default in _FLAGS.items()}
+    units = integer(config, "units", None, where)
+    flags = {name: flag(config, name, default, where) for name, default in _FLAGS.items()}
     activations = _activations(family, config, cudnn, version, where)
-    reset_after = cudnn or _entry(config, "reset_after", False, where)
+    reset_after = cudnn or flag(config, "reset_after", False, where)
     return LayerConfig(family, units, flags, activations, reset_after, cudnn)
 
 
@@ -136,7 +169,7 @@ def expect_known(config: Mapping[str, Any], known: set[str], where: str) -> None
         If there is one that is not among `known`, or that is not as it has to be.
     """
     for name, value in config.items():
-        if name not in known:
+        if name not in known and not name.endswith(_ENDINGS):
             raise FormatError(f"{where}: {name}: the class has no such entry, got {value!r:.80}")
         if name in _FIXED and value != _FIXED[name]:
             raise FormatError(f"{where}: {name}: expected {_FIXED[name]}, got {value!r:.80}")

@@ -92,6 +92,10 @@ class RecurrentLayer(Module):
         """Have the next call begin with zeros."""
         self._states = None
 
+    def compute_mask(self, sequences: Any, mask: Any = None) -> Any:
+        """The mask of the output: that of the input where each step has one, else None."""
+        return mask if self.return_sequences else None
+
     def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
         """What the layer computes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import tempfile
@@ -98,7 +99,7 @@ def change_length(rng, content):
 
 def edit_header(rng, content):
     header, data = _split(content)
-    _edit(rng, header)
+    edit(rng, header)
     return as_bytes(header, data)
 
 
@@ -110,7 +111,7 @@ def edit_description(rng, content):
         return edit_header(rng, content)
     described = json.loads(text)
     for _ in range(rng.choice((1, 1, 3))):
-        _edit(rng, described)
+        edit(rng, described)
     header["__metadata__"]["qrnn"] = json.dumps(described)
     return as_bytes(header, data)
 
@@ -142,7 +143,7 @@ def _split(content):
     return json.loads(content[8 : 8 + length]), content[8 + length :]
 
 
-def _edit(rng, value):
+def edit(rng, value):
     """Change one thing inside of a dict or a list: another value, one less, one more, a little more or less."""
     place = value
     while True:
@@ -163,7 +164,7 @@ def _edit(rng, value):
             other = rng.choice(keys)
             place[key], place[other] = place[other], place[key]
         else:
-            place[key] = rng.choice(HOSTILE)
+            place[key] = copy.deepcopy(rng.choice(HOSTILE))
         break
 
 
