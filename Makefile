@@ -153,7 +153,7 @@ $(VENV)/.lint: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made pyproject.toml
-	$(PIP) install pytest hypothesis mypy 'setuptools>=77' onnx onnxruntime onnxscript $(call extra,server)
+	$(PIP) install pytest hypothesis mypy 'setuptools>=77' keras onnx onnxruntime onnxscript $(call extra,server)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made

@@ -55,10 +55,10 @@ def _entry(module: Any) -> dict[str, Any]:
             return {**described, **plain_reports(module)}
     elif name in _LAYERS and is_torch_type(cls, name):
         return description(module_spec(name, module))
-    elif name in MODULES and (ours or is_torch_type(cls, name)):
-        return {"kind": name, **_options(MODULES[name], module), **plain_reports(module)}
     elif ours and (reader := reader_kind(cls)) is not None:
         return {"kind": reader, **_options(READERS[reader], module), **plain_reports(module)}
+    elif name in MODULES and (ours or is_torch_type(cls, name)):
+        return {"kind": name, **_options(MODULES[name], module), **plain_reports(module)}
     return {"class": f"{cls.__module__}.{cls.__qualname__}", **plain_reports(module)}
 
 

@@ -117,9 +117,22 @@ class ReaderRow(NamedTuple):
 
 #: By the public names of the classes, below this package. Only what stands here is looked for in it.
 READERS: Mapping[str, ReaderRow] = {
+    "keras.Activation": ReaderRow(("function", "numbers")),
+    "keras.Convolution": ReaderRow(("padding",)),
+    "keras.Embedding": ReaderRow(("mask_zero",)),
+    "keras.GlobalPooling": ReaderRow(("function", "keepdims")),
+    "keras.MaskedSoftmax": ReaderRow(("axis",)),
+    "keras.Masking": ReaderRow(("mask_value",)),
+    "keras.Model": ReaderRow(),
+    "keras.Normalization": ReaderRow(("axis",)),
+    "keras.Permute": ReaderRow(("dims",)),
+    "keras.Pooling": ReaderRow(("function", "pool_size", "strides", "padding")),
     "keras.RecurrentLayer": ReaderRow(
         ("return_sequences", "return_state", "stateful", "zero_output_for_mask", "merge_mode")
     ),
+    "keras.Repeat": ReaderRow(("n",)),
+    "keras.Reshape": ReaderRow(("target_shape",)),
+    "keras.TimeDistributed": ReaderRow(),
     "onnx.RecurrentNode": ReaderRow(("layout",), ("inputs", "outputs")),
 }
 

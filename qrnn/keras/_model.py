@@ -78,6 +78,10 @@ class Model(Masked):
         """
         return _called(self, inputs, mask)[0]
 
+    def _frame_modules(self) -> list[tuple[str, Module]]:
+        """What a frame of a stream goes through, with names."""
+        return list(self._children())
+
 
 def _called(layers: Module, x: Any, mask: Any) -> tuple[Any, Any]:
     """Output and mask of the layers of a model, or of a layer and its activation."""

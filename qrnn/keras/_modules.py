@@ -105,6 +105,12 @@ class Embedding(Masked):
             indices = indices.astype(np.int64)
         return _arrays.like(self.layer(indices), input)
 
+    def _frame_modules(self) -> list[tuple[str, Module]]:
+        """What a frame of a stream goes through, with names."""
+        if self.mask_zero:
+            raise ValueError("model: expected one without masks, got an Embedding with mask_zero=True")
+        return [("layer", self.layer)]
+
     def extra_repr(self) -> str:
         return f"mask_zero={self.mask_zero}"
 
@@ -141,6 +147,10 @@ class TimeDistributed(Masked):
             raise ValueError(f"input: expected at least 3 dimensions, (batch, steps, ...), got shape {x.shape}")
         y = self.layer(x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]))
         return _arrays.like(y.reshape(*x.shape[:2], *y.shape[1:]), input)
+
+    def _frame_modules(self) -> list[tuple[str, Module]]:
+        """What a frame of a stream goes through, with names."""
+        return [("layer", self.layer)]
 
 
 @public("qrnn.keras")
@@ -205,6 +215,10 @@ class Convolution(Masked):
         count = max(0, (-(-steps // stride) - 1) * stride + reach + 1 - steps)
         return count // 2, count - count // 2
 
+    def _frame_modules(self) -> list[tuple[str, Module]]:
+        """What a frame of a stream goes through, with names."""
+        return [("layer", self.layer)]
+
     def extra_repr(self) -> str:
         return f"padding={self.padding!r}"
 
@@ -251,6 +265,12 @@ class Normalization(Masked):
         rows = moved.reshape(-1, moved.shape[-1]) if isinstance(self.layer, BatchNorm1d) else moved
         y: NDArray[Any] = self.layer(rows).reshape(moved.shape)
         return _arrays.like(np.ascontiguousarray(np.moveaxis(y, last, axes)), input)
+
+    def _frame_modules(self) -> list[tuple[str, Module]]:
+        """What a frame of a stream goes through, with names."""
+        if self.axis not in ((-1,), (2,)):
+            raise ValueError(f"model: expected a normalization of frames, got one over the dimensions {self.axis}")
+        return [("layer", self.layer)]
 
     def extra_repr(self) -> str:
         return f"axis={self.axis}"

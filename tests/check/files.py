@@ -17,12 +17,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 #: The formats, the modules of tests/support that mutate them, and the packages that these need.
-FORMATS = (("safetensors", "mutated_files", ()), ("ONNX", "mutated_onnx", ("onnx",)))
+FORMATS = (
+    ("safetensors", "mutated_files", ()),
+    ("ONNX", "mutated_onnx", ("onnx",)),
+    ("Keras", "mutated_keras", ("h5py",)),
+)
 
 
 def main():
     left_out = []
     for name, module, packages in FORMATS:
+        if sys.argv[4:] and name not in sys.argv[4:]:
+            continue
         missing = [package for package in packages if importlib.util.find_spec(package) is None]
         if missing:
             left_out.append(f"{name} ({', '.join(missing)} is not installed)")
@@ -40,7 +46,7 @@ def check(name, run):
     except AssertionError as error:
         sys.exit(f"FAILED: {error}")
     for (mutation, outcome), number in sorted(outcomes.items()):
-        print(f"{mutation:24} {outcome:8} {number:6}")
+        print(f"{mutation:28} {outcome:8} {number:6}")
     loaded = sum(number for (_, outcome), number in outcomes.items() if outcome == "loaded")
     counts = f"{count - loaded} refused, {loaded} loaded"
     print(f"{name}: {count} files, seed {seed}: {counts}, {time.perf_counter() - start:.0f} s")

@@ -39,7 +39,33 @@ CASES = {
             (3, 6, 5),
         ),
     ],
+    "keras.Model": [(lambda: qrnn.keras.Model({"layer": nn.Linear(5, 4)}), (3, 5))],
+    "keras.TimeDistributed": [(lambda: qrnn.keras.TimeDistributed(nn.Linear(5, 4)), (3, 6, 5))],
 }
+#: Those in which nothing is quantized.
+PLAIN = {
+    "keras.Activation": [
+        (lambda: qrnn.keras.Activation("relu", (None, 0.1, 0.2)), (3, 5)),
+        (lambda: qrnn.keras.Activation("gelu"), (3, 5)),
+    ],
+    "keras.Convolution": [
+        (lambda: qrnn.keras.Convolution(nn.Conv1d(5, 4, 3, padding="causal"), "causal"), (3, 6, 5)),
+        (lambda: qrnn.keras.Convolution(nn.Conv1d(5, 4, 3, stride=2), "same"), (3, 6, 5)),
+    ],
+    "keras.Embedding": [(lambda: qrnn.keras.Embedding(nn.Embedding(9, 4), True), None)],
+    "keras.GlobalPooling": [(lambda: qrnn.keras.GlobalPooling("max", True), (3, 6, 5))],
+    "keras.MaskedSoftmax": [(lambda: qrnn.keras.MaskedSoftmax(1), (3, 5))],
+    "keras.Masking": [(lambda: qrnn.keras.Masking(0.5), (3, 6, 5))],
+    "keras.Normalization": [
+        (lambda: qrnn.keras.Normalization(nn.BatchNorm1d(5), 2), (3, 6, 5)),
+        (lambda: qrnn.keras.Normalization(nn.LayerNorm((6, 5)), (1, 2)), (3, 6, 5)),
+    ],
+    "keras.Permute": [(lambda: qrnn.keras.Permute((2, 1)), (3, 6, 5))],
+    "keras.Pooling": [(lambda: qrnn.keras.Pooling("max", 2, 2, "same"), (3, 5, 5))],
+    "keras.Repeat": [(lambda: qrnn.keras.Repeat(3), (3, 5))],
+    "keras.Reshape": [(lambda: qrnn.keras.Reshape((5, -1)), (3, 6, 5))],
+}
+PLAIN_ONES = [pytest.param(*case, id=f"{kind}-{i}") for kind, cases in PLAIN.items() for i, case in enumerate(cases)]
 ALL = [pytest.param(*case, id=f"{kind}-{i}") for kind, cases in CASES.items() for i, case in enumerate(cases)]
 
 
@@ -49,6 +75,8 @@ def path(tmp_path):
 
 
 def input_of(shape):
+    if shape is None:
+        return np.arange(6).reshape(2, 3)
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
@@ -60,8 +88,8 @@ def assert_same(got, want, x):
 
 
 def test_every_row_has_cases():
-    assert set(CASES) == set(READERS)
-    for kind, cases in CASES.items():
+    assert {*CASES, *PLAIN} == set(READERS)
+    for kind, cases in {**CASES, **PLAIN}.items():
         assert all(type(make()) is reader_type(kind) for make, _ in cases)
 
 
@@ -77,6 +105,12 @@ def test_round_trips(path, make, shape, engine):
     kept = {key: value for key, value in kept.items() if key not in ("layer", "training")}
     assert {key: vars(again)[key] for key in kept} == kept
     assert_same(qrnn.load(path, into=again), model, input_of(shape))
+
+
+@pytest.mark.parametrize("make, shape", PLAIN_ONES)
+def test_round_trips_of_what_stays(path, make, shape):
+    qrnn.save(model := make(), path)
+    assert_same(qrnn.load(path), model, input_of(shape))
 
 
 @pytest.mark.parametrize("make, shape", ALL)

@@ -44,6 +44,8 @@ def inner_layers(layer):
 def compute_as_keras_2(model):
     """Have a model compute Keras 2's hard_sigmoid."""
     for each in inner_layers(model):
+        if hasattr(each, "cell"):
+            continue  # it shows what its cell has
         for name in ("activation", "recurrent_activation"):
             if getattr(each, name, None) is keras.activations.hard_sigmoid:
                 setattr(each, name, hard_sigmoid)
@@ -65,7 +67,7 @@ def config_of(layer):
     name = type(layer).__name__
     if name in ("BatchNormalization", "LayerNormalization"):
         axes = config["axis"] if isinstance(config["axis"], list) else [config["axis"]]
-        config["axis"] = [axis % len(layer.input.shape) if layer._inbound_nodes else axis for axis in axes]
+        config["axis"] = [axis % len(layer.get_build_config()["input_shape"]) for axis in axes]
     if name == "LeakyReLU":
         config["alpha"] = config.pop("negative_slope")
     if isinstance(layer, keras.layers.RNN):

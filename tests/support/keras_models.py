@@ -128,6 +128,7 @@ def model_of(seed):
     """The model of a number: half of them are calls of layers, some have a model inside."""
     rng = np.random.default_rng(seed)
     found, words = chain(rng)
+    found = found or [layers.Dropout(0.1)]
     shape = (STEPS,) if words else (STEPS, FEATURES)
     if seed % 5 == 4 and len(found) > 2 and not (seed % 2 and masks(found[0])):
         found = [*found[:1], keras.Sequential(found[1:])]
@@ -136,7 +137,7 @@ def model_of(seed):
         y = x
         for each in found:
             y = each(y)
-        model = keras.Model(x, y if found else layers.Dropout(0.1)(y))
+        model = keras.Model(x, y)
     else:
         model = keras.Sequential([keras.Input(shape), *found])
     for each in model.weights:
