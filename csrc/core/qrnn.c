@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Sizes whose products stay below this cannot overflow. */
-#define SIZE_LIMIT ((size_t)1 << (sizeof(size_t) * 8 - 8))
+/* Sizes whose products stay below this cannot overflow: of 32 bits, a matrix may have 256 MiB as floats. */
+#define SIZE_LIMIT ((size_t)1 << (sizeof(size_t) < 8 ? 28 : 56))
 
 /* A row of either, of several gates, is counted in words of 32 bits (layout.h). */
 #define MOST_UNITS (UINT32_MAX / 64 < SIZE_LIMIT / 16 ? UINT32_MAX / 64 : SIZE_LIMIT / 16)
@@ -169,6 +169,14 @@ static void pack_added(struct work *work, const struct piece *p, const qrnn_weig
     work->memory += added_bytes(p);
 }
 
+/* Of all matrices together, which may share their arrays: more than an address space has room for. */
+static qrnn_status add_bytes(struct work *work, size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2 - work->bytes) return QRNN_ERR_MEMORY;
+    work->bytes += bytes;
+    return QRNN_OK;
+}
+
 static qrnn_status check_piece(const qrnn_spec *spec, const struct piece *p, void *context)
 {
     struct work *const work = context;
@@ -179,8 +187,8 @@ static qrnn_status check_piece(const qrnn_spec *spec, const struct piece *p, voi
     *work->matrix = p->index;
     if (p->info.cols > SIZE_LIMIT / sizeof(float) / (p->info.rows + QRNN_PANEL * p->gates)) return QRNN_ERR_SIZE;
     if (qrnn_role_is_added(p->role)) {
-        work->bytes += added_bytes(p);
-        return check_added(p, w);
+        const qrnn_status added = check_added(p, w);
+        return added == QRNN_OK ? add_bytes(work, added_bytes(p)) : added;
     }
     qrnn_status status = find_format(work, w, &format);
     if (status == QRNN_OK) status = find_product(work, w, format, &activations, &product);
@@ -190,8 +198,7 @@ static qrnn_status check_piece(const qrnn_spec *spec, const struct piece *p, voi
     if (p->info.cols && p->info.rows && !is_given(w, format)) return QRNN_ERR_FORMAT;
     if (qrnn_weights_row(format)->coded) status = check_scales(w, p);
     const struct qrnn_packing packing = packing_of(work, format, p);
-    work->bytes += qrnn_pack_bytes(&packing, scales_of(w, format, p));
-    return status;
+    return status == QRNN_OK ? add_bytes(work, qrnn_pack_bytes(&packing, scales_of(w, format, p))) : status;
 }
 
 static qrnn_status check_sizes(const qrnn_spec *spec, const struct qrnn_engine *engine)

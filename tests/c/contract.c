@@ -314,7 +314,7 @@ static void check_specs(void)
     static const float one = 1.0f;
     static const int8_t code; /* none of them is read */
     const qrnn_weight any = {.codes = &code, .scale = &one, .n_scale = 1}, weights[2] = {any, any};
-    const size_t huge = SIZE_MAX / 2048;
+    const size_t huge = SIZE_MAX / (sizeof(size_t) < 8 ? 128 : 2048);
     const struct {
         qrnn_status status;
         const char *what;
@@ -363,6 +363,26 @@ static void check_specs(void)
     tally(strcmp(qrnn_engine_activations(0), "u8") == 0 && !qrnn_engine_activations(99), "what codes multiply", &t);
     tally(!qrnn_kind_get(QRNN_KINDS) && !qrnn_kind_get((qrnn_kind)-1), "what is no kind", &t);
     qrnn_module_unref(NULL);
+}
+
+/* Layers that share their arrays may be more together than an address space of 32 bits has room for: 16 GB here. */
+static void check_total(void)
+{
+    enum { WIDE = 1024, LAYERS = 2048 };
+    const size_t cells = (size_t)4 * WIDE * WIDE;
+    const struct testcase t = {.spec = {.kind = QRNN_LSTM, .engine = "qrnn", .input_size = WIDE, .hidden_size = WIDE}};
+    static const float scale = 0.01f;
+    if (sizeof(size_t) >= 8) return;
+    const qrnn_weight each = {.codes = take(cells), .scale = &scale, .n_scale = 1};
+    qrnn_weight *const weights = take(2 * LAYERS * sizeof *weights);
+    for (size_t i = 0; i < 2 * LAYERS; i++) weights[i] = each;
+    qrnn_spec spec = t.spec;
+    qrnn_module *m;
+    spec.layers = 1, spec.directions = 1, spec.sequence = 1, spec.weights = weights;
+    tally(qrnn_module_new(&spec, &m, NULL) == QRNN_OK, "1024 units of 32 bits", &t);
+    qrnn_module_unref(m);
+    spec.layers = LAYERS;
+    tally(qrnn_module_new(&spec, &m, NULL) == QRNN_ERR_MEMORY && !m, "more than there are addresses", &t);
 }
 
 /* What a module does not have is not unpacked, nor what is not asked for. */
@@ -494,6 +514,7 @@ int main(void)
     check_weights();
     check_functions();
     check_inside();
+    check_total();
     for (size_t i = 0; i < 3; i++) check_unpack(engines[i]);
     check_linear();
     check_steps(QRNN_LSTM);
