@@ -87,16 +87,26 @@ QRNN_INLINE f32v v_fnma(f32v a, f32v b, f32v c)
     return qrnn_fma(-a, b, c);
 }
 
+/* A comparison apart from the choice that follows: clang 14 makes of both, as in 0 > x ? 0 : x, WebAssembly's f32.max,
+ * which takes +0 for more than -0. */
+QRNN_INLINE int apart(int comparison)
+{
+#if defined(__wasm__)
+    __asm__("" : "+r"(comparison));
+#endif
+    return comparison;
+}
+
 /* a < b ? a : b, so b if either is a NaN */
 QRNN_INLINE f32v v_min(f32v a, f32v b)
 {
-    return a < b ? a : b;
+    return apart(a < b) ? a : b;
 }
 
 /* a > b ? a : b, so b if either is a NaN */
 QRNN_INLINE f32v v_max(f32v a, f32v b)
 {
-    return a > b ? a : b;
+    return apart(a > b) ? a : b;
 }
 
 QRNN_INLINE f32v v_abs(f32v a)

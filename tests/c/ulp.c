@@ -42,14 +42,15 @@ static long double sigmoid_fine(long double x)
     return 1.0L / (1.0L + expl(-x));
 }
 
+/* -0 stays -0. Not x < 0 ? 0 : x, of which a compiler has made a maximum that makes it +0. */
 static double relu(double x)
 {
-    return x < 0.0 ? 0.0 : x;
+    return signbit(x) && x != 0.0 ? 0.0 : x;
 }
 
 static long double relu_fine(long double x)
 {
-    return x < 0.0L ? 0.0L : x;
+    return signbit(x) && x != 0.0L ? 0.0L : x;
 }
 
 /* x - tanh x < x^3 / 3, at most 0.09 ulp below 2^-13; 1 - tanh 10 = 0.07 ulp. */
@@ -71,7 +72,7 @@ static int sigmoid_settled(float x, float *y)
 
 static int relu_settled(float x, float *y)
 {
-    return *y = x < 0.0f ? 0.0f : x, x == x;
+    return *y = signbit(x) && x != 0.0f ? 0.0f : x, x == x;
 }
 
 static const struct function functions[] = {
