@@ -66,12 +66,14 @@ def level_of(size, caches):
 class Limits:
     """The loops for one instruction set; what measures returns nanoseconds."""
 
+    READS = ("read", "ahead")  # ways of reading: as it comes, and with prefetch; which is faster depends on the cache
+
     def __init__(self, isa, largest):
         self.isa, self.caches = isa, cache_sizes()
         library = ctypes.CDLL(str(compiled("limits.c")))
         load, dots, fmas = LOOPS[isa]
-        self._read = [getattr(library, f"{name}_{load}") for name in ("read", "ahead")]
-        for function in self._read:
+        self._read = {name: getattr(library, f"{name}_{load}") for name in self.READS}
+        for function in self._read.values():
             function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t), None
         self._products = {}
         for name, function in (
@@ -84,18 +86,10 @@ class Limits:
         self._buffer = np.ones(largest + 4096 + 64, np.uint8)
         self._start = self._buffer.ctypes.data + -self._buffer.ctypes.data % 64
         self.empty_one, self.empty_two = empty_calls()
-        self._way = {}
 
-    def read(self, size, times):
-        """Nanoseconds that reading `size` bytes `times` times takes, with prefetch where that is faster."""
-        size = max(64, size // 64 * 64)
-        if size not in self._way:
-            tries = max(1, min(1000, (1 << 22) // size))
-            took = [min(self._read_by(f, size, tries) for _ in range(5)) for f in self._read]
-            self._way[size] = self._read[took.index(min(took))]
-        return self._read_by(self._way[size], size, times)
-
-    def _read_by(self, function, size, times):
+    def read(self, way, size, times):
+        """Nanoseconds that reading `size` bytes `times` times takes in one of the ways READS."""
+        function, size = self._read[way], max(64, size // 64 * 64)
         start = time.perf_counter_ns()
         function(self._start, size, times)
         return time.perf_counter_ns() - start
@@ -114,8 +108,8 @@ class Limits:
         for size in sizes:
             if size <= largest:
                 times = max(1, (1 << 22) // size)
-                self.read(size, times)
-                fastest = min(self.read(size, times) for _ in range(7))
+                self.read("read", size, times)
+                fastest = min(self.read(way, size, times) for way in self.READS for _ in range(7))
                 reads[f"{size >> 10} KiB"] = round(size * times / fastest, 1)
         found = {"isa": self.isa, "caches": dict(self.caches), "read GB/s": reads}
         for kind, products in self.block.items():

@@ -4,7 +4,6 @@ import importlib
 import itertools
 import os
 import random
-import statistics
 import sys
 import time
 import zlib
@@ -28,6 +27,7 @@ LONG = 20e-3  # seconds: a call that a block need not repeat
 DROPPED = {2: 3.0, 3: 2.0, 5: 1.5}  # after so many rounds: this many times the fastest peer is settled
 IDLE = 0.2  # seconds after which no thread of a peer spins any more
 INPUTS = 8  # different inputs of single steps
+PASSES = 8  # that a block of a read has at least: the first one brings the buffer back that the peers drove out
 
 
 def contenders(threads, wanted=None):
@@ -172,12 +172,15 @@ class Bound:
             "limit: call": timed(repeated(empty, h, h), overhead),
             "np.add": timed(repeated(np.add, h, h), overhead),
         }
+        self.least = {}
         for kind, size in self.bytes.items():
-            self.blocks[f"limit: read {kind}"] = lambda n, size=size: loops.read(size, n)
+            for way in loops.READS:
+                self.blocks[f"limit: {way} {kind}"] = lambda n, way=way, size=size: loops.read(way, size, n)
+                self.least[f"limit: {way} {kind}"] = PASSES
             self.blocks[f"limit: product {kind}"] = lambda n, kind=kind: loops.multiply(kind, n)
 
     def of(self, times, precision):
-        """(nanoseconds a step, what most of it is) from the nanoseconds of the bare loops."""
+        """(nanoseconds a step, what most of it is) from the nanoseconds that each bare loop took at best."""
         work = self.work
         product = times[f"limit: product {precision}"] / self.loops.block[precision]
         call = times["limit: call"]
@@ -187,7 +190,7 @@ class Bound:
             before = one
         else:
             products, before = 2 * one, 0.0
-        read = times[f"limit: read {precision}"]
+        read = min(times[f"limit: {way} {precision}"] for way in self.loops.READS)
         level = limits.level_of(self.bytes[precision], self.loops.caches)
         parts = {
             "the call": call,
@@ -221,6 +224,7 @@ def measure(point, peers, loops, given, before):
     if bound:
         blocks |= bound.blocks
     least = dict.fromkeys(runs, 1 if each > 1 else 8)
+    least |= bound.least if bound else {}
     contest = timing.Race(blocks, net=False, least=least, each=dict.fromkeys(runs, each))
     contest.calls = dict.fromkeys(work.long, 1)
     order = random.Random(0)
@@ -284,22 +288,17 @@ def measure(point, peers, loops, given, before):
 
 
 def limits_reached(contest, bound, peers, runs):
-    """{our name: [limit in us a step, share reached, what bounds it]}: medians over the rounds."""
+    """{our name: [limit in us a step, share reached, what bounds it]}: of the fastest of all rounds on both sides.
+
+    A bound is the least that was ever seen: what a loop takes in a slow phase of the machine bounds nothing.
+    """
+    fastest = {name: min(contest.times[name]) for name in bound.blocks}
     found = {}
     for peer in peers:
         if peer.name in runs and peer.name in OURS:
-            precision = "int8" if peer.precision == "int8" else "float32"
-            limit = [
-                bound.of({n: contest.times[n][i] for n in bound.blocks}, precision)
-                for i in range(len(contest.times[peer.name]))
-            ]
-            share = [least / t for (least, _), t in zip(limit, contest.times[peer.name], strict=True)]
-            least = statistics.median(least for least, _ in limit) / 1e3
-            found[peer.name] = [
-                float(f"{least:.4g}"),
-                round(statistics.median(share), 3),
-                statistics.mode(what for _, what in limit),
-            ]
+            limit, what = bound.of(fastest, "int8" if peer.precision == "int8" else "float32")
+            share = limit / min(contest.times[peer.name])
+            found[peer.name] = [float(f"{limit / 1e3:.4g}"), round(share, 3), what]
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,17 +20,12 @@ pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="NO benchmarks/: the
 
 @pytest.fixture
 def load(monkeypatch):
-    """Modules of benchmarks/ by name; those that set no variables and need no peer."""
+    """Modules of benchmarks/ by name; those that set no variables and change no setting of a peer."""
     monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
-    loaded = []
-
-    def load(name):
-        loaded.append(name)
-        return importlib.import_module(name)
-
-    yield load
-    for name in (*loaded, "targets", "report"):
-        sys.modules.pop(name, None)
+    yield importlib.import_module
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(f"{FOLDER}{os.sep}"):
+            del sys.modules[name]
 
 
 MACHINE = {"instruction sets": "scalar, avx2, avx512vnni", "instruction set run": "avx512vnni"}
@@ -173,6 +169,32 @@ def test_report_of_another_instruction_set(load):
     full, less = (markdown(results(point, **{"instruction set run": isa})) for isa in ("avx512vnni", "avx2"))
     assert "qrnn was limited to avx2, the peers ran as they are" in less and "limited" not in full
     assert "0 of 1 things asked" in less and "3 of 3 things asked" in full
+
+
+def test_the_limit_is_that_of_the_fastest_round(load):
+    """Neither a slow phase of the machine nor the slower way of reading raises it; the share is of our fastest."""
+    race = load("race")
+
+    class Loops:
+        READS = ("read", "ahead")
+        caches = (("L1", 1 << 10), ("L2", 1 << 20))
+        block = dict.fromkeys(("int8", "float32"), 100)  # products
+        empty_one = staticmethod(lambda x, h: None)
+
+    bound = race.Bound(Loops, race.Work("gru", "sequence", 64, 1), 0.0)
+    assert bound.least == {f"limit: {way} {kind}": 8 for way in Loops.READS for kind in ("int8", "float32")}
+    contest = load("timing").Race(dict.fromkeys(bound.blocks))
+    for kind, fastest in (("int8", 1000.0), ("float32", 4000.0)):
+        contest.times[f"limit: read {kind}"] = [9 * fastest] * 5
+        contest.times[f"limit: ahead {kind}"] = [1.6 * fastest, 1.6 * fastest, fastest, 1.6 * fastest, 1.7 * fastest]
+        contest.times[f"limit: product {kind}"] = [3.2, 3.2, 3.2, 2.0, 3.2]  # a hundred products
+    contest.times["limit: call"], contest.times["np.add"] = [160.0, 100.0, 160.0, 160.0, 160.0], [1.0] * 5
+    contest.times["qrnn"] = [2000.0, 2500.0, 2500.0, 2500.0, 2500.0]
+    ours = type("Ours", (), {"name": "qrnn", "precision": "int8"})
+    products = 3 * 64 * 64 * 2.0 / 100
+    least = 1000 + products + 100 / 100  # reads of W_hh, x's products, an empty call for a hundred steps
+    limit, share, bound_by = race.limits_reached(contest, bound, [ours], {"qrnn": None})["qrnn"]
+    assert (limit, share, bound_by) == (float(f"{least / 1e3:.4g}"), round(least / 2000, 3), "L2 reads")
 
 
 def test_the_committed_run_has_a_report(load):
