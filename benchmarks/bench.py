@@ -59,7 +59,11 @@ def check(contender, reference, xs, h):
 
 def floors():
     """What a call costs that computes nothing, or as little as NumPy can."""
-    return [peers.Contender("np.add", "", np.add), peers.Contender("bare call", "", operator.is_)]
+    return [
+        peers.Contender("np.add", "", np.add),
+        peers.Contender("np.add out=", "", np.add, writes=True),
+        peers.Contender("bare call", "", operator.is_),
+    ]
 
 
 class Point:
@@ -130,7 +134,8 @@ def report(points, facts, missing):
     lines += ["", "What the columns are:", ""]
     lines += [f"- {c.name}: {c.details}; activations {c.precision}" for c in points[0].contenders]
     lines += [
-        "- np.add: np.add(x, h); bare call: operator.is_(x, h), a C function that computes nothing",
+        "- np.add: np.add(x, h), with out= into a given array; bare call: operator.is_(x, h), a C function that "
+        "computes nothing",
         "",
         "Every answer was checked against float64 before it was timed.",
         "Ratios: how many times longer than qrnn, the median over the rounds.",
