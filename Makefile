@@ -161,7 +161,7 @@ $(VENV)/.bench: $(VENV)/.made
 	@touch $@
 
 # One by one: what cannot be installed here is named, and the benchmark goes on without it.
-PEERS := onnxruntime onnx ai-edge-litert flatbuffers openvino ncnn matplotlib
+PEERS := onnxruntime onnx ai-edge-litert flatbuffers openvino ncnn numba scipy matplotlib
 $(VENV)/.peers: $(VENV)/.made
 	@for peer in $(PEERS); do \
 		$(PIP) install $$peer 2>$(VENV)/peers.log || { echo "** $$peer CANNOT BE INSTALLED HERE:"; tail -1 $(VENV)/peers.log; }; \

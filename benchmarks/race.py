@@ -14,7 +14,7 @@ import numpy as np
 import recurrent
 import timing
 
-ADAPTERS = ("qrnn_", "numpy_", "torch_", "onnxruntime_", "litert_", "openvino_", "ncnn_")
+ADAPTERS = ("qrnn_", "numpy_", "numba_", "torch_", "onnxruntime_", "litert_", "openvino_", "ncnn_")
 OURS = ("qrnn", "qrnn out=", "qrnn f32", "qrnn 1 thread")
 FLOAT = "qrnn f32"
 STEPS = 100  # of a sequence

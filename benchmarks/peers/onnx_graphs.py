@@ -85,12 +85,15 @@ def _layer(kind, operator, arguments, constants, shape, states):
 class Int8Graph:
     """A layer of dynamically quantized products, written as its equations.
 
-    Gates are put so that all sigmoids are one operator: i f o g and r z n. Products are either
-    DynamicQuantizeLinear, MatMulInteger and a scaling, or ONNX Runtime's DynamicQuantizeMatMul.
+    Gates are put so that all sigmoids are one operator: i f o g and r z n. What makes a product is a name:
+
+    integer   DynamicQuantizeLinear, MatMulInteger and a scaling
+    fused     ONNX Runtime's DynamicQuantizeMatMul
+    weights   DequantizeLinear of the weights and MatMul, which OpenVINO joins and quantizes by itself
     """
 
-    def __init__(self, kind, weights, fused):
-        self.kind, self.fused = kind, fused
+    def __init__(self, kind, weights, products):
+        self.kind, self.products = kind, products
         self.inputs, self.size = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
         self.constants, self.nodes = {}, []
         b_ih, b_hh = (reordered(kind, weights[n], INT8_GATES) for n in ("bias_ih", "bias_hh"))
@@ -118,7 +121,7 @@ class Int8Graph:
     def product(self, name, given, result):
         """result = given @ W.T (+ bias), quantized on the way."""
         bias = self.biases[name] is not None
-        if self.fused:
+        if self.products == "fused":
             arguments = f"{given} {name}_codes {name}_scale"
             self.nodes.append(
                 helper.make_node(
@@ -130,22 +133,31 @@ class Int8Graph:
             )
             return
         p = f"{name}_"
-        self.node("DynamicQuantizeLinear", given, f"{p}q {p}s {p}zp")
-        self.node("MatMulInteger", f"{p}q {p}codes {p}zp", f"{p}acc")
-        self.node("Cast", f"{p}acc", f"{p}real", to=TensorProto.FLOAT)
-        self.node("Mul", f"{p}s {p}scale", f"{p}both")
-        self.node("Mul", f"{p}real {p}both", f"{p}y" if bias else result)
+        product = f"{p}y" if bias else result
+        if self.products == "weights":
+            self.node("DequantizeLinear", f"{p}codes {p}scale", f"{p}real", axis=1)
+            self.node("MatMul", f"{given} {p}real", product)
+        else:
+            self.node("DynamicQuantizeLinear", given, f"{p}q {p}s {p}zp")
+            self.node("MatMulInteger", f"{p}q {p}codes {p}zp", f"{p}acc")
+            self.node("Cast", f"{p}acc", f"{p}real", to=TensorProto.FLOAT)
+            self.node("Mul", f"{p}s {p}scale", f"{p}both")
+            self.node("Mul", f"{p}real {p}both", product)
         if bias:
             self.node("Add", f"{p}y {p}bias", result)
 
     def advance(self):
-        """y, h (, c) -> h1 (, c1); y is x's product."""
+        """y, h (, c) -> h1 (, c1); y is x's product.
+
+        It is always the second one to be added: of "y yh", as the first, OpenVINO 2026.4 makes another sum in the
+        Scan of an RNN, 68 % from the right h.
+        """
         self.product("h", "h", "yh")
         if self.kind == "rnn":
-            self.node("Add", "y yh", "pre")
+            self.node("Add", "yh y", "pre")
             self.node("Tanh", "pre", "h1")
         elif self.kind == "lstm":
-            self.node("Add", "y yh", "pre")
+            self.node("Add", "yh y", "pre")
             self.node("Split", "pre halves", "pre_ifo pre_g", axis=-1)
             self.node("Sigmoid", "pre_ifo", "ifo")
             self.node("Split", "ifo parts", "i f o", axis=-1)
@@ -158,7 +170,7 @@ class Int8Graph:
         else:
             self.node("Split", "y halves", "y_rz y_n", axis=-1)
             self.node("Split", "yh halves", "yh_rz yh_n", axis=-1)
-            self.node("Add", "y_rz yh_rz", "pre_rz")
+            self.node("Add", "yh_rz y_rz", "pre_rz")
             self.node("Sigmoid", "pre_rz", "rz")
             self.node("Split", "rz parts", "r z", axis=-1)
             self.node("Mul", "r yh_n", "reset")

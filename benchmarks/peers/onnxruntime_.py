@@ -99,23 +99,23 @@ class ORTInt8(Peer):
     name = "ORT int8"
     distribution = "onnxruntime"
     precision = "int8"
-    fused = False
+    products = "integer"
     details = "DynamicQuantizeLinear and MatMulInteger, x's product hoisted, a Scan over the rest"
 
     def sequence(self, kind, weights, xs):
         steps, batch, _ = xs.shape
-        session = Session(onnx_graphs.Int8Graph(kind, weights, self.fused).whole(steps, batch), self.threads)
+        session = Session(onnx_graphs.Int8Graph(kind, weights, self.products).whole(steps, batch), self.threads)
         return session.calls(xs, "y_all", (steps, batch, weights["weight_hh"].shape[1]))
 
     def step(self, kind, weights, xs):
         batch = xs.shape[1]
-        session = Session(onnx_graphs.Int8Graph(kind, weights, self.fused).one_step(batch), self.threads)
+        session = Session(onnx_graphs.Int8Graph(kind, weights, self.products).one_step(batch), self.threads)
         return session.steps(list(xs), state_names(kind), (batch, weights["weight_hh"].shape[1]))
 
 
 class ORTInt8Fused(ORTInt8):
     name = "ORT DQMatMul"
-    fused = True
+    products = "fused"
     details = "the same with DynamicQuantizeMatMul"
 
 

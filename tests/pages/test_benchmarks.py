@@ -197,6 +197,48 @@ def test_the_limit_is_that_of_the_fastest_round(load):
     assert (limit, share, bound_by) == (float(f"{least / 1e3:.4g}"), round(least / 2000, 3), "L2 reads")
 
 
+@pytest.mark.parametrize("adapter", ["onnxruntime_", "openvino_", "numba_"])
+def test_peers_give_the_right_answer(load, adapter):
+    """Sequences and steps of every kind, and again after some calls, as the race does it."""
+    try:
+        peers = [peer() for peer in load(f"peers.{adapter}").PEERS]
+    except ImportError as error:
+        pytest.skip(f"NO peer {adapter}: {error}")
+    race, ran = load("race"), set()
+    for kind in ("rnn", "lstm", "gru"):
+        for mode in ("sequence", "step"):
+            work = race.Work(kind, mode, 16, 3)
+            runs, errors, absent = work.build(peers, {}, ())
+            assert all(why.startswith("no ") for why in absent.values()), absent
+            for name, run in runs.items():
+                ran.add((name, kind))
+                if mode == "sequence":
+                    run(2)
+                    precision = next(peer.precision for peer in peers if peer.name == name)
+                    assert race.check(name, precision, *work.answer(run)) == errors[name]
+    assert {kind for _, kind in ran} == {"rnn", "lstm", "gru"} and len(ran) >= 3 * (len(peers) - 1)
+
+
+def test_a_quantized_peer_quantizes(load):
+    """OpenVINO multiplies floats where the group of a scale is not one row: then its error is that of weights alone."""
+    try:
+        peer = load("peers.openvino_").OpenVINOInt8()
+    except ImportError as error:
+        pytest.skip(f"NO OpenVINO: {error}")
+    race, cells, base = load("race"), load("cells"), load("peers.base")
+    work = race.Work("rnn", "sequence", 64, 1)
+    rounded = dict(work.weights)
+    for name in ("weight_ih", "weight_hh"):
+        codes, scale = base.quantize_rows(rounded[name])
+        rounded[name] = codes * scale[:, None]
+    got, _ = work.answer(peer.sequence("rnn", work.weights, work.xs))
+    assert cells.relative_rms(got, load("recurrent").reference("rnn", rounded, work.xs)) > 1e-3
+    for size in (24, 40):
+        work = race.Work("rnn", "sequence", size, 1)
+        with pytest.raises(ValueError, match=f"no int8 products of {size} inputs and {size} units"):
+            peer.sequence("rnn", work.weights, work.xs)
+
+
 def test_the_committed_run_has_a_report(load):
     """Points that an earlier version wrote can be read too."""
     path = FOLDER / "results" / "peers.json"
