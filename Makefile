@@ -145,11 +145,11 @@ $(VENV)/.demo: $(VENV)/.made
 
 # keras is there for tests/readers, on the backend torch.
 $(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PIP) install $(call extra,types) keras pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed safetensors $(call extra,server)
+	$(PIP) install $(call extra,types) $(call extra,cli) keras pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed safetensors $(call extra,server)
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made pyproject.toml
-	$(PIP) install $(call extra,lint) $(call extra,types)
+	$(PIP) install $(call extra,lint) $(call extra,types) $(call extra,cli)
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made pyproject.toml

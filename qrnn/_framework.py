@@ -26,7 +26,7 @@ from ._stream_table import Form
 if TYPE_CHECKING:
     from ._model_calls import ModelCalls
 
-__all__ = ["Framework", "Row", "Seer", "framework_of", "register"]
+__all__ = ["Framework", "Row", "Seer", "framework_of", "register", "torch_side"]
 
 
 #: What is told of a call: name, module, positional and keyword arguments, result.
@@ -229,5 +229,16 @@ def framework_of(model: Any, default: Framework) -> Framework:
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(model, torch.nn.Module):
         return default
-    importlib.import_module("qrnn.torch")  # which registers its framework
+    torch_side()  # which registers its framework
     return next(each for each in _registered if isinstance(model, each.module_type))
+
+
+def torch_side() -> Any:
+    """The package of PyTorch's modules: the one place outside of it that imports it, and by its name.
+
+    Raises
+    ------
+    ImportError
+        If PyTorch is not there.
+    """
+    return importlib.import_module("qrnn.torch")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import _config, _core
 from ._version import __version__
 
-__all__ = ["show_versions"]
+__all__ = ["installed", "show_versions", "versions"]
 
 
 def _cpu() -> str:
@@ -22,7 +24,7 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _installed(name: str) -> str:
+def installed(name: str) -> str:
     """The version of a distribution that is installed, without importing it."""
     from importlib import metadata
 
@@ -30,6 +32,27 @@ def _installed(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def versions() -> dict[str, Any]:
+    """What `show_versions` prints, by name."""
+    import platform
+
+    import numpy
+
+    isas = ", ".join(_core.isas())
+    chosen = _config.isa_of_environment
+    return {
+        "qrnn": __version__,
+        "numpy": numpy.__version__,
+        "torch": installed("torch"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "isas": isas if chosen is None else f"{isas} (QRNN_ISA={chosen})",
+        "engine": _config.resolve_engine(),
+        "threads": _core.get_num_threads(),
+    }
 
 
 def show_versions() -> None:
@@ -49,22 +72,5 @@ def show_versions() -> None:
     engine    qrnn
     threads   1
     """
-    import platform
-
-    import numpy
-
-    isas = ", ".join(_core.isas())
-    chosen = _config.isa_of_environment
-    rows = {
-        "qrnn": __version__,
-        "numpy": numpy.__version__,
-        "torch": _installed("torch"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": _cpu(),
-        "isas": isas if chosen is None else f"{isas} (QRNN_ISA={chosen})",
-        "engine": _config.resolve_engine(),
-        "threads": _core.get_num_threads(),
-    }
-    for name, value in rows.items():
+    for name, value in versions().items():
         print(f"{name:<10}{value}")
