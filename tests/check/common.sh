@@ -211,6 +211,14 @@ digest_of() {
     printf '%s|%s|%s\n' "$platform" "scalar $sets" "$digest" >>"$DIGESTS"
 }
 
+# digest_table FOLDER: the rows of all checks whose products are in this folder; fails where digests differ.
+digest_table() {
+    local rows
+    rows=$(cat "$1"/*/digests | awk '!seen[$0]++')
+    awk -F'|' '{printf "%-28s %-36s %s\n", $1, $2, $3}' <<<"$rows"
+    [ "$(cut -d'|' -f3 <<<"$rows" | sort -u | wc -l)" = 1 ] || { echo 'FAILED: the digests differ'; return 1; }
+}
+
 # digest_here PROGRAM: `expected` is the digest of this CPU.
 digest_here() {
     digest_of "this CPU, $(uname -m)" "$1" 5

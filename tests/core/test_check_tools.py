@@ -96,6 +96,23 @@ def test_a_check_may_go_on_without_a_tool(check):
     assert check("can runs false -- some-package || echo without it")[:2] == (0, "without it\n")
 
 
+@pytest.mark.parametrize(("digest", "status"), [("00ff", 0), ("00fe", 1)])
+def test_the_table_of_digests_fails_where_they_differ(check, digest, status):
+    lines = f"""folder=$(dirname "$WORK")
+mkdir -p "$folder/arm" "$folder/systems"
+printf 'this CPU|scalar avx2 |00ff\\nAArch64|scalar neon |00ff\\n' >"$folder/arm/digests"
+printf 'this CPU|scalar avx2 |00ff\\nWebAssembly|scalar wasm |{digest}\\n' >"$folder/systems/digests"
+digest_table "$folder" && exit 0 || exit 1"""
+    got, printed, _ = check(lines)
+    assert got == status and ("FAILED: the digests differ" in printed) == bool(status)
+    rows = [line.split() for line in printed.splitlines() if not line.startswith("FAILED")]
+    assert rows == [
+        ["this", "CPU", "scalar", "avx2", "00ff"],
+        ["AArch64", "scalar", "neon", "00ff"],
+        ["WebAssembly", "scalar", "wasm", digest],
+    ]
+
+
 def test_plants_replace_text_that_is_there():
     command = ["bash", ROOT / "tests/check/planted", "texts"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
