@@ -143,9 +143,13 @@ $(VENV)/.demo: $(VENV)/.made
 	$(PIP) install --no-deps --no-compile --upgrade --target $(VENV)/data aeon
 	@touch $@
 
+# What reads and writes TensorFlow Lite files in tests, where there is a wheel of it for the Python and the system.
+LITERT = $(PIP) install ai-edge-litert flatbuffers 2>$(VENV)/litert.log || { echo "** LITERT CANNOT BE INSTALLED HERE:"; tail -1 $(VENV)/litert.log; }
+
 # keras is there for tests/readers, on the backend torch.
 $(VENV)/.test: $(VENV)/.made pyproject.toml
 	$(PIP) install $(call extra,types) $(call extra,cli) keras pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed safetensors $(call extra,server)
+	$(LITERT)
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made pyproject.toml
@@ -154,6 +158,7 @@ $(VENV)/.lint: $(VENV)/.made pyproject.toml
 
 $(VENV)/.check: $(VENV)/.made pyproject.toml
 	$(PIP) install pytest hypothesis mypy 'setuptools>=77' keras onnx onnxruntime onnxscript $(call extra,server)
+	$(LITERT)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made

@@ -8,20 +8,35 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import _arrays, _core
-from ._elman import RNN
+from ._elman import RNN, QuantizedRNN
 from ._format_error import FormatError
-from ._gru import GRU
-from ._lstm import LSTM
+from ._gru import GRU, QuantizedGRU
+from ._linear import Linear, QuantizedLinear
+from ._lstm import LSTM, QuantizedLSTM
 
 if TYPE_CHECKING:
+    from ._qtensor import QTensor
+    from ._quantized_layer import QuantizedSequence
     from ._typing import Array
 
-__all__ = ["Direction", "SequenceLayer", "expect_flag", "expect_one_layer", "float_layer", "gates", "weight"]
+__all__ = [
+    "Direction",
+    "SequenceLayer",
+    "expect_flag",
+    "expect_one_layer",
+    "float_layer",
+    "gates",
+    "quantized_layer",
+    "quantized_linear",
+    "weight",
+]
 
 SequenceLayer = RNN | GRU | LSTM
 
-#: The classes by the names that PyTorch, ONNX and Keras share.
+#: The classes by the names that PyTorch, ONNX and Keras share, and how many rows of weights a unit has.
 _CLASSES: Mapping[str, type[SequenceLayer]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
+_QUANTIZED: Mapping[str, type[QuantizedSequence]] = {"RNN": QuantizedRNN, "GRU": QuantizedGRU, "LSTM": QuantizedLSTM}
+_GATES: Mapping[str, int] = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
 class Direction(NamedTuple):
@@ -35,6 +50,9 @@ class Direction(NamedTuple):
     bias_ih: Array | None = None
     bias_hh: Array | None = None
     weight_ch: Array | None = None
+    weight_hr: Array | None = None
+    weight_ln: Array | None = None
+    bias_ln: Array | None = None
 
 
 def gates(array: Array, order: Sequence[int], axis: int = 0) -> Array:
@@ -93,8 +111,10 @@ def float_layer(
         If the class does not have an option, or refuses its value.
     """
     cls, first = _CLASSES[family], directions[0]
-    hidden, columns = first.weight_hh.shape[1], first.weight_ih.shape[1]
+    hidden, columns = first.weight_hh.shape[0] // _GATES[family], first.weight_ih.shape[1]
     bias = any(each.bias_ih is not None for each in directions)
+    if first.weight_hr is not None:
+        options = {**options, "proj_size": first.weight_hr.shape[0]}
     make: Any = cls
     try:
         layer: SequenceLayer = make(
@@ -105,7 +125,7 @@ def float_layer(
             for name, array in each._asdict().items():
                 if array is not None:
                     state[name + suffix] = array
-                elif name.startswith("bias") and bias:
+                elif name in ("bias_ih", "bias_hh") and bias:
                     state[name + suffix] = np.zeros(first.weight_hh.shape[0], np.float32)
         layer.load_state_dict(state)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -126,3 +146,48 @@ def expect_flag(value: Any, name: str) -> None:
     """Raise TypeError if the argument `name` is no bool."""
     if not isinstance(value, bool):
         raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")
+
+
+def quantized_layer(where: str, layer: SequenceLayer, codes: Mapping[str, QTensor]) -> QuantizedSequence:
+    """A layer of engine ``qrnn`` with int8 codes and scales of a file in place of those that it would choose.
+
+    Parameters
+    ----------
+    where : str
+        What error texts begin with.
+    layer : RNN, GRU or LSTM
+        The float layer, with all that has no codes.
+    codes : mapping of str to QTensor
+        By the names of its weights.
+
+    Raises
+    ------
+    FormatError
+        If codes do not fit.
+    """
+    try:
+        made = _QUANTIZED[layer.mode.partition("_")[0]].from_float(layer, engine="qrnn")
+        made.set_weight_bias({**made.get_weight(), **made.get_bias(), **codes})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise FormatError(f"{where}: {error}") from error
+    return made
+
+
+def quantized_linear(where: str, weight: Array, bias: Array | None, codes: QTensor | None) -> Linear | QuantizedLinear:
+    """A Linear with these weights: float, or of engine ``qrnn`` with the codes of a file.
+
+    Raises
+    ------
+    FormatError
+        If they do not fit.
+    """
+    try:
+        made = Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+        made.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
+        if codes is None:
+            return made
+        quantized = QuantizedLinear.from_float(made, engine="qrnn")
+        quantized.set_weight_bias(codes, bias)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise FormatError(f"{where}: {error}") from error
+    return quantized

@@ -21,6 +21,7 @@ FORMATS = (
     ("safetensors", "mutated_files", ()),
     ("ONNX", "mutated_onnx", ("onnx",)),
     ("Keras", "mutated_keras", ("h5py",)),
+    ("TFLite", "mutated_tflite", ("flatbuffers", "ai_edge_litert")),
 )
 
 

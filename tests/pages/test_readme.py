@@ -85,7 +85,7 @@ PAGES = ("docs/custom-cells.md", "docs/files.md", "docs/models-in.md", "docs/pre
 def test_programs_of_pages_run(page, in_a_copy, capsys):
     names, found = {}, programs(page)
     for line, code in found:
-        for name in ("safetensors", "onnx"):
+        for name in ("safetensors", "onnx", "torch"):
             if f"import {name}" in code:
                 pytest.importorskip(name, reason=f"{name.upper()} IS NOT INSTALLED: {page}:{line} did not run")
         exec(compile("\n" * (line - 1) + code, page, "exec"), names)
