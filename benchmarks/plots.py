@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 COLOURS = {
     "quantized-rnn": "#c1121f",
     "numpy": "#7a7a7a",
+    "numba": "#17a2b8",
     "torch": "#e8871e",
     "onnxruntime": "#1f77b4",
     "ai-edge-litert": "#2a9d3a",
@@ -28,6 +29,7 @@ OURS = "quantized-rnn"  # drawn last, above the others
 LIBRARIES = {
     "quantized-rnn": "qrnn",
     "numpy": "NumPy",
+    "numba": "Numba",
     "torch": "PyTorch",
     "onnxruntime": "ONNX Runtime",
     "ai-edge-litert": "LiteRT",
