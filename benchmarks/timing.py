@@ -11,6 +11,7 @@ import statistics
 import time
 
 BLOCK = 200e-6
+PROBES = 3  # blocks of as many calls: one that was interrupted would end with fewer calls than make a block
 WARMED = 20e6  # nanoseconds: a longer call needs no other one before it
 
 
@@ -70,9 +71,7 @@ def repeats(block):
     """How many calls make a block of at least BLOCK."""
     n = 1
     while True:
-        took = block(n) / 1e9
-        if took < BLOCK:  # the first call may have found cold caches
-            took = min(took, block(n) / 1e9)
+        took = min(block(n) for _ in range(PROBES)) / 1e9
         if took >= BLOCK:
             return n
         n = max(n + 1, int(n * min(10.0, 1.1 * BLOCK / max(took, 1e-9))))

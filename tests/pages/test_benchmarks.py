@@ -197,6 +197,30 @@ def test_the_limit_is_that_of_the_fastest_round(load):
     assert (limit, share, bound_by) == (float(f"{least / 1e3:.4g}"), round(least / 2000, 3), "L2 reads")
 
 
+def test_an_interrupted_call_makes_no_short_blocks(load):
+    """The first call waits for the processor, and another one later: a block still lasts as long as it has to."""
+    timing, ran = load("timing"), []
+
+    def block(n):
+        ran.append(n)
+        return 1000 * n + (9_000_000 if len(ran) in (1, 5) else 0)
+
+    calls = timing.repeats(block)
+    assert timing.BLOCK * 1e9 <= 1000 * calls <= 1.2 * timing.BLOCK * 1e9
+    assert timing.repeats(lambda n: 10**9 * n) == 1
+
+
+def test_every_peer_has_a_color():
+    """plots.py: of every library that an adapter names."""
+    named = {
+        name
+        for path in (FOLDER / "peers").glob("*.py")
+        for name in re.findall(r'^    distribution = "(.+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    text = (FOLDER / "plots.py").read_text(encoding="utf-8")
+    assert len(named) == 8 and all(text.count(f'    "{name}": ') == 2 for name in named), named
+
+
 @pytest.mark.parametrize("adapter", ["onnxruntime_", "openvino_", "numba_"])
 def test_peers_give_the_right_answer(load, adapter):
     """Sequences and steps of every kind, and again after some calls, as the race does it."""
