@@ -5,6 +5,7 @@ The page ``browser.html`` shows the page of ``examples/web`` in a frame and lets
 """
 
 import functools
+import gzip
 import http.server
 import json
 import queue
@@ -181,7 +182,8 @@ def main():
         name, ratio = Path(case["file"]).stem, simd / scalar
         print(f"a step of {name}, 40 -> 128: {scalar:.1f} µs scalar, {simd:.1f} µs with simd128, ratio {ratio:.2f}")
     for name in ("scalar", "qrnn"):
-        print(f"{name}.wasm: {(folder / f'{name}.wasm').stat().st_size:,} bytes")
+        code = (folder / f"{name}.wasm").read_bytes()
+        print(f"{name}.wasm: {len(code):,} bytes, {len(gzip.compress(code)):,} compressed")
     print(f"{len(found['results'])} sets of kernels, {passed} passed, {failed} failed")
     sys.exit(failed != 0)
 
