@@ -1,5 +1,5 @@
-/* vec_wasm.h - the vector vocabulary (vec_scalar.h says what each word means) in 4 lanes of WebAssembly's simd128.
- * Included by a kernel file after kernels.h, <float.h>, <math.h> and <wasm_simd128.h>. */
+/* vec_wasm.h - the vector vocabulary (vec_scalar.h says what each word means) in 4 lanes of WebAssembly's simd128,
+ * but for what moments.h takes. Included by a kernel file after kernels.h, <float.h>, <math.h> and <wasm_simd128.h>. */
 #ifndef QRNN_VEC_H
 #define QRNN_VEC_H
 
