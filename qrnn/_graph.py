@@ -126,6 +126,24 @@ class Graph(Module):
             self.add_module(name, module)
         self._expect_order(set(constants or ()))
 
+    @classmethod
+    def _from_parts(
+        cls, options: Mapping[str, Any], children: Mapping[str, Module], arrays: Mapping[str, Any]
+    ) -> Graph:
+        """The graph that a file describes; TypeError or ValueError if it describes none."""
+        inputs, outputs, steps = options["inputs"], options["outputs"], options["steps"]
+        if not isinstance(inputs, dict) or not isinstance(outputs, list) or not isinstance(steps, list):
+            raise TypeError("expected inputs, a dict, and lists of outputs and of steps")
+        graph = cls(inputs, outputs, steps, children, arrays)
+        given = (name for step in graph.steps for name in (*_names(step), *step.outputs, step.module, step.function))
+        for name in (*graph.outputs, *given):
+            if not isinstance(name, str):
+                raise TypeError(f"expected names that are str, got {name!r:.80}")
+        for step in graph.steps:
+            if step.module and step.module not in children:
+                raise ValueError(f"steps: no module is named {step.module!r}")
+        return graph
+
     def _expect_order(self, known: set[str]) -> None:
         for name in self.inputs:
             if not name or name in known:

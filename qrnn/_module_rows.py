@@ -117,6 +117,8 @@ class ReaderRow(NamedTuple):
 
 #: By the public names of the classes, below this package. Only what stands here is looked for in it.
 READERS: Mapping[str, ReaderRow] = {
+    "_graph.Choice": ReaderRow(),
+    "_graph.Graph": ReaderRow(("inputs", "outputs", "steps")),
     "keras.Activation": ReaderRow(("function", "numbers")),
     "keras.Convolution": ReaderRow(("padding",)),
     "keras.Embedding": ReaderRow(("mask_zero",)),

@@ -70,7 +70,10 @@ def _reader(package: str, name: str = "load") -> Callable[[str], Any]:
         if function is None:
             raise CommandError(NOT_POSSIBLE, f"{path}: this version of qrnn reads no whole models of that kind")
         loaded = function(path)
-        return getattr(loaded, "module", loaded)
+        module = getattr(loaded, "module", loaded)
+        if module is None:
+            raise CommandError(NOT_POSSIBLE, f"{path}: qrnn has not all that it needs: {'; '.join(loaded.missing)}")
+        return module
 
     return read
 

@@ -73,14 +73,51 @@ def without_numbers(text):
     return re.sub(r"[\d.,e+-]*\d", "0", re.sub(r" +", " ", text)).strip()
 
 
+def onnx_model():
+    """A GRU and a head for its last state, with its inputs."""
+    onnx = pytest.importorskip("onnx", reason="ONNX IS NOT INSTALLED: the session of docs/command-line.md did not run")
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        speech (float[steps, batch, 12] frames) => (float[batch, 5] scores) {
+            , last = GRU <hidden_size = 32, linear_before_reset = 1> (frames, W, R)
+            state = Squeeze(last, axis)
+            scores = Gemm <transB = 1> (state, head, bias)
+        }""")
+    rng, arrays = np.random.default_rng(0), {"axis": np.array([0])}
+    for name, shape in {"W": (1, 96, 12), "R": (1, 96, 32), "head": (5, 32), "bias": (5,)}.items():
+        arrays[name] = np.float32(0.3) * rng.standard_normal(shape, np.float32)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in arrays.items())
+    return onnx, model, rng.standard_normal((40, 10, 1, 12), np.float32)
+
+
 def test_the_session_of_the_page(command):
-    """Each command does what the page says, and prints it, but for the numbers."""
+    """Each command does what the page says, and prints it, but for the numbers; the file gives the model's outputs."""
+    onnx, model, x = onnx_model()
+    onnx.save(model, "model.onnx")
+    np.save("x.npy", x)
     commands = list(in_page("docs/command-line.md"))
-    assert {arguments[0] for arguments, _ in commands} >= {"info", "convert", "verify", "export-c"}
+    assert {arguments[0] for arguments, _ in commands} == {"info", "convert", "verify", "bench"}
     for arguments, expected in commands:
         status, printed, errors = command(*arguments)
         assert status == 0, errors
         assert without_numbers(printed) == without_numbers(expected)
+    onnxruntime = pytest.importorskip("onnxruntime", reason="ONNXRUNTIME IS NOT INSTALLED: outputs were not compared")
+    session, ours = onnxruntime.InferenceSession(model.SerializeToString()), qrnn.load("model.safetensors")
+    wrong = [ours(each) - session.run(None, {"frames": each})[0] for each in x]
+    size = [session.run(None, {"frames": each})[0] for each in x]
+    assert np.sqrt(np.mean(np.square(wrong)) / np.mean(np.square(size))) < 0.02
+    assert command("convert", "model.onnx", "float.safetensors")[0] == 0
+    assert command("verify", "model.onnx", "float.safetensors", "--data", "x.npy", "--tolerance", "0")[0] == 0
+
+
+def test_what_is_in_a_file_that_is_not_read_whole(command):
+    onnx, model, _ = onnx_model()
+    model.graph.node[1].op_type = "NonZero"
+    model.graph.node[1].input.pop()
+    onnx.save(model, "model.onnx")
+    status, printed, errors = command("info", "model.onnx")
+    assert status == 0 and "not read whole: " in printed and "GRU" in printed.partition("not read whole")[2], errors
+    status, _, errors = command("convert", "model.onnx", "o.safetensors")
+    assert status == 4 and "NonZero" in errors
 
 
 def test_info_of_models(values, command):
