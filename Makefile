@@ -19,7 +19,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lib demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-here bench-files bench-engines bench-scaling bench-serving bench-precision accuracy calibration check check-quick mutants lint format clean
+.PHONY: help install lib demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-here bench-files bench-engines bench-scaling bench-serving bench-precision accuracy calibration check check-quick wheels mutants lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -105,6 +105,9 @@ check: $(VENV)/.installed $(VENV)/.check $(VENV)/.demo $(WITH_TORCH)  ## every p
 
 check-quick: $(VENV)/.installed $(VENV)/.check $(WITH_TORCH)  ## the same in minutes: smaller, and without the sanitized suite
 	PYTHON=$(abspath $(BIN))/python tests/check/all quick
+
+wheels: $(VENV)/.installed $(VENV)/.check  ## wheels for Linux into dist/, x86-64 and ARM, installed and tried (RELEASING.md)
+	PYTHON=$(abspath $(BIN))/python tests/check/wheels all
 
 # MUTANTS_ARGS='--of csrc/core', or `all`: every change, a night and more; tests/check/mutants.py has the rest.
 mutants: $(VENV)/.installed $(VENV)/.check $(WITH_TORCH)  ## change the sources bit by bit: what do tests not see? (minutes)

@@ -23,11 +23,11 @@ static int init_signatures(struct module_state *state)
 }
 
 #if defined(__clang__)
-#define COMPILER "clang " __clang_version__
+#define BUILT_BY "clang " __clang_version__
 #elif defined(__GNUC__)
-#define COMPILER "gcc " __VERSION__
+#define BUILT_BY "gcc " __VERSION__
 #else
-#define COMPILER "unknown"
+#define BUILT_BY "unknown"
 #endif
 
 static int exec(PyObject *module)
@@ -44,7 +44,7 @@ static int exec(PyObject *module)
         if (PyModule_AddFunctions(module, functions[i]) < 0) return -1;
     if (PyModule_AddIntConstant(module, "MAX_LAYERS", QRNN_MAX_LAYERS) < 0) return -1;
     if (PyModule_AddStringConstant(module, "VERSION", QRNN_VERSION) < 0) return -1;
-    if (PyModule_AddStringConstant(module, "COMPILER", COMPILER) < 0) return -1;
+    if (PyModule_AddStringConstant(module, "COMPILER", BUILT_BY) < 0) return -1;
     return PyModule_AddType(module, state->module_type);
 }
 
