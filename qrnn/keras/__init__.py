@@ -4,7 +4,7 @@ Keras itself is not needed.
 """
 
 from ._functions import Activation, MaskedSoftmax
-from ._load import LayerSummary, Summary, load, summary
+from ._load import LayerSummary, Summary, layers, load, summary
 from ._model import Model
 from ._modules import Convolution, Embedding, Masking, Normalization, TimeDistributed
 from ._read import read_layer
@@ -28,6 +28,7 @@ __all__ = [
     "Reshape",
     "Summary",
     "TimeDistributed",
+    "layers",
     "load",
     "read_layer",
     "summary",

@@ -67,14 +67,8 @@ def build_all(tree: Tree, weights: Sequence[Weights], version: int | None, depth
     return found
 
 
-def chained(tree: Tree, built: Sequence[Built]) -> Model:
-    """The model of a tree.
-
-    Raises
-    ------
-    FormatError
-        If it is no chain, or a layer of it could not be built: all that is wrong is named.
-    """
+def chained(tree: Tree, built: Sequence[Built]) -> tuple[Model, list[str]]:
+    """The model of a tree, and all that keeps it from being what Keras has there."""
     problems = [each.problem for each in built if each.problem is not None] + tree.problems
     layers: dict[str, Module] = {}
     for place, number in enumerate(tree.chain):
@@ -85,9 +79,7 @@ def chained(tree: Tree, built: Sequence[Built]) -> Model:
             if problem is not None:
                 problems.append(f"{entry.where}: {problem}")
             layers[_child_name(entry.name, layers)] = module
-    if problems:
-        raise FormatError("; ".join(problems))
-    return Model(layers)
+    return Model(layers), problems
 
 
 def _outputs(module: Module, count: int) -> str | None:
@@ -135,10 +127,10 @@ def _build(entry: Entry, weights: Weights, version: int | None, depth: int) -> M
     if entry.class_name in MODELS:
         tree = tree_of(_as_model(entry))
         parts = weights.of_layers(tree.layers, list(map(weighted, tree.layers)))
-        try:
-            return chained(tree, build_all(tree, parts, version, depth + 1))
-        except FormatError as error:
-            raise FormatError(f"{where}: {error}") from None
+        model, problems = chained(tree, build_all(tree, parts, version, depth + 1))
+        if problems:
+            raise FormatError(f"{where}: {'; '.join(problems)}")
+        return model
     row = ROWS.get(entry.class_name)
     if row is None:
         raise FormatError(f"{where}: expected a class that is read here, got another one")

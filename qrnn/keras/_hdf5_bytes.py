@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from .._format_error import FormatError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["NOWHERE", "Bytes", "Leaf", "padded"]
 
@@ -43,6 +48,12 @@ class Bytes:
         if at + count > len(self._content):
             raise FormatError(f"HDF5: expected {count} bytes at {at}, got a file of {len(self._content)}")
         return self._content[at : at + count]
+
+    def numbers(self, at: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """`count` numbers from `at` on, in memory of their own."""
+        if at + count * dtype.itemsize > len(self._content):
+            raise FormatError(f"HDF5: expected {count} numbers at {at}, got a file of {len(self._content)} bytes")
+        return np.frombuffer(self._content, dtype, count, at).copy()
 
     def number(self, at: int, size: int) -> int:
         """The unsigned number of `size` bytes at `at`."""

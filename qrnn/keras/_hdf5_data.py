@@ -129,7 +129,7 @@ class Array(NamedTuple):
         if self.start == NOWHERE:
             raise FormatError("expected numbers, got an array that was never written")
         file.spend(self.size)
-        return np.frombuffer(file.take(self.start, self.size), dtype).reshape(self.shape).copy()
+        return file.numbers(self.start, count, dtype).reshape(self.shape)
 
 
 def layout(file: Bytes, at: int, shape: tuple[int, ...], type: Type, filters: int | None) -> Array:

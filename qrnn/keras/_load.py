@@ -1,12 +1,14 @@
-"""load and summary: models of Keras from their files."""
+"""load, layers and summary: models of Keras from their files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .._format_error import FormatError
+from .._module import Module
 from .._public import public
 from .._random import other_generator
 from ._activations import major_version
@@ -17,7 +19,7 @@ from ._recurrent_layer import RecurrentLayer
 from ._stores import ByName, ByNumber
 from ._tree import Tree, tree_of
 
-__all__ = ["LayerSummary", "Summary", "load", "summary"]
+__all__ = ["LayerSummary", "Summary", "layers", "load", "summary"]
 
 
 @public("qrnn.keras")
@@ -117,12 +119,46 @@ def load(path: str | os.PathLike[str], *, config: Any = None, version: Any = Non
     : expected a zip or HDF5 file of Keras, got one that begins with b'no model'
     """
     name = _checked(path)
-    try:
-        with other_generator():  # none of the program's random numbers is drawn
-            _, tree, built = _read(name, config, version)
-            return chained(tree, built)
-    except FormatError as error:
-        raise FormatError(f"{name}: {error}") from None
+    with _named(name):
+        _, tree, built = _read(name, config, version)
+        model, problems = chained(tree, built)
+        if problems:
+            raise FormatError("; ".join(problems))
+        return model
+
+
+def layers(path: str | os.PathLike[str], *, config: Any = None, version: Any = None) -> dict[str, Module]:
+    """The layers of a file that are read, of a model that as a whole is not: by their names, in the config's order.
+
+    Parameters
+    ----------
+    path, config, version
+        As `load` takes them.
+
+    Returns
+    -------
+    dict of str to Module
+        What is a chain inside of the model can be put into a `Model`. Of a layer that gives its states too,
+        ``return_state`` is True.
+
+    Raises
+    ------
+    FormatError, TypeError, OSError
+        As `load`, but not for layers that are not read, which `summary` names.
+
+    Examples
+    --------
+    >>> import os, tempfile, qrnn, qrnn.keras
+    >>> try:
+    ...     qrnn.keras.layers(os.devnull)
+    ... except qrnn.FormatError as error:
+    ...     print(str(error).removeprefix(os.devnull))
+    : expected a regular file
+    """
+    name = _checked(path)
+    with _named(name):
+        _, _, built = _read(name, config, version)
+        return {each.entry.name: each.module for each in built if each.module is not None}
 
 
 def summary(path: str | os.PathLike[str], *, config: Any = None, version: Any = None) -> Summary:
@@ -154,18 +190,20 @@ def summary(path: str | os.PathLike[str], *, config: Any = None, version: Any = 
     not read: Lambda 'code': ...
     """
     name = _checked(path)
+    with _named(name):
+        file, tree, built = _read(name, config, version)
+    found = [LayerSummary(each.entry.name, each.entry.class_name, _recurrent(each), each.problem) for each in built]
+    return Summary(file.kind, file.version, found, chained(tree, built)[1])
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Have errors begin with the file's name, and draw none of the program's random numbers."""
     try:
         with other_generator():
-            file, tree, built = _read(name, config, version)
-            try:
-                chained(tree, built)
-                problems = []
-            except FormatError as error:
-                problems = str(error).split("; ")
+            yield
     except FormatError as error:
-        raise FormatError(f"{name}: {error}") from None
-    layers = [LayerSummary(each.entry.name, each.entry.class_name, _recurrent(each), each.problem) for each in built]
-    return Summary(file.kind, file.version, layers, problems)
+        raise FormatError(f"{path}: {error}") from None
 
 
 def _checked(path: Any) -> str:

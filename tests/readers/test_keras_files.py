@@ -96,6 +96,8 @@ def test_streams(tmp_path):
     stream = qrnn.stream(read, rows=2)
     frames = np.concatenate([stream(x[:, t : t + 1]) for t in range(12)], axis=1)
     assert (frames == read(x)).all()
+    qrnn.export_c(read, tmp_path / "m.h")  # what a frame goes through
+    assert "gru" in (tmp_path / "m.h").read_text()
     with pytest.raises(ValueError, match="expected padding='causal'"):
         valid = keras.Sequential([keras.Input((8, 4)), layers.Conv1D(3, 2)])
         valid.save(tmp_path / "v.keras")
@@ -123,6 +125,13 @@ def test_states_and_outputs(tmp_path):
         assert isinstance(computed, tuple) == (model is states)
         for a, b in zip(computed if model is states else [computed], expected if model is states else [expected]):
             assert error_of(a, b.detach().numpy()) <= LIMIT
+    kept = keras.Sequential([keras.Input(batch_shape=(2, 5, 4)), layers.GRU(3, stateful=True)])
+    for form in (".keras", ".h5"):
+        kept.save(tmp_path / f"m{form}")
+        read = qrnn.keras.load(tmp_path / f"m{form}")
+        kept.layers[0].reset_state()
+        for _ in range(2):  # the second call goes on where the first one ended
+            assert error_of(read(x_in), output_of(kept, x_in)) <= LIMIT
     second = keras.Model(x, layers.LSTM(3, return_state=True)(x)[1])
     second.save(tmp_path / "m.keras")
     with pytest.raises(qrnn.FormatError, match="expected all its outputs, or the first one"):
@@ -156,6 +165,8 @@ def test_all_that_is_not_read_is_named(tmp_path):
     assert kept.problem is None and (kept.recurrent["kind"], kept.recurrent["hidden_size"]) == ("LSTM", 3)
     with pytest.raises(qrnn.FormatError, match=r"(?s)m\.keras: .*'code'.*'own'.*'rare'.*'sum'"):
         qrnn.keras.load(tmp_path / "m.keras")
+    found = qrnn.keras.layers(tmp_path / "m.keras")
+    assert list(found) == ["kept"] and found["kept"](np.ones((2, 5, 4))).shape == (2, 5, 3)
     assert "kept" in str(told) and "not read: Lambda 'code'" in str(told)
 
 
