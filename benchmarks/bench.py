@@ -26,6 +26,7 @@ SIZES = (16, 32, 64, 128, 256, 512, 1024)
 BATCHES = (1, 32)
 INPUTS = 8  # different inputs of a block
 BASE = "qrnn"
+AGAINST_ADD = (("qrnn", "np.add"), ("qrnn out=", "np.add out="))  # of each the ratio is shown
 MODES = {
     "call": "One call: h' = cell(x, h), always from the same h",
     "step": "One step of a sequence: h = cell(x, h), the state fed back",
@@ -112,7 +113,8 @@ def table(points, mode, batch):
     races = [p.races[mode] for p in points]
     names = list(races[0].times)
     peers_of = [name for name in ("NumPy", "torch.nn", "torch.ao") if name in names]
-    head = ["I = H", *names, *(f"{name} ÷ qrnn" for name in peers_of)]
+    least = [pair for pair in AGAINST_ADD if set(pair) <= set(names)]
+    head = ["I = H", *names, *(f"{name} ÷ qrnn" for name in peers_of), *(" ÷ ".join(pair) for pair in least)]
     lines = [
         f"### {MODES[mode]}; batch {batch}, µs (fastest / median)",
         "",
@@ -123,6 +125,7 @@ def table(points, mode, batch):
         row = [str(point.size)]
         row += ["{:.3f} / {:.3f}".format(*race.microseconds(name)) for name in names]
         row += [f"{race.ratio(name, BASE):.1f}" for name in peers_of]
+        row += [f"{race.ratio(*pair):.2f}" for pair in least]
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
 
@@ -138,7 +141,7 @@ def report(points, facts, missing):
         "computes nothing",
         "",
         "Every answer was checked against float64 before it was timed.",
-        "Ratios: how many times longer than qrnn, the median over the rounds.",
+        "Ratios: how many times longer, the median over the rounds.",
         "",
     ]
     for batch in sorted({p.batch for p in points}):
