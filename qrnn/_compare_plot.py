@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ._figures import color_of, figure, note, styled
 
 if TYPE_CHECKING:
     from ._compared import Compared
 
 __all__ = ["drawn"]
+
+#: Of a line through the errors of the rows.
+_POINTS = 150
 
 
 def drawn(rows: Sequence[Compared], facts: Mapping[str, Any], dark: bool | None) -> Any:
@@ -21,23 +26,31 @@ def drawn(rows: Sequence[Compared], facts: Mapping[str, Any], dark: bool | None)
         others = list(enumerate(rows))[1:] or list(enumerate(rows))
         for draw in (_by_step, _time_and_size, _by_row, _agreement):
             draw(next(places), others if draw is not _time_and_size else list(enumerate(rows)), facts)
-        page.axes[2].legend(loc="upper left")
+        lines = page.axes[2].get_lines()
+        page.legend(handles=lines, loc="outside lower center", ncols=min(4, len(lines)))
     return page
 
 
 Numbered = Sequence[tuple[int, "Compared"]]
 
 
+def _with_steps(row: Compared) -> Any:
+    """The first output, else the first layer, that has an error for each of several steps; None if none has."""
+    return next((each for each in (*row.outputs, *row.layers) if len(each.by_step) > 1), None)
+
+
 def _by_step(axes: Any, rows: Numbered, facts: Mapping[str, Any]) -> None:
-    axes.set(title="Error by step", xlabel="step", ylabel="% of the output")
-    shown = [(place, row) for place, row in rows if len(row.outputs[0].by_step) > 1]
+    found = {place: _with_steps(row) for place, row in rows}
+    shown = [(place, row) for place, row in rows if found[place]]
+    names = {found[place].name for place, _ in shown}
+    axes.set(title=f"Error by step of {' and '.join(names) or 'the output'}", xlabel="step", ylabel="%")
     for place, row in shown:
-        errors = [100 * each for each in row.outputs[0].by_step]
+        errors = [100 * each for each in found[place].by_step]
         axes.plot(range(1, len(errors) + 1), errors, color=color_of(place), label=row.name)
     if shown:
         axes.set_ylim(bottom=0)
     else:
-        note(axes, "the output has no steps")
+        note(axes, "nothing has steps")
 
 
 def _time_and_size(axes: Any, rows: Numbered, facts: Mapping[str, Any]) -> None:
@@ -54,16 +67,22 @@ def _time_and_size(axes: Any, rows: Numbered, facts: Mapping[str, Any]) -> None:
     if not shown:
         note(axes, "no times, or no sizes, are known")
         return
-    times = [row.microseconds.high for _, row in shown if row.microseconds is not None]
-    axes.set(ylim=(0, 1.25 * max(times)), xlim=(0, 1.3 * max(row.nbytes or 0 for _, row in shown) / 1000))
+    times = [row.microseconds for _, row in shown if row.microseconds is not None]
+    low, high = min(each.low for each in times), max(each.high for each in times)
+    if high > 10 * low > 0:  # else the fast ones would lie on the axis
+        axes.set(yscale="log", ylim=(low / 2, 2 * high))
+    else:
+        axes.set(ylim=(0, 1.25 * high))
+    axes.set(xlim=(0, 1.3 * max(row.nbytes or 0 for _, row in shown) / 1000))
 
 
 def _by_row(axes: Any, rows: Numbered, facts: Mapping[str, Any]) -> None:
     axes.set(title="Errors of the rows", xlabel="% of the output", ylabel="part of the rows below")
     for place, row in rows:
-        errors = sorted(100 * each for each in row.outputs[0].by_row)
-        parts = [(index + 1) / len(errors) for index in range(len(errors))]
-        axes.step([0, *errors], [0, *parts], where="post", color=color_of(place), label=row.name)
+        errors = np.sort(100 * np.array(row.outputs[0].by_row))
+        shown = np.unique(np.linspace(0, len(errors) - 1, _POINTS).astype(int)) if len(errors) > _POINTS else ...
+        parts = (np.arange(len(errors)) + 1) / len(errors)
+        axes.step([0, *errors[shown]], [0, *parts[shown]], where="post", color=color_of(place), label=row.name)
     axes.set_ylim(0, 1.02)
     axes.set_xlim(left=0)
 

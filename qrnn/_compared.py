@@ -89,18 +89,25 @@ def not_followed(rows: Sequence[Compared], facts: Mapping[str, Any]) -> list[str
     kept = [row.name for row in rows[1:] if row.agreement == 1]
     if kept and count:
         lines.append(
-            f"No decision of {' and '.join(kept)} changed on {count:,} row{'s' * (count != 1)}: if they were drawn "
-            f"alike and one by one, under {percent(min(1.0, _NONE_OF / count))} of such rows have one that does (95 %)."
+            f"that decisions never change: {_named(kept, len(rows) - 1)} on {count:,} row{'s' * (count != 1)}, so of "
+            f"rows drawn alike and one by one under {percent(min(1.0, _NONE_OF / count))} have one that changes (95 %)"
         )
-    if not facts["rounds"]:
-        lines.append("No times were taken.")
-    else:
-        threads = ", ".join(f"{name} {count}" for name, count in facts["threads"].items())
+    if facts["rounds"]:
+        threads = ", ".join(f"{name} {number}" for name, number in facts["threads"].items())
         lines.append(
-            f"Times are of this machine, these batches and these threads ({threads}), calls from Python included."
+            f"times elsewhere: these are of this machine, these batches and these threads ({threads}), with what calls "
+            "from Python take"
         )
-    if facts["metric"] is None:
-        lines.append("Agreement with a model is no accuracy: that takes labels, by metric=. Other data may err more.")
     else:
-        lines.append(f"Errors are by {facts['metric']}, on these data; others may err more.")
-    return [f"What does not follow: {' '.join(lines)}"]
+        lines.append("times: none were taken")
+    if facts["metric"] is None:
+        lines.append("accuracy: agreement with a model is none, it takes labels, by metric=")
+    lines.append("errors on data of another kind")
+    return [f"What does not follow: {'; '.join(lines)}."]
+
+
+def _named(kept: list[str], others: int) -> str:
+    """Which models kept all decisions."""
+    if len(kept) == others > 1:
+        return "none of the models changed one"
+    return f"{kept[0]} changed none" if len(kept) == 1 else f"{len(kept)} of {others} models changed none"

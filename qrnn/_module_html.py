@@ -64,7 +64,7 @@ class _Tree:
         if below:
             said.append(f"{len(below):,} module{'s' * (len(below) != 1)}")
         label = f"({name[:200]}): " if name else ""
-        return code(f"{label}{type(module).__name__}({extra})") + (" " + quiet(", ".join(said)) if said else "")
+        return code(f"{label}{module._get_name()}({extra})") + (" " + quiet(", ".join(said)) if said else "")
 
     def _weights(self, found: list[Content], label: str) -> Iterator[str]:
         rows = [("name", "shape", "type", "multiplies")]
