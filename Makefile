@@ -151,7 +151,7 @@ LITERT = $(PIP) install ai-edge-litert flatbuffers 2>$(VENV)/litert.log || { ech
 
 # keras is there for tests/readers, on the backend torch.
 $(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PIP) install $(call extra,types) $(call extra,cli) keras pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient onnx onnxruntime onnxscript joblib dask distributed safetensors $(call extra,server)
+	$(PIP) install $(call extra,types) $(call extra,cli) keras pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient pandas onnx onnxruntime onnxscript joblib dask distributed safetensors $(call extra,server)
 	$(LITERT)
 	@touch $@
 

@@ -140,6 +140,10 @@ class Framework(ABC):
         """What `module` holds itself, without those below it."""
         return contents(module)
 
+    def of_others(self, model: Any) -> dict[str, Any]:
+        """The float `model` as other packages quantize it, by their names."""
+        return {}
+
     def is_layer(self, module: Any) -> bool:
         """Whether what is below `module` belongs to it, and is no module of the model's."""
         return False

@@ -17,7 +17,7 @@ import click
 from .. import _show
 from .._config import check_engine
 from .._format_error import FormatError
-from . import _bench, _convert, _doctor, _info, _verify
+from . import _bench, _compare, _convert, _doctor, _info, _verify
 from ._results import FINE, INTERRUPTED, MISSING, NO_FILE, NOT_POSSIBLE, PIPE_CLOSED, CommandError, Result
 
 __all__ = ["program", "run"]
@@ -125,8 +125,9 @@ _file = click.argument("file", type=click.Path())
 def program() -> None:
     """Models of qrnn, ONNX, Keras and PyTorch: look at them, convert, compare and time them.
 
-    Files are known by their content. Exit statuses: 0 fine, 1 verify found a difference, 2 the command line is wrong,
-    3 a file is missing or bad, 4 what was asked for is not possible, 5 a package is missing.
+    Files are known by their content. Exit statuses: 0 fine, 1 verify found a difference or compare qrnn behind,
+    2 the command line is wrong, 3 a file is missing or bad, 4 what was asked for is not possible, 5 a package is
+    missing.
     """
 
 
@@ -180,6 +181,18 @@ def verify(**arguments: Any) -> Result:
 @_command
 def bench(file: str, **arguments: Any) -> Result:
     return _bench.bench(file, **arguments)
+
+
+@program.command(
+    help="The models that FILE.py:FUNCTION, or MODULE:FUNCTION, returns as (models by name, data), side by side; of a "
+    "single float model qrnn's int8, and for PyTorch torch.ao's, beside it. The status is 1 if qrnn is slower than one "
+    "of others by more than the spread of the rounds."
+)
+@click.argument("target", metavar="FILE_OR_MODULE:FUNCTION")
+@click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True, help="Of which the median counts.")
+@_command
+def compare(**arguments: Any) -> Result:
+    return _compare.compare(**arguments)
 
 
 @program.command("export-c", help="Write the model in IN as a C header, OUT (docs/embedding.md).")

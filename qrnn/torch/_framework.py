@@ -24,7 +24,7 @@ from ._prepared import PreparedLayer
 from ._quantized_layer import QuantizedLayer
 from ._rows import ROWS
 from ._streamed import form_of
-from ._torch_ao import is_packed, packed_contents, packed_nbytes
+from ._torch_ao import is_packed, packed_contents, packed_nbytes, quantized_by_torch_ao
 
 __all__ = ["TORCH"]
 
@@ -118,6 +118,10 @@ class TorchFramework(Framework):
             own = set(module._weight_names())
             return [*contents(module), *_arrays(each for each in _tensors(module) if each[0] not in own)]
         return [*_arrays(_tensors(module)), *packed_contents(module)]
+
+    def of_others(self, model: Any) -> dict[str, Any]:
+        theirs = quantized_by_torch_ao(model)
+        return {} if theirs is None else {"torch.ao": theirs}
 
     def is_layer(self, module: Any) -> bool:
         return is_packed(module)

@@ -6,6 +6,7 @@ Its weights live in packed objects of C++, whose states hold the quantized weigh
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ __all__ = [
     "make_plain",
     "packed_contents",
     "packed_nbytes",
+    "quantized_by_torch_ao",
     "read",
     "with_relu",
 ]
@@ -83,6 +85,17 @@ def read(mod: Any) -> tuple[LayerSpec, list[Matrix]]:
         bias = None if bias is None else _arrays.to_float32(bias, "bias")
         matrices.append(Matrix(tensor._codes, tensor._scale, bias))
     return spec._replace(bias=any(matrix.bias is not None for matrix in matrices)), matrices
+
+
+def quantized_by_torch_ao(model: torch.nn.Module) -> torch.nn.Module | None:
+    """A copy of a float model that ``torch.ao`` quantizes; None where PyTorch has it no more."""
+    quantization = getattr(getattr(torch, "ao", None), "quantization", None)
+    if quantization is None:
+        return None
+    kinds = {getattr(torch.nn, name) for name in ("Linear", "LSTM", "GRU", "LSTMCell", "GRUCell", "RNNCell")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it announces its removal
+        return quantization.quantize_dynamic(model, kinds)  # type: ignore[no-any-return]
 
 
 def packed_nbytes(mod: Any) -> int:

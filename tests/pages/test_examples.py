@@ -171,6 +171,18 @@ def test_digits(example, capsys):
     assert "qrnn int8, engine fbgemm" in capsys.readouterr().out
 
 
+def test_digits_side_by_side(example, tmp_path):
+    """The pictures of docs/compare.md, small ones."""
+    program = example("compare_digits")
+    models, data = program.digits(12)
+    report = qrnn.compare(models, data, rounds=1)
+    assert report.facts["rows"] == 12 and report.facts["steps"] == 96
+    assert report.row("int8").error < 0.02 and len(report.row("int8").layers[0].by_step) == 8
+    pytest.importorskip("matplotlib", reason="MATPLOTLIB IS NOT INSTALLED: no picture was drawn")
+    program.pictures(report, str(tmp_path / "compare"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compare-dark.svg", "compare-light.svg"]
+
+
 def test_vowels(example, capsys):
     example("vowels").main()
     assert capsys.readouterr().out.count("the same scores alone as in the padded batch") == 2

@@ -78,7 +78,14 @@ def test_programs_of_the_readme_run(in_a_copy, capsys):
         pytest.skip(f"PYTORCH IS NOT INSTALLED: README.md:{skipped[0]} did not run, all else did")
 
 
-PAGES = ("docs/custom-cells.md", "docs/files.md", "docs/models-in.md", "docs/precision.md", "docs/streams.md")
+PAGES = (
+    "docs/compare.md",
+    "docs/custom-cells.md",
+    "docs/files.md",
+    "docs/models-in.md",
+    "docs/precision.md",
+    "docs/streams.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
