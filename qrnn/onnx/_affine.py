@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Affine", "Forms", "identity"]
 
+#: How many sums and parts of one another are followed: between a product and an activation there are a few.
+_DEEPEST = 30
+
 
 class Affine(NamedTuple):
     """``sum of weight @ value + bias``, of which the weights are (rows, columns).
@@ -50,6 +53,7 @@ class Forms:
             for name in op.inputs:
                 self.users.setdefault(name, []).append(i)
         self._known: dict[str, Affine | None] = {}
+        self._depth = 0
         self._made: dict[Any, tuple[Array, Any]] = {}
         self._zeros: dict[int, Array] = {}
 
@@ -72,9 +76,12 @@ class Forms:
     def affine(self, name: str) -> Affine | None:
         """The value as an affine form of others; None if it is none."""
         if name not in self._known:
-            self._known[name] = None  # as for a value that depends on itself
+            self._known[name] = None  # as for a value that depends on itself, or on a long chain
             op = self.op(name)
-            self._known[name] = None if op is None else self._of(op, name)
+            if op is not None and self._depth < _DEEPEST:
+                self._depth += 1
+                self._known[name] = self._of(op, name)
+                self._depth -= 1
         return self._known[name]
 
     def _of(self, op: Op, name: str) -> Affine | None:

@@ -1,4 +1,4 @@
-"""Builder: steps of a `Graph`, as operators are read one by one."""
+"""Builder: operations as operators are read one by one, the cells among them, and the `Graph` of all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import nn
+from .._foreign import quantized_linear
 from .._format_error import FormatError
 from .._graph import Graph, Step
-from .._graph_functions import TYPES
+from .._graph_functions import FUNCTIONS, TYPES
+from ..onnx._build import layers_of
+from ..onnx._cells import with_cells
+from ..onnx._scope import Op, flat
 from ._constants import Constants
 from ._schema import Graph as FileGraph
 from ._schema import Operator
@@ -32,6 +36,34 @@ _TAKEN = frozenset([*dir(Graph), "inputs", "outputs", "steps", "training"])
 _MOST_NUMBERS = 64
 
 
+def _free(name: str, *taken: Iterable[str]) -> str:
+    while any(name in each for each in taken):
+        name += "_"
+    return name
+
+
+class _Children:
+    """The modules that steps call, by their names: those of operators, without dots."""
+
+    def __init__(self) -> None:
+        self.modules: dict[str, Any] = {}
+        self._made: dict[Any, str] = {}
+
+    def named(self, op: Op) -> str:
+        """The name of the module that an operation calls; of the same weights there is one."""
+        options = op.options
+        key = tuple(id(options.get(name)) for name in ("module", "weight", "bias", "codes"))
+        if key not in self._made:
+            name = _free((op.name or op.kind).replace(".", "_"), self.modules, _TAKEN)
+            self._made[key] = name
+            if op.kind == "linear":
+                made = quantized_linear(op.name, options["weight"], options["bias"], options["codes"])
+            else:
+                made = options["module"]
+            self.modules[name] = made
+        return self._made[key]
+
+
 class Builder:
     """Collects the steps of a graph.
 
@@ -40,43 +72,94 @@ class Builder:
     constants : Constants
         Of `graph`.
     graph : FileGraph
+
+    Attributes
+    ----------
+    ops : list of Op
+        What was read, in order.
+    name : str
+        Which operator the next operations are of.
     """
 
     def __init__(self, constants: Constants, graph: FileGraph) -> None:
         self.constants, self.tensors, self._graph = constants, graph.tensors, graph
-        self._steps: list[Step] = []
-        self._modules: dict[str, Any] = {}
+        self.ops: list[Op] = []
+        self.bodies: tuple[Any, ...] = ()  # none, for what walks through those of other scopes
         self._kept: dict[str, Any] = {}
         self._names: dict[int, str] = {}
-        self._fresh = 0
-        self._inputs: dict[str, str] = {}
+        self._dims: dict[str, tuple[int, ...]] = {}
+        self._unknown: set[str] = set()
+        self._count = 0
+        self.name = ""
         for index in graph.inputs:
-            tensor = graph.tensors[index]
-            if tensor.type not in TYPES or (tensor.quantization is not None and tensor.type != "float32"):
-                raise FormatError(f"input {tensor.name!r}: expected float32 or integers, got {tensor.type} codes")
-            name = self._free(tensor.name or "input", self._inputs)
-            self._inputs[name] = tensor.type
+            name = _free(self.tensors[index].name or "input", self._names.values())
             self._names[index] = name
+            self._dims[name] = self.tensors[index].shape
 
-    @staticmethod
-    def _free(name: str, taken: Iterable[str]) -> str:
-        while name in taken:
-            name += "_"
-        return name
+    # ---- what is read for the search of cells, as of a scope of ONNX
+
+    def find(self, name: str) -> Any:
+        """The constant of a name, or None."""
+        return self._kept.get(name)
+
+    def known_dims(self, name: str) -> tuple[int, ...] | None:
+        """The sizes of a value, or None; those of the file, whose batch may be another."""
+        return self._dims.get(name)
+
+    def cells(self) -> dict[str, Any]:
+        """The recurrent layers, and the cells of LSTMs and GRUs among the operations, by operators' names.
+
+        Operations that are a step of a cell become one that calls it.
+        """
+        scope: Any = self
+        self.ops = with_cells(scope)
+        return layers_of(scope)
+
+    # ---- the whole
 
     def graph(self) -> Graph:
-        """The module of all steps.
+        """The module of all that the results need.
 
         Raises
         ------
         FormatError
-            If nothing gives a value that an operator or a result needs.
+            If nothing gives a value that an operator or a result needs, or an input is quantized.
         """
+        inputs = {self._names[index]: self._type_of(index) for index in self._graph.inputs}
         outputs = [self.value(index) for index in self._graph.outputs]
+        ops = self._needed(outputs)
+        children = _Children()
+        steps = [self._step(op, children) for op in ops]
+        used = {name for op in ops for name in flat(op.inputs)} | set(outputs)
+        kept = {name: array for name, array in self._kept.items() if name in used}
         try:
-            return Graph(self._inputs, outputs, self._steps, self._modules, self._kept)
+            return Graph(inputs, outputs, steps, children.modules, kept)
         except (TypeError, ValueError, KeyError) as error:
             raise FormatError(str(error)) from error
+
+    def _type_of(self, index: int) -> str:
+        tensor = self.tensors[index]
+        if tensor.type not in TYPES or (tensor.quantization is not None and tensor.type != "float32"):
+            raise FormatError(f"input {tensor.name!r}: expected float32 or integers, got {tensor.type} codes")
+        return tensor.type
+
+    def _needed(self, outputs: Sequence[str]) -> list[Op]:
+        """The operations that values depend on: cells leave some behind that nothing takes."""
+        wanted, found = set(outputs), list[Op]()
+        for op in reversed(self.ops):
+            if wanted.intersection(op.outputs):
+                found.append(op)
+                wanted.update(flat(op.inputs))
+        return found[::-1]
+
+    @staticmethod
+    def _step(op: Op, children: _Children) -> Step:
+        taken, given = tuple(op.inputs), tuple(op.outputs)
+        if op.kind in FUNCTIONS:
+            return Step(taken, given, function=op.kind, options=op.options)
+        if op.kind == "cell" and len(taken) == 3:
+            taken = (taken[0], (taken[1], taken[2]))
+        return Step(taken, given, module=children.named(op))
 
     # ---- values
 
@@ -86,8 +169,9 @@ class Builder:
             if index < 0 or not self.constants.is_constant(index):
                 name = "none" if index < 0 else repr(self.tensors[index].name)
                 raise FormatError(f"expected a value that an operator before gives, got {name}")
-            name = f"constant_{index}"
+            name = self._new(f"constant_{index}")
             self._kept[name] = self._array(index)
+            self._dims[name] = self._kept[name].shape
             self._names[index] = name
         return self._names[index]
 
@@ -129,10 +213,23 @@ class Builder:
         """How many dimensions an input has."""
         return len(self.tensors[self.input(operator, at)].shape)
 
+    def _new(self, name: str) -> str:
+        """A name that no value has."""
+        name = _free(name, self._dims)
+        self._dims.setdefault(name, ())
+        return name
+
     def new(self) -> str:
-        """A name for a value between two steps."""
-        self._fresh += 1
-        return f"value_{self._fresh}"
+        """A name for a value between two operations."""
+        self._count += 1
+        name = _free(f"value_{self._count}", self._names.values())
+        return name
+
+    def unknown(self, operator: Operator) -> None:
+        """Say that the results of an operator are not known here, but that there are some."""
+        for index in operator.outputs:
+            if index >= 0 and index not in self._names:
+                self.gives(index, self.new())
 
     def gives(self, index: int, name: str) -> None:
         """Say that the value called `name` is that of the tensor `index`.
@@ -145,31 +242,36 @@ class Builder:
         if index < 0 or index in self._names:
             raise FormatError(f"expected outputs that nothing else gives, got tensor {index}")
         self._names[index] = name
+        self._dims.setdefault(name, self.tensors[index].shape)
 
-    # ---- steps
+    # ---- operations
 
-    def call(self, module: Any, inputs: Sequence[Any], outputs: Sequence[str], name: str) -> None:
-        """A step that calls a module, which becomes a child called `name`."""
-        self._modules[name] = module
-        self._steps.append(Step(tuple(inputs), tuple(outputs), module=name))
+    def _add(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], options: dict[str, Any]) -> None:
+        self.ops.append(Op(kind, list(inputs), list(outputs), options, self.name))
 
     def apply(self, function: str, inputs: Sequence[str], **options: Any) -> str:
-        """A step that calls a function: the name of its result."""
+        """Call a function: the name of its result."""
         result = self.new()
-        self._steps.append(Step(tuple(inputs), (result,), function=function, options=options))
+        self._add(function, inputs, [result], options)
         return result
 
     def split(self, value: str, count: int, axis: int, sizes: Sequence[int] | None = None) -> list[str]:
-        """A step that divides a value along an axis: the names of the parts."""
+        """Divide a value along an axis: the names of the parts."""
         results = [self.new() for _ in range(count)]
         options = {"axis": axis, **({"num_outputs": count} if sizes is None else {"split": list(sizes)})}
-        self._steps.append(Step((value,), tuple(results), function="split", options=options))
+        self._add("split", [value], results, options)
         return results
 
-    def module(self, module: Any, value: str, word: str) -> str:
-        """A step that calls a module without a name of its own: the name of its result."""
+    def module(self, module: Any, value: str) -> str:
+        """Call a module without weights: the name of its result."""
         result = self.new()
-        self.call(module, (value,), (result,), self._free(f"{word}_{len(self._modules)}", self._modules))
+        self._add("module", [value], [result], {"module": module})
+        return result
+
+    def linear(self, value: str, weight: Any, bias: Any, codes: Any) -> str:
+        """Multiply by a weight and add a bias: the name of the result."""
+        result = self.new()
+        self._add("linear", [value], [result], {"weight": weight, "bias": bias, "codes": codes})
         return result
 
     def activated(self, value: str, name: str) -> str:
@@ -181,14 +283,14 @@ class Builder:
             return self.apply("clip", (value,), min=low, max=high)
         if name not in ACTIVATIONS:
             raise FormatError(f"expected an activation that qrnn.nn has, got {name}")
-        return self.module(ACTIVATIONS[name](), value, name.lower())
+        return self.module(ACTIVATIONS[name](), value)
 
-    def recurrent(self, operator: Operator, layer: Any, name: str) -> None:
+    def recurrent(self, operator: Operator, layer: Any) -> None:
         """A step that calls a recurrent layer, from whose results the operator's are its outputs."""
         value, sequence = self.first(operator), self.new()
         if self.rank(operator) != 3:
             raise FormatError(f"{operator.name}: expected an input of 3 dimensions, got {self.rank(operator)}")
-        self.call(layer, (value,), (sequence,), self._free(name, _TAKEN))
+        self._add("layer", [value], [sequence], {"module": layer})
         if len(operator.outputs) == 1:
             self.gives(operator.outputs[0], sequence)
             return

@@ -12,8 +12,9 @@ from .._random import other_generator
 from ._builder import Builder
 from ._constants import Constants
 from ._fused import FUSED, Read, read_fused
-from ._schema import Graph, Model, Operator, read_model
-from ._steps import add_operator, expect_known
+from ._loops import read_loop
+from ._schema import Model, Operator, read_model
+from ._steps import add_operator
 
 __all__ = ["LoadedModel", "OperatorSummary", "Summary", "load", "summary"]
 
@@ -51,7 +52,7 @@ class OperatorSummary(NamedTuple):
     Attributes
     ----------
     name, operator : str
-        The tensor that it gives, and its kind.
+        The tensor that it gives, and its kind; "unrolled" for a cell that is there as sums and products.
     weights : str
         "float32", "int8", or "integer" where states are integers too.
     layer : dict or None
@@ -102,7 +103,7 @@ class _Found(NamedTuple):
     """What a file has, all of it."""
 
     model: Model
-    read: dict[str, tuple[Operator, Read]]
+    read: dict[str, tuple[str, Read]]
     module: Any
     missing: dict[str, str]
 
@@ -175,8 +176,8 @@ def summary(path: str | os.PathLike[str]) -> Summary:
     others: dict[str, int] = {}
     for name, operator in _named(found.model):
         if name in found.read:
-            read = found.read[name][1]
-            recurrent.append(OperatorSummary(name, operator.name, read.weights, read.layer.describe(), None))
+            kind, read = found.read[name]
+            recurrent.append(OperatorSummary(name, kind, read.weights, read.layer.describe(), None))
         elif _is_recurrent(operator):
             recurrent.append(OperatorSummary(name, operator.name, "", None, found.missing[name]))
         else:
@@ -218,57 +219,36 @@ def _named(model: Model) -> Iterator[tuple[str, Operator]]:
 
 def _of_model(model: Model) -> _Found:
     names = {id(operator): name for name, operator in _named(model)}
-    read: dict[str, tuple[Operator, Read]] = {}
+    read: dict[str, tuple[str, Read]] = {}
     missing: dict[str, str] = {}
-    module = None
-    for graph in model.graphs:
-        constants = Constants(model, graph)
+    module, loops = None, set[int]()
+    for number, graph in enumerate(model.graphs):
+        if number in loops:
+            continue
+        builder = Builder(Constants(model, graph), graph)
         for operator in graph.operators:
             name = names[id(operator)]
+            builder.name = name
             try:
                 if operator.name in FUSED:
-                    read[name] = operator, read_fused(constants, graph, operator, operator.name)
-                elif _is_recurrent(operator):
-                    raise FormatError(f"{operator.name}: no such operator is read")
+                    found = read_fused(builder.constants, graph, operator, operator.name)
+                    read[name] = operator.name, found
+                    builder.recurrent(operator, found.layer)
+                elif operator.name == "WHILE" and number == 0:
+                    read[name] = operator.name, Read(read_loop(model, builder, operator), "float32")
+                    builder.unknown(operator)  # what the loop gives besides
+                    loops |= {operator.options["cond"], operator.options["body"]}
+                else:
+                    add_operator(builder, operator)
             except FormatError as error:
-                missing[name] = str(error)
-        if graph is model.graphs[0]:
-            module = _module(constants, graph, names, read, missing)
+                builder.unknown(operator)
+                if number == 0 or operator.name in FUSED:
+                    missing[name] = str(error)
+        cells = builder.cells()
+        read.update({name: ("unrolled", Read(cell, "float32")) for name, cell in cells.items() if name not in read})
+        if number == 0 and not missing:
+            try:
+                module = builder.graph()
+            except FormatError as error:
+                missing["model"] = str(error)
     return _Found(model, read, module, missing)
-
-
-def _module(
-    constants: Constants,
-    graph: Graph,
-    names: dict[int, str],
-    read: dict[str, tuple[Operator, Read]],
-    missing: dict[str, str],
-) -> Any:
-    """What the graph computes; None if something in it is not read, which is noted in `missing`."""
-    try:
-        builder = Builder(constants, graph)
-    except FormatError as error:
-        missing["inputs"] = str(error)
-        return None
-    whole = True
-    for operator in graph.operators:
-        name = names[id(operator)]
-        try:
-            if name in read:
-                builder.recurrent(operator, read[name][1].layer, name)
-            elif name in missing:
-                whole = False
-            elif whole:
-                add_operator(builder, operator)
-            else:
-                expect_known(operator)
-        except FormatError as error:
-            missing[name] = str(error)
-            whole = False
-    if not whole:
-        return None
-    try:
-        return builder.graph()
-    except FormatError as error:
-        missing["outputs"] = str(error)
-        return None

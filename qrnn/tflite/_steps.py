@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from .. import nn
-from .._foreign import quantized_linear
 from .._format_error import FormatError
 from ._builder import ACTIVATIONS, CLIPS, Builder
 from ._schema import Operator
@@ -66,8 +65,7 @@ def _linear(build: Builder, operator: Operator) -> str:
     if build.rank(operator) != 2 and not operator.options["keep_num_dims"]:
         value = build.apply("reshape", (value,), shape=[-1, columns])
     hybrid = build.tensors[operator.inputs[0]].type == "float32"
-    made = quantized_linear(operator.name, found.array, bias, found.codes if hybrid else None)
-    return build.module(made, value, "linear")
+    return build.linear(value, found.array, bias, found.codes if hybrid else None)
 
 
 def _reshape(build: Builder, operator: Operator) -> str:
@@ -166,11 +164,11 @@ def _softmax(build: Builder, operator: Operator) -> str:
     value, beta = build.first(operator), operator.options["beta"]
     if beta != 1:
         raise FormatError(f"{operator.name}: beta: expected 1, got {beta:g}")
-    return build.module(nn.Softmax(dim=-1), value, "softmax")
+    return build.module(nn.Softmax(dim=-1), value)
 
 
 def _leaky_relu(build: Builder, operator: Operator) -> str:
-    return build.module(nn.LeakyReLU(operator.options["alpha"]), build.first(operator), "leaky_relu")
+    return build.module(nn.LeakyReLU(operator.options["alpha"]), build.first(operator))
 
 
 def _same(build: Builder, operator: Operator) -> str:

@@ -109,7 +109,7 @@ def test_integer_models(load, tmp_path):
         found = load(case.content)
         (layer,) = found.layers.values()
         assert type(layer) is qrnn.nn.LSTM and found.module is None
-        assert found.missing == ["inputs: input 'x': expected float32 or integers, got int8 codes"]
+        assert found.missing == ["model: input 'x': expected float32 or integers, got int8 codes"]
         ours = layer(case.x)[0]
         exact = of_equations(case)
         ours = [ours] if len(exact) == 1 else np.split(ours, 2, axis=-1)

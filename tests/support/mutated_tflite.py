@@ -15,6 +15,7 @@ import numpy as np
 import qrnn
 import qrnn.tflite
 from support.mutated_files import cut, extend, flip_bits, move_bytes
+from support.tflite_cells import looped, unrolled, weights_of
 from support.tflite_models import LSTMS, PAIRS, RNNS, lstm_case, rnn_case, schema
 
 #: What a number of 32 bits may become: distances, counts, indices and sizes.
@@ -32,6 +33,8 @@ def seeds():
     lstms += [(LSTMS["peepholes"], "integer"), (LSTMS["a clipped projection"], "float16")]
     found = [lstm_case(rng, options, int8).content for options, int8 in lstms]
     found += [lstm_case(rng, PAIRS["both, batch first"], "uint8", pair=True).content]
+    found += [looped(weights_of(rng, *family), *family, True) for family in (("LSTM", False), ("GRU", True))]
+    found += [unrolled(weights_of(rng, "GRU", False), "GRU", False)]
     return [*found, rnn_case(rng, RNNS["relu"]).content, rnn_case(rng, RNNS["both"], "int8").content]
 
 
@@ -103,6 +106,9 @@ def load(path, content):
         assert seconds < LIMIT, f"{seconds} seconds"
         assert peak < PER_BYTE * len(content) + SLACK, f"{peak} bytes of memory for a file of {len(content)}"
     for layer in found.layers.values():
+        if isinstance(layer, (qrnn.nn.LSTMCell, qrnn.nn.GRUCell)):
+            layer(np.zeros((2, layer.input_size), np.float32))
+            continue
         output = layer(np.zeros((2, 2, layer.input_size), np.float32))[0]
         assert output.shape[2] == (2 if layer.bidirectional else 1) * (layer.proj_size or layer.hidden_size)
     expect_right(found, content)

@@ -49,7 +49,7 @@ class Writer:
         """The number of a new tensor of the last graph: a constant, if there is an array."""
         made = schema.TensorT()
         if array is not None:
-            array = np.ascontiguousarray(array)
+            array = np.asarray(array, order="C")
             shape, kind = array.shape if shape is None else shape, array.dtype.name
             buffer = schema.BufferT()
             buffer.data = np.frombuffer(array.tobytes(), np.uint8)
