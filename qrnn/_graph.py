@@ -144,6 +144,12 @@ class Graph(Module):
                 raise ValueError(f"steps: no module is named {step.module!r}")
         return graph
 
+    def _frame_modules(self) -> list[tuple[str, Module]]:
+        """What a frame of a stream goes through, with names."""
+        from ._graph_frames import frame_modules  # here, as nothing else needs it
+
+        return frame_modules(self)
+
     def _expect_order(self, known: set[str]) -> None:
         for name in self.inputs:
             if not name or name in known:

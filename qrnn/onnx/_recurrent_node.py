@@ -129,7 +129,8 @@ class RecurrentNode(Module):
     def _frame_modules(self) -> list[tuple[str, Module]]:
         """What a frame of a stream goes through, with names."""
         for name in ("sequence_lens", "initial_h", "initial_c"):
-            if getattr(self, name) is not None:
+            constant = getattr(self, name)
+            if constant is not None and (name == "sequence_lens" or constant.any()):
                 raise ValueError(f"model: expected a node without a constant {name}, got one")
         return [("layer", self.layer)]
 

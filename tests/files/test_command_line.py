@@ -95,7 +95,7 @@ def test_the_session_of_the_page(command):
     onnx.save(model, "model.onnx")
     np.save("x.npy", x)
     commands = list(in_page("docs/command-line.md"))
-    assert {arguments[0] for arguments, _ in commands} == {"info", "convert", "verify", "bench"}
+    assert {arguments[0] for arguments, _ in commands} == {"info", "convert", "verify", "bench", "export-c"}
     for arguments, expected in commands:
         status, printed, errors = command(*arguments)
         assert status == 0, errors

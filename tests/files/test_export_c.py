@@ -16,6 +16,7 @@ import qrnn.keras
 import qrnn.onnx
 from qrnn import nn
 from qrnn import quantization as q
+from qrnn._graph import Graph, Step
 
 FLAGS = ("-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-O1")
 ENGINES = ("qrnn", "qrnn13", "fbgemm", "x86", "qnnpack", "onednn")
@@ -111,6 +112,24 @@ def tagger():
     return qrnn.quantize_dynamic(nn.Sequential({"words": nn.Embedding(9, 4), "rest": inner}))
 
 
+def graph(options=None, extra=()):
+    """A chain with what exporters of ONNX put between modules: other axes, states of zeros, sizes computed."""
+    steps = [
+        Step(("x",), ("shape",), function="shape"),
+        Step(("shape",), ("batch",), function="slice", options={"starts": [1], "ends": [2]}),
+        Step(("one", "batch", "size"), ("of_states",), function="concat", options={"axis": 0}),
+        Step(("of_states",), ("zeros",), function="constant_of_shape", options=options),
+        Step(("x", "", "zeros", "zeros"), ("y", "last", ""), module="lstm"),
+        Step(("y",), ("squeezed",), function="squeeze", options={"axes": [1]}),
+        Step(("squeezed",), ("turned",), function="transpose", options={"perm": [1, 0, 2]}),
+        Step(("turned",), ("positive",), module="relu"),
+        *extra,
+        Step(("positive",), ("scores",), module="head"),
+    ]
+    modules = {"lstm": qrnn.onnx.RecurrentNode(nn.LSTM(5, 4)), "relu": nn.ReLU(), "head": nn.Linear(4, 2)}
+    return Graph(["x"], ["scores"], steps, modules, {"one": np.array([1]), "size": np.array([4])})
+
+
 def models():
     """Name and model of each case, and how it is stepped."""
     for name, make in LAYERS.items():
@@ -133,6 +152,8 @@ def models():
     yield "calibrated", calibrated()
     yield "tagger", tagger()
     yield "words", nn.Embedding(9, 4)
+    yield "graph", graph()
+    yield "graph_int8", qrnn.quantize_dynamic(graph())
     yield "of_onnx", nn.Sequential(qrnn.onnx.RecurrentNode(nn.LSTM(5, 4)), nn.Linear(4, 2))
     yield "of_keras", qrnn.quantize_dynamic(qrnn.keras.RecurrentLayer(nn.GRU(5, 4, batch_first=True)))
 
@@ -199,6 +220,8 @@ def frames_of(model, seed=3):
 
 
 def in_python(model, frames):
+    if isinstance(model, Graph):  # which gives its layers states of zeros, so that it is no stream of its own
+        return model(np.array(frames)[:, None]).reshape(len(frames), -1)
     stream = qrnn.stream(Chain(model))
     return np.array([stream(np.array([frame]))[0] for frame in frames])
 
@@ -305,6 +328,16 @@ REFUSED = {
     ),
     "no size": (lambda: nn.Sequential(nn.Tanh()), "expected a layer that says how long frames are"),
     "nothing": (lambda: nn.Sequential(), "expected one with a layer in it"),
+    "a graph with a state": (lambda: graph({"value": 0.5}), "modules that take a frame alone, got lstm with more"),
+    "a graph that computes": (
+        lambda: graph(extra=[Step(("positive",), ("more",), function="neg")]),
+        "expected modules, got neg, which computes something else",
+    ),
+    "a graph that goes back": (
+        lambda: graph(extra=[Step(("squeezed", "positive"), ("more",), function="add")]),
+        "expected steps one after the other, got add",
+    ),
+    "a graph of two inputs": (lambda: Graph(["a", "b"], ["b"], []), "a graph of one input and one output, got 2 and 1"),
     "constants": (lambda: qrnn.onnx.RecurrentNode(nn.GRU(4, 3), sequence_lens=[1]), "without a constant sequence_lens"),
 }
 

@@ -1,0 +1,128 @@
+"""What a frame of a stream goes through in a graph of named values, where that is a chain of modules.
+
+A graph says nothing of shapes, so it is run once for a single frame: what steps between modules do to that, they do to
+every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ._conv import Conv1d
+from ._layer import Layer
+from ._module import Module
+
+__all__ = ["frame_modules"]
+
+#: Functions that give a single frame as it is, perhaps with other axes.
+_SHAPES = frozenset({"flatten", "gather", "identity", "reshape", "slice", "squeeze", "transpose", "unsqueeze"})
+
+
+def frame_modules(graph: Any) -> list[tuple[str, Module]]:
+    """Name and module of what a frame goes through, of a ``Graph``.
+
+    Raises
+    ------
+    ValueError
+        If it is no chain of modules for one input and one output.
+    """
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ValueError(
+            f"model: expected a graph of one input and one output, got {len(graph.inputs)} and {len(graph.outputs)}"
+        )
+    error: Exception | None = None
+    for x in _frames(graph):
+        chain = _Chain(graph, x)
+        try:
+            for step in graph.steps:
+                chain.run(step)
+        except (TypeError, RuntimeError, LookupError) as wrong:
+            error = wrong
+            continue
+        except ValueError as wrong:
+            if str(wrong).startswith("model: "):
+                raise
+            error = wrong
+            continue
+        if graph.outputs[0] not in chain.now:
+            raise ValueError(f"model: expected a chain of modules, got {graph.outputs[0]!r} beside it")
+        return chain.found
+    raise ValueError(f"model: expected a graph that computes a single frame: {error}")
+
+
+def _frames(graph: Module) -> Iterator[Any]:
+    """A frame in the shapes that a graph may take it in."""
+    for module in graph.modules():
+        if isinstance(module, (Layer, Conv1d)):
+            size = module.in_channels if isinstance(module, Conv1d) else module._spec.input_size
+            frame = np.random.default_rng(0).standard_normal(size).astype(np.float32)
+            yield from (frame.reshape(shape) for shape in ((1, 1, size), (1, size), (size,), (1, size, 1)))
+            return
+
+
+class _Chain:
+    """The values of a graph for a frame, and the modules that it went through."""
+
+    def __init__(self, graph: Any, x: Any) -> None:
+        self._graph = graph
+        (name,) = graph.inputs
+        self._values: dict[str, Any] = {"": None, name: x, **dict(graph._kept_arrays())}
+        self._all = {name}  # all that were a frame
+        #: Names of the values that are the frame as it is now.
+        self.now = {name}
+        self.found: list[tuple[str, Module]] = []
+
+    def _of(self, name: Any) -> Any:
+        return self._values[name] if isinstance(name, str) else tuple(map(self._of, name))
+
+    def run(self, step: Any) -> None:
+        """Run a step; ValueError beginning with "model: " if it computes from a frame what no chain does."""
+        given = [self._of(name) for name in step.inputs]
+        results = dict(zip(step.outputs, self._graph._run(step, given)))
+        self._values.update({name: value for name, value in results.items() if name})
+        names = {each for name in step.inputs for each in ((name,) if isinstance(name, str) else name)}
+        if not names & self._all:
+            return  # of constants alone
+        if step.function in ("shape", "size"):
+            return
+        if step.inputs[0] not in self.now or names & self._all != {step.inputs[0]}:
+            raise ValueError(f"model: expected steps one after the other, got {_shown(step)}, which takes other values")
+        if step.module:
+            self._called(step, given, results)
+            return
+        frame = self._values[step.inputs[0]]
+        same = [name for name, value in results.items() if _is_same(value, frame)]
+        if step.function not in _SHAPES or not same:
+            raise ValueError(f"model: expected modules, got {_shown(step)}, which computes something else of a frame")
+        self.now.update(same)
+        self._all.update(same)
+
+    def _called(self, step: Any, given: list[Any], results: Mapping[str, Any]) -> None:
+        for value in given[1:]:
+            if not _is_default(value):
+                raise ValueError(f"model: expected modules that take a frame alone, got {_shown(step)} with more")
+        output = self._graph._run(step, given)[0]
+        self.now = {name for name, value in results.items() if name and _is_same(value, output)}
+        self._all.update(name for name in results if name)
+        self.found.append((step.module, self._graph._child(step.module)))
+
+
+def _shown(step: Any) -> str:
+    return str(step.module or step.function)
+
+
+def _is_same(value: Any, frame: Any) -> bool:
+    """Whether a value has the numbers of a frame, in whatever shape."""
+    return bool(isinstance(value, np.ndarray) and np.array_equal(value.ravel(), frame.ravel()))
+
+
+def _is_default(value: Any) -> bool:
+    """Whether an argument is what a call without it takes: states of zeros, lengths of the one step."""
+    if value is None:
+        return True
+    if isinstance(value, tuple):
+        return all(map(_is_default, value))
+    return bool(np.all(value == (1 if value.dtype.kind in "iu" else 0)))
