@@ -12,6 +12,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -48,16 +49,20 @@ def recording():
     }
 
 
-def make_wasm(folder, *arguments):
-    command = ["make", "-C", HERE.parent.parent / "csrc/lib", "wasm", f"OUT={folder}", f"PYTHON={sys.executable}"]
-    subprocess.run([*command, *arguments], check=True)
+def make_wasm(path, *arguments):
+    """Make the module; `arguments` are those of make, such as ``"WASM_CC=clang --target=wasm32-wasi"``."""
+    library = HERE.parent.parent / "csrc/lib"
+    with tempfile.TemporaryDirectory() as out:
+        command = ["make", "-C", library, "wasm", f"OUT={out}", f"PYTHON={sys.executable}", *arguments]
+        subprocess.run(command, check=True)
+        shutil.copy(Path(out) / "qrnn.wasm", path)
 
 
 def export(folder, *arguments):
-    """Write everything; `arguments` are those of make, such as ``"WASM_CC=clang --target=wasm32-wasi"``."""
-    folder = Path(folder).resolve()
+    """Write everything; `arguments` are those of `make_wasm`."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    make_wasm(folder, *arguments)
+    make_wasm(folder / "qrnn.wasm", *arguments)
     for name in ("index.html", "page.js", "qrnn.js"):
         shutil.copy(HERE / name, folder)
     qrnn.save(load_model(), folder / "model.safetensors")

@@ -153,10 +153,7 @@ def main():
     folder, command = Path(sys.argv[1]).resolve(), sys.argv[sys.argv.index("--") + 1 :]
     shutil.rmtree(folder, ignore_errors=True)
     export.export(folder)
-    shutil.move(folder / "qrnn.wasm", folder / "kept.wasm")
-    export.make_wasm(folder, "SIMD=no")
-    shutil.move(folder / "qrnn.wasm", folder / "scalar.wasm")
-    shutil.move(folder / "kept.wasm", folder / "qrnn.wasm")
+    export.make_wasm(folder / "scalar.wasm", "SIMD=no")
     shutil.copy(ROOT / "tests/check/browser.html", folder)
     cases, wanted = corpus_cases(folder)
     timings = timing_cases(folder)
