@@ -1,9 +1,6 @@
 """Export to ONNX: our layers as standard operators that keep the arithmetic of engines ``qrnn`` and ``qrnn13``.
 
-Needs onnxscript and onnx. Sums of products are exact in MatMulInteger, whose weights are
-stored with an offset of 128: with signed ones ONNX Runtime saturates on CPUs without VNNI. The fused
-multiply-add of the engine is a product and a sum in float64, rounded once. A weight that stays float is a MatMul, whose
-sums have the order of whoever computes it.
+Needs onnxscript and onnx. What the operators of a layer are, ``qrnn.onnx`` says, which writes models of NumPy.
 """
 
 # mypy: ignore-errors
@@ -13,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -24,9 +21,9 @@ try:
 except ImportError as error:
     raise ImportError("qrnn.torch.onnx needs onnxscript and onnx: pip install onnxscript onnx") from error
 
-from .._matrices import FLOAT
-from .._spec import ENGINES, KINDS
-from ._onnx_functions import DOMAIN, OWN_FUNCTIONS, functions_of
+from .._spec import ENGINES
+from ..onnx._functions import DOMAIN, OWN_FUNCTIONS
+from ..onnx._translations import Weight, layers, product, step
 from ._ops import CELL_TENSORS, LAYER_ARGUMENTS, beside_weights
 
 __all__ = ["export", "translations"]
@@ -131,67 +128,22 @@ def _in_type(value: Any, dtype: Any) -> Any:
     return cast
 
 
-def _ints(*values: int) -> Any:
-    return op.Constant(value_ints=list(values))
-
-
-class _Matrix(NamedTuple):
-    """A weight with what belongs to it, as an operator has them."""
-
-    weight: Any
-    scale: Any
-    bias: Any
-    format: str  # of what it multiplies
-
-
-def _matrices(weights: Any, scales: Any, biases: Any, engine: str, activations: str) -> list[_Matrix]:
+def _weights(weights: Any, scales: Any, biases: Any, engine: str, activations: str) -> list[Weight]:
     """The matrices of an operator's arguments; a float weight has no scale."""
     own = activations.split(",") if activations else [""] * len(weights)
     formats = [each or ENGINES[engine].activations for each in own]
-    return [_Matrix(*each) for each in zip(weights, scales, biases, formats, strict=True)]
-
-
-def _weights(matrix: _Matrix) -> tuple[Any, ...]:
-    """What a product takes of a matrix: columns of codes + 128, the 128, sums of rows, scales, bias."""
-    codes, scale, bias, format = matrix
-    bias = op.Constant(value_float=-0.0) if bias is None else bias  # -0 changes no float
-    if format == FLOAT:
-        nothing = op.Constant(value_float=0.0)
-        return op.Transpose(codes, perm=[1, 0]), nothing, nothing, nothing, bias
-    wide = op.Transpose(op.Cast(codes, to=6), perm=[1, 0])
-    offset = op.Constant(value_int=128)
-    shifted = op.Cast(op.Add(wide, op.Cast(offset, to=6)), to=2)
-    sums = op.ReduceSum(wide, _ints(0), keepdims=0)
-    return shifted, op.Cast(offset, to=2), sums, scale, bias
-
-
-def _zeros(input: Any, columns: int) -> Any:
-    """A state of zeros for each row of `input`."""
-    rows = op.Shape(input, start=0, end=-1)
-    return op.Expand(op.Constant(value_float=0.0), op.Concat(rows, _ints(columns), axis=0))
+    return [Weight(*each) for each in zip(weights, scales, biases, formats, strict=True)]
 
 
 def _linear(input: Any, codes: Any, scale: Any, bias: Any, engine: str, activations: str = "") -> Any:
-    return _product(input, _matrices([codes], [scale], [bias], engine, activations)[0], engine)
-
-
-def _product(input: Any, matrix: _Matrix, engine: str) -> Any:
-    """The product of `input` and a matrix, which may have no columns."""
-    product = functions_of(matrix.format, engine).product
-    if matrix.weight.shape[1] > 0:
-        return product(input, *_weights(matrix))
-    y = _zeros(input, matrix.weight.shape[0])  # onnxruntime's MatMulInteger returns memory here that nobody wrote
-    return y if matrix.bias is None else op.Add(y, matrix.bias)
+    return product(input, _weights([codes], [scale], [bias], engine, activations)[0], engine)
 
 
 def _step(kind: str, engine: str, input: Any, state: tuple[Any, ...], weights: Any, activations: str) -> Any:
     """A cell: the next state."""
     weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh = weights
-    ih, hh = _matrices((weight_ih, weight_hh), (scale_ih, scale_hh), (bias_ih, bias_hh), engine, activations)
-    if state[0] is None:
-        state = (_zeros(input, weight_hh.shape[1]),) * len(state)
-    functions = functions_of(hh.format, engine)
-    return functions.kinds[kind].step(_product(input, ih, engine), functions.product(state[0], *_weights(hh)), *state)
+    both = _weights((weight_ih, weight_hh), (scale_ih, scale_hh), (bias_ih, bias_hh), engine, activations)
+    return step(kind, engine, input, state, both)
 
 
 def _cell(input: Any, hx: Any, *rest: Any) -> Any:
@@ -208,57 +160,14 @@ def _layers(
     kind: str, input: Any, state: tuple[Any, ...], options: tuple[Any, ...], activations: str = ""
 ) -> tuple[Any, ...]:
     """All layers: outputs, and the last states."""
-    lengths, weights, scales, biases, engine, layers, directions, batch_first = options
+    lengths, weights, scales, biases, engine, count, directions, batch_first = options
     if lengths is not None:
         raise ValueError("lengths: sequences of different lengths do not become ONNX operators")
-    batched, per_direction = len(input.shape) == 3, len(weights) // (layers * directions)
-    scales, biases = beside_weights([weight.dtype == _FLOAT for weight in weights], scales, biases, per_direction)
-    matrices = _matrices(weights, scales, biases, engine, activations)
-    x = input if batched else op.Unsqueeze(input, _ints(1))
-    x = op.Transpose(x, perm=[1, 0, 2]) if batched and batch_first else x
-    last: list[tuple[Any, ...]] = []
-    for _ in range(layers):
-        outputs = []
-        for direction in range(directions):
-            index = len(last)
-            own = matrices[index * per_direction : (index + 1) * per_direction]
-            first = _first_state(kind, x, state, weights, index, batched)
-            output, *end = _direction(kind, engine, x, first, own, direction == 1)
-            outputs.append(output)
-            last.append(tuple(end))
-        x = op.Concat(*outputs, axis=-1) if directions == 2 else outputs[0]
-    x = op.Transpose(x, perm=[1, 0, 2]) if batched and batch_first else x
-    x = x if batched else op.Squeeze(x, _ints(1))
-    ends = [op.Concat(*(op.Unsqueeze(h, _ints(0)) for h in each), axis=0) for each in zip(*last, strict=True)]
-    return (x, *(end if batched else op.Squeeze(end, _ints(1)) for end in ends))
-
-
-def _first_state(kind: str, x: Any, state: Any, weights: Any, index: int, batched: bool) -> list[Any]:
-    """The first state of a layer in one direction: (batch, n) each."""
-    if state[0] is None:
-        step = op.Gather(x, op.Constant(value_int=0), axis=0)
-        sizes = [weights[1].shape[1], weights[0].shape[0] // KINDS[kind].gates]
-        return [_zeros(step, n) for n in sizes[: len(state)]]
-    picked = [op.Gather(each, op.Constant(value_int=index), axis=0) for each in state]
-    return picked if batched else [op.Unsqueeze(each, _ints(0)) for each in picked]
-
-
-def _direction(kind: str, engine: str, x: Any, first: list[Any], matrices: list[_Matrix], reverse: bool) -> Any:
-    """A layer in one direction: outputs and last state."""
-    ih, hh, *projection = matrices
-    y = functions_of(ih.format, engine).product(x, *_weights(ih))
-    y = _reversed(y) if reverse else y
-    becomes = functions_of(hh.format, engine).kinds[kind]
-    if projection:
-        functions_of(projection[0].format, engine)  # which says what is not there
-    steps = becomes.projected[projection[0].format] if projection else becomes.steps
-    output, *end = steps(y, *first, *(part for matrix in (hh, *projection) for part in _weights(matrix)))
-    return (_reversed(output) if reverse else output, *end)
-
-
-def _reversed(y: Any) -> Any:
-    """`y` with its first axis backwards."""
-    return op.Slice(y, _ints(-1), _ints(-(2**62)), _ints(0), _ints(-1))
+    each = len(weights) // (count * directions)
+    scales, biases = beside_weights([weight.dtype == _FLOAT for weight in weights], scales, biases, each)
+    matrices = _weights(weights, scales, biases, engine, activations)
+    by_direction = [matrices[i : i + each] for i in range(0, len(matrices), each)]
+    return layers(kind, engine, input, len(input.shape) == 3, state, by_direction, directions, batch_first)
 
 
 def _sequence(input: Any, hx: Any, *rest: Any) -> Any:

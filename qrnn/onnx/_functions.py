@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import onnxscript
-from onnxscript import FLOAT
-from onnxscript import opset18 as op
+try:
+    import onnxscript
+    from onnxscript import FLOAT
+    from onnxscript import opset18 as op
+except ImportError as error:
+    raise ImportError("writing ONNX needs onnxscript and onnx: pip install onnxscript onnx") from error
 
 from .._matrices import FLOAT as FLOAT32
 from .._spec import ENGINES
