@@ -121,3 +121,5 @@ def scope_of(path: Any) -> Scope:
     except FormatError as error:
         text = str(error)
         raise FormatError(text if text.startswith(source.name) else f"{source.name}: {text}") from None
+    except (UnicodeError, RecursionError) as error:
+        raise FormatError(f"{source.name}: {error}") from None

@@ -41,6 +41,7 @@ class Node:
 
     def __init__(self, proto: Any, scope: Scope) -> None:
         expect_texts(scope.file.source.name, proto.name, proto.op_type, proto.domain, *proto.input, *proto.output)
+        expect_texts(scope.file.source.name, *(each.name for each in proto.attribute))
         self.proto, self.scope = proto, scope
         self.op_type, self.domain = str(proto.op_type), domain_of(proto.domain)
         self.name = scope.file.unique(proto.name or self.op_type)

@@ -83,7 +83,10 @@ def read_node(node: Any, initializers: Mapping[str, Any]) -> RecurrentNode:
     layer = float_layer(where, node.op_type, directions, options.layout == 1, own)
     called = {name: constants[name] for name in _OF_CALLS if name in constants}
     shown = {name: graph for name, graph in inputs.items() if name not in _WEIGHTS}
-    return RecurrentNode(layer, options.layout, shown, outputs, **called)
+    try:
+        return RecurrentNode(layer, options.layout, shown, outputs, **called)
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{where}: {error}") from None
 
 
 def _names(given: Any, known: tuple[str, ...], where: str) -> dict[str, str]:

@@ -39,7 +39,8 @@ class Op:
     ----------
     kind : str
         A function of ``_graph_functions``; or ``"linear"``, with its weight and bias among the options; ``"module"``
-        and ``"layer"``, with the module; ``"missing"``, with the text of what is not there.
+        and ``"layer"``, with the module; ``"cell"``, with its weights; ``"choice"``, with the branches of an If;
+        ``"missing"``, with the text of what is not there.
     inputs, outputs : list of str
     options : dict
     name : str
@@ -236,15 +237,7 @@ class Scope(Mapping[str, Any]):
                 result = FUNCTIONS[op.kind](*values, **op.options)
         except FormatError:
             raise
-        except (
-            TypeError,
-            ValueError,
-            IndexError,
-            AttributeError,
-            OverflowError,
-            ArithmeticError,
-            MemoryError,
-        ) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, MemoryError) as error:
             raise FormatError(f"{where}: {op.kind}: {error}") from None
         results = result if isinstance(result, tuple) else (np.asarray(result),)
         if len(results) < len(op.outputs):
