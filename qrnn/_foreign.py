@@ -10,13 +10,13 @@ import numpy as np
 from . import _arrays, _core
 from ._elman import RNN, QuantizedRNN
 from ._format_error import FormatError
-from ._gru import GRU, QuantizedGRU
+from ._gru import GRU, GRUCell, QuantizedGRU, QuantizedGRUCell
 from ._linear import Linear, QuantizedLinear
-from ._lstm import LSTM, QuantizedLSTM
+from ._lstm import LSTM, LSTMCell, QuantizedLSTM, QuantizedLSTMCell
 
 if TYPE_CHECKING:
     from ._qtensor import QTensor
-    from ._quantized_layer import QuantizedSequence
+    from ._quantized_layer import QuantizedLayer
     from ._typing import Array
 
 __all__ = [
@@ -35,7 +35,11 @@ SequenceLayer = RNN | GRU | LSTM
 
 #: The classes by the names that PyTorch, ONNX and Keras share, and how many rows of weights a unit has.
 _CLASSES: Mapping[str, type[SequenceLayer]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
-_QUANTIZED: Mapping[str, type[QuantizedSequence]] = {"RNN": QuantizedRNN, "GRU": QuantizedGRU, "LSTM": QuantizedLSTM}
+#: The quantized classes by the float ones.
+_QUANTIZED: Mapping[Any, type[QuantizedLayer]] = {
+    **{RNN: QuantizedRNN, GRU: QuantizedGRU, LSTM: QuantizedLSTM},
+    **{GRUCell: QuantizedGRUCell, LSTMCell: QuantizedLSTMCell},
+}
 _GATES: Mapping[str, int] = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
@@ -148,17 +152,17 @@ def expect_flag(value: Any, name: str) -> None:
         raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")
 
 
-def quantized_layer(where: str, layer: SequenceLayer, codes: Mapping[str, QTensor]) -> QuantizedSequence:
+def quantized_layer(where: str, layer: Any, codes: Mapping[str, QTensor]) -> Any:
     """A layer of engine ``qrnn`` with int8 codes and scales of a file in place of those that it would choose.
 
     Parameters
     ----------
     where : str
         What error texts begin with.
-    layer : RNN, GRU or LSTM
+    layer : RNN, GRU, LSTM, GRUCell or LSTMCell
         The float layer, with all that has no codes.
     codes : mapping of str to QTensor
-        By the names of its weights.
+        By the names of its weights, with a scale for each row.
 
     Raises
     ------
@@ -166,8 +170,11 @@ def quantized_layer(where: str, layer: SequenceLayer, codes: Mapping[str, QTenso
         If codes do not fit.
     """
     try:
-        made = _QUANTIZED[layer.mode.partition("_")[0]].from_float(layer, engine="qrnn")
-        made.set_weight_bias({**made.get_weight(), **made.get_bias(), **codes})
+        made = _QUANTIZED[type(layer)].from_float(layer, engine="qrnn")
+        state = made.state_dict()
+        for name, tensor in codes.items():
+            state.update({name: tensor.int_repr(), f"{name}_scale": tensor.q_per_channel_scales()})
+        made.load_state_dict(state)
     except (TypeError, ValueError, RuntimeError) as error:
         raise FormatError(f"{where}: {error}") from error
     return made

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .. import nn
-from .._foreign import quantized_linear
+import numpy as np
+
+from .. import _quantize, nn
+from .._foreign import Direction, quantized_layer, quantized_linear
 from .._format_error import FormatError
 from .._graph import Graph, Step
 from .._graph_functions import FUNCTIONS, TYPES
+from .._qtensor import QTensor
+from .._types import per_channel_affine
 from ..onnx._build import layers_of
 from ..onnx._cells import with_cells
 from ..onnx._scope import Op, flat
@@ -35,11 +39,41 @@ _TAKEN = frozenset([*dir(Graph), "inputs", "outputs", "steps", "training"])
 #: Axes, sizes and limits are few.
 _MOST_NUMBERS = 64
 
+#: Scales of a graph that rows of a cell's weights are compared with.
+_MOST_SCALES = 64
+
 
 def _free(name: str, *taken: Iterable[str]) -> str:
     while any(name in each for each in taken):
         name += "_"
     return name
+
+
+def codes_of(weights: Direction, scales: Sequence[float]) -> dict[str, QTensor]:
+    """The codes of a cell's weights, if they are codes times one of `scales` in each row, bit for bit; else none."""
+    found = {name: _codes(getattr(weights, name), scales) for name in ("weight_ih", "weight_hh")}
+    return {name: each for name, each in found.items() if each is not None} if all(found.values()) else {}
+
+
+def _codes(array: Any, scales: Sequence[float]) -> QTensor | None:
+    codes, chosen = np.zeros(array.shape, np.int8), np.zeros(len(array), np.float32)
+    for scale in map(np.asarray, np.array(scales, np.float32)):
+        with np.errstate(over="ignore"):
+            numbers = np.rint(array / scale)
+        fits = (np.abs(numbers) <= 127).all(axis=1) & (chosen == 0)
+        narrow = np.where(fits[:, None], numbers, 0).astype(np.int8)
+        fits &= (_quantize.dequantize(narrow, scale) == array).all(axis=1)
+        codes[fits], chosen[fits] = narrow[fits], scale
+    return QTensor(codes, chosen) if chosen.all() else None
+
+
+def scales_of(tensor: QTensor) -> Any:
+    """The scales of codes: one, or one for each row."""
+    return (
+        tensor.q_per_channel_scales()
+        if tensor.qscheme() is per_channel_affine
+        else np.array([tensor.q_scale()], np.float32)
+    )
 
 
 class _Children:
@@ -112,8 +146,24 @@ class Builder:
         Operations that are a step of a cell become one that calls it.
         """
         scope: Any = self
+        scales = self._scales()
         self.ops = with_cells(scope)
-        return layers_of(scope)
+        found, made = layers_of(scope), dict[int, Any]()
+        for op in self.ops:
+            codes = codes_of(op.options["cell"].weights, scales) if op.kind == "cell" else {}
+            if codes:
+                cell = op.options["module"]
+                op.options["module"] = made.setdefault(id(cell), cell)
+                if made[id(cell)] is cell:
+                    op.options["module"] = made[id(cell)] = quantized_layer(op.name, cell, codes)
+                op.options["codes"] = codes
+        return {name: made.get(id(layer), layer) for name, layer in found.items()}
+
+    def _scales(self) -> list[float]:
+        """The scales of the products with codes: few, as a matrix has one as a rule; none, if some have no codes."""
+        codes = [op.options["codes"] for op in self.ops if op.kind == "linear"]
+        found = {scale for each in codes if each is not None for scale in scales_of(each).tolist()}
+        return [] if len(found) > _MOST_SCALES else sorted(found)
 
     # ---- the whole
 

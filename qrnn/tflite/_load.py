@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .._format_error import FormatError
+from .._layer import FloatLayer
 from .._public import public
 from .._random import other_generator
 from ._builder import Builder
@@ -217,6 +218,10 @@ def _named(model: Model) -> Iterator[tuple[str, Operator]]:
             yield name, operator
 
 
+def _cell(layer: Any) -> Read:
+    return Read(layer, "float32" if isinstance(layer, FloatLayer) else "int8")
+
+
 def _of_model(model: Model) -> _Found:
     names = {id(operator): name for name, operator in _named(model)}
     read: dict[str, tuple[str, Read]] = {}
@@ -235,7 +240,7 @@ def _of_model(model: Model) -> _Found:
                     read[name] = operator.name, found
                     builder.recurrent(operator, found.layer)
                 elif operator.name == "WHILE" and number == 0:
-                    read[name] = operator.name, Read(read_loop(model, builder, operator), "float32")
+                    read[name] = operator.name, _cell(read_loop(model, builder, operator))
                     builder.unknown(operator)  # what the loop gives besides
                     loops |= {operator.options["cond"], operator.options["body"]}
                 else:
@@ -245,7 +250,7 @@ def _of_model(model: Model) -> _Found:
                 if number == 0 or operator.name in FUSED:
                     missing[name] = str(error)
         cells = builder.cells()
-        read.update({name: ("unrolled", Read(cell, "float32")) for name, cell in cells.items() if name not in read})
+        read.update({name: ("unrolled", _cell(cell)) for name, cell in cells.items() if name not in read})
         if number == 0 and not missing:
             try:
                 module = builder.graph()

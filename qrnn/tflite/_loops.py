@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._foreign import float_layer
+from .._foreign import float_layer, quantized_layer
 from .._format_error import FormatError
 from ..onnx._scope import Op
 from ._builder import Builder
@@ -160,7 +160,10 @@ class _Loop:
         """Have `outer` call a layer in the place of the WHILE: the layer."""
         cell = self.cell.options["cell"]
         options: dict[str, Any] = {} if cell.family == "LSTM" else {"reset_after": cell.reset_after}
-        layer = float_layer("WHILE", cell.family, [cell.weights], False, options)
+        layer: Any = float_layer("WHILE", cell.family, [cell.weights], False, options)
+        codes = self.cell.options.get("codes", {})
+        if codes:
+            layer = quantized_layer("WHILE", layer, {f"{name}_l0": tensor for name, tensor in codes.items()})
         called: list[Any] = [self.outer.value(self.operator.inputs[self.sequence])]
         starts = [self._constant(place) for place in self.states]
         if any(each is None or each.any() for each in starts):

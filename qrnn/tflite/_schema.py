@@ -19,7 +19,7 @@ from ._operator_names import OPERATORS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Graph", "Model", "Operator", "Quantization", "Tensor", "read_model"]
+__all__ = ["OPTIONS", "Graph", "Model", "Operator", "Quantization", "Tensor", "read_model"]
 
 IDENTIFIER = b"TFL3"
 
@@ -40,7 +40,7 @@ ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 _ACTIVATION = ("activation", "b", 0)
 _LSTM = (("cell_clip", "f", 0.0), ("proj_clip", "f", 0.0))
 #: Options of operators: the code of their table, and name, type and default of each slot; "*" is a vector of int32.
-_OPTIONS: Mapping[str, tuple[int, tuple[tuple[str, str, Any], ...]]] = {
+OPTIONS: Mapping[str, tuple[int, tuple[tuple[str, str, Any], ...]]] = {
     "ADD": (11, (_ACTIVATION,)),
     "BATCH_MATMUL": (101, (("adj_x", "?", False), ("adj_y", "?", False))),
     "BIDIRECTIONAL_SEQUENCE_LSTM": (
@@ -245,7 +245,7 @@ def _operator(table: Table, codes: list[str], tensors: int) -> Operator:
 
 def _options(table: Table, name: str) -> dict[str, Any]:
     """The options of an operator by their names; defaults where a file has none."""
-    known = _OPTIONS.get(name)
+    known = OPTIONS.get(name)
     if known is None:
         return {}
     code, slots = known

@@ -11,11 +11,10 @@ from ._schema import Operator
 
 __all__ = ["add_operator", "expect_known"]
 
-#: Operators that are one function of `Graph` of the same inputs.
-_PLAIN = {
-    **{"ADD": "add", "SUB": "sub", "MUL": "mul", "DIV": "div", "MAXIMUM": "max", "MINIMUM": "min", "NEG": "neg"},
-    **{"ABS": "abs", "SQRT": "sqrt", "EXP": "exp", "LOG": "log", "POW": "pow", "FLOOR": "floor", "CEIL": "ceil"},
-}
+#: Operators that are one function of `Graph` of one value, and of two.
+_OF_ONE = {"ABS": "abs", "CEIL": "ceil", "EXP": "exp", "FLOOR": "floor", "LOG": "log", "NEG": "neg", "SQRT": "sqrt"}
+_OF_TWO = {"ADD": "add", "DIV": "div", "MAXIMUM": "max", "MINIMUM": "min", "MUL": "mul", "POW": "pow", "SUB": "sub"}
+_PLAIN = {**_OF_ONE, **_OF_TWO}
 
 
 def add_operator(build: Builder, operator: Operator) -> None:
@@ -31,7 +30,8 @@ def add_operator(build: Builder, operator: Operator) -> None:
     if name == "DEQUANTIZE" and all(index >= 0 and build.constants.is_constant(index) for index in operator.outputs):
         return  # a weight, which whoever takes it reads as a constant
     if name in _PLAIN:
-        results = [build.apply(_PLAIN[name], [build.value(index) for index in operator.inputs])]
+        values = [build.value(build.input(operator, at)) for at in range(2 if name in _OF_TWO else 1)]
+        results = [build.apply(_PLAIN[name], values)]
     elif name in ACTIVATIONS or name in CLIPS:
         results = [build.activated(build.first(operator), name)]
     else:

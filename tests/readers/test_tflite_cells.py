@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.tflite_cells import BATCH, FAMILIES, HIDDEN, INPUTS, STEPS, looped, unrolled, weights_of
+from support.tflite_cells import BATCH, FAMILIES, HIDDEN, INPUTS, STEPS, as_codes, looped, unrolled, weights_of
 from support.tflite_models import Writer, error, of_litert
 
 import qrnn
@@ -41,6 +41,27 @@ def test_unrolled_cells(load, family, option, seed):
     assert [type(each) for each in found.module.modules()].count(type(cell)) == 1
     assert error(found.module(x), of_litert(content, x)) < LIMIT
     assert error(qrnn.quantize_dynamic(found.module)(x), of_litert(content, x)) < 0.05
+
+
+@pytest.mark.parametrize(("family", "option"), FAMILIES)
+def test_codes_of_cells(load, family, option):
+    """Those of the file, row by row in PyTorch's order, and results within what both err by."""
+    floats = weights_of(np.random.default_rng(5), family, option)
+    weights = as_codes(floats)
+    for content, x, kind in (
+        (unrolled(weights, family, option), drawn(BATCH, STEPS, INPUTS), f"{family}Cell"),
+        (looped(weights, family, option), drawn(STEPS, BATCH, INPUTS), family),
+    ):
+        found = load(content)
+        (layer,) = found.layers.values()
+        assert type(layer) is getattr(qrnn, kind)
+        assert error(found.module(x), of_litert(content, x)) < 0.02
+        own = layer.get_weight()["weight_ih" if "Cell" in kind else "weight_ih_l0"]
+        codes, scale = weights["joined" if family == "LSTM" and option else "w"]
+        parts = np.split(codes[:, :INPUTS], 4 if family == "LSTM" else 3)
+        order = (0, 1, 2, 3) if family == "LSTM" else (1, 0, 2)
+        np.testing.assert_array_equal(own.int_repr(), np.concatenate([parts[k] for k in order]))
+        assert set(own.q_per_channel_scales().tolist()) == {float(scale)}
 
 
 def test_steps_of_other_weights_are_other_cells(load):

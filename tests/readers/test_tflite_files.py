@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support.mutated_tflite import run
-from support.tflite_models import LSTMS, Writer, error, lstm_case, of_litert, schema
+from support.tflite_models import LSTMS, Writer, error, flatbuffers, lstm_case, of_litert, schema
 
 import qrnn
 import qrnn.tflite
 from qrnn import nn
+from qrnn.tflite._flatbuffer import Flatbuffer
+from qrnn.tflite._operator_names import OPERATORS
+from qrnn.tflite._schema import OPTIONS
 
 X = np.random.default_rng(0).standard_normal((2, 5, 4)).astype(np.float32)
 ACTIVATION = schema.ActivationFunctionType
@@ -220,6 +223,34 @@ def test_what_is_not_read_is_named(load, tmp_path):
 def test_fused_activations_that_have_no_effect_are_named(load):
     found = load(model_of(*one("MUL", after=(lambda w: floats(w, 1),), fusedActivationFunction=ACTIVATION.TANH)))
     assert found.missing == ["MUL_y: MUL: activation: expected NONE, RELU or one with bounds, got TANH"]
+
+
+def test_operators_without_their_inputs_are_named(load):
+    for name in ("ADD", "SPLIT", "FULLY_CONNECTED", "STRIDED_SLICE"):
+        writer = Writer()
+        x, y = writer.tensor("x", (2, 4)), writer.tensor("y", (2, 4))
+        writer.operator(name, [x], [y])
+        writer.ends([x], [y])
+        assert load(writer.content()).missing == [f"y: {name}: expected an input 1, got none"]
+
+
+def test_names_and_options_are_those_of_the_schema():
+    known = {name: code for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    assert dict(zip(OPERATORS, range(len(OPERATORS)))) == known
+    codes = {each: name for name, each in vars(schema.BuiltinOptions).items() if not name.startswith("_")}
+    for name, (code, slots) in OPTIONS.items():
+        made = getattr(schema, codes[code] + "T")()
+        fields = [each for each in vars(made) if not each.startswith("_")]
+        assert len(slots) <= len(fields), name
+        values = [{"?": not default, "f": 0.5, "*": (1, 2), "i": 3, "b": 1}[kind] for _, kind, default in slots]
+        for field, value in zip(fields, values):
+            setattr(made, field, value)
+        builder = flatbuffers.Builder(64)
+        builder.Finish(made.Pack(builder), b"TFL3")
+        table = Flatbuffer(bytes(builder.Output()), b"TFL3").root()
+        for slot, (option, kind, default) in enumerate(slots):
+            read = tuple(table.numbers(slot, "i4")) if kind == "*" else table.number(slot, kind, default)
+            assert read == values[slot], (name, option)
 
 
 def test_single_steps_are_named(load):

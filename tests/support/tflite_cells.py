@@ -17,9 +17,15 @@ class _Cell:
 
     def __init__(self, writer, weights, family, option):
         self.writer, self.family, self.option, self.count = writer, family, option, 0
-        self.constants = {name: writer.tensor(name, array=array) for name, array in weights.items()}
+        self.constants = {name: self.constant(name, array) for name, array in weights.items()}
         self.one = writer.tensor("one", array=np.float32(1).reshape(()))
         self.axis = writer.tensor("axis", array=np.int32(1).reshape(()))
+
+    def constant(self, name, array):
+        """A constant; weights that are given as codes and a scale are those."""
+        if isinstance(array, tuple):
+            return self.writer.tensor(name, array=array[0], scale=array[1])
+        return self.writer.tensor(name, array=array)
 
     def call(self, name, inputs, columns=HIDDEN, **options):
         self.count += 1
@@ -83,6 +89,15 @@ def weights_of(rng, family, option):
         found["joined"] = np.concatenate([found["w"], found["r"]], axis=1)
     elif not option:
         found["r_zr"], found["r_n"] = found["r"][: 2 * HIDDEN], found["r"][2 * HIDDEN :]
+    return found
+
+
+def as_codes(weights):
+    """The matrices as int8 codes with a scale each, as converters quantize weights alone."""
+    found = {}
+    for name, array in weights.items():
+        scale = np.float32(np.abs(array).max() / 127)
+        found[name] = (np.rint(array / scale).astype(np.int8), scale) if array.ndim == 2 else array
     return found
 
 
