@@ -73,6 +73,7 @@ class _Object:
     def __init__(self, file: Bytes, name: str, address: int) -> None:
         self._file, self.name = file, name
         file.enter(address)
+        self._attributes: dict[str, tuple[int, int, int, int]] | None = None
         version_1 = file.take(address, 4) != b"OHDR"
         self._messages = list(_messages_1(file, address) if version_1 else _messages_2(file, address))
 
@@ -95,14 +96,14 @@ class _Object:
             heap = self._file.number(info.start + (4 if self._file.number(info.start + 1, 1) & 1 else 2), 8)
             if heap != NOWHERE:
                 raise FormatError(f"HDF5: {self.name or '/'}: expected attributes in its header, got them in a heap")
-        for message in self._of_kind(_ATTRIBUTE):
-            found, parts = _attribute(self._file, message)
-            if found == name:
-                try:
-                    return attribute_value(self._file, *parts)
-                except FormatError as error:
-                    raise FormatError(f"HDF5: {self.name or '/'}: attribute {name}: {error}") from None
-        return None
+        if self._attributes is None:
+            self._attributes = dict(_attribute(self._file, each) for each in self._of_kind(_ATTRIBUTE))
+        if name not in self._attributes:
+            return None
+        try:
+            return attribute_value(self._file, *self._attributes[name])
+        except FormatError as error:
+            raise FormatError(f"HDF5: {self.name or '/'}: attribute {name}: {error}") from None
 
 
 class Group(_Object):
@@ -257,8 +258,8 @@ def _expect_inside(at: int, length: int, stop: int) -> None:
         raise FormatError(f"HDF5: expected a header that ends at {stop}, got one that goes on to {at + length}")
 
 
-def _attribute(file: Bytes, message: _Message) -> tuple[str, tuple[int, int, int]]:
-    """The name of an attribute, and where its type, its shape and its value begin."""
+def _attribute(file: Bytes, message: _Message) -> tuple[str, tuple[int, int, int, int]]:
+    """The name of an attribute, and where its type, its shape and its value begin, and where it ends."""
     at = message.start
     version, sizes = file.number(at, 1), [file.number(at + 2 * i, 2) for i in (1, 2, 3)]
     if version not in (1, 2, 3) or (version > 1 and file.number(at + 1, 1)):
@@ -270,7 +271,7 @@ def _attribute(file: Bytes, message: _Message) -> tuple[str, tuple[int, int, int
         starts.append(at)
     _expect_inside(message.start, at - message.start, message.start + message.size)
     name = file.take(starts[0], sizes[0]).rstrip(b"\0").decode("utf-8", "replace")
-    return name, (starts[1], starts[2], starts[3])
+    return name, (starts[1], starts[2], starts[3], message.start + message.size)
 
 
 # ---- links
@@ -281,6 +282,7 @@ def _links_of_tree(file: Bytes, tree: int, heap: int) -> Iterator[tuple[str, int
     if file.take(heap, 4) != b"HEAP":
         raise FormatError(f"HDF5: expected a heap of names at {heap}")
     names = file.take(file.number(heap + 24, 8), file.number(heap + 8, 8))
+    file.spend(len(names))
     for node in file.leaves(tree, 0, 8):
         if file.take(node.child, 4) != b"SNOD":
             raise FormatError(f"HDF5: expected links at {node.child}")

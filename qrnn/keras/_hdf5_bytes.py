@@ -34,8 +34,8 @@ class Leaf(NamedTuple):
 class Bytes:
     """A file, read at addresses.
 
-    Each part is entered, and there is an end to how many are: 10,000 and one for every 2 bytes. Arrays of all calls
-    together take twice the file's size, and 100 times that where they are compressed.
+    Each part is entered, and there is an end to how many are: 10,000 and one for every 2 bytes. What is read of names
+    and arrays in all calls together is at most twice the file, and 100 times the file once it is unpacked.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -71,7 +71,7 @@ class Bytes:
         """Count bytes of arrays; FormatError if there were more than a file of this size can say."""
         self._left[compressed] -= count
         if self._left[compressed] < 0:
-            raise FormatError(f"HDF5: expected arrays that a file of {len(self._content)} bytes can hold")
+            raise FormatError(f"HDF5: expected no more than a file of {len(self._content)} bytes can hold")
 
     def leaves(self, tree: int, kind: int, key_size: int, level: int | None = None) -> Iterator[Leaf]:
         """What a tree of version 1 leads to: the addresses of its keys and children."""

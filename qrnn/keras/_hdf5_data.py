@@ -172,8 +172,7 @@ def _of_chunks(file: Bytes, array: Array, dtype: np.dtype[Any]) -> NDArray[Any]:
     chunk, steps = array.chunk, array.filters
     length, total = math.prod(chunk) * dtype.itemsize, math.prod(array.shape) * dtype.itemsize
     needed = math.prod(-(-size // step) for size, step in zip(array.shape, chunk))
-    file.spend(total + needed * 16, compressed=True)
-    file.spend(length, compressed=True)
+    file.spend(total + needed * length, compressed=True)
     result, seen = np.empty(array.shape, dtype), set[tuple[int, ...]]()
     for leaf in file.leaves(array.start, 1, 16 + 8 * len(chunk)):
         stored, mask = file.number(leaf.key, 4), file.number(leaf.key + 4, 4)
@@ -181,6 +180,7 @@ def _of_chunks(file: Bytes, array: Array, dtype: np.dtype[Any]) -> NDArray[Any]:
         if any(at % step or at >= size for at, step, size in zip(corner, chunk, array.shape)) or corner in seen:
             raise FormatError(f"expected chunks side by side, got one at {corner}")
         seen.add(corner)
+        file.spend(stored)
         content = _undone(file.take(leaf.child, stored), steps, mask, dtype.itemsize, length)
         if len(content) != length:
             raise FormatError(f"expected chunks of {length} bytes, got {len(content)}")
@@ -215,11 +215,13 @@ def _undone(content: bytes, steps: Sequence[int], mask: int, size: int, length: 
 # ---- attributes
 
 
-def attribute_value(file: Bytes, type_at: int, shape_at: int, at: int) -> Value:
-    """The value of an attribute: a text, a list of texts, or an array of numbers."""
+def attribute_value(file: Bytes, type_at: int, shape_at: int, at: int, stop: int) -> Value:
+    """The value of an attribute, which ends at `stop`: a text, a list of texts, or an array of numbers."""
     type, shape = datatype(file, type_at), dataspace(file, shape_at)
     count = math.prod(shape)
-    file.take(at, count * type.size)
+    if at + count * type.size > stop:
+        raise FormatError(f"expected {count} elements of {type.size} bytes, got {stop - at} bytes")
+    file.spend(count * type.size, compressed=True)
     if type.name in ("text", "reference"):
         file.enter(parts=count)
     if type.name == "text":

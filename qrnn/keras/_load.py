@@ -70,10 +70,16 @@ class Summary(NamedTuple):
         return "\n".join([f"{self.kind} of Keras {self.version or '(version unknown)'}", *lines, *problems])
 
 
+#: What `describe` says of every layer alike.
+_ALIKE = ("num_layers", "batch_first", "dropout", "proj_size", "engine", "version")
+
+
 def _shown(layer: LayerSummary) -> str:
+    """The sizes and options of a recurrent layer, but for those that are False or of all layers."""
     if layer.problem is not None:
         return "not read"
-    return ", ".join(f"{key}={value}" for key, value in (layer.recurrent or {}).items())
+    entries = (layer.recurrent or {}).items()
+    return ", ".join(f"{key}={value}" for key, value in entries if key not in _ALIKE and value is not False)
 
 
 def load(path: str | os.PathLike[str], *, config: Any = None, version: Any = None) -> Model:
@@ -245,5 +251,6 @@ def _recurrent(built: Built) -> dict[str, Any] | None:
     module = built.module
     if not isinstance(module, RecurrentLayer):
         return None
-    names = ("return_sequences", "return_state", "stateful", "zero_output_for_mask", "merge_mode")
+    names = ["return_sequences", "return_state", "stateful", "zero_output_for_mask"]
+    names += ["merge_mode"] if module.layer.bidirectional else []
     return {**module.layer.describe(), **{name: getattr(module, name) for name in names}}

@@ -140,7 +140,7 @@ def test_what_is_refused(tmp_path):
 
 
 def test_bombs():
-    """Shapes whose product is small in 64 bits, zeros that were packed well, circles of groups."""
+    """Shapes whose product is small in 64 bits, zeros that were packed well, wide chunks, circles of groups."""
     content = written(lambda f: f.create_dataset("x", data=np.ones((2, 3, 4), "f4")))
     for dims in ((4194305, 4194305, 211106198978564), (2**32, 2**32, 2), (2**63, 2, 2)):
         old = b"".join(size.to_bytes(8, "little") for size in (2, 3, 4))
@@ -151,13 +151,23 @@ def test_bombs():
     zeros = np.zeros(30_000_000, "u1")
     bomb = written(lambda f: f.create_dataset("x", data=zeros, chunks=(10_000_000,), compression="gzip"))
     assert len(bomb) < 100_000
-    with pytest.raises(qrnn.FormatError, match="expected arrays that a file of .* bytes can hold"):
+    with pytest.raises(qrnn.FormatError, match="expected no more than a file of .* bytes can hold"):
         _hdf5.opened(bomb).find("x").read()
+
+    many = written(lambda f: [f.attrs.__setitem__(f"names{i}", [b"x"]) for i in range(3000)])
+    assert [_hdf5.opened(many).attribute(f"names{i}") for i in (0, 2999)] == [["x"], ["x"]]
+    wide = written(
+        lambda f: f.create_dataset(
+            "x", data=np.ones((400, 1)), maxshape=(None, None), chunks=(1, 100_000), compression="gzip"
+        )
+    )
+    with pytest.raises(qrnn.FormatError, match="expected no more than a file of .* bytes can hold"):
+        _hdf5.opened(wide).find("x").read()
 
     def circle(file):
         group = file.create_group("a")
         group["a"] = group
 
     root = opened(circle)
-    with pytest.raises(qrnn.FormatError, match="expected parts that end, got a circle of them"):
+    with pytest.raises(qrnn.FormatError, match="expected no more than a file of .* bytes can hold"):
         root.find("/".join("a" * 100_000))

@@ -14,6 +14,7 @@ import pytest
 from support import keras2_files
 from support.keras_files import LIMIT, error_of_keras_2, error_of_keras_3
 from support.keras_models import error_of, inputs_of, keras, layers, model_of, output_of
+from support.keras_seeds import arrays, hdf5
 
 import qrnn
 import qrnn.keras
@@ -39,6 +40,31 @@ def test_keras_file_of_keras_2(tmp_path):
     keras2_files.write_keras(path, model)
     keras2_files.compute_as_keras_2(model)
     assert error_of(qrnn.keras.load(path)(x), output_of(model, x)) <= LIMIT
+
+
+@pytest.mark.parametrize("kind, gates", [("GRU", 3), ("LSTM", 4)])
+def test_layers_of_cudnn(kind, gates, tmp_path):
+    """A file of a class that kept cuDNN's order of weights is read as `read_layer` reads it."""
+    units, features = 3, 4
+    shapes = ((features, gates * units), (units, gates * units), (2 * gates * units,))
+    found, config = arrays(*shapes), {"name": "rnn", "units": units, "return_sequences": True}
+    chain = [{"class_name": f"CuDNN{kind}", "config": config}]
+
+    def write(file):
+        file.attrs["keras_version"] = b"2.2.4"
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": chain}).encode()
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [b"rnn"]
+        names = [f"rnn/{name}:0" for name in ("kernel", "recurrent_kernel", "bias")]
+        own = group.create_group("rnn")
+        own.attrs["weight_names"] = [name.encode() for name in names]
+        for name, array in zip(names, found):
+            own.create_dataset(name, data=array)
+
+    (tmp_path / "rnn.net").write_bytes(hdf5(write))
+    x = np.random.default_rng(0).standard_normal((2, 5, features), dtype=np.float32)
+    layer = qrnn.keras.read_layer(f"CuDNN{kind}", config, found)
+    assert (qrnn.keras.load(tmp_path / "rnn.net")(x) == layer(x)).all() and layer(x).any()
 
 
 @pytest.fixture(scope="module")
