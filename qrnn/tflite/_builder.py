@@ -122,7 +122,6 @@ class Builder:
         self._kept: dict[str, Any] = {}
         self._names: dict[int, str] = {}
         self._dims: dict[str, tuple[int, ...]] = {}
-        self._unknown: set[str] = set()
         self._count = 0
         self.name = ""
         for index in graph.inputs:
@@ -160,7 +159,7 @@ class Builder:
         return {name: made.get(id(layer), layer) for name, layer in found.items()}
 
     def _scales(self) -> list[float]:
-        """The scales of the products with codes: few, as a matrix has one as a rule; none, if some have no codes."""
+        """The scales of products with codes: few, as a matrix has one as a rule; none, where there are many."""
         codes = [op.options["codes"] for op in self.ops if op.kind == "linear"]
         found = {scale for each in codes if each is not None for scale in scales_of(each).tolist()}
         return [] if len(found) > _MOST_SCALES else sorted(found)

@@ -144,7 +144,7 @@ def _dequantized(array: NDArray[Any], tensor: Tensor, where: str) -> Array:
 def _codes(array: NDArray[Any], tensor: Tensor) -> QTensor | None:
     """Codes and scales of a matrix, where its zero points are 0 and scales go by rows; None where they are not."""
     scale, zero = _scales(array, tensor, tensor.name)
-    if zero.any() or (scale.ndim and scale.shape[0] != array.shape[0]):
+    if zero.any() or (scale.ndim and scale.shape != (array.shape[0], 1)):
         return None
     return QTensor(_signed(array, zero).astype(np.int8), scale.ravel() if scale.ndim else scale)
 

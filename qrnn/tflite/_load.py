@@ -180,7 +180,7 @@ def summary(path: str | os.PathLike[str]) -> Summary:
             kind, read = found.read[name]
             recurrent.append(OperatorSummary(name, kind, read.weights, read.layer.describe(), None))
         elif _is_recurrent(operator):
-            recurrent.append(OperatorSummary(name, operator.name, "", None, found.missing[name]))
+            recurrent.append(OperatorSummary(name, operator.name, "", None, found.missing.get(name, "")))
         else:
             others[operator.name] = others.get(operator.name, 0) + 1
     return Summary(recurrent, others, _texts(found.missing))
@@ -247,7 +247,7 @@ def _of_model(model: Model) -> _Found:
                     add_operator(builder, operator)
             except FormatError as error:
                 builder.unknown(operator)
-                if number == 0 or operator.name in FUSED:
+                if number == 0 or _is_recurrent(operator):
                     missing[name] = str(error)
         cells = builder.cells()
         read.update({name: ("unrolled", _cell(cell)) for name, cell in cells.items() if name not in read})

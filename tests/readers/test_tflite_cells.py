@@ -108,6 +108,21 @@ def test_other_loops_are_named(load):
     assert load(writer.content()).missing == expected
 
 
+def test_loops_inside_of_loops_are_named(load, tmp_path):
+    writer = Writer()
+    for number, (cond, body) in enumerate([(1, 2), (0, 0), (1, 1)]):
+        if number:
+            writer.graph()
+        x, y = writer.tensor(f"x{number}", (2, 4)), writer.tensor(f"y{number}", (2, 4))
+        if number == 1:
+            writer.operator("TANH", [x], [y])
+        else:
+            writer.operator("WHILE", [x], [y], condSubgraphIndex=cond, bodySubgraphIndex=body)
+        writer.ends([x], [y])
+    assert [text[:3] for text in load(writer.content()).missing] == ["y0:", "y2:"]
+    assert [each.name for each in qrnn.tflite.summary(tmp_path / "model.tflite").recurrent] == ["y0", "y2"]
+
+
 def test_long_chains(load):
     """Thousands of sums behind a product: neither the time nor the depth grows out of bounds."""
     writer = Writer()

@@ -253,6 +253,22 @@ def test_names_and_options_are_those_of_the_schema():
             assert read == values[slot], (name, option)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_scales_by_rows_and_by_columns(load, axis, rows):
+    """A layer with codes has scales by rows; by columns they are multiplied out."""
+    writer, rng = Writer(), np.random.default_rng(0)
+    x, y = writer.tensor("x", (2, 4)), writer.tensor("y", (2, rows))
+    codes, scales = rng.integers(-127, 128, (rows, 4)).astype(np.int8), rng.uniform(0.01, 0.1, (rows, 4)[axis])
+    weight = writer.tensor("w", array=codes, scale=scales.astype(np.float32), axis=axis)
+    writer.operator("FULLY_CONNECTED", [x, weight, -1], [y])
+    writer.ends([x], [y])
+    module = load(writer.content()).module
+    assert type(module.y) is (qrnn.Linear if axis == 0 else nn.Linear)
+    exact = X[0, :2].astype(np.float64) @ (codes * (scales[:, None] if axis == 0 else scales)).T
+    assert error([module(X[0, :2])], [exact]) < 0.02
+
+
 def test_single_steps_are_named(load):
     writer = Writer()
     x, y = writer.tensor("x", (1, 4)), writer.tensor("y", (1, 3))
