@@ -41,11 +41,16 @@ class CompareReport(Report[Compared]):
 
     def __init__(self, rows: Any, facts: Mapping[str, Any], times: Mapping[str, list[float]]) -> None:
         super().__init__(rows)
+        self._first = self._rows[0]  # of a part of the report too
         self.facts, self._times = dict(facts), {name: tuple(each) for name, each in times.items()}
 
     def _facts(self) -> dict[str, Any]:
-        said = followed(self._rows, self.facts), not_followed(self._rows, self.facts)
-        return {**self.facts, "follows": said[0], "does_not_follow": said[1]}
+        follows, does_not = self._said()
+        return {**self.facts, "follows": follows, "does_not_follow": does_not}
+
+    def _said(self) -> tuple[list[str], list[str]]:
+        given = self._first, self._rows, self.facts
+        return followed(*given), not_followed(*given)
 
     def _shown_heads(self) -> tuple[str, ...]:
         timed = ("µs a step" if self.facts["steps"] else "µs a call", "quartiles", "time")
@@ -57,13 +62,14 @@ class CompareReport(Report[Compared]):
         if row.microseconds is None or row.time is None:
             return cells
         median, low, high = row.microseconds
-        return (*cells, f"{median:.3g}", f"{low:.3g}-{high:.3g}", f"{row.time.median:.2f}")
+        return (*cells, f"{median:.3g}", f"{low:.3g}-{high:.3g}", f"{row.time.median:.3g}")
 
     def _tables(self) -> list[list[tuple[str, ...]]]:
-        return layer_table((row.name, row.layers) for row in self._rows[1:])
+        return layer_table((row.name, row.layers) for row in self._rows if row.name != self._first.name)
 
     def _after(self) -> list[str]:
-        return [*followed(self._rows, self.facts), *not_followed(self._rows, self.facts)]
+        follows, does_not = self._said()
+        return [*follows, *does_not]
 
     def row(self, name: str) -> Compared:
         """The row of the model `name`.
@@ -158,7 +164,7 @@ class CompareReport(Report[Compared]):
         """
         from ._compare_plot import drawn
 
-        return drawn(self._rows, self.facts, dark)
+        return drawn(self._first, self._rows, self.facts, dark)
 
 
 def compare(

@@ -18,16 +18,18 @@ __all__ = ["drawn"]
 _POINTS = 150
 
 
-def drawn(rows: Sequence[Compared], facts: Mapping[str, Any], dark: bool | None) -> Any:
+def drawn(first: Compared, rows: Sequence[Compared], facts: Mapping[str, Any], dark: bool | None) -> Any:
     """The figure of `CompareReport.plot`."""
     with styled(dark):
         page = figure((10, 6.4))
         places = page.subplots(2, 2).flat
-        others = list(enumerate(rows))[1:] or list(enumerate(rows))
+        others = list(enumerate((row for row in rows if row.name != first.name), start=1))
+        known = [(0, row) for row in rows if row.name == first.name]
         for draw in (_by_step, _time_and_size, _by_row, _agreement):
-            draw(next(places), others if draw is not _time_and_size else list(enumerate(rows)), facts)
+            draw(next(places), [*known, *others] if draw is _time_and_size or not others else others, facts)
         lines = page.axes[2].get_lines()
-        page.legend(handles=lines, loc="outside lower center", ncols=min(4, len(lines)))
+        if lines:
+            page.legend(handles=lines, loc="outside lower center", ncols=min(4, len(lines)))
     return page
 
 

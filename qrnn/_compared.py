@@ -64,9 +64,13 @@ def apart(low: float, high: float) -> int:
     return -1 if high < 1 else 1 if low > 1 else 0
 
 
-def followed(rows: Sequence[Compared], facts: Mapping[str, Any]) -> list[str]:
-    """What the figures of a comparison say: a sentence for each model but the first."""
-    return [f"{row.name} against {rows[0].name}: {', '.join(_of(row, rows[0], facts))}." for row in rows[1:]]
+def followed(first: Compared, rows: Sequence[Compared], facts: Mapping[str, Any]) -> list[str]:
+    """What the figures of a comparison with the model `first` say: a sentence for each other one."""
+    return [f"{row.name} against {first.name}: {', '.join(_of(row, first, facts))}." for row in _others(first, rows)]
+
+
+def _others(first: Compared, rows: Sequence[Compared]) -> list[Compared]:
+    return [row for row in rows if row.name != first.name]
 
 
 def _of(row: Compared, first: Compared, facts: Mapping[str, Any]) -> list[str]:
@@ -76,20 +80,20 @@ def _of(row: Compared, first: Compared, facts: Mapping[str, Any]) -> list[str]:
     if row.nbytes is not None and first.nbytes:
         said.append(f"{row.nbytes / first.nbytes:.2f} of the bytes")
     if row.time is not None:
-        between = f"{row.time.low:.2f} to {row.time.high:.2f} in half of the {facts['rounds']} rounds"
+        between = f"{row.time.low:.3g} to {row.time.high:.3g} in half of the {facts['rounds']} rounds"
         way = apart(row.time.low, row.time.high)
         beyond = "no difference beyond the spread" if not way else "slower" if way > 0 else "faster"
-        said.append(f"{row.time.median:.2f} of the time ({between}: {beyond})")
+        said.append(f"{row.time.median:.3g} of the time ({between}: {beyond})")
     return said
 
 
-def not_followed(rows: Sequence[Compared], facts: Mapping[str, Any]) -> list[str]:
+def not_followed(first: Compared, rows: Sequence[Compared], facts: Mapping[str, Any]) -> list[str]:
     """What the figures of a comparison do not say."""
-    lines, count = list[str](), facts["rows"]
-    kept = [row.name for row in rows[1:] if row.agreement == 1]
+    lines, count, others = list[str](), facts["rows"], _others(first, rows)
+    kept = [row.name for row in others if row.agreement == 1]
     if kept and count:
         lines.append(
-            f"that decisions never change: {_named(kept, len(rows) - 1)} on {count:,} row{'s' * (count != 1)}, so of "
+            f"that decisions never change: {_named(kept, len(others))} on {count:,} row{'s' * (count != 1)}, so of "
             f"rows drawn alike and one by one under {percent(min(1.0, _NONE_OF / count))} have one that changes (95 %)"
         )
     if facts["rounds"]:

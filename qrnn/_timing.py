@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
@@ -76,6 +75,8 @@ def in_rounds(
     A round calls all functions in a new order, a short one as often as fills `BLOCK`; one more round goes before,
     which finds out how often. The garbage collector waits meanwhile. `tick` counts the functions of all rounds.
     """
+    import random  # for those who measure alone
+
     order, repeats = random.Random(0), dict.fromkeys(functions, 1)
     taken: dict[str, list[float]] = {name: [] for name in functions}
     with _no_collection():

@@ -142,6 +142,13 @@ def test_sentences_say_no_more_than_the_figures(compared):
     assert "none of the models changed one on 7 rows" in " ".join(str(several).split())
 
 
+def test_a_part_of_a_report_is_against_the_same_model(compared):
+    report = compared[3]
+    assert "int8 against float: error" in str(report[1:]) and "layer, error" in str(report[1:])
+    assert "against" not in str(report[:1]) and len(report[:0]) == 0 and report[:0]._repr_html_()
+    assert report[1:].to_dict()["follows"] == report.to_dict()["follows"]
+
+
 def test_without_a_layer_times_are_of_calls():
     report = qrnn.compare({"a": np.sin, "b": np.cos}, [np.ones((2, 3), f32)] * 3, rounds=2)
     assert report.facts["steps"] is None and report.facts["calls"] == 3
@@ -159,6 +166,7 @@ def test_pictures(compared, dark):
     np.testing.assert_allclose(by_row.lines[0].get_xdata()[1:], 100 * np.sort(row.outputs[0].by_row))
     assert {text.get_text() for text in against.texts} == {"float", "int8"}
     assert agreement.patches[0].get_width() == pytest.approx(100 * row.agreement)
+    assert [len(part.plot().axes[2].lines) for part in (report[1:], report[:1], report[:0])] == [1, 1, 0]
     assert page._repr_png_().startswith(b"\x89PNG")
     alone = qrnn.compare({"a": lambda x: x[:, :1]}, [np.ones((2, 3), f32)], rounds=0).plot(dark=dark)
     assert [len(axes.texts) for axes in alone.axes] == [1, 1, 0, 1], "an empty picture says why it is"
