@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._foreign import Direction
-from ._affine import Affine, Forms
+from ._affine import Affine, Forms, identity
 from ._scope import Op, Scope
 
 if TYPE_CHECKING:
@@ -38,7 +38,21 @@ def with_cells(scope: Scope) -> list[Op]:
             replaced |= set(places)
     if not cells:
         return scope.ops
+    _agree(forms, cells.values())
     return [cells.get(i, op) for i, op in enumerate(scope.ops) if i in cells or i not in replaced]
+
+
+def _agree(forms: Forms, cells: Iterable[Op]) -> None:
+    """Where input and state have one size, those that come from outside look alike: the steps that follow tell them."""
+    ops = [op for op in cells if len(op.inputs) == 3]
+    keys = {id(op): tuple(map(identity, op.options["cell"].weights[:2])) for op in ops}
+    sure = {keys[id(op)] for op in ops if forms.op(op.inputs[1]) is not None}
+    for op in ops:
+        if keys[id(op)] not in sure and keys[id(op)][::-1] in sure:
+            x, h, c = op.inputs
+            cell: Cell = op.options["cell"]
+            weights = cell.weights._replace(weight_ih=cell.weights.weight_hh, weight_hh=cell.weights.weight_ih)
+            op.inputs, op.options["cell"] = [h, x, c], cell._replace(weights=weights)
 
 
 def _found(forms: Forms) -> Iterator[tuple[Op, list[int]]]:

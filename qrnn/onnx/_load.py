@@ -44,7 +44,7 @@ class LoadedModel:
         self.missing = list(missing)
 
     def __repr__(self) -> str:
-        lines = [f"({name}): {indented(repr(layer))}" for name, layer in self.layers.items()]
+        lines = [f"({name}): {layer!r}" for name, layer in self.layers.items()]
         lines += [f"missing: {text}" for text in self.missing]
         return "LoadedModel(" + "".join(f"\n  {indented(line)}" for line in lines) + ("\n)" if lines else ")")
 

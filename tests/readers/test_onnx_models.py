@@ -56,7 +56,9 @@ def test_control_files():
     read = qrnn.onnx.load(model.proto)
     assert read.module is None and read.missing == missing and list(read.layers) == ["LSTM"]
     assert qrnn.onnx.summary(model.proto).unsupported == missing
-    assert f"missing: {missing[0]}" in repr(read)
+    assert repr(read).startswith(
+        "LoadedModel(\n  (LSTM): RecurrentNode(\n    (layer): LSTM(5, 3)\n  )\n  missing: Gate"
+    )
 
 
 def test_summary():
@@ -96,6 +98,29 @@ def test_a_cell_in_a_loop_that_is_no_layer_is_named():
     assert read.module is None and read.missing[0].startswith("Scan 'Scan': operator")
     (cell,) = read.layers.values()
     assert type(cell).__name__ == "LSTMCell"
+
+
+def test_inputs_of_the_size_of_the_state():
+    """The first step of unrolled cells tells input and state by those that follow: one cell, whichever comes first."""
+    r = rng()
+    x, h = floats(r, 4 * H, H), floats(r, 4 * H, H)
+    for order in ("p, q", "q, p"):
+        steps = " ".join(
+            f"x{i} = Gather <axis = 0> (x, at{i}) p{i} = MatMul(x{i}, Wx) q{i} = MatMul(h{i}, Wh) "
+            f"s{i} = Add({', '.join(each + str(i) for each in order.split(', '))}) "
+            f"i{i}, f{i}, g{i}, o{i} = Split <axis = 1> (s{i}, four) si{i} = Sigmoid(i{i}) sf{i} = Sigmoid(f{i}) "
+            f"tg{i} = Tanh(g{i}) so{i} = Sigmoid(o{i}) k{i} = Mul(sf{i}, c{i}) n{i} = Mul(si{i}, tg{i}) "
+            f"c{i + 1} = Add(k{i}, n{i}) tc{i} = Tanh(c{i + 1}) h{i + 1} = Mul(so{i}, tc{i})"
+            for i in range(3)
+        )
+        text = f"(float[t, b, {H}] x, float[b, {H}] h0, float[b, {H}] c0) => (float[b, {H}] h3) {{ {steps} }}"
+        constants = {"Wx": x.T.copy(), "Wh": h.T.copy(), "four": np.full(4, H)}
+        constants |= {f"at{i}": np.array(i) for i in range(3)}
+        inputs = {**frames(r, 4, 2, H), "h0": floats(r, 2, H), "c0": floats(r, 2, H)}
+        model = written("square", text, constants, inputs, 1)
+        expect_same(model)
+        (cell,) = qrnn.onnx.load(model.proto).layers.values()
+        assert (cell.weight_ih == x).all() and (cell.weight_hh == h).all()
 
 
 # ---- codes of ONNX Runtime's quantized LSTM
