@@ -152,7 +152,7 @@ def smaller(size):
 # --- start.py ---
 
 IMPORT_MS = 15.0  # of `import qrnn` over `import numpy`
-WHEEL_BYTES = 600_000
+WHEEL_BYTES = 1_000_000
 
 
 def codes_bytes(rows, columns, gates=1):
