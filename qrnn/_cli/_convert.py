@@ -40,8 +40,9 @@ def convert(
         data = None if calibrate is None else read_data(calibrate)
         model, report = _quantized(found, engine, data, max_error)
         found = found._replace(model=model, state=model.state_dict())
+    before = os.path.getsize(source)  # which `target` may be
     write(found, target)
-    before, after = os.path.getsize(source), os.path.getsize(target)
+    after = os.path.getsize(target)
     layers = [] if found.model is None else [each for each in found.model.modules() if isinstance(each, QuantizedLayer)]
     engines = sorted({each.engine for each in layers})
     values = {
