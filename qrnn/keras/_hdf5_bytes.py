@@ -17,10 +17,10 @@ __all__ = ["NOWHERE", "Bytes", "Leaf", "padded"]
 #: The address of what is not there.
 NOWHERE = (1 << 64) - 1
 
-#: A file has fewer parts than bytes / 8; each is entered when its parent is looked at, for each name of a path.
+#: Parts, headers and their messages, links and texts, that a file may have, and one for every 2 bytes of it.
 _PARTS = 10_000
 
-#: How many times its compressed bytes an array may take, with zeros deflate reaches a thousand.
+#: How many times the file's bytes unpacked arrays may have. Weights hardly get smaller; of zeros deflate packs 1,000.
 _EXPANSION = 100
 
 
