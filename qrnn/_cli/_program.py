@@ -123,7 +123,7 @@ _file = click.argument("file", type=click.Path())
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(_show.versions()["qrnn"], prog_name="qrnn")
 def program() -> None:
-    """Models of qrnn, ONNX, Keras and PyTorch: look at them, convert, compare and time them.
+    """Models of qrnn, ONNX, Keras, TFLite and PyTorch: look at them, convert, compare and time them.
 
     Files are known by their content. Exit statuses: 0 fine, 1 verify found a difference or compare qrnn behind,
     2 the command line is wrong, 3 a file is missing or bad, 4 what was asked for is not possible, 5 a package is
