@@ -55,7 +55,7 @@ def shown():
     yield "compare", qrnn.compare(models, data, rounds=5)
     yield "sensitivity", qrnn.quantization.sensitivity(model, data)
     yield "autoquantize", qrnn.quantization.autoquantize(model, data, max_error=0.02)[1]
-    yield "layers", nn.Sequential(*(nn.Linear(3, 3) for _ in range(300)))
+    yield "layers", nn.Sequential(*(nn.Linear(3, 3) for _ in range(40)))
     try:
         import torch
 
