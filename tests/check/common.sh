@@ -80,6 +80,7 @@ debian_root() {
     "${apt[@]}" install -y --download-only --no-install-recommends "$@" >>"$folder/apt/log" 2>&1 ||
         incomplete "$* of $suite for $architecture: $(tail -n 1 "$folder/apt/log")"
     for package in "$folder"/apt/archives/*.deb; do dpkg -x "$package" "$folder"; done
+    [ -e "$folder/lib" ] || ln -s usr/lib "$folder/lib" # which a package of the base system would do
     rm -rf "$folder/apt"
     touch "$folder/unpacked"
 }
