@@ -104,7 +104,7 @@ def _array(value: Any) -> Any:
     if not hasattr(value, "data_type"):
         return value
     # Whoever has a TensorProto has the package.
-    from onnx import numpy_helper  # type: ignore[import-not-found, unused-ignore]
+    from onnx import numpy_helper
 
     return numpy_helper.to_array(value)
 
