@@ -8,6 +8,8 @@
  */
 #include "cases.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -391,6 +393,99 @@ static void check_weights(void)
     }
     tally(qrnn_quantize_weights("qrnn", 2, 0, NULL, NULL, scale, &n) == QRNN_OK && n == 2, "weights of no columns",
           NULL);
+    tally(qrnn_quantize_weights("fbgemm", 0, 2, NULL, NULL, scale, &n) == QRNN_OK && n == 1 && scale[0] == 1.0f,
+          "weights of no rows", NULL);
+    const float bad[2] = {1.0f, NAN};
+    codes[0] = 77;
+    tally(qrnn_quantize_weights("qrnn", 1, 2, bad, codes, scale, &n) == QRNN_ERR_VALUE && codes[0] == 77,
+          "a weight that is no number", NULL);
+    tally(qrnn_quantize_weights("float32", 1, 2, v, codes, scale, &n) == QRNN_ERR_ENGINE, "codes of engine float32",
+          NULL);
+}
+
+/* Scales of 1, so that codes are the weights, rounded half to even and held. */
+static void check_codes(void)
+{
+    const float rows[3][4] = {{127.0f, -63.5f, 0.5f, -1.4f}, {0.0f, -0.0f, 0.0f, 0.0f}, {1e-37f, -1e-37f, 0.0f, 0.0f}};
+    const float whole[4] = {127.5f, -127.5f, 1.5f, -0.5f}, tiny[4] = {1e-9f, -1e-9f, 0.0f, 0.0f};
+    const int8_t of_rows[12] = {127, -64, 0, -1}, of_whole[4] = {127, -128, 2, 0}, of_tiny[4] = {0};
+    int8_t codes[12];
+    float scale[3];
+    size_t n;
+    qrnn_status got = qrnn_quantize_weights("qrnn", 3, 4, rows[0], codes, scale, &n);
+    tally(got == QRNN_OK && n == 3 && memcmp(codes, of_rows, 12) == 0, "codes by rows", NULL);
+    tally(scale[0] == 1.0f && scale[1] == 1.0f && scale[2] == 1.0f, "scales by rows", NULL);
+    got = qrnn_quantize_weights("fbgemm", 2, 2, whole, codes, scale, &n);
+    tally(got == QRNN_OK && n == 1 && scale[0] == 1.0f && memcmp(codes, of_whole, 4) == 0, "codes by one scale", NULL);
+    got = qrnn_quantize_weights("fbgemm", 2, 2, tiny, codes, scale, &n);
+    tally(got == QRNN_OK && scale[0] == FLT_EPSILON && memcmp(codes, of_tiny, 4) == 0, "codes of tiny weights", NULL);
+}
+
+/* --- options --- */
+
+static int refuses(const qrnn_options *options, qrnn_kind kind, const char *engine, int sequence, size_t directions)
+{
+    const float one = 1.0f;
+    const int8_t code = 0;
+    const qrnn_weight any = {.codes = &code, .scale = &one, .n_scale = 1}, weights[4] = {any, any, any, any};
+    const qrnn_spec spec = {.kind = kind,
+                            .engine = engine,
+                            .input_size = 1,
+                            .hidden_size = 1,
+                            .layers = 1,
+                            .directions = directions,
+                            .sequence = sequence,
+                            .options = options,
+                            .weights = weights};
+    qrnn_module *m = NULL;
+    const qrnn_status status = qrnn_module_new(&spec, &m, NULL);
+    return status == QRNN_ERR_OPTIONS && !m;
+}
+
+static void check_options(void)
+{
+    qrnn_options o;
+    const float wrong[] = {-1.0f, INFINITY, NAN};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        float *const limits[] = {&o.clip, &o.cell_clip, &o.proj_clip, &o.layer_norm};
+        for (size_t k = 0; k < sizeof limits / sizeof limits[0]; k++) {
+            qrnn_options_init(QRNN_LSTM, &o);
+            *limits[k] = wrong[i];
+            tally(refuses(&o, QRNN_LSTM, "qrnn", 0, 1), "a limit", NULL);
+        }
+    }
+    int *const flags[] = {&o.peepholes, &o.input_forget, &o.reverse, &o.initial_states};
+    const qrnn_kind without[] = {QRNN_GRU, QRNN_GRU, QRNN_LSTM, QRNN_LSTM};
+    for (size_t k = 0; k < 4; k++) {
+        qrnn_options_init(without[k], &o);
+        *flags[k] = 1;
+        tally(refuses(&o, without[k], "qrnn", 0, 1), "an option that a cell lacks", NULL);
+    }
+    qrnn_options_init(QRNN_LSTM, &o);
+    o.reverse = 1;
+    tally(refuses(&o, QRNN_LSTM, "qrnn", 1, 2), "a reverse of two directions", NULL);
+    qrnn_options_init(QRNN_LSTM, &o);
+    o.proj_clip = 1.0f;
+    tally(refuses(&o, QRNN_LSTM, "qrnn", 1, 1), "a limit of no projection", NULL);
+    qrnn_options_init(QRNN_LSTM, &o);
+    o.peepholes = 1, o.layer_norm = 1e-3f;
+    tally(refuses(&o, QRNN_LSTM, "qrnn", 1, 1), "peepholes of a normalized LSTM", NULL);
+    qrnn_options_init(QRNN_LINEAR, &o);
+    tally(refuses(&o, QRNN_LINEAR, "qrnn", 0, 1), "options of a linear", NULL);
+    for (int d = 0; d < 2; d++) {
+        qrnn_options_init(QRNN_LSTM, &o);
+        o.activations[d][0].function = QRNN_ACTIVATION_FUNCTIONS;
+        tally(refuses(&o, QRNN_LSTM, "qrnn", 1, 2), "no such activation", NULL);
+        o.activations[d][0] = (qrnn_activation){QRNN_ACTIVATION_AFFINE, NAN, 0.0f};
+        tally(refuses(&o, QRNN_LSTM, "qrnn", 1, 2), "an alpha that is no number", NULL);
+        o.activations[d][0] = (qrnn_activation){QRNN_ACTIVATION_AFFINE, 1.0f, INFINITY};
+        tally(refuses(&o, QRNN_LSTM, "qrnn", 1, 2), "a beta that is no number", NULL);
+    }
+    memset(&o, 77, sizeof o);
+    qrnn_options_init(QRNN_KINDS, &o);
+    tally(o.clip == 0.0f && o.peepholes == 0, "options of no kind", NULL);
+    qrnn_options_init(QRNN_LSTM, NULL);
+    tally(!qrnn_activation_get(QRNN_ACTIVATION_FUNCTIONS) && qrnn_activation_get(0), "past the activations' end", NULL);
 }
 
 static void check_half_states(const char *engine, int sequence)
@@ -474,6 +569,8 @@ int main(void)
     check_texts();
     check_functions();
     check_weights();
+    check_codes();
+    check_options();
     check_scales(0);
     check_scales(1);
     for (size_t i = 0; i < 3; i++) {
