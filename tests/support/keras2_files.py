@@ -9,10 +9,12 @@ import json
 import zipfile
 from io import BytesIO
 
-import h5py
 import numpy as np
+import pytest
 
 from support.keras_layers import keras
+
+h5py = pytest.importorskip("h5py", reason="H5PY IS NOT INSTALLED: files of Keras 2 were not written")
 
 #: Versions, by what their files have: the version that a file says, whether a Sequential is a bare list, and the names
 #: of the weights of a recurrent layer's cell.
