@@ -21,6 +21,8 @@ needs_mypy = pytest.mark.skipif(
     importlib.util.find_spec("mypy") is None, reason="MYPY IS NOT INSTALLED: stubs and types were not checked"
 )
 PACKAGE = Path(qrnn.__file__).parent
+#: Packages that modules, or the examples in them, need.
+NEEDED = {"qrnn._cli": ("click",), "qrnn.onnx": ("onnx", "onnxscript")}
 
 
 def modules():
@@ -31,14 +33,24 @@ def modules():
     return found
 
 
+def missing(name):
+    """What a module needs and is not installed."""
+    needed = NEEDED.get(".".join(name.split(".")[:2]), ())
+    return [package for package in needed if importlib.util.find_spec(package) is None]
+
+
+def importable_modules():
+    return [name for name in modules() if not missing(name)]
+
+
 def test_all_modules_are_found():
     assert {"qrnn._core", "qrnn.nn", "qrnn.nn.quantized.dynamic", "qrnn.quantization"} <= set(modules())
 
 
 @pytest.mark.parametrize("name", modules())
 def test_doctests(name):
-    if name == "qrnn._cli._program":
-        pytest.importorskip("click", reason="CLICK IS NOT INSTALLED: the command line was not imported")
+    if missing(name):
+        pytest.skip(f"{' AND '.join(missing(name)).upper()} NOT INSTALLED: examples did not run")
     engine = qrnn.backends.quantized.engine
     result = doctest.testmod(importlib.import_module(name))
     assert result.failed == 0
@@ -114,7 +126,7 @@ def test_import_needs_numpy_alone():
 
 
 def test_every_public_name_has_a_docstring():
-    for module_name in modules():
+    for module_name in importable_modules():
         module = importlib.import_module(module_name)
         if module_name.split(".")[-1].startswith("_"):
             continue
@@ -126,7 +138,7 @@ def test_every_public_name_has_a_docstring():
 
 
 def test_all_lists_exist():
-    for module_name in modules():
+    for module_name in importable_modules():
         module = importlib.import_module(module_name)
         missing = [name for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
         assert not missing, f"{module_name}: {missing}"
