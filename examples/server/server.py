@@ -88,6 +88,7 @@ class Server:
     def __init__(self, engine, limits=None):
         self.engine, self.limits, self.metrics = engine, limits or Limits(), Metrics()
         self._connections, self._stopping, self._listening = 0, False, None
+        self._stepping = False  # frames are taken that no session has any more, and not answered yet
 
     # ---- life
 
@@ -121,9 +122,12 @@ class Server:
             self._steps.result()  # raises what a step did
 
     async def _drained(self):
-        while not self._steps.done() and any(
-            session.waiting or not (session.connection is None or session.connection.idle)
-            for session in self.engine.sessions.values()
+        while not self._steps.done() and (
+            self._stepping
+            or any(
+                session.waiting or not (session.connection is None or session.connection.idle)
+                for session in self.engine.sessions.values()
+            )
         ):
             await asyncio.sleep(self.limits.tick)
 
@@ -136,8 +140,10 @@ class Server:
                 engine.tidy(start, self.limits.keep)
                 self._cut_off(start)
                 if taken := engine.take():
+                    self._stepping = True
                     y = await loop.run_in_executor(thread, engine.step, taken)
                     engine.finish(taken, y)
+                    self._stepping = False
                     self._count(taken, start, loop.time())
                 await asyncio.sleep(max(0, start + self.limits.tick - loop.time()))
 

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from support import ROOT, assert_same_bits
@@ -99,9 +100,17 @@ def test_metrics_are_prometheus_text(serving, programs):
     serving(body)
 
 
-def test_what_was_accepted_is_answered_before_the_end(programs, websockets, model):
+@pytest.mark.parametrize("pause", [0, 0.5], ids=["waiting", "in-a-step"])
+def test_what_was_accepted_is_answered_before_the_end(pause, programs, websockets, model):
     async def body():
         engine = programs.engine.Engine(model, INPUTS, window=WINDOW)
+        step = engine.step
+
+        def slow_step(taken):
+            time.sleep(pause)
+            return step(taken)
+
+        engine.step = slow_step
         server = programs.server.Server(engine, programs.server.Limits(tick=0.1))
         uri, stop = f"ws://127.0.0.1:{await server.start()}", asyncio.Event()
         client = programs.load.Client(uri, frames_of(3, WINDOW))
@@ -109,6 +118,8 @@ def test_what_was_accepted_is_answered_before_the_end(programs, websockets, mode
         for _ in range(WINDOW):
             await client.send()
         await until(lambda: engine.accepted.sum() == 3 * WINDOW)
+        if pause:
+            await until(lambda: not any(session.waiting for session in engine.sessions.values()))
         stop.set()
         served = asyncio.create_task(server.serve_until(stop))
         while not client.done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 
 import numpy as np
@@ -80,8 +81,7 @@ def test_safetensors_without_torch(tmp_path):
     safetensors_torch.save_file(model.state_dict(), path)
     np.save(tmp_path / "x.npy", x.numpy())
     np.save(tmp_path / "y.npy", model.head(model.rnn(x)[0]).detach().numpy())
-    run_python(
-        f"""
+    program = f"""
         import sys
         sys.modules["torch"] = None
         import numpy as np, qrnn
@@ -91,7 +91,7 @@ def test_safetensors_without_torch(tmp_path):
         x, y = (np.load({str(tmp_path)!r} + name) for name in ("/x.npy", "/y.npy"))
         assert abs(model.head(model.rnn(x)[0]) - y).max() < 2e-6
         """
-    )
+    run_python(textwrap.dedent(program))
 
 
 def test_a_name_that_only_some_begin_with_stays(tmp_path):

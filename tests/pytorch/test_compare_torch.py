@@ -75,6 +75,7 @@ def test_bytes_are_those_of_codes_scales_and_biases(models):
     assert found["qrnn int8"] == models["qrnn int8"].nbytes
 
 
-def test_weights_of_another_type_than_int8_have_no_bytes(quiet):
+def test_weights_of_another_type_than_int8_have_no_bytes(quiet, monkeypatch):
+    monkeypatch.setattr(torch.backends.quantized, "engine", "fbgemm")  # onednn has no float16
     model = torch.ao.quantization.quantize_dynamic(Theirs(), {torch.nn.LSTM}, dtype=torch.float16)
     assert qrnn.compare({"half": model}, [torch.zeros(2, 1, 4)], rounds=0)[0].nbytes is None

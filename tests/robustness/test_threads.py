@@ -195,7 +195,7 @@ def test_engine_blocks_belong_to_their_thread():
 
 
 def test_many_short_threads():
-    """Scratch memory of a thread goes with it: 200 threads that need some leave none behind."""
+    """Scratch memory of a thread goes with it: 400 threads that need some leave none behind."""
     statm = Path("/proc/self/statm")
     if not statm.exists():
         pytest.skip(f"NO {statm} HERE: memory of finished threads was not measured")
@@ -214,6 +214,6 @@ def test_many_short_threads():
     for _ in range(20):
         one()
     before = pages()
-    for _ in range(200):
-        one()  # each needs at least the 128,000 codes of x
-    assert (pages() - before) * 4096 < 10e6
+    for _ in range(400):
+        one()  # each needs at least the 128,000 codes of x, 51 MB in all
+    assert (pages() - before) * 4096 < 25e6  # the rest of a long test run grows by some 10 MB meanwhile
