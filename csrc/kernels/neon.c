@@ -149,64 +149,33 @@ static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs 
         for (size_t row = 0; row < out->batch; row++) tile_s13_1(&t, panel, row);
 }
 
-QRNN_INLINE s32v code_s32(enum qrnn_rounding rounding, f32v v, f32v inv, f32v zp, s32v zp_s32)
+QRNN_INLINE s32v s_nearest(f32v v)
 {
-    switch (rounding) {
-    case QRNN_ROUND_PRODUCT: return vaddq_s32(vcvtnq_s32_f32(vmulq_f32(v, inv)), zp_s32);
-    case QRNN_ROUND_FUSED: return vcvtnq_s32_f32(vfmaq_f32(zp, v, inv));
-    case QRNN_ROUND_TWICE: return vcvtnq_s32_f32(vaddq_f32(vmulq_f32(v, inv), zp));
-    }
-    QRNN_UNREACHABLE();
+    return vcvtnq_s32_f32(v);
 }
 
-/* 16 values, or the first n of them and zeros. */
-QRNN_INLINE void values_load(const float *v, size_t n, f32v *x)
+QRNN_INLINE s32v s_within(s32v v, int32_t most)
 {
-    for (size_t i = 0; i < CODES / LANES; i++, v += LANES)
-        x[i] = n >= (i + 1) * LANES ? v_load(v) : n > i * LANES ? v_load_n(v, n - i * LANES) : v_set1(0.0f);
+    return vminq_s32(vmaxq_s32(v, s_set1(-most)), s_set1(most));
 }
 
-/* Of 16 codes of 32 bits, within +-2^15: clamped to 0..255. */
-QRNN_INLINE uint8x16_t bytes_of(const s32v *c)
+QRNN_INLINE s32v s_high(s32v v)
+{
+    return vshrq_n_s32(v, QRNN_PLANE_BITS);
+}
+
+QRNN_INLINE s32v s_low(s32v v)
+{
+    return vandq_s32(v, s_set1((1 << QRNN_PLANE_BITS) - 1));
+}
+
+QRNN_INLINE void codes_store(uint8_t *q, const s32v *c)
 {
     const int16x8_t low = vqmovn_high_s32(vqmovn_s32(c[0]), c[1]), high = vqmovn_high_s32(vqmovn_s32(c[2]), c[3]);
-    return vqmovun_high_s16(vqmovun_s16(low), high);
+    vst1q_u8(q, vqmovun_high_s16(vqmovun_s16(low), high));
 }
 
-QRNN_INLINE void quantize_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act,
-                             uint8_t *q)
-{
-    const f32v inv = v_set1(act->inv), zp = v_set1((float)act->zero_point);
-    const s32v zp_s32 = s_set1(act->zero_point);
-    for (size_t i = 0; i < n; i += CODES) {
-        f32v x[CODES / LANES];
-        s32v c[CODES / LANES];
-        values_load(v + i, n - i, x);
-        for (int j = 0; j < CODES / LANES; j++) c[j] = code_s32(rounding, x[j], inv, zp, zp_s32);
-        vst1q_u8(q + i, bytes_of(c));
-    }
-}
-
-QRNN_INLINE void quantize_s13(const float *v, size_t n, const struct qrnn_act *act, uint8_t *high, uint8_t *low)
-{
-    const f32v inv = v_set1(act->inv);
-    const s32v most = s_set1(QRNN_MOST_S13), least = s_set1(-QRNN_MOST_S13), zp = s_set1(QRNN_ZERO_S13);
-    const s32v bits = s_set1((1 << QRNN_PLANE_BITS) - 1);
-    for (size_t i = 0; i < n; i += CODES) {
-        f32v x[CODES / LANES];
-        s32v upper[CODES / LANES], lower[CODES / LANES];
-        values_load(v + i, n - i, x);
-        for (int j = 0; j < CODES / LANES; j++) {
-            const s32v c = vcvtnq_s32_f32(vmulq_f32(x[j], inv));
-            const s32v code = vaddq_s32(vminq_s32(vmaxq_s32(c, least), most), zp);
-            upper[j] = vshrq_n_s32(code, QRNN_PLANE_BITS);
-            lower[j] = vandq_s32(code, bits);
-        }
-        vst1q_u8(high + i, bytes_of(upper));
-        vst1q_u8(low + i, bytes_of(lower));
-    }
-}
-
+#include "codes.h"
 #include "choose.h"
 #include "moments.h"
 

@@ -60,7 +60,6 @@ QRNN_INLINE f32v v_from_s32(s32v v)
 /* Codes and weights become 16 bits as they are loaded, and i32x4.dot_i16x8_s sums their products by pairs of inputs:
  * exact, of codes up to 255 too, so nothing is taken off them. */
 #define DOT_BIAS(form) 0
-enum { CODES = 16 };
 
 /* A quad of inputs: V vectors of weights from `line` on, met by R rows. pairs[2 * i] has the sums of pairs of rows 0
  * and 1 of a vector, pairs[2 * i + 1] those of its rows 2 and 3. */
@@ -174,63 +173,28 @@ QRNN_INLINE s32v s_nearest(f32v v)
     return s_sub(v_add(v, magic), magic);
 }
 
-QRNN_INLINE s32v code_s32(enum qrnn_rounding rounding, f32v v, f32v inv, f32v zp, s32v zp_s32)
+QRNN_INLINE s32v s_within(s32v v, int32_t most)
 {
-    switch (rounding) {
-    case QRNN_ROUND_PRODUCT: return s_add(s_nearest(v_mul(v, inv)), zp_s32);
-    case QRNN_ROUND_FUSED: return s_nearest(v_fma(v, inv, zp));
-    case QRNN_ROUND_TWICE: return s_nearest(v_add(v_mul(v, inv), zp));
-    }
-    QRNN_UNREACHABLE();
+    return wasm_i32x4_min(wasm_i32x4_max(v, s_set1(-most)), s_set1(most));
 }
 
-/* 16 values, or the first n of them and zeros. */
-QRNN_INLINE void values_load(const float *v, size_t n, f32v *x)
+QRNN_INLINE s32v s_high(s32v v)
 {
-    for (size_t i = 0; i < CODES / LANES; i++, v += LANES)
-        x[i] = n >= (i + 1) * LANES ? v_load(v) : n > i * LANES ? v_load_n(v, n - i * LANES) : v_set1(0.0f);
+    return wasm_i32x4_shr(v, QRNN_PLANE_BITS);
 }
 
-/* 16 codes of 32 bits: clamped to 0..255. */
-QRNN_INLINE v128_t bytes_of(const s32v *c)
+QRNN_INLINE s32v s_low(s32v v)
 {
-    return wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(c[0], c[1]), wasm_i16x8_narrow_i32x4(c[2], c[3]));
+    return wasm_v128_and(v, s_set1((1 << QRNN_PLANE_BITS) - 1));
 }
 
-QRNN_INLINE void quantize_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act,
-                             uint8_t *q)
+QRNN_INLINE void codes_store(uint8_t *q, const s32v *c)
 {
-    const f32v inv = v_set1(act->inv), zp = v_set1((float)act->zero_point);
-    const s32v zp_s32 = s_set1(act->zero_point);
-    for (size_t i = 0; i < n; i += CODES) {
-        f32v x[CODES / LANES];
-        s32v c[CODES / LANES];
-        values_load(v + i, n - i, x);
-        for (int j = 0; j < CODES / LANES; j++) c[j] = code_s32(rounding, x[j], inv, zp, zp_s32);
-        wasm_v128_store(q + i, bytes_of(c));
-    }
+    wasm_v128_store(q,
+                    wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(c[0], c[1]), wasm_i16x8_narrow_i32x4(c[2], c[3])));
 }
 
-QRNN_INLINE void quantize_s13(const float *v, size_t n, const struct qrnn_act *act, uint8_t *high, uint8_t *low)
-{
-    const f32v inv = v_set1(act->inv);
-    const s32v most = s_set1(QRNN_MOST_S13), least = s_set1(-QRNN_MOST_S13), zp = s_set1(QRNN_ZERO_S13);
-    const s32v bits = s_set1((1 << QRNN_PLANE_BITS) - 1);
-    for (size_t i = 0; i < n; i += CODES) {
-        f32v x[CODES / LANES];
-        s32v upper[CODES / LANES], lower[CODES / LANES];
-        values_load(v + i, n - i, x);
-        for (int j = 0; j < CODES / LANES; j++) {
-            const s32v c = s_nearest(v_mul(x[j], inv));
-            const s32v code = s_add(wasm_i32x4_min(wasm_i32x4_max(c, least), most), zp);
-            upper[j] = wasm_i32x4_shr(code, QRNN_PLANE_BITS);
-            lower[j] = wasm_v128_and(code, bits);
-        }
-        wasm_v128_store(high + i, bytes_of(upper));
-        wasm_v128_store(low + i, bytes_of(lower));
-    }
-}
-
+#include "codes.h"
 #include "choose.h"
 
 void qrnn_use_wasm(struct qrnn_kernels *k)
