@@ -6,8 +6,8 @@ Two workers are compared with two copies of a loop that only counts: what two co
 moment. A round times two loops before and after each map, and one loop before and after the same calls in a row; every
 other round goes the other way about. The median of (calls in a row / one loop) says how much counting the calls are
 worth; the figure is the median over rounds of that x (two loops / (2 x map)), with its quartiles. 0.9 is promised of
-threads, and of processes that are sent next to nothing: they read their batches from a file and return last states.
-Others pay for what is pickled and copied, 0.8 MB of input and 3.3 MB of output a batch.
+threads, and of processes that are sent next to nothing: they read their batches from a file, sixteen a task, and return
+last states. Others pay for what is copied, 0.8 MB of input and 3.3 MB of output a batch.
 
 A task's cost is that of one that computes next to nothing, less the call itself. The modules are different ones, called
 in turn, against one of them called as often.
@@ -18,6 +18,7 @@ import machine
 machine.use_one_thread()
 
 import argparse
+import collections
 import multiprocessing
 import pathlib
 import pickle
@@ -34,7 +35,7 @@ import numpy as np
 import qrnn
 
 INPUTS, HIDDEN, BATCH, STEPS = 64, 256, 32, 100
-BATCHES = 16
+BATCHES = 192
 PROMISED = 0.9
 MODULES = 1000
 
@@ -44,6 +45,11 @@ def spin(count):
     for i in range(count):
         total += i
     return total
+
+
+def drain(results):
+    """Takes the results and keeps none: new memory for all of them would cost as much as what is measured."""
+    collections.deque(results, maxlen=0)
 
 
 def seconds(run):
@@ -81,6 +87,7 @@ class Case(NamedTuple):
     pool: Executor
     module: Callable
     batches: list
+    chunk: int = 1
 
 
 class Reached(NamedTuple):
@@ -101,7 +108,7 @@ def cases(threads, processes, folder):
         Case("threads", True, threads, whole, list(batches)),
         Case("processes", False, processes, whole, list(batches)),
         Case("processes, last states", False, processes, last, list(batches)),
-        Case("processes that read, last states", True, processes, Reading(last, path), list(range(BATCHES))),
+        Case("processes that read, last states", True, processes, Reading(last, path), list(range(BATCHES)), chunk=16),
     ]
 
 
@@ -114,8 +121,8 @@ def workers(rounds):
     ):
         todo = cases(threads, processes, folder)
         for case in todo:
-            list(qrnn.map(case.module, case.batches, case.pool))
-        in_a_row = seconds(lambda: list(qrnn.map(todo[0].module, todo[0].batches)))
+            drain(qrnn.map(case.module, case.batches, case.pool, chunk=case.chunk))
+        in_a_row = seconds(lambda: drain(qrnn.map(todo[0].module, todo[0].batches)))
         count = int(2e5 * in_a_row / seconds(lambda: spin(200_000)))
         rows = [one_round(todo[:: -1 if number % 2 else 1], processes, count) for number in range(rounds)]
         return [(case, reached([row[case.name] for row in rows])) for case in todo]
@@ -129,9 +136,9 @@ def one_round(todo, processes, count):
 
     found, one, two = {}, loops(1), loops(2)
     for case in todo:
-        mapped = seconds(lambda case=case: list(qrnn.map(case.module, case.batches, case.pool)))
+        mapped = seconds(lambda case=case: drain(qrnn.map(case.module, case.batches, case.pool, chunk=case.chunk)))
         two, before_two = loops(2), two
-        in_a_row = seconds(lambda case=case: list(qrnn.map(case.module, case.batches)))
+        in_a_row = seconds(lambda case=case: drain(qrnn.map(case.module, case.batches)))
         one, before_one = loops(1), one
         found[case.name] = in_a_row, (before_one + one) / 2, mapped, (before_two + two) / 2
     return found
@@ -167,7 +174,7 @@ def tasks(rounds):
         for name, pool in (("threads", threads), ("processes", processes)):
             values = []
             for _ in range(rounds):
-                mapped = seconds(lambda pool=pool: list(qrnn.map(model, [x] * count, pool)))
+                mapped = seconds(lambda pool=pool: drain(qrnn.map(model, [x] * count, pool)))
                 values.append((mapped - seconds(lambda: [model(x) for _ in range(count)])) / count)
             found[name] = statistics.median(values)
     return found

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._handover import folder_for, pack, unpack
 from ._progress import progress as progress_bar
 from ._progress import wanted
 
@@ -89,7 +90,7 @@ def map(
     lengths : iterable, optional
         For each batch what the call takes as ``lengths``.
     chunk : int
-        Batches that a task computes: more where batches are small, as a task costs a process about 0.2 ms.
+        Batches that a task computes: more where batches are small, as a task costs a process about 0.3 ms.
     ahead : int, optional
         Tasks that are held at a time. Default: twice the executor's workers.
     progress : bool, optional
@@ -192,8 +193,9 @@ def _compute(module: Callable[..., Any], batches: list[_Batch]) -> _Done:
     return _Done(results, None)
 
 
-def _work(token: str, module: Callable[..., Any] | None, batches: list[_Batch]) -> _Done | str:
-    """What a worker does: the results, or `_MISSING` where it has not got the module."""
+def _work(token: str, module: Callable[..., Any] | None, packed: Any, folder: str | None) -> Any:
+    """What a worker does: the results, packed, or `_MISSING` where it has not got the module."""
+    batches: list[_Batch] = unpack(packed)
     with _lock:
         if module is not None:
             module = _modules.setdefault(token, module)
@@ -204,7 +206,7 @@ def _work(token: str, module: Callable[..., Any] | None, batches: list[_Batch]) 
         _modules.move_to_end(token)
         while len(_modules) > _KEPT:
             _modules.popitem(last=False)
-    return _sendable(_compute(module, batches))
+    return pack(_sendable(_compute(module, batches)), folder)
 
 
 def _sendable(done: _Done) -> _Done:
@@ -224,7 +226,7 @@ def _sendable(done: _Done) -> _Done:
 
 class _Task(NamedTuple):
     batches: list[_Batch]
-    future: Future[_Done | str]
+    future: Future[Any]
 
 
 def _by(
@@ -234,9 +236,10 @@ def _by(
     token, tasks, begun = os.urandom(16).hex(), deque[_Task](), 0
 
     def submit(some: list[_Batch], sent: Callable[..., Any] | None) -> _Task:
-        return _Task(some, executor.submit(_work, token, sent, some))
+        return _Task(some, executor.submit(_work, token, sent, pack(some, folder), folder))
 
     with ExitStack() as at_end:
+        folder = at_end.enter_context(folder_for(executor))
         with _lock:
             _modules[token] = module
         at_end.callback(_forget, token)
@@ -261,7 +264,8 @@ def _by(
 def _result(task: _Task) -> _Done | str:
     """What a task came to; an error of the executor itself names the task's batches."""
     try:
-        return task.future.result()
+        done: _Done | str = unpack(task.future.result())
+        return done
     except Exception as error:
         last = task.batches[-1].number
         text = f"{type(error).__name__}: {error}" + (f" (of batches up to {last})" if len(task.batches) > 1 else "")

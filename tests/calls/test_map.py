@@ -187,12 +187,12 @@ class Remote:
     def __init__(self):
         self.known, self.modules, self._max_workers = {}, 0, 1
 
-    def submit(self, function, token, module, batches):
+    def submit(self, function, token, module, batches, folder):
         self.modules += module is not None
         mine, _map._modules = _map._modules, type(_map._modules)(self.known)
         future = Future()
         try:
-            future.set_result(function(token, module, batches))
+            future.set_result(function(token, module, batches, folder))
         finally:
             self.known, _map._modules = dict(_map._modules), mine
         return future
