@@ -41,6 +41,9 @@ can() {
     return 1
 }
 
+# alone COMMAND ...: no other check of this folder runs a command by this function at the same time.
+alone() { flock "$(dirname "$WORK")" "$@"; }
+
 # install_packages PACKAGE ...: nothing that they only recommend, so what a TEST needs of that has to be named too.
 install_packages() {
     if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
@@ -48,8 +51,8 @@ install_packages() {
         return 1
     fi
     local apt=(apt-get -qq -o Acquire::http::Timeout=20 -o DPkg::Lock::Timeout=120)
-    "${apt[@]}" update >/dev/null || true
-    if ! DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null; then
+    alone "${apt[@]}" update >/dev/null || true
+    if ! DEBIAN_FRONTEND=noninteractive alone "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null; then
         reason+=" (and apt-get cannot install $*)"
         return 1
     fi
@@ -144,7 +147,8 @@ PYTHON
 # chooses the kind of build (setup.py).
 build_package() {
     need_python
-    (cd "$ROOT" && "$PYTHON" setup.py -q build --build-base "$1") >"$1.log" 2>&1 ||
+    # Builds share the egg-info of the checkout.
+    (cd "$ROOT" && alone "$PYTHON" setup.py -q build --build-base "$1") >"$1.log" 2>&1 ||
         { tail -n 50 "$1.log" >&2; fail 'the extension did not build'; }
     echo "$1"/lib*
 }
