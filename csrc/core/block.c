@@ -1,7 +1,7 @@
-/* block.c - activations to codes; where the working memory of a call lies.
+/* block.c - turns activations into codes, and lays out the working memory of a call.
  *
- * In a format with a scale for each row, a row that is not finite gets the scale NaN (choose.h), and no
- * other row is touched. */
+ * In a format with a scale for each row, a row that is not finite gets the scale NaN (choose.h). This does not affect
+ * other rows. */
 #include "block.h"
 #include "team.h"
 
@@ -9,13 +9,13 @@
 
 /* --- rooms --- */
 
-/* Bytes of a row of an operand. */
+/* The bytes that a row of an operand needs. */
 struct operand_bytes {
-    size_t is;                /* 1: there is such an operand */
+    size_t is;                /* 1: the block has this operand */
     size_t act, codes, staged;
 };
 
-/* What layout.h's list of rooms is written in: bytes of a row. */
+/* The sizes that layout.h's list of rooms names, in bytes for a row. */
 struct room_bytes {
     struct operand_bytes x, h, inner;
     size_t sequence, probe;   /* 1 or 0 */
@@ -28,7 +28,8 @@ size_t qrnn_widest_input(const qrnn_module *m)
     return m->input_size > later ? m->input_size : later;
 }
 
-/* Of rows of `cols` values for the matrices that lie `offset` behind the start of each cell. */
+/* The bytes of an operand with rows of `cols` values: the most that any cell's matrix needs. The matrix is the member
+ * of struct qrnn_cell at `offset`. */
 static struct operand_bytes measure_operand(const qrnn_module *m, size_t offset, size_t cols)
 {
     struct operand_bytes bytes = {.is = 1};
@@ -49,13 +50,13 @@ static size_t blocks_of(size_t units)
     return qrnn_round_up(units, QRNN_PANEL) / QRNN_PANEL;
 }
 
-/* The most panels of a gate that a slice has. */
+/* The panels of one gate in the largest slice. */
 static size_t most_panels(size_t units, size_t slices)
 {
     return (blocks_of(units) + slices - 1) / slices;
 }
 
-/* Gates of hh that meet h. */
+/* How many gates of hh multiply h. The others multiply what an end makes. */
 static size_t hh_gates(const qrnn_module *m)
 {
     return m->kind->info.gates - (m->kind->inner != QRNN_ENDS);
@@ -96,17 +97,17 @@ void qrnn_rooms_make(const qrnn_module *m, size_t slices, enum qrnn_purpose purp
 
 /* --- blocks --- */
 
-/* Panels first .. first + count - 1 of `whole` in slice `slice` of `slices`. */
+/* The panels of slice `slice` of `slices`, out of `whole`: *count of them from *first on. */
 QRNN_INLINE void divide_panels(size_t whole, size_t slice, size_t slices, size_t *first, size_t *count)
 {
     *first = 0;
     *count = whole;
-    if (slices == 1) return; /* two divisions less a step */
+    if (slices == 1) return; /* saves two divisions in a step */
     *first = whole * slice / slices;
     *count = whole * (slice + 1) / slices - *first;
 }
 
-/* Units of a slice: from *first on, *count of them, of which `panels` panels are made. */
+/* The hidden units of the block's slice: *count of them from *first on. Returns how many panels they fill. */
 QRNN_INLINE size_t divide_units(size_t units, const struct qrnn_block *b, size_t *first, size_t *count)
 {
     size_t panel, panels;
@@ -123,7 +124,7 @@ QRNN_INLINE size_t divide_units(size_t units, const struct qrnn_block *b, size_t
         ROOMS(ROOM)                          \
     } while (0)
 
-/* What sequences and the probe need beside the rest. */
+/* The rooms that only sequences and the probe have. */
 static void open_more(struct qrnn_block *b, const struct qrnn_layout *layout, enum qrnn_purpose purpose, size_t rows,
                       unsigned char *own, unsigned char *shared)
 {
@@ -173,7 +174,7 @@ void qrnn_block_open(struct qrnn_block *b, const qrnn_module *m, size_t slice, s
     OPEN(shared, QRNN_SHARED_ROOMS);
     memory = own;
     OPEN(step, QRNN_STEP_ROOMS);
-    b->x.coded = (struct qrnn_inputs){b->x.codes, 0, b->x.act}; /* strides: by the cell */
+    b->x.coded = (struct qrnn_inputs){b->x.codes, 0, b->x.act}; /* qrnn_block_set_cell sets the strides */
     b->h.coded = (struct qrnn_inputs){b->h.codes, 0, b->h.act};
     if (m->has_inner) open_inner(b, layout, rows, own, shared);
     if (purpose != QRNN_FOR_STEP) open_more(b, layout, purpose, rows, own, shared);
@@ -243,7 +244,7 @@ int qrnn_choose_scale(const qrnn_module *m, const struct qrnn_activations *activ
     return extent.finite;
 }
 
-/* Of the rows over all slices. */
+/* The extents of the rows over all units, joined from those of the slices. */
 static const struct qrnn_extent *join_slices(struct qrnn_operand *o, size_t rows, const struct qrnn_extents *extents)
 {
     if (extents->slices == 1) return extents->extent;
@@ -254,7 +255,7 @@ static const struct qrnn_extent *join_slices(struct qrnn_operand *o, size_t rows
     return o->extent;
 }
 
-/* Whether rows of floats lie at a stride, and at which, in floats. */
+/* Whether rows of floats lie at equal distances, and at which *stride, in floats. */
 static int find_stride(size_t rows, const float *const *v, size_t *stride)
 {
     const size_t step = (size_t)((const char *)v[1] - (const char *)v[0]);
@@ -264,7 +265,7 @@ static int find_stride(size_t rows, const float *const *v, size_t *stride)
     return i >= rows && step % sizeof(float) == 0 && step < SIZE_MAX / 2;
 }
 
-/* Rows of floats: where they lie, if at a stride, else gathered. */
+/* Sets o->floats to the rows: where they lie if their distances are equal, else a copy. */
 static void gather(struct qrnn_operand *o, size_t rows, const float *const *v, size_t n)
 {
     o->floats = (struct qrnn_inputs){v[0], 0, NULL};
@@ -273,7 +274,7 @@ static void gather(struct qrnn_operand *o, size_t rows, const float *const *v, s
     o->floats = (struct qrnn_inputs){o->staged, n, NULL};
 }
 
-/* One scale for all rows: the given one, or by the extents of all; 0 if one of them is not finite. */
+/* Sets one scale for all rows: the given one, or one chosen from all extents. Returns 0 if a row is not finite. */
 static int choose_for_all(const struct qrnn_activations *activations, struct qrnn_operand *o, size_t rows,
                           const struct qrnn_extent *extent)
 {

@@ -12,34 +12,39 @@
 #include "module.h"
 #include "tuning.h"
 
-/* Activations on their way to a product: rooms for their codes, or for floats that lie at no stride. */
+/* The activations that a product multiplies: codes, or floats. Floats whose rows lie at unequal distances are copied to
+ * `staged` first. */
 struct qrnn_operand {
-    const struct qrnn_act *given; /* of formats that share a scale: it; NULL: by the extents */
+    const struct qrnn_act *given; /* the scale and zero point of all rows, in formats that share one; NULL: choose
+                                     them from the extents */
     struct qrnn_act *act;     /* [rows] */
     uint8_t *codes;           /* [rows][code_stride], planes of a row one after the other */
-    struct qrnn_inputs coded, floats; /* what a product takes, once it is encoded: the codes, or rows as they lie */
-    /* Of sequences: */
+    struct qrnn_inputs coded, floats; /* the input of a product after qrnn_encode: the codes, or the floats where
+                                         they lie */
+    /* For sequences: */
     struct qrnn_extent *extent; /* [rows] over all slices */
     float *staged;            /* [rows][cols] */
 };
 
-/* Extents of rows, by slices of units: what threads that share a call found, each in its slice. */
+/* The extents of rows (their least and largest values), one for each slice of units: a thread that shares a call finds
+ * those of its slice. */
 struct qrnn_extents {
     struct qrnn_extent *extent; /* [slices][rows] */
     size_t slices, rows;
 };
 
-/* What a block is for: a step, one whose products are shown, a sequence, whose rows need not lie at a stride. */
+/* What a block computes: a step, a step whose products are shown, or a sequence, whose rows may lie at unequal
+ * distances. */
 enum qrnn_purpose { QRNN_FOR_STEP, QRNN_FOR_PROBE, QRNN_FOR_SEQUENCE };
 
 struct qrnn_team;
 
 struct qrnn_block {
     const qrnn_module *m;
-    size_t slice, slices;     /* this one, and how many there are */
+    size_t slice, slices;     /* this block's slice, and how many there are */
     size_t first, units;      /* hidden units of the slice */
     const struct qrnn_cell *cell;
-    /* The slice of its packed weights: the cell's own, or, where it is not all of them, of `sliced`. */
+    /* The packed weights of this slice: the cell's own if there is one slice, else in `sliced`. */
     const struct qrnn_panels *ih, *hh, *inner_weights;
     struct qrnn_panels *sliced; /* [3] */
 
@@ -48,54 +53,56 @@ struct qrnn_block {
     size_t stride;            /* of ih products: gates * padded units of the slice */
     size_t hh_stride, inner_stride;
     float *ih_product;        /* [x rows][stride] */
-    float *hh_product;        /* [rows][hh_stride], where it is not added to the input's */
+    float *hh_product;        /* [rows][hh_stride], in kinds where it is not added to the input's product */
     float *inner_product;     /* [rows][inner_stride] */
-    size_t inner_first, inner_units; /* units that inner_product has */
+    size_t inner_first, inner_units; /* the units in inner_product */
     const float **x_from;     /* [x rows] */
     const float **h_from, **c_from; /* [rows] states before a step */
-    float **h_to, **c_to;     /* [rows] and after it */
-    float **slopes;           /* [rows] where slopes go, of a sequence; NULL: not wanted */
-    int32_t *acc_ih, *acc_hh, *acc_inner; /* the probe's, else NULL: integer sums */
+    float **h_to, **c_to;     /* [rows] states after it */
+    float **slopes;           /* [rows] where a sequence's slopes go; NULL: not wanted */
+    int32_t *acc_ih, *acc_hh, *acc_inner; /* integer sums for the probe; else NULL */
     /* Shared by the slices: */
     float *zeros;             /* a state of zeros */
-    struct qrnn_extents before, after; /* of the rows of h, of a sequence */
-    float *inner_values;      /* [rows][hidden_size] what is quantized inside a step */
+    struct qrnn_extents before, after; /* extents of h before and after a step of a sequence */
+    float *inner_values;      /* [rows][hidden_size] what the product inside a step multiplies */
     float **inner_rows;
     struct qrnn_extents inner_extents;
-    float *unseen_h, *unseen_c; /* the states that a probe makes */
-    struct qrnn_team *team;   /* whom to wait for between writing and reading; NULL: nobody */
-    int wants_stop, stop;     /* this slice wants to give up; all know of one that does */
+    float *unseen_h, *unseen_c; /* the next states that the probe computes */
+    struct qrnn_team *team;   /* the threads to wait for between writing and reading; NULL: there are none */
+    int wants_stop, stop;     /* this slice asks to give up; a slice has asked, and all know it */
 };
 
-/* Columns of the widest input of a layer. */
+/* The columns of the widest input that a layer has. */
 size_t qrnn_widest_input(const qrnn_module *m);
 
-/* What the rooms of blocks that are slices of a module take; layout.h. */
+/* The sizes of the rooms of a block that computes one of `slices` slices of a module (layout.h). */
 void qrnn_rooms_make(const qrnn_module *m, size_t slices, enum qrnn_purpose purpose, struct qrnn_rooms *rooms);
 
-/* A block in memory of that layout, for at most `rows` rows of a step: its own, and that of all slices. */
+/* Opens a block for at most `rows` rows of a step. `own` is its own memory, `shared` the memory of all slices, both
+ * laid out by `layout`. */
 void qrnn_block_open(struct qrnn_block *b, const qrnn_module *m, size_t slice, size_t slices,
                      const struct qrnn_layout *layout, size_t rows, enum qrnn_purpose purpose, unsigned char *own,
                      unsigned char *shared);
-/* Sets what of the shared memory has to be set, once. */
+/* Initializes the shared memory; called once. */
 void qrnn_block_clear_shared(const struct qrnn_block *b, size_t rows);
 
 /* `count` panels of a matrix from panel `first` on. */
 struct qrnn_panels qrnn_slice(const struct qrnn_panels *w, size_t first, size_t count);
 
-/* Has the block compute with a cell. */
+/* Makes the block compute with `cell`. */
 void qrnn_block_set_cell(struct qrnn_block *b, const struct qrnn_cell *cell);
 
 /* One scale for n values; 0 if one of them is not finite. v == NULL stands for zeros. */
 int qrnn_choose_scale(const qrnn_module *m, const struct qrnn_activations *activations, size_t n, const float *v,
                       struct qrnn_act *act);
 
-/* Codes (or, of floats, the whereabouts) of rows of n values, as `matrix` takes them. `extents` of the rows, or NULL
- * where they are to be found by reading or o->given is set. 0 if one scale is for all and a value is not finite. */
+/* Prepares rows of n values for the product with `matrix`: as codes, or, where it takes floats, as pointers to them.
+ * `extents` are those of the rows; NULL if they are not known, or if o->given is set. Returns 0 if all rows share a
+ * scale and a value is not finite. */
 int qrnn_encode(const qrnn_module *m, const struct qrnn_matrix *matrix, struct qrnn_operand *o, size_t rows, size_t n,
                 const float *const *v, const struct qrnn_extents *extents);
 
-/* What `matrix` multiplies of an encoded operand. */
+/* The form of an encoded operand that `matrix` multiplies. */
 QRNN_INLINE const struct qrnn_inputs *qrnn_inputs_of(const struct qrnn_operand *o, const struct qrnn_matrix *matrix)
 {
     return matrix->activations->most_code ? &o->coded : &o->floats;
@@ -107,17 +114,18 @@ struct qrnn_inputs qrnn_inputs_from(const struct qrnn_operand *o, const struct q
 /* Waits until every slice of the block's team is here, and learns whether to stop. */
 void qrnn_block_meet(struct qrnn_block *b);
 
-/* standalone.c: the values that the codes of rows stand for, as the products of m's engine, which quantizes each row by
- * itself, see them, times roots[i] >= 0: `seen`, [rows][n]. None of row i is larger than bounds[i], which is NaN if the
- * row is not finite. `room` is working memory of qrnn_codes_room(n) bytes. */
+/* standalone.c: `seen`, [rows][n], becomes the values that the codes of the rows stand for, times roots[i] >= 0. m's
+ * engine has to quantize each row by itself. No value of row i is larger than bounds[i] in size; bounds[i] is NaN if
+ * the row is not finite. `room` is working memory of qrnn_codes_room(n) bytes. */
 void qrnn_see_rows(const qrnn_module *m, size_t rows, size_t n, const float *const *v, const float *roots, float *seen,
                    float *bounds, uint8_t *room);
 size_t qrnn_codes_room(size_t n);
 
-/* Rows that are coded at once: enough for their divisions to overlap. */
+/* How many rows are encoded at once: enough for their divisions to overlap. */
 enum { QRNN_CODED_ROWS = 16 };
 
-/* cells.c: one step, from the input's product, which may be overwritten, and encoded states to the next states. */
+/* cells.c: one step. It takes the input's product `ih`, which it may overwrite, and the encoded states, and makes the
+ * next states. */
 void qrnn_cell_step(struct qrnn_block *b, size_t rows, float *ih);
 
 #endif

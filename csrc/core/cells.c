@@ -1,5 +1,5 @@
-/* cells.c - a step of a cell, written once for all kinds: from the input's product and the state before to the state
- * after. What differs between kinds is a row of kinds.def, and the element-wise end that it names (kernels/ends.def).
+/* cells.c - one step of a cell, written once for all kinds: from the input's product and the state before to the state
+ * after. Kinds differ in their row of kinds.def and in the element-wise end that it names (kernels/ends.def).
  *
  *   most kinds              W_hh h (+ ih) ----------------------------------------> end --> h', c'
  *   a projection            W_hh h (+ ih) --> end --> inner, c' --> W_hr inner ---> h'
@@ -7,7 +7,7 @@
  */
 #include "block.h"
 
-/* What an end reports of its slice's units, where somebody asks for it. */
+/* Where an end writes the extents of the units in its slice. */
 static struct qrnn_extent *own_extents(const struct qrnn_block *b, const struct qrnn_extents *extents)
 {
     return extents->extent + b->slice * extents->rows;
@@ -35,13 +35,13 @@ QRNN_INLINE struct qrnn_end_args end_args(const struct qrnn_block *b, size_t row
     };
 }
 
-/* The end of the kind. */
+/* The end that makes the kind's next state. */
 static qrnn_end_kernel *kinds_end(const struct qrnn_block *b)
 {
     return b->slopes ? b->m->sloped : b->m->end;
 }
 
-/* The recurrent product, added to `ih` in place or in b->hh_product, and what the end makes of it. */
+/* Multiplies h and applies the end. The product is added to `ih` in place, or kept in b->hh_product. */
 QRNN_INLINE void multiply_and_end(const struct qrnn_block *b, size_t rows, float *ih, qrnn_end_kernel *end,
                                   const struct qrnn_end_args *e)
 {
@@ -56,7 +56,7 @@ QRNN_INLINE void multiply_and_end(const struct qrnn_block *b, size_t rows, float
     end(e);
 }
 
-/* The product of what an end made. */
+/* Multiplies the values that an end has made. */
 static void multiply_inner(struct qrnn_block *b, size_t rows)
 {
     const struct qrnn_matrix *const matrix = &b->cell->inner;
@@ -67,7 +67,7 @@ static void multiply_inner(struct qrnn_block *b, size_t rows)
     matrix->multiply(b->inner_weights, qrnn_inputs_of(&b->inner, matrix), &out);
 }
 
-/* A step in two products: `first` makes what the second multiplies. */
+/* A step with two products: the end with the arguments `first` makes what the second one multiplies. */
 static void step_in_two(struct qrnn_block *b, size_t rows, float *ih, struct qrnn_end_args *e)
 {
     const qrnn_module *m = b->m;

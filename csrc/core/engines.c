@@ -1,4 +1,4 @@
-/* engines.c - the table of engines: one row an arithmetic. */
+/* engines.c - the table of engines: one row for each arithmetic. */
 #include "module.h"
 
 #include <string.h>
@@ -13,9 +13,10 @@ static float factor_onednn(float scale)
     return qrnn_through_reciprocal((double)scale);
 }
 
-/* "qrnn" first: the default. Columns: name, quantized, per_row, scale_per_row, projects, resets_before; formats of
- * weights and of activations; de-quantization, exact, no_bias, factor. Adding -0.0f changes no float; QNNPACK adds +0.
- * PyTorch has neither projections nor a GRU that resets before the product, and so its engines have none. */
+/* The first engine, "qrnn", is the default. Columns: the members of qrnn_engine_info; formats of weights and of
+ * activations; de-quantization, exact, no_bias, factor. no_bias is -0.0f because adding it changes no float; QNNPACK
+ * adds +0. PyTorch has neither projections nor a GRU that resets before the product, so its engines have none
+ * either. */
 static const struct qrnn_engine engines[] = {
     {{"qrnn", 1, 1, 1, 1, 1, 1}, QRNN_WEIGHTS_INT8, QRNN_ACTIVATIONS_U8, QRNN_DEQUANT_FUSED, 0, -0.0f, factor_same},
     {{"qrnn13", 1, 1, 1, 1, 1, 1}, QRNN_WEIGHTS_INT8, QRNN_ACTIVATIONS_S13, QRNN_DEQUANT_FUSED, 0, -0.0f, factor_same},

@@ -1,5 +1,6 @@
-/* formats.c - the tables of formats and products: what formats.def says, and how the range of activations becomes a
- * scale and a zero point where rows share them. The doubles of PyTorch's arithmetic live here and in engines.c. */
+/* formats.c - the tables of formats and products, made from formats.def, and how the range of activations becomes a
+ * scale and a zero point where rows share them. The doubles of PyTorch's arithmetic occur only here and in
+ * engines.c. */
 #include "formats.h"
 
 #include <math.h>

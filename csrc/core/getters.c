@@ -1,4 +1,4 @@
-/* getters.c - what a module says of itself, but for its matrices. */
+/* getters.c - what a module was made of, except its matrices (qrnn.c). */
 #include "module.h"
 
 qrnn_kind qrnn_module_kind(const qrnn_module *m)

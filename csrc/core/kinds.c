@@ -1,5 +1,5 @@
-/* kinds.c - the table of kinds, and what follows from a row and the sizes of a module: its matrices, their shapes and
- * the names of their parameters. Nothing else knows them. */
+/* kinds.c - the table of kinds, and what follows from its rows and the sizes of a module: the matrices, their shapes
+ * and the names of their parameters. No other file knows these. */
 #include "kinds.h"
 
 #include <math.h>
@@ -104,7 +104,7 @@ int qrnn_options_fit(const qrnn_spec *spec)
 
 /* --- matrices --- */
 
-/* Matrices of a layer in one direction. */
+/* Lists the matrices of one layer in one direction; returns how many there are. */
 static size_t list_roles(const qrnn_spec *spec, enum qrnn_role *roles)
 {
     const qrnn_options *const o = spec->options;

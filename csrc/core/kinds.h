@@ -6,19 +6,21 @@
 
 struct qrnn_kind_row {
     qrnn_kind_info info;
-    int hh_apart;             /* the recurrent product is not added to the input's */
-    enum qrnn_end inner;      /* makes what the last gate's rows of hh meet; QRNN_ENDS: they meet h too */
-    enum qrnn_end end[2];     /* of a step: fast, and with a correctly rounded tanh */
-    enum qrnn_end inner_options, end_options; /* with options */
+    int hh_apart;             /* the recurrent product is kept apart from the input's */
+    enum qrnn_end inner;      /* makes the values that the last gate's rows of hh multiply; QRNN_ENDS: they multiply
+                                 h */
+    enum qrnn_end end[2];     /* ends of a step: the fast one, and the one with a correctly rounded tanh */
+    enum qrnn_end inner_options, end_options; /* the same two for modules with options */
 };
 
 const struct qrnn_kind_row *qrnn_kind_row(qrnn_kind kind);
 
-/* What a matrix is: what multiplies the input, the state, or, for a projection, what the end makes; and what options
- * add: an LSTM's peepholes, gain and shift of its normalization, and the learned states of all layers and directions. */
+/* The role of a matrix: it multiplies the input (IH), the state (HH), or, in a projection, what the end makes (HR). The
+ * others are added by options: an LSTM's peepholes, gain and shift of its normalization, and the learned states of all
+ * layers and directions. */
 enum qrnn_role { QRNN_IH, QRNN_HH, QRNN_HR, QRNN_PEEPHOLES, QRNN_GAIN, QRNN_SHIFT, QRNN_H0, QRNN_C0, QRNN_ROLES };
 
-/* Whether it is one that an option adds. */
+/* Whether an option adds it. */
 QRNN_INLINE int qrnn_role_is_added(enum qrnn_role role)
 {
     return role > QRNN_HR;
@@ -26,10 +28,10 @@ QRNN_INLINE int qrnn_role_is_added(enum qrnn_role role)
 
 enum qrnn_role qrnn_spec_role(const qrnn_spec *spec, size_t index);
 
-/* Whether the options of a specification, which may be NULL, ask for another end than the kind's. */
+/* Whether these options need another end than the kind's own. `options` may be NULL. */
 int qrnn_options_change_end(qrnn_kind kind, const qrnn_options *options);
 
-/* Whether they are such that a module of the specification can have them. */
+/* Whether the options of a specification are valid for its kind and sizes. */
 int qrnn_options_fit(const qrnn_spec *spec);
 
 #endif

@@ -1,18 +1,20 @@
 /* layout.h - the working memory of a call: what is in it, and where.
  *
- * Rooms, each on lines of its own, for the rows of x and the rows of a step that a block works on. What a room takes
- * of each follows from the module alone: qrnn_rooms, made once a module. Where rooms lie is that times the rows:
- * qrnn_layout, offsets from the start. A block's pointers are its memory's address and the offsets (block.c).
+ * A call's working memory is divided into rooms, one for each array of a block (block.h); each begins on a cache line
+ * of its own. The size of a room is a fixed number of bytes, plus some for each row of x, plus some for each row of a
+ * step. These three numbers follow from the module alone (struct qrnn_rooms). With the numbers of rows they give the
+ * offset of every room (struct qrnn_layout), and a block's pointers are the address of its memory plus these offsets
+ * (block.c).
  *
- * Rooms come in groups: what a call does not need is neither laid out nor pointed to. Those of a block belong to it
- * alone; the shared ones to the blocks of all slices. */
+ * Rooms come in groups, and a call lays out only the groups that it needs. Shared rooms exist once for the blocks of
+ * all slices; each block has the other rooms for itself. */
 #ifndef QRNN_LAYOUT_H
 #define QRNN_LAYOUT_H
 
 #include "kernels.h"
 
-/* The only list of rooms: ROOM(field of struct qrnn_block, bytes in any case, bytes a row of x, bytes a row of a step);
- * z is struct room_bytes of block.c. */
+/* The only list of rooms: ROOM(field of struct qrnn_block, fixed bytes, bytes for a row of x, bytes for a row of a
+ * step). z is struct room_bytes of block.c. */
 #define QRNN_STEP_ROOMS(ROOM)             \
     ROOM(x.act, 0, z->x.act, 0)           \
     ROOM(x.codes, 0, z->x.codes, 0)       \
@@ -26,13 +28,13 @@
     ROOM(c_to, 0, 0, sizeof(float *))     \
     ROOM(hh_product, 0, 0, z->hh_product)
 
-/* Of what is multiplied inside a step. */
+/* For the product inside a step (struct qrnn_cell). */
 #define QRNN_INNER_ROOMS(ROOM)              \
     ROOM(inner.act, 0, 0, z->inner.act)     \
     ROOM(inner.codes, 0, 0, z->inner.codes) \
     ROOM(inner_product, 0, 0, z->inner_product)
 
-/* Of sequences, whose rows may lie at no stride, and whose slices each find an extent. */
+/* For sequences: their rows may lie at unequal distances, and each slice finds an extent of its own. */
 #define QRNN_SEQUENCE_ROOMS(ROOM)                        \
     ROOM(x.staged, 0, z->x.staged, 0)                    \
     ROOM(h.staged, 0, 0, z->h.staged)                    \
@@ -42,7 +44,7 @@
     ROOM(slopes, 0, 0, sizeof(float *))                  \
     ROOM(sliced, 3 * sizeof(struct qrnn_panels), 0, 0)
 
-/* Of the probe: integer sums, and the states that nobody sees. */
+/* For the probe: integer sums, and room for the next states, which the caller does not get. */
 #define QRNN_PROBE_ROOMS(ROOM)              \
     ROOM(acc_ih, 0, z->ih_product, 0)       \
     ROOM(acc_hh, 0, 0, z->hh_sums)          \
@@ -61,7 +63,7 @@
     ROOM(before.extent, 0, 0, z->extents) \
     ROOM(after.extent, 0, 0, z->extents)
 
-/* The groups, in the order in which they lie. */
+/* The groups, in the order in which they lie in memory. */
 #define QRNN_ROOM_GROUPS(GROUP)                                     \
     GROUP(shared, QRNN_SHARED_ROOMS, 1)                             \
     GROUP(shared_inner, QRNN_SHARED_INNER_ROOMS, z->inner.is)       \
@@ -71,7 +73,7 @@
     GROUP(sequence, QRNN_SEQUENCE_ROOMS, z->sequence)               \
     GROUP(probe, QRNN_PROBE_ROOMS, z->probe)
 
-/* What a room takes in any case, of each row of x, of each row of a step. */
+/* The bytes of a room: fixed, for each row of x, and for each row of a step. */
 struct qrnn_room {
     size_t fixed, x_row, row;
 };
@@ -84,7 +86,8 @@ struct qrnn_rooms {
 #undef GROUP
 };
 
-/* Offsets of all rooms, those of a block from its start, which is where the shared ones end. */
+/* Offsets of all rooms. Those of shared rooms count from the start of the memory, those of a block's rooms from the
+ * start of the block's part. */
 struct qrnn_layout {
 #define GROUP(name, ROOMS, there) size_t name[0 ROOMS(QRNN_COUNT)];
     QRNN_ROOM_GROUPS(GROUP)
@@ -92,7 +95,7 @@ struct qrnn_layout {
     size_t shared_bytes, own_bytes;
 };
 
-/* Rooms of the groups before that one. */
+/* How many rooms the groups before `group` have. */
 #define QRNN_ROOMS_BEFORE(group) (offsetof(struct qrnn_rooms, group) / sizeof(struct qrnn_room))
 
 enum {
@@ -100,14 +103,15 @@ enum {
     QRNN_SHARED_COUNT = QRNN_ROOMS_BEFORE(step)
 };
 
-/* Offsets of a room of so many bytes at `next`; the next one's. */
+/* Places a room of `bytes` bytes at offset `next`; returns the offset of the next room. */
 QRNN_INLINE size_t qrnn_place_room(size_t *offset, size_t next, size_t bytes)
 {
     *offset = next;
     return next + qrnn_round_up(bytes, QRNN_LINE);
 }
 
-/* Rooms and offsets are arrays of one type throughout. */
+/* Computes all offsets for some rows of x and rows of a step. Both structures consist of arrays of one type, so each is
+ * read as one array. */
 QRNN_INLINE void qrnn_layout_scale(const struct qrnn_rooms *rooms, size_t x_rows, size_t rows,
                                    struct qrnn_layout *layout)
 {
@@ -123,15 +127,15 @@ QRNN_INLINE void qrnn_layout_scale(const struct qrnn_rooms *rooms, size_t x_rows
     layout->own_bytes = next;
 }
 
-/* The same for a step, whose rows of x are its rows: words of 4 bytes a row, of which a module keeps so few. The first
- * room, a state of zeros, has a size of its own. */
+/* Bytes of each room for a row of a single step, where a row of x belongs to each row, in words of 4 bytes: a module
+ * stores these, and 32 bits are enough. The first room, the state of zeros, has a fixed size instead. */
 QRNN_INLINE void qrnn_step_words(const struct qrnn_rooms *rooms, uint32_t *words)
 {
     const struct qrnn_room *const room = (const void *)rooms;
     for (int i = 0; i < QRNN_ROOM_COUNT; i++) words[i] = (uint32_t)((room[i].x_row + room[i].row) / 4);
 }
 
-/* Offsets of the rooms from `first` to before `end`, the first of them at `next`; where they end. */
+/* Places the rooms from `first` to `end` - 1, beginning at offset `next`; returns the offset behind them. */
 QRNN_INLINE size_t qrnn_place_rooms(const uint32_t *words, size_t rows, size_t first, size_t end, size_t next,
                                     size_t *offsets)
 {
@@ -139,7 +143,8 @@ QRNN_INLINE size_t qrnn_place_rooms(const uint32_t *words, size_t rows, size_t f
     return next;
 }
 
-/* Only the groups that a step opens: 4 rows of a float32 RNN of 16 take 2,498 instructions instead of 2,920. */
+/* The layout of a single step. It places only the groups that a step uses (4 rows of a float32 RNN of 16 units take
+ * 2,498 instructions instead of 2,920). */
 QRNN_INLINE void qrnn_step_layout(const uint32_t *words, size_t zeros, int has_inner, size_t rows,
                                   struct qrnn_layout *layout)
 {
@@ -153,7 +158,7 @@ QRNN_INLINE void qrnn_step_layout(const uint32_t *words, size_t zeros, int has_i
     layout->own_bytes = qrnn_place_rooms(words, rows, QRNN_SHARED_COUNT, end, 0, offsets);
 }
 
-/* Bytes of the memory of all slices. */
+/* Bytes of working memory for all slices together. */
 QRNN_INLINE size_t qrnn_layout_bytes(const struct qrnn_layout *layout, size_t slices)
 {
     return layout->shared_bytes + slices * layout->own_bytes;

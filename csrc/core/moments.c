@@ -1,32 +1,32 @@
-/* moments.c - running sums of weighted rows and of their outer products, by which weights are rounded by data. */
+/* moments.c - running sums of weighted rows and of their outer products, from which calibration rounds weights. */
 #include "block.h"
 
 #include <float.h>
 #include <math.h>
 
-/* Rows that are summed at once: so few that their doubles stay in the caches. */
+/* How many rows are added at once: few enough for their doubles to stay in the caches. */
 enum { MOST_ROWS = 128 };
 
-/* Working memory of a call; each part begins at a line. */
+/* Working memory of a call; each part begins at a cache line. */
 struct rooms {
-    double *panels;           /* [MOST_ROWS][n rounded up], what the kernel works in */
-    float *seen;              /* [MOST_ROWS][n], the rows as a product sees them, times the roots of their weights */
+    double *panels;           /* [MOST_ROWS][n rounded up] the kernel's working memory */
+    float *seen;              /* [MOST_ROWS][n] the rows as a product takes them, times the roots of their weights */
     uint8_t *codes;
 };
 
-/* What a call adds to. */
+/* The caller's sums. */
 struct sums {
     double *weight, *sum, *outer;
 };
 
-/* Rows on their way into the sums: those whose weights can be. */
+/* The rows to add next: only those with a valid weight. */
 struct rows {
     size_t count;
     const float *v[MOST_ROWS];
-    float root[MOST_ROWS];    /* of their weights */
+    float root[MOST_ROWS];    /* the roots of their weights */
 };
 
-/* Where it is, in this thread's scratch; 0 without memory. */
+/* Lays it out in this thread's scratch memory; returns 0 if there is no memory. */
 static int open_rooms(struct rooms *r, size_t n)
 {
     if (n > SIZE_MAX / MOST_ROWS / 64) return 0;
@@ -38,7 +38,8 @@ static int open_rooms(struct rooms *r, size_t n)
     return 1;
 }
 
-/* The values of `rows` times their roots, so that an outer product is the weighted one; bounds as of qrnn_see_rows. */
+/* Writes the values of `rows` times the roots of their weights, so that an outer product has the weight as a factor.
+ * `bounds` is as in qrnn_see_rows. */
 static void see(const struct qrnn_module *m, const struct rooms *r, size_t n, const struct rows *rows, float *bounds)
 {
     if (m->engine->info.quantized) {
@@ -51,7 +52,7 @@ static void see(const struct qrnn_module *m, const struct rooms *r, size_t n, co
     }
 }
 
-/* Adds those of `rows` that are finite, and returns how many; `rows` is empty then. */
+/* Adds the rows that are finite, and returns how many; `rows` is empty afterwards. */
 static size_t add_rows(const struct qrnn_module *m, const struct rooms *r, size_t n, struct rows *rows,
                        const struct sums *s)
 {

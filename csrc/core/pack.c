@@ -1,9 +1,9 @@
-/* pack.c - weights to panels and row sums, and back. The only code that knows how panels are made. */
+/* pack.c - packs weights into panels and row sums, and unpacks them. No other file knows how panels are made. */
 #include "module.h"
 
 #include <string.h>
 
-/* The packed row of row r: gates are interleaved by 16 units (see kernels.h). */
+/* The row that row r has in the packed matrix: gates are interleaved by 16 units (kernels.h). */
 static size_t packed_row(const struct qrnn_panels *w, size_t r)
 {
     const size_t units = w->rows / w->gates, gate = r / units, unit = r % units;
@@ -32,7 +32,7 @@ static size_t panel_bytes_float32(size_t cols)
     return cols * QRNN_PANEL * sizeof(float);
 }
 
-/* Row r of `weight` to packed row `packed`; returns the sum of its codes. */
+/* Packs row r of `weight` into row `packed`; returns the sum of its codes. */
 static int32_t pack_row_int8(const struct qrnn_panels *w, const qrnn_weight *weight, size_t r, size_t packed,
                              void *data)
 {
@@ -78,12 +78,13 @@ static const struct weight_format {
 
 /* --- a matrix's memory --- */
 
-/* Where its parts begin, each on a line; those that scales have are there for scales alone. */
+/* Where the parts of a packed matrix begin, each on a cache line. Without scales there are no sums and no given
+ * scales. */
 struct parts {
     size_t data, sum, scale, bias, given_scale, end;
 };
 
-/* Rows of the packed matrix. */
+/* Rows of the packed matrix, with padding. */
 static size_t padded_rows(const struct qrnn_packing *p)
 {
     return p->gates * qrnn_round_up(p->rows / p->gates, QRNN_PANEL);

@@ -1,4 +1,4 @@
-/* qrnn.c - life of a module: check, pack, share, destroy; what its matrices are. */
+/* qrnn.c - the life of a module: check, pack, share, destroy; and what its matrices are. */
 #include "block.h"
 #include "system.h"
 #include "tuning.h"
@@ -6,22 +6,22 @@
 #include <math.h>
 #include <string.h>
 
-/* Sizes whose products stay below this cannot overflow: of 32 bits, a matrix may have 256 MiB as floats. */
+/* Sizes whose product is below this cannot overflow. With 32-bit sizes, a matrix of floats may have 256 MiB. */
 #define SIZE_LIMIT ((size_t)1 << (sizeof(size_t) < 8 ? 28 : 56))
 
-/* A row of either, of several gates, is counted in words of 32 bits (layout.h). */
+/* The most hidden units and the most inputs: a row of all gates has to fit a 32-bit number of words (layout.h). */
 #define MOST_UNITS (UINT32_MAX / 64 < SIZE_LIMIT / 16 ? UINT32_MAX / 64 : SIZE_LIMIT / 16)
 
 /* --- pieces --- */
 
-/* A matrix of the specification, or the piece of it that is packed by itself: its gates from first_gate on. Two pieces
- * make the hh of a kind whose last gate's rows meet something else than h. */
+/* A matrix of the specification, or a part of one that is packed by itself: the gates from first_gate on. Most matrices
+ * are one piece. hh has two in a kind whose last gate multiplies something other than h. */
 struct piece {
-    qrnn_matrix_info info;    /* of the matrix */
+    qrnn_matrix_info info;    /* of the whole matrix */
     enum qrnn_role role;
     size_t index;             /* in spec->weights */
     size_t first_gate, gates, rows;
-    int last;                 /* the second piece */
+    int last;                 /* 1: the second piece */
 };
 
 static int pieces_of(const qrnn_spec *spec, enum qrnn_role role)
@@ -41,7 +41,7 @@ static void find_piece(const qrnn_spec *spec, size_t index, int last, struct pie
     p->rows = p->role >= QRNN_HR ? p->info.rows : p->gates * spec->hidden_size;
 }
 
-/* Calls `f` for every piece until it returns something else than QRNN_OK. */
+/* Calls `f` for every piece until it returns anything but QRNN_OK. */
 static qrnn_status for_pieces(const qrnn_spec *spec, qrnn_status (*f)(const qrnn_spec *, const struct piece *, void *),
                               void *context)
 {
@@ -55,10 +55,10 @@ static qrnn_status for_pieces(const qrnn_spec *spec, qrnn_status (*f)(const qrnn
     return QRNN_OK;
 }
 
-/* What checking and packing carry along. */
+/* What checking and packing pass along. */
 struct work {
     const struct qrnn_engine *engine;
-    size_t *matrix;           /* the one at hand */
+    size_t *matrix;           /* the matrix at hand, for the caller */
     size_t bytes;
     qrnn_module *m;
     unsigned char *memory;
@@ -71,7 +71,8 @@ static int is_given(const qrnn_weight *w, enum qrnn_weight_format format)
     return qrnn_weights_row(format)->coded ? w->codes != NULL : w->values != NULL;
 }
 
-/* What its weights are stored as: as it says, else the engine's format, else the first that takes what was given. */
+/* Finds the format of a matrix's weights: the one it names; else the engine's; else the first that takes what is
+ * given. */
 static qrnn_status find_format(const struct work *work, const qrnn_weight *w, enum qrnn_weight_format *format)
 {
     *format = work->engine->weights;
@@ -84,7 +85,7 @@ static qrnn_status find_format(const struct work *work, const qrnn_weight *w, en
     return w->format && strcmp(qrnn_weights_row(*format)->name, w->format) != 0 ? QRNN_ERR_FORMAT : QRNN_OK;
 }
 
-/* What they meet, and the kernel that multiplies the two. */
+/* Finds the format of the activations it multiplies, and the kernel for the two. */
 static qrnn_status find_product(const struct work *work, const qrnn_weight *w, enum qrnn_weight_format format,
                                 const struct qrnn_activations **activations, enum qrnn_product_kernel *product)
 {
@@ -106,7 +107,7 @@ static int all_finite(const float *v, size_t n)
     return 1;
 }
 
-/* Scales of a piece; floats have none. */
+/* How many scales a piece has; 0 for floats. */
 static size_t scales_of(const qrnn_weight *w, enum qrnn_weight_format format, const struct piece *p)
 {
     return !qrnn_weights_row(format)->coded ? 0 : w->n_scale > 1 ? p->rows : w->n_scale;
@@ -128,7 +129,8 @@ static struct qrnn_packing packing_of(const struct work *work, enum qrnn_weight_
 
 /* --- what options add --- */
 
-/* Floats from one row to the next: ends read whole panels. Learned states lie as a call's do. */
+/* Floats from one row to the next. Ends read whole panels, so rows are padded, except learned states, which are laid
+ * out like a call's states. */
 static size_t added_stride(const struct piece *p)
 {
     return p->role >= QRNN_H0 ? p->info.cols : qrnn_round_up(p->info.cols, QRNN_PANEL);
@@ -145,7 +147,7 @@ static qrnn_status check_added(const struct piece *p, const qrnn_weight *w)
     return QRNN_OK;
 }
 
-/* Where the module has it. */
+/* The module's pointer to such a matrix. */
 static const float **added_at(qrnn_module *m, const struct piece *p)
 {
     struct qrnn_end_options *const o = &m->cells[p->info.layer * m->directions + p->info.direction].options;
@@ -169,7 +171,8 @@ static void pack_added(struct work *work, const struct piece *p, const qrnn_weig
     work->memory += added_bytes(p);
 }
 
-/* Of all matrices together, which may share their arrays: more than an address space has room for. */
+/* Adds the bytes of a matrix. The sum may exceed the address space, because the caller's matrices may share their
+ * arrays. */
 static qrnn_status add_bytes(struct work *work, size_t bytes)
 {
     if (bytes > SIZE_MAX / 2 - work->bytes) return QRNN_ERR_MEMORY;
@@ -225,20 +228,20 @@ static struct qrnn_matrix *matrix_at(struct qrnn_cell *cell, enum qrnn_role role
     return role == QRNN_IH ? &cell->ih : role == QRNN_HR || last ? &cell->inner : &cell->hh;
 }
 
-/* The end of a step. */
+/* The end that makes the next state. */
 static enum qrnn_end last_end(const qrnn_module *m)
 {
     return m->changes_end ? m->kind->end_options : m->kind->end[m->engine->exact];
 }
 
-/* The end of what hh multiplied. */
+/* The end that takes the product of hh. */
 static enum qrnn_end first_end(const qrnn_module *m)
 {
     if (m->kind->inner == QRNN_ENDS) return last_end(m);
     return m->changes_end ? m->kind->inner_options : m->kind->inner;
 }
 
-/* Of a specification that was checked. */
+/* Packs a piece of a specification that has been checked. */
 static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void *context)
 {
     struct work *const work = context;
@@ -274,9 +277,9 @@ static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void
     return QRNN_OK;
 }
 
-/* Memory of a module. One row's step reads all weights once; of more than the last-level cache holds well, the
- * walks through the table of small pages cost as much as the reads. With huge ones a step of a float32 LSTM of
- * I = H = 1024 takes 0.75 to 0.80 of the time, of a sequence 0.68 to 0.78 (Zen 4). */
+/* Allocates a module. A step of one row reads all weights once. If they exceed what the last-level cache holds well,
+ * address translation with small pages costs as much as the reads; so large modules ask for huge pages (a step of a
+ * float32 LSTM of I = H = 1024 then takes 0.75 to 0.80 of the time, a sequence 0.68 to 0.78, on Zen 4). */
 static void *allocate(size_t bytes)
 {
     if (bytes < QRNN_HUGE_BYTES) return qrnn_memory_take(QRNN_LINE, bytes);
@@ -290,7 +293,7 @@ static float limit_of(float value)
     return value > 0.0f ? value : INFINITY;
 }
 
-/* Options, and what ends read of them. */
+/* Sets the options, and the form of them that ends read. */
 static void set_options(qrnn_module *m, const qrnn_spec *spec)
 {
     qrnn_options own;
@@ -392,7 +395,7 @@ static qrnn_spec spec_of(const qrnn_module *m)
                        .options = m->has_options ? &m->options : NULL};
 }
 
-/* The piece of an index that has no product; 0 of one that has, or of none. */
+/* Finds a matrix that no product uses; returns 0 if the index is of another matrix or past the end. */
 static int find_added(const qrnn_module *m, size_t matrix, struct piece *p)
 {
     const qrnn_spec spec = spec_of(m);
@@ -401,8 +404,8 @@ static int find_added(const qrnn_module *m, size_t matrix, struct piece *p)
     return 1;
 }
 
-/* The packed matrix of an index, or its first piece; *last is the other, or NULL. Without rows, one past the end and
- * one that no product takes. */
+/* The packed matrix at an index, or its first piece; *last becomes its second piece, or NULL. Returns a matrix without
+ * rows past the end and for a matrix that no product uses. */
 static const struct qrnn_matrix *packed_matrix(const qrnn_module *m, size_t matrix, const struct qrnn_matrix **last)
 {
     static const struct qrnn_matrix none;

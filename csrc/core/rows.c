@@ -1,5 +1,5 @@
-/* rows.c - the order in which a sequence takes the rows of its batch, in what groups and by how many threads; those
- * that take no step. */
+/* rows.c - the order of a batch's rows in a sequence, how many rows form a group, how many threads compute them, and
+ * the rows of length 0. */
 #include "rows.h"
 #include "module.h"
 #include "tuning.h"
@@ -12,7 +12,8 @@ static size_t row_length(const qrnn_run *run, size_t row)
     return run->lengths ? run->lengths[row] : run->steps;
 }
 
-/* Longest first, ties in the caller's order: a merge sort by halves of `order`; `spare` has room for one. */
+/* Sorts rows longest first, equal lengths in the caller's order: a merge sort of the two halves of `order`. `spare` has
+ * room for one half. */
 static void sort_rows(const qrnn_run *run, size_t *order, size_t *spare, size_t n)
 {
     if (n < 2 || !run->lengths) return;
@@ -33,13 +34,13 @@ void qrnn_order_rows(const qrnn_run *run, size_t *order, size_t *lengths, size_t
     for (size_t i = 0; i < run->batch; i++) lengths[i] = row_length(run, order[i]);
 }
 
-/* A state as it is, with the one NaN there is; `from` may be NULL for zeros. */
+/* Copies a state; every NaN becomes the one NaN of the contract. `from` is NULL for zeros. */
 static void copy_state(size_t n, const float *from, float *to)
 {
     for (size_t i = 0; i < n; i++) to[i] = !from ? 0.0f : isnan(from[i]) ? NAN : from[i];
 }
 
-/* The row of a caller's array for the output of a layer, which may be NULL. */
+/* Sets a row's outputs in a caller's array to zeros; `out` may be NULL. */
 static void clear_row(const qrnn_run *run, float *out, size_t width, size_t row)
 {
     const size_t step_stride = run->batch_first ? width : run->batch * width;
@@ -80,7 +81,9 @@ size_t qrnn_members(const qrnn_module *m, const qrnn_run *run, size_t group, siz
     const double row = (double)(m->kind->info.gates * m->hidden_size) * (double)m->state_size;
     const double step = row * (double)group;
     const double all = row * (double)rows * (double)run->steps;
-    if (m->options.layer_norm > 0.0f) return 1; /* each end needs the sums over all units */
+    if (m->options.layer_norm > 0.0f)
+        return 1; /* a normalized gate needs sums over all units, so they are not
+                                                   divided */
     if (run->threads < 2 || step < QRNN_TEAM_STEP_WORK || all < QRNN_TEAM_CALL_WORK) return 1;
     return run->threads < blocks ? run->threads : blocks;
 }

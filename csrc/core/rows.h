@@ -1,22 +1,23 @@
-/* rows.h - the order in which a sequence takes the rows of its batch: longest first, so that those that run at a time
- * are always the first ones. */
+/* rows.h - the order in which a sequence computes the rows of its batch: longest first. The rows that take part in a
+ * step are then always the first ones. */
 #ifndef QRNN_ROWS_H
 #define QRNN_ROWS_H
 
 #include "qrnn.h"
 
-/* `order`: the rows of the batch, those of one length in the caller's order; `lengths`: theirs. Each of the three has
- * room for the batch. */
+/* Sets `order` to the rows of the batch, longest first; rows of equal length keep the caller's order. Sets `lengths` to
+ * their lengths. `spare` is working memory. Each array has room for the whole batch. */
 void qrnn_order_rows(const qrnn_run *run, size_t *order, size_t *lengths, size_t *spare);
-/* A row that takes no step: its final states are the initial ones, its outputs zeros. */
+/* Finishes a row of length 0: its final states are the initial ones, its outputs are zeros. */
 void qrnn_pass_row(const qrnn_module *m, const qrnn_run *run, size_t row);
-/* Of all steps: NaN, until they are there. */
+/* Sets the slopes of all steps to NaN; the steps that are computed overwrite theirs. */
 void qrnn_clear_slopes(const qrnn_module *m, const qrnn_run *run);
 
-/* Groups of even size, none above QRNN_BLOCK_ROWS where the engine allows it. */
+/* How many rows a group has: groups are about equal, with at most QRNN_BLOCK_ROWS rows each. Where rows share a scale
+ * there is one group. */
 size_t qrnn_group_rows(const qrnn_module *m, size_t batch);
-/* How many threads the call of `rows` rows is worth: none below a length that pays for starting them, nor for steps
- * that take less than meeting does. */
+/* How many threads compute a call of `rows` rows. It is 1 where a call is too short to pay for starting threads, or a
+ * step takes less time than a meeting of threads. */
 size_t qrnn_members(const qrnn_module *m, const qrnn_run *run, size_t group, size_t rows);
 
 #endif

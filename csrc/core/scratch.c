@@ -1,10 +1,10 @@
-/* scratch.c - a buffer a thread, for calls whose working memory does not fit the stack. */
+/* scratch.c - a buffer for each thread, for calls whose working memory does not fit the stack. */
 #include "module.h"
 #include "system.h"
 
 static QRNN_THREAD_LOCAL struct qrnn_arena arena;
 
-/* At a thread's end. Destructors of others may still compute in it: they get a new buffer, and this is
+/* Called when a thread ends. Other libraries' destructors may compute afterwards and get a new buffer; this is then
  * called again. */
 static void release(void *memory)
 {
@@ -12,13 +12,13 @@ static void release(void *memory)
     arena = (struct qrnn_arena){NULL, 0};
 }
 
-/* What release() gets at the thread's end; once a thread has set it, setting it again cannot fail. */
+/* Sets what release() gets when the thread ends. After the first success in a thread it cannot fail. */
 static int set_release(void *memory)
 {
     return qrnn_at_thread_end(memory, release);
 }
 
-/* Grows by half as much again, so a stream of growing calls reallocates seldom. */
+/* Takes half as much again as asked for, so that a series of growing calls seldom reallocates. */
 void *qrnn_scratch(size_t bytes)
 {
     if (bytes <= arena.bytes) return arena.memory;
@@ -45,7 +45,7 @@ void *qrnn_scratch_take(size_t bytes, struct qrnn_arena *taken)
     return memory;
 }
 
-/* The larger of the two stays; it is this thread's, so it can be released at the thread's end. */
+/* Keeps the larger of the two buffers for this thread, which frees it when it ends, and frees the other. */
 void qrnn_scratch_give(struct qrnn_arena taken)
 {
     if (taken.bytes > arena.bytes && set_release(taken.memory)) {

@@ -1,22 +1,21 @@
-/* sequence.c - a whole sequence: layers, directions, lengths; the input's product of many steps at once.
+/* sequence.c - computes a whole sequence: layers, directions, lengths, and the input's product of many steps at once.
  *
- * Rows are sorted by length, longest first, so the rows that run at a time are always the first `active`
- * ones: in the forward direction they leave at their ends, in reverse they join there, with their initial
- * state. That is the order of PyTorch's packed sequences, on which one scale for all active rows depends.
+ * Rows are sorted by length, longest first, so the rows that take part in a step are always the first `active` ones. In
+ * the forward direction a row leaves at its end; in reverse it joins there, with its initial state. PyTorch's packed
+ * sequences have the same order, and the one scale that all active rows may share depends on it.
  *
  * For a layer and direction:   chunk of steps:  rows of x --encode--> W_ih --> ih [rows of the chunk]
  *                              each step:       the cell's step on its rows of ih, from the last
  *                                               step's row of `out` to this one's
  *
- * States are never copied: h lives in the output. A layer in one direction overwrites, in `out`, the
- * layer below, whose rows of a chunk it has read by then. Two directions read the same rows, so they
- * write to `kept` and `out` in turns. Where the caller wants no `out`, layers below the last write to `kept`, and of
- * the last one a step's rows and those of the step before are all there is.
+ * States are never copied: h is a row of the output. A layer of one direction overwrites the output of the layer below
+ * in `out`; it has read the rows of a chunk before it writes them. Two directions read the same rows, so layers write
+ * to `kept` and `out` in turns. If the caller wants no `out`, layers below the last write to `kept`, and the last layer
+ * keeps only the rows of a step and of the step before.
  *
- * Where each row has its scale, the batch is worked through in groups of QRNN_BLOCK_ROWS rows, each through all
- * layers and steps; where rows share one, all are taken at once. Threads take slices of
- * the hidden units for the whole call (team.h): each encodes all rows for itself, which is cheap, and
- * they meet once a step.
+ * Where each row has its own scale, the batch is divided into groups of at most QRNN_BLOCK_ROWS rows, and each group
+ * goes through all layers and steps. Where rows share a scale, the whole batch is one group. Threads divide the hidden
+ * units (team.h). Each encodes all rows for itself, which is cheap, and they meet once in a step.
  */
 #include "block.h"
 #include "rows.h"
@@ -26,15 +25,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where (time, row) lies in an array of steps x batch, in either order. */
+/* Where (time, row) lies in an array of steps and rows, in either order. */
 struct view {
     float *base;
     size_t step_stride, row_stride;
-    size_t times;             /* a mask of them: all, or the last bit, where two are kept */
-    int callers;              /* rows are in the caller's order, not the group's */
+    size_t times;             /* mask for a time: all bits, or only the last one where the array holds two steps */
+    int callers;              /* 1: rows are in the caller's order, 0: in the group's */
 };
 
-/* A member's block, on lines of its own: each writes to its own at every step. */
+/* A member's block. It is aligned to cache lines because each member writes to its own block in every step. */
 struct member {
     _Alignas(QRNN_LINE) struct qrnn_block block;
 };
@@ -43,34 +42,35 @@ struct group {
     const qrnn_module *m;
     const qrnn_run *run;
     size_t rows;
-    const size_t *order;      /* [rows] places in the caller's batch */
-    const size_t *lengths;    /* [rows], falling */
-    size_t capacity;          /* input rows of a chunk */
+    const size_t *order;      /* [rows] the rows' places in the caller's batch */
+    const size_t *lengths;    /* [rows] longest first */
+    size_t capacity;          /* the most input rows that a chunk holds */
     float *c;                 /* [rows][hidden_size] running cell states */
-    float *kept[2];           /* [steps][rows][directions * state_size], of layers an even and an odd number below the
-                                 last; NULL: the caller's array */
-    float *slopes;            /* [2][rows][hidden_size] of a step and of the one before, where they are wanted */
-    float *last;              /* [2][rows][directions * state_size], where the caller has no array */
-    struct member *members;   /* one a slice */
-    /* Of the input of a cell, where all rows share a scale: slice 0 finds it for every member, who must not come to
-     * different ends if the caller's array changes meanwhile. */
+    float *kept[2];           /* [steps][rows][directions * state_size] outputs of the layers that are an even or an
+                                 odd number below the last; NULL: they use the caller's array */
+    float *slopes;            /* [2][rows][hidden_size] slopes of a step and of the step before, if they are wanted */
+    float *last;              /* [2][rows][directions * state_size] the last layer's output, if the caller has no
+                                 array for it */
+    struct member *members;   /* one for each slice */
+    /* The scale of a cell's input where all rows share one. Member 0 computes it for all, so that all come to the same
+     * result even if the caller's array changes meanwhile. */
     struct qrnn_act input_act;
     int finite;
     size_t fault;
-    /* Of the fault that ended it; every member comes to the same. */
+    /* The fault that ended the group; it is the same for every member. */
     qrnn_status status;
     size_t step;
 };
 
-/* A member's way through a layer in one direction. */
+/* A member's work on a layer in one direction. */
 struct walk {
     struct group *g;
     struct qrnn_block *b;
     int reverse;
     struct view x, out;
-    struct view inner, slopes; /* without a base: not wanted */
+    struct view inner, slopes; /* `base` is NULL if they are not wanted */
     size_t inputs;
-    size_t work; /* since the last question to stop */
+    size_t work; /* work done since `stop` was last called */
 };
 
 static float *view_at(const struct group *g, const struct view *v, size_t time, size_t row)
@@ -83,7 +83,7 @@ static size_t time_of(const struct walk *w, size_t step)
     return w->reverse ? w->g->lengths[0] - 1 - step : step;
 }
 
-/* How many rows run at a time; `rows` is how many did so nearby. */
+/* How many rows take part at `time`; `rows` is their number at a time nearby, where the search begins. */
 static size_t active_at(const struct group *g, size_t time, size_t rows)
 {
     while (rows > 0 && g->lengths[rows - 1] <= time) rows--;
@@ -91,7 +91,7 @@ static size_t active_at(const struct group *g, size_t time, size_t rows)
     return rows;
 }
 
-/* After `work`: asks, now and then, whether to give up; the other members learn of it when they meet. */
+/* Counts `work` and calls the caller's `stop` now and then. The other members learn the answer when they meet. */
 static void ask_stop(struct walk *w, size_t work)
 {
     const qrnn_run *run = w->g->run;
@@ -103,8 +103,8 @@ static void ask_stop(struct walk *w, size_t work)
     if (w->b->team && qrnn_team_is_alone(w->b->team)) w->b->wants_stop = 1;
 }
 
-/* One scale for all valid elements of a layer's input, if nothing stops it; 0 if one is not finite, and its
- * time. */
+/* Chooses one scale for all valid elements of a layer's input. Returns 0, and the time in *fault, if one is not finite.
+ * Ends early if the call is to stop. */
 static int choose_input(struct walk *w, struct qrnn_act *act, size_t *fault)
 {
     const struct group *g = w->g;
@@ -131,7 +131,7 @@ static int choose_input(struct walk *w, struct qrnn_act *act, size_t *fault)
 
 /* --- input --- */
 
-/* Encodes the input rows of as many steps from `step` on as a chunk holds; returns the step after them. */
+/* Encodes the input rows of the steps from `step` on, as many steps as fit a chunk; returns the step after them. */
 static size_t encode_inputs(const struct walk *w, size_t step, size_t *rows)
 {
     const struct group *g = w->g;
@@ -148,8 +148,8 @@ static size_t encode_inputs(const struct walk *w, size_t step, size_t *rows)
     return step;
 }
 
-/* Products of a chunk, some panels and, of very wide inputs, some rows at a time, at least a step's, so that
- * stop is asked often enough. */
+/* Multiplies the inputs of a chunk. So that `stop` is called often enough, it takes some panels at a time, and, if
+ * inputs are very wide, some rows at a time, but not fewer than a step has. */
 static void multiply_inputs(struct walk *w, size_t rows)
 {
     struct qrnn_block *b = w->b;
@@ -193,13 +193,13 @@ static void begin_states(struct walk *w, size_t place)
         g->m->kernels.range(g->rows, state, b->h_from, b->before.extent);
         for (size_t s = 1; s < b->slices; s++)
             memcpy(b->before.extent + s * each, b->before.extent, g->rows * sizeof *b->before.extent);
-        /* For rows that join later. */
+        /* Rows that join later start from these. */
         memcpy(b->after.extent, b->before.extent, b->slices * each * sizeof *b->before.extent);
     }
     qrnn_block_meet(b);
 }
 
-/* Final states; slice by slice, after all have met. */
+/* Saves the final states, after all members have met; each member copies some rows. */
 static void save_states(const struct walk *w, size_t place)
 {
     const struct group *g = w->g;
@@ -212,7 +212,8 @@ static void save_states(const struct walk *w, size_t place)
     }
 }
 
-/* What the step at `time` multiplied inside: all slices have made theirs, and nobody changes it before they meet. */
+/* Saves the values that the step at `time` multiplied inside. All slices have written theirs, and no member changes
+ * them before the next meeting. */
 static void save_inner(const struct walk *w, size_t time, size_t active)
 {
     const size_t n = w->b->m->hidden_size;
@@ -221,14 +222,14 @@ static void save_inner(const struct walk *w, size_t time, size_t active)
         memcpy(view_at(w->g, &w->inner, time, i), w->b->inner_values + i * n, n * sizeof(float));
 }
 
-/* Where a step's slopes of a row go. Those of the step before may still be read. */
+/* Where the slopes of a row go in the step at `time`. Another member may still read those of the step before. */
 static float *slopes_at(const struct walk *w, size_t time, size_t row)
 {
     const struct group *const g = w->g;
     return g->slopes + ((time & 1) * g->rows + row) * g->m->hidden_size;
 }
 
-/* Their mean over the units of all slices, which have met; each takes some rows. */
+/* Saves the slopes' mean over all units. All slices have met; each member does some rows. */
 static void save_slopes(const struct walk *w, size_t time, size_t active)
 {
     const size_t n = w->b->m->hidden_size;
@@ -238,7 +239,7 @@ static void save_slopes(const struct walk *w, size_t time, size_t active)
     }
 }
 
-/* One step of the first `active` rows; 0 if it cannot be quantized. */
+/* Computes one step of the first `active` rows; returns 0 if h cannot be quantized. */
 static int step_once(struct walk *w, size_t step, size_t active, float *ih)
 {
     struct qrnn_block *b = w->b;
@@ -261,7 +262,7 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
     return 1;
 }
 
-/* The scale of the input of a cell, where all rows share one. */
+/* Finds the scale of a cell's input where all rows share one. */
 static qrnn_status share_input_scale(struct walk *w, int of_first_layer, size_t *fault)
 {
     struct group *const g = w->g;
@@ -275,7 +276,7 @@ static qrnn_status share_input_scale(struct walk *w, int of_first_layer, size_t 
     return g->finite ? QRNN_OK : of_first_layer ? QRNN_ERR_INPUT_RANGE : QRNN_ERR_HIDDEN_RANGE;
 }
 
-/* The steps from `step` to `end`, whose input products are there. */
+/* Computes the steps from `step` to `end` - 1, whose input products are ready. */
 static qrnn_status walk_steps(struct walk *w, size_t step, size_t end, size_t *fault)
 {
     size_t active = w->g->rows, done = 0;
@@ -302,7 +303,7 @@ static qrnn_status walk_direction(struct walk *w, size_t place, size_t *fault)
         const size_t first = step;
         step = encode_inputs(w, first, &rows);
         multiply_inputs(w, rows);
-        qrnn_block_meet(w->b); /* all have read the rows that this layer may overwrite */
+        qrnn_block_meet(w->b); /* all members have read the rows that this layer may overwrite */
         status = walk_steps(w, first, step, fault);
     }
     if (status == QRNN_OK) save_states(w, place);
@@ -321,7 +322,7 @@ static struct view callers_view(const qrnn_run *run, const float *at, size_t wid
     return v;
 }
 
-/* Where the output of a layer goes. */
+/* Where the output of a layer is written. */
 static struct view layer_view(const struct group *g, size_t layer)
 {
     const qrnn_run *run = g->run;
@@ -378,14 +379,15 @@ static void clear_past_ends(const struct group *g, struct view out)
 
 /* --- groups --- */
 
-/* Whole outputs that no array of the caller takes: two directions need two in turns. */
+/* How many whole outputs of a layer have to be kept outside the caller's arrays: two directions need two, used in
+ * turns. */
 static size_t kept_outputs(const qrnn_module *m, const qrnn_run *run)
 {
     const size_t layers = run->below ? 0 : m->layers - 1, most = (size_t)(m->directions > 1) + !run->out;
     return layers < most ? layers : most;
 }
 
-/* What a group needs beside its blocks; counts the bytes where `memory` is NULL. */
+/* Lays out the memory that a group needs beside its blocks; returns its bytes. `memory` may be NULL, to count only. */
 static size_t place_group(struct group *g, size_t slices, unsigned char *memory)
 {
     const qrnn_module *m = g->m;
@@ -416,7 +418,7 @@ static void open_blocks(const struct group *g, size_t slices, const struct qrnn_
     qrnn_block_clear_shared(&g->members[0].block, g->rows);
 }
 
-/* Rows of a chunk: as many as keep it in cache, at least a step's. */
+/* The most input rows of a chunk: as many as the cache holds, but at least those of a step. */
 static size_t capacity_of(const struct group *g)
 {
     const qrnn_module *m = g->m;
@@ -458,7 +460,7 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
     return g.status;
 }
 
-/* The first `running` rows of `order`, which take steps. */
+/* Computes the first `running` rows of `order`, all of which have steps. */
 static qrnn_status run_groups(const qrnn_module *m, const qrnn_run *run, size_t running, const size_t *order,
                               const size_t *lengths, size_t *step)
 {

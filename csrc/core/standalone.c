@@ -1,16 +1,16 @@
-/* standalone.c - what works without a module: activation codes, element-wise functions. */
+/* standalone.c - functions without a module: activation codes and element-wise functions. */
 #include "block.h"
 
-/* Makes the codes of some rows after the others, by the way that calls take. */
+/* Makes activation codes of a few rows at a time, by the code of a real call. */
 struct coder {
     const qrnn_module *m;
     struct qrnn_matrix matrix;
-    struct qrnn_operand operand; /* of the last rows: their codes, */
-    struct qrnn_act act[QRNN_CODED_ROWS]; /* scales and zero points */
-    struct qrnn_act given;    /* of all rows, where they share one */
+    struct qrnn_operand operand; /* codes of the last rows */
+    struct qrnn_act act[QRNN_CODED_ROWS]; /* their scales and zero points */
+    struct qrnn_act given;    /* the scale of all rows, where they share one */
 };
 
-/* A coder of the rows of v, with room for the codes of some. */
+/* Opens a coder for the rows of v; `room` holds the codes of some of them. */
 static qrnn_status coder_open(struct coder *c, const qrnn_module *m, size_t batch, size_t n, const float *v,
                               uint8_t *room)
 {
@@ -23,7 +23,7 @@ static qrnn_status coder_open(struct coder *c, const qrnn_module *m, size_t batc
     return qrnn_choose_scale(m, activations, batch * n, v, &c->given) ? QRNN_OK : QRNN_ERR_INPUT_RANGE;
 }
 
-/* The codes of the next of `left` rows, which begin at v; returns of how many. */
+/* Encodes some of the next `left` rows, which begin at v; returns how many. */
 static size_t code_rows(struct coder *c, size_t left, size_t n, const float *v)
 {
     const float *row[QRNN_CODED_ROWS];
@@ -33,7 +33,7 @@ static size_t code_rows(struct coder *c, size_t left, size_t n, const float *v)
     return rows;
 }
 
-/* The codes of row r of the last ones; *low is their second plane, NULL where there is one. */
+/* The codes of row r of the last rows; *low becomes their second plane, or NULL if there is one plane. */
 static const uint8_t *planes_of(const struct coder *c, size_t r, const uint8_t **low)
 {
     const size_t stride = c->operand.coded.stride;
@@ -49,7 +49,7 @@ static void read_codes(const struct coder *c, size_t n, size_t r, int16_t *to)
     for (size_t k = 0; low && k < n; k++) to[k] = (int16_t)((to[k] << QRNN_PLANE_BITS) + low[k]);
 }
 
-/* The values of row r of the last ones, times `root`; returns a bound of their sizes. */
+/* Writes the values that row r of the last rows stands for, times `root`; returns a bound of their sizes. */
 static float read_values(const struct coder *c, size_t n, size_t r, float root, float *to)
 {
     const struct qrnn_act *const act = &c->act[r];
@@ -64,7 +64,7 @@ size_t qrnn_codes_room(size_t n)
     return QRNN_CODED_ROWS * (QRNN_MOST_PLANES * qrnn_round_up(n, QRNN_LINE) + QRNN_LINE);
 }
 
-/* Engine and kernels for codes without a module, and room for the codes of some rows of n. */
+/* Finds engine and kernels, and working memory for the codes of some rows of n values. */
 static qrnn_status open_standalone(const char *engine, const char *isa, qrnn_module *m, size_t batch, size_t n,
                                    uint8_t **room)
 {

@@ -1,4 +1,4 @@
-/* status.c - what a status means, and what calls are refused for before they begin. */
+/* status.c - the texts of statuses, and the checks of calls before they begin. */
 #include "module.h"
 #include "team.h"
 
@@ -22,8 +22,9 @@ qrnn_status qrnn_check_call(const qrnn_module *m, int of_its_kind, size_t batch,
     return !to || (!x && m->input_size) || (!c_to && m->kind->info.states == 2) ? QRNN_ERR_NULL : QRNN_OK;
 }
 
-/* Refuses sizes for which a caller's array or our working memory would exceed SIZE_MAX bytes: rooms are fewer than 64
- * for each float of the widest row of a batch, and member, and of the output. */
+/* Refuses sizes for which a caller's array or our working memory would exceed SIZE_MAX bytes. All rooms together take
+ * fewer than 64 bytes for each float of a batch's widest rows times the number of members, and for each float of the
+ * output. */
 static int is_absurd(const qrnn_module *m, const qrnn_run *run)
 {
     const size_t most = SIZE_MAX / 64, members = run->threads < QRNN_TEAM_MOST ? run->threads + 1 : QRNN_TEAM_MOST;

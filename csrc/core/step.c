@@ -1,7 +1,7 @@
 /* step.c - single calls: a linear, one step of a cell, and the probe that shows their products.
  *
- * A call works through its batch in blocks of rows, so its working memory is bounded. Where all rows share a scale,
- * the range over all of them is taken first; there a call can fail, before anything is written. */
+ * A call works through its batch in blocks of rows, which bounds its working memory. Where all rows share a scale, it
+ * first reads the range of the whole batch; if that is not finite the call fails, before anything is written. */
 #include "block.h"
 
 #include <math.h>
@@ -10,8 +10,8 @@
 struct call {
     size_t batch;
     const float *x, *h, *c;
-    float *h_out, *c_out;     /* a linear's result is h_out */
-    int32_t *acc_ih, *acc_hh; /* the probe's */
+    float *h_out, *c_out;     /* h_out is also a linear's result */
+    int32_t *acc_ih, *acc_hh; /* the probe's results */
     float *pre;
 };
 
@@ -22,7 +22,8 @@ static enum qrnn_purpose purpose_of(const struct call *call)
 
 /* --- the probe --- */
 
-/* Copies rows of interleaved gates, `gates` of all `all` from `first_gate` on, to rows as PyTorch has them. */
+/* Copies rows from the interleaved order of a product to PyTorch's order. The product holds `gates` of the cell's
+ * gates, from first_gate on. */
 static void show(const qrnn_module *m, const void *from, size_t stride, size_t rows, size_t first_gate, size_t gates,
                  size_t row, void *to)
 {
@@ -39,7 +40,8 @@ static void show(const qrnn_module *m, const void *from, size_t stride, size_t r
             }
 }
 
-/* ih + what is in pre, for the gates whose recurrent product meets h: the pre-activations of r and z. */
+/* Adds the input's product to `pre` for the gates whose recurrent product is of h, which gives the pre-activations of r
+ * and z. */
 static void add_input(const struct qrnn_block *b, size_t rows, size_t row, float *pre)
 {
     const size_t n = b->m->hidden_size, gates = b->m->kind->info.gates, all = gates * n;
@@ -51,14 +53,14 @@ static void add_input(const struct qrnn_block *b, size_t rows, size_t row, float
         }
 }
 
-/* Products may hold any NaN; what leaves has one. */
+/* Products may hold any NaN. A caller gets only the one NaN of the contract. */
 static void make_nans_one(size_t n, float *v)
 {
     for (size_t i = 0; i < n; i++)
         if (isnan(v[i])) v[i] = NAN;
 }
 
-/* Sums of codes; a product of floats has none. */
+/* The integer sums of a product; NULL for a product of floats, which has none. */
 static const int32_t *sums_of(const struct qrnn_matrix *matrix, const int32_t *acc)
 {
     return matrix->n_scale ? acc : NULL;
@@ -90,7 +92,7 @@ static void set_states(struct qrnn_block *b, size_t rows, size_t row, const stru
         for (size_t i = 0; i < rows; i++) b->h_to[i] = call->h_out + (to + i) * n;
         return;
     }
-    if (rows == 1 && row == 0) { /* without the loop, 4 ns less a step */
+    if (rows == 1 && row == 0) { /* saves 4 ns in a step */
         b->h_from[0] = call->h ? call->h : b->zeros;
         b->c_from[0] = call->c ? call->c : b->zeros;
         b->h_to[0] = call->h_out;
@@ -105,8 +107,8 @@ static void set_states(struct qrnn_block *b, size_t rows, size_t row, const stru
     }
 }
 
-/* Both operands are encoded before they are multiplied: each ends in a chain through a division, and the
- * two overlap. */
+/* Encodes both operands before it multiplies: each encoding ends in a chain of instructions with a division, and the
+ * two chains overlap. */
 static void run_block(struct qrnn_block *b, size_t rows, size_t row, const struct call *call)
 {
     const qrnn_module *m = b->m;
@@ -124,8 +126,8 @@ static void run_block(struct qrnn_block *b, size_t rows, size_t row, const struc
 
 /* --- memory --- */
 
-/* A block for the call, in `stack` or in scratch memory; 0 without memory. Offsets for one row were made with the
- * module: some ns less a step. */
+/* Opens a block for the call, in `stack` or in scratch memory; returns 0 if there is no memory. The offsets for one row
+ * were computed with the module, which saves some ns in a step. */
 static int open_block(const qrnn_module *m, size_t rows, struct call *call, struct qrnn_block *b, unsigned char *stack)
 {
     const enum qrnn_purpose purpose = purpose_of(call);
@@ -154,7 +156,7 @@ static int open_block(const qrnn_module *m, size_t rows, struct call *call, stru
     return 1;
 }
 
-/* The scales that all rows share. */
+/* Chooses the scales that all rows share. */
 static qrnn_status choose_scales(const qrnn_module *m, const struct call *call, struct qrnn_block *b,
                                  struct qrnn_act *given)
 {

@@ -1,6 +1,6 @@
-/* system.h - what the core asks of an operating system: aligned memory, the end of a thread, threads that wait for
- * each other. One file a system: system_posix.c, system_windows.c, and system_none.c for programs without threads,
- * which QRNN_NO_THREADS and WebAssembly choose. */
+/* system.h - what the core needs from an operating system: aligned memory, the end of a thread, and threads that wait
+ * for each other. Each system has a file: system_posix.c, system_windows.c, and system_none.c for programs without
+ * threads, which QRNN_NO_THREADS or WebAssembly selects. */
 #ifndef QRNN_SYSTEM_H
 #define QRNN_SYSTEM_H
 
@@ -18,7 +18,7 @@
 #if defined(QRNN_SYSTEM_POSIX)
 #define QRNN_THREAD_LOCAL _Thread_local
 typedef pthread_t qrnn_thread;
-/* A mutex with its condition. */
+/* A mutex with a condition variable. */
 struct qrnn_monitor {
     pthread_mutex_t mutex;
     pthread_cond_t woken;
@@ -37,33 +37,33 @@ struct qrnn_monitor {
 };
 #endif
 
-/* Memory at a multiple of `alignment`, a power of two; NULL if there is none. `bytes` is a multiple of it. Given back by
- * qrnn_memory_give alone, which takes NULL. */
+/* Allocates memory at a multiple of `alignment`, a power of two; NULL if there is none. `bytes` has to be a multiple of
+ * `alignment`. Only qrnn_memory_give frees it, and takes NULL too. */
 void *qrnn_memory_take(size_t alignment, size_t bytes);
 void qrnn_memory_give(void *memory);
-/* Advice: whole pages of this memory may be large ones. */
+/* Advises the system to use huge pages for this memory. */
 void qrnn_memory_advise_huge(void *memory, size_t bytes);
 
-/* At the end of the calling thread release(memory) is called; NULL: no longer. `release` is the same in all calls of a
- * process. 0 if that cannot be had; once it could in a thread, it always can. */
+/* Has release(memory) called when the calling thread ends; `memory` NULL cancels that. All calls in a process pass the
+ * same `release`. Returns 0 on failure; after the first success in a thread it does not fail there again. */
 int qrnn_at_thread_end(void *memory, void (*release)(void *memory));
 
-/* Starts threads[0..count) with body(argument), on other processors than the caller's where there are others; returns
- * how many there are. They get no signals. */
+/* Starts threads[0..count) with body(argument), on other processors than the caller's if there are any. Returns how
+ * many were started. They get no signals. */
 size_t qrnn_threads_start(qrnn_thread *threads, size_t count, void *(*body)(void *argument), void *argument);
 void qrnn_thread_join(qrnn_thread thread);
 void qrnn_thread_yield(void);
 
-/* 0: it cannot be had. */
+/* Returns 0 on failure. */
 int qrnn_monitor_make(struct qrnn_monitor *monitor);
 void qrnn_monitor_end(struct qrnn_monitor *monitor);
 void qrnn_monitor_lock(struct qrnn_monitor *monitor);
 void qrnn_monitor_unlock(struct qrnn_monitor *monitor);
-/* Locked before and after; may return without having been woken. */
+/* The monitor is locked before and after. May return without having been woken. */
 void qrnn_monitor_wait(struct qrnn_monitor *monitor);
 void qrnn_monitor_wake_all(struct qrnn_monitor *monitor);
 
-/* Tells the process from one that it has forked. */
+/* A number that differs between a process and its forked children. */
 long qrnn_process(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* system_none.c - programs without threads: one thread, whose end is the process'. A team is its caller alone. */
+/* system_none.c - for programs without threads. There is one thread, which ends with the process, so a team is only its
+ * caller. */
 #include "system.h"
 
 #if defined(QRNN_SYSTEM_NONE)

@@ -28,7 +28,7 @@ void qrnn_memory_give(void *memory)
 void qrnn_memory_advise_huge(void *memory, size_t bytes)
 {
 #if defined(MADV_HUGEPAGE)
-    (void)madvise(memory, bytes, MADV_HUGEPAGE); /* without such pages all stays as it is */
+    (void)madvise(memory, bytes, MADV_HUGEPAGE); /* advice only: it may fail */
 #else
     (void)memory;
     (void)bytes;
@@ -37,10 +37,10 @@ void qrnn_memory_advise_huge(void *memory, size_t bytes)
 
 /* --- the end of a thread --- */
 
-/* One key a process: of threads that race for it one wins. 0 where there is none to be had. */
+/* The process's one key, made at the first call; if threads race to make it, one wins. 0 if there is none. */
 static size_t find_key(void (*release)(void *memory))
 {
-    static _Atomic(size_t) key; /* plus 1; 0: none yet */
+    static _Atomic(size_t) key; /* the key plus 1; 0: none yet */
     size_t known = atomic_load(&key);
     pthread_key_t made;
     if (known || pthread_key_create(&made, release) != 0) return known;
@@ -57,11 +57,11 @@ int qrnn_at_thread_end(void *memory, void (*release)(void *memory))
 
 /* --- threads --- */
 
-/* Left to itself Linux often lets both threads of a call of some milliseconds share one processor to its end (RNN of
- * 256 units, 32 rows: 24.6 us a step instead of 15). */
+/* Attributes that keep a new thread off the caller's processor. By default Linux often leaves both threads of a call of
+ * a few milliseconds on one processor until it ends (RNN of 256 units, 32 rows: 24.6 us a step instead of 15). */
 static pthread_attr_t *away_from_caller(pthread_attr_t *attributes)
 {
-    if (pthread_attr_init(attributes) != 0) return NULL; /* as it comes, then */
+    if (pthread_attr_init(attributes) != 0) return NULL; /* start it without attributes */
 #if defined(__linux__) && defined(__GLIBC__) /* musl has no such attribute */
     cpu_set_t allowed;
     const int here = sched_getcpu();
@@ -78,7 +78,7 @@ size_t qrnn_threads_start(qrnn_thread *threads, size_t count, void *(*body)(void
     sigset_t all, before;
     pthread_attr_t memory, *const attributes = away_from_caller(&memory);
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the caller's affair */
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* new threads get no signals: the caller handles them */
     size_t started = 0;
     while (started < count && pthread_create(&threads[started], attributes, body, argument) == 0) started++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

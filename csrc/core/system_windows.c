@@ -23,7 +23,7 @@ void qrnn_memory_give(void *memory)
     _aligned_free(memory);
 }
 
-/* Large pages need a right that users do not have. */
+/* Does nothing: large pages need a privilege that users do not have. */
 void qrnn_memory_advise_huge(void *memory, size_t bytes)
 {
     (void)memory;
@@ -32,8 +32,8 @@ void qrnn_memory_advise_huge(void *memory, size_t bytes)
 
 /* --- the end of a thread --- */
 
-/* Fiber-local storage: of the two it is the one with a function at a thread's end. Its function has the calling
- * convention of the system, which differs from C's on 32-bit x86. */
+/* Fiber-local storage, because unlike thread-local storage it calls a function when a thread ends. That function has
+ * the system's calling convention, which differs from C's on 32-bit x86. */
 static void (*_Atomic releases)(void *memory);
 
 static void WINAPI release_local(void *memory)
@@ -41,10 +41,10 @@ static void WINAPI release_local(void *memory)
     if (memory) atomic_load (&releases)(memory);
 }
 
-/* One index a process: of threads that race for it one wins. 0 where there is none to be had. */
+/* The process's one index, made at the first call; if threads race to make it, one wins. 0 if there is none. */
 static size_t find_index(void (*release)(void *memory))
 {
-    static _Atomic(size_t) kept; /* plus 1; 0: none yet */
+    static _Atomic(size_t) kept; /* the index plus 1; 0: none yet */
     size_t known = atomic_load(&kept);
     if (known) return known;
     atomic_store(&releases, release);
@@ -76,7 +76,7 @@ static unsigned __stdcall begin(void *memory)
     return 0;
 }
 
-/* The system spreads threads over processors by itself, and has no signals. */
+/* Windows spreads threads over processors by itself, and has no signals to block. */
 size_t qrnn_threads_start(qrnn_thread *threads, size_t count, void *(*body)(void *argument), void *argument)
 {
     size_t started = 0;
@@ -117,7 +117,7 @@ int qrnn_monitor_make(struct qrnn_monitor *monitor)
 
 void qrnn_monitor_end(struct qrnn_monitor *monitor)
 {
-    (void)monitor; /* neither holds anything */
+    (void)monitor; /* neither needs to be freed */
 }
 
 void qrnn_monitor_lock(struct qrnn_monitor *monitor)
@@ -140,7 +140,7 @@ void qrnn_monitor_wake_all(struct qrnn_monitor *monitor)
     WakeAllConditionVariable((CONDITION_VARIABLE *)&monitor->woken);
 }
 
-/* Nothing forks here. */
+/* Windows does not fork. */
 long qrnn_process(void)
 {
     return 0;

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* In `arrived`, beside the count: somebody may be asleep. */
+/* A bit of `arrived` beside the count: a member may be asleep. */
 #define ASLEEP (SIZE_MAX / 2 + 1)
 
 static void pause_a_little(void)
@@ -19,12 +19,13 @@ static int has_moved(const struct qrnn_team *team, size_t now)
     return atomic_load_explicit(&team->generation, memory_order_acquire) != now;
 }
 
-/* Until generation `now` is over; may return early, so it is called in a loop.
+/* Sleeps until the generation is no longer `now`; may return earlier, so it is called in a loop.
  *
- * ASLEEP goes into the word that the last member counts itself in, so one of the two knows of the other.
- * Either the last member finds it, and wakes under the mutex after it has moved the generation on; or the
- * count says here that all have arrived, or, 0, that it is cleared again. A count of the next meeting comes
- * with the new generation, which is seen under the mutex. */
+ * ASLEEP is set in the same word in which members count themselves, so either the last member sees the bit or this one
+ * sees the full count. If the last member sees it, it wakes the sleepers, under the mutex and after it has changed the
+ * generation. If this member finds all members counted, or a count of 0, which means it was reset already, it does not
+ * sleep. A count that belongs to the next meeting is harmless: the generation has changed by then, and that is checked
+ * under the mutex. */
 static void sleep_until_moved(struct qrnn_team *team, size_t now)
 {
     const size_t count = atomic_fetch_or_explicit(&team->arrived, ASLEEP, memory_order_acq_rel) & ~ASLEEP;
@@ -68,7 +69,8 @@ int qrnn_team_meet(struct qrnn_team *team, int wants_to_stop)
     return team->agreed;
 }
 
-/* The monitor stays as it is: a thread that the child has not may have locked it, or wait in it. */
+/* The monitor is not touched: a thread that does not exist in the child may have held its mutex, or waited in it, at
+ * the fork. */
 int qrnn_team_is_alone(struct qrnn_team *team)
 {
     if (qrnn_process() == team->process) return 0;
@@ -83,15 +85,16 @@ static void *member_main(void *argument)
     struct qrnn_team *team = argument;
     const size_t member = atomic_fetch_add_explicit(&team->named, 1, memory_order_relaxed);
     for (;;) {
-        qrnn_team_meet(team, 0); /* there is work, or the end */
+        qrnn_team_meet(team, 0); /* wait until there is work, or the team ends */
         if (!team->work) return NULL;
         team->work(team->context, member, team);
         qrnn_team_meet(team, 0);
     }
 }
 
-/* The first meeting is over when the caller comes to it, who by then has set `members` to what there are:
- * with either number nobody else takes itself for the last. */
+/* The first meeting ends only when the caller joins it, and before that the caller sets `members` to the number of
+ * threads that started. So no other member sees a full count too early, whether it reads the old number or the new
+ * one. */
 void qrnn_team_start(struct qrnn_team *team, size_t members)
 {
     const size_t wanted = members < QRNN_TEAM_MOST ? members : QRNN_TEAM_MOST;

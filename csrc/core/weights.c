@@ -24,8 +24,8 @@ static int8_t code_of(float v, float least, float most)
     return (int8_t)(code < least ? least : code > most ? most : code);
 }
 
-/* s = max |w| / 127, code = rint(w / s): the largest weight comes back as it was. A row whose scale would be no normal
- * number is all 0, with scale 1. */
+/* s = max |w| / 127, code = rint(w / s), so the largest weight is represented exactly. A row with s < FLT_MIN gets
+ * codes 0 and scale 1. */
 static void quantize_row(size_t cols, const float *w, int8_t *codes, float *scale)
 {
     const float s = largest_of(w, cols) / 127.0f;
@@ -34,7 +34,8 @@ static void quantize_row(size_t cols, const float *w, int8_t *codes, float *scal
     for (size_t k = 0; k < cols; k++) codes[k] = zero ? 0 : code_of(w[k] / s, -127.0f, 127.0f);
 }
 
-/* PyTorch's observer of a whole tensor: s = max(max |w| / 127.5, FLT_EPSILON), code = rint(w * (1 / s)) in -128..127. */
+/* PyTorch's observer of a whole tensor: s = max(max |w| / 127.5, FLT_EPSILON), code = rint(w * (1 / s)) clamped to
+ * -128..127. */
 static void quantize_tensor(size_t count, const float *w, int8_t *codes, float *scale)
 {
     const float s = largest_of(w, count) / 127.5f;
