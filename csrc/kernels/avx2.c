@@ -1,4 +1,4 @@
-/* avx2.c - AVX2 and FMA: everything, in 256-bit registers. */
+/* avx2.c - all kernels in 256-bit registers, by AVX2 and FMA. */
 #include "kernels.h"
 
 #if QRNN_X86
@@ -14,18 +14,18 @@ QRNN_REGION("avx2,fma")
 #include "ends.h"
 #include "ymm.h"
 
-/* AVX2 has no exact u8 x s8 dot product: vpmaddubsw saturates its pair sums at 16 bits. Two forms that are exact:
+/* AVX2 has no exact u8 x s8 dot product: vpmaddubsw saturates the sum of a pair at 16 bits. Two forms are exact:
  *
  *   NARROW    codes are at most 128: pairs within 2 * 128 * -128 = -32768 .. 2 * 128 * 127 = 32512
  *   FLIPPED   a = q - 128, m = a < 0 ? -1 : 0. As -w = (w ^ -1) + 1,
  *
  *                 a w = |a| (w ^ m) + |a| [a < 0]
  *
- *             in pairs of the same bounds, |a| = 128 meeting w ^ -1 alone. What is added is the same for all
- *             columns: left_out, once a tile.
+ *             in pairs with the same bounds: |a| = 128 multiplies only w ^ -1. The second term is the same for all
+ *             columns: left_out, added once for each tile.
  *
- * vpsignb would move the sign of a in one instruction too, but in the units of the two multiplications: a step
- * takes 1.22 times as long (sequences, H >= 256, Zen 4; 1.08 at 64; 0.93 at 16, which waits for left_out). */
+ * vpsignb could apply the sign of a in one instruction too, but it runs in the units of the two multiplications (a step
+ * takes 1.22 times as long in sequences, H >= 256, Zen 4; 1.08 at 64; 0.93 at 16, where FLIPPED waits for left_out). */
 enum { NARROW, FLIPPED };
 #define DOT_BIAS(form) ((form) == FLIPPED ? 128 : 0)
 
@@ -54,7 +54,7 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 #include "product.h"
 #include "product_f32.h"
 
-/* Tiles of 1 x 4 and 2 x 2: eight sums, the weights, the codes and a constant fit 16 registers. */
+/* Tiles of 1 x 4 and 2 x 2: eight sums, the weights, the codes and a constant fit the 16 registers. */
 QRNN_INLINE void product_form(int form, const struct tiled *t)
 {
 #define TILE(R, P) tile_coded(form, 1, R, P, 1, t, panel, row)
@@ -79,8 +79,8 @@ static void product_narrow(const struct qrnn_panels *w, const struct qrnn_inputs
     product_form(NARROW, &t);
 }
 
-/* Sum of max(128 - q, 0) over the codes of a row; a line holds the last of them. Read as quantize_by wrote them: a
- * load across two stores waits for both to reach the cache. */
+/* The sum of max(128 - q, 0) over the codes of a row. It reads them in the pieces in which quantize_by wrote them,
+ * because a load across two stores waits until both reach the cache. */
 static int32_t left_out_of(const uint8_t *q, size_t quads)
 {
     static const uint8_t first[32] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
@@ -103,7 +103,7 @@ static int32_t left_out_of(const uint8_t *q, size_t quads)
     return _mm_cvtsi128_si32(_mm_add_epi64(sum, _mm_unpackhi_epi64(sum, sum)));
 }
 
-/* Some rows at a time, so that what is left out of each fits the stack. */
+/* Multiplies some rows at a time, so that left_out fits the stack. */
 static void product_flipped(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     enum { ROWS = 64 };
@@ -129,7 +129,7 @@ static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *
         product_flipped(w, x, out);
 }
 
-/* A row of 13-bit codes is two rows of a tile, of 7 bits: narrow. */
+/* A row of 13-bit codes is two rows of a tile, with codes of 7 bits, so the form is NARROW. */
 static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
 #define TILE(R, P) tile_coded(NARROW, 2, R, P, 1, &t, panel, row)
@@ -152,7 +152,7 @@ QRNN_INLINE __m256i code_s32(enum qrnn_rounding rounding, __m256 v, __m256 inv, 
     QRNN_UNREACHABLE();
 }
 
-/* The two saturating packs clamp to 0..255: codes before them are within +-2^15 by far. */
+/* The two saturating packs clamp to 0..255. The codes before them are far within +-2^15. */
 QRNN_INLINE void quantize_by(enum qrnn_rounding rounding, const float *v, size_t n, const struct qrnn_act *act,
                              uint8_t *q)
 {

@@ -1,4 +1,4 @@
-/* avx512vnni.c - AVX-512 with VNNI (EVEX encoded vpdpbusd): everything, in 512-bit registers. */
+/* avx512vnni.c - all kernels in 512-bit registers, by AVX-512 with VNNI (vpdpbusd in EVEX encoding). */
 #include "kernels.h"
 
 #if QRNN_X86
@@ -76,9 +76,9 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 #include "product.h"
 #include "product_f32.h"
 
-/* Rows of P panels in tiles of at most 6 x 4 (24 sums, 4 weights, 1 broadcast of the 32 registers), of even
- * height, so that no tail is thin: 8 rows are 4 + 4, not 6 + 2. vpdpbusd takes 4 to 5 cycles and up to two
- * can start in each, so small tiles run several sets of sums abreast. */
+/* Divides the rows of P panels into tiles of at most 6 x 4 (24 sums, 4 weights and 1 broadcast, in 32 registers). Tiles
+ * have about equal height, so that none is thin: 8 rows are 4 + 4, not 6 + 2. vpdpbusd takes 4 to 5 cycles, and up to
+ * two can start in each cycle, so small tiles use several sets of sums in turns. */
 #define PHASES(sums) ((sums) >= 8 ? 1 : (sums) >= 4 ? 2 : (sums) == 3 ? 3 : (sums) == 2 ? 4 : 8)
 #define TILE(planes, R, P) tile_coded(0, planes, R, P, PHASES((planes) * (R) * (P)), t, panel, row)
 #define PANELS(P)                                                                                                    \
@@ -132,9 +132,9 @@ static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs 
     for (; panel < w->count; panel++) ROWS_S13(1);
 }
 
-/* Products of one row wait for their loads, ends for their divisions: taken by turns, the one runs while the
- * other waits (LSTM in a sequence, a step of 64: 0.42 us instead of 0.45, of 128: 1.24 instead of 1.39). A turn is
- * all gates of 16 units, or of 64 where there is one gate. */
+/* Computes the product of one row and its end in turns. The product waits for its loads and the end for its divisions,
+ * so each runs while the other waits (LSTM in a sequence, a step of 64 units: 0.42 us instead of 0.45; of 128: 1.24
+ * instead of 1.39). A turn is all gates of 16 units, or of 64 units where there is one gate. */
 #define ROW(name, end, planes, G, P)                                                                              \
     static void name(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out,    \
                      const struct qrnn_end_args *e)                                                               \

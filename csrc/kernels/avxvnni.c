@@ -1,4 +1,4 @@
-/* avxvnni.c - the dot product of AVX-VNNI (VEX encoded vpdpbusd); all else is avx2.c's. */
+/* avxvnni.c - the dot product of AVX-VNNI (vpdpbusd in VEX encoding). All other kernels are those of avx2.c. */
 #include "kernels.h"
 
 #if QRNN_X86
@@ -31,7 +31,8 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
 #include "sums.h"
 #include "product.h"
 
-/* vpdpbusd takes 5 cycles and two can start in each: a lone row runs 8 sums abreast, three rows 12. */
+/* vpdpbusd takes 5 cycles, and two can start in each cycle. So one row is computed with 8 sums side by side, three rows
+ * with 12. */
 static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
 #define TILE(R, P, F) tile_coded(0, 1, R, P, F, &t, panel, row)

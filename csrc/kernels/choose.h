@@ -1,16 +1,16 @@
-/* choose.h - scale and zero point of a row from its extent, in float32, and its codes. Everything that quantizes
- * rows by themselves has it from here.
+/* choose.h - a row's scale and zero point from its extent, in float32, and the codes of the row. All formats with a
+ * scale for each row use it.
  *
  *   u8:   lo = min(0, lo), hi = max(0, hi) ;  s = hi*c - lo*c, c = 1/255 ;  inv = 1/s ;
  *         zp = clamp(rint(-lo * inv), 0, 255)
  *   s13:  s = max(-lo, hi) * c, c = 1/4095 ;  inv = 1/s ;  code = clamp(rint(v*inv), -4095, 4095) + zp, zp = 4096
  *
- * A range too small for a normal scale gives codes zp, which is 0 in u8: |v| < FLT_MIN / c, so inv = 0 and s = 1. A row
- * that is not finite gets the scale NaN, and with it everything that is computed from it.
+ * If the range is so small that s < FLT_MIN, then inv = 0, s = 1 and all codes are zp, which is 0 in u8 (|v| < FLT_MIN
+ * / c there). A row that is not finite gets the scale NaN, so all that is computed from it is NaN.
  *
- * The including file gives the vocabulary of vec_*.h and
+ * The including file defines the vocabulary of vec_*.h and
  *
- *   quantize_by(rounding, v, n, act, q)    codes of n values; those behind, to a line's end, meet weights 0
+ *   quantize_by(rounding, v, n, act, q)    codes of n values; the padding to a line's end is multiplied by weights of 0
  *   quantize_s13(v, n, act, high, low)     the same in two planes */
 #ifndef QRNN_CHOOSE_H
 #define QRNN_CHOOSE_H
@@ -51,15 +51,15 @@ static void quantize(size_t rows, size_t n, const float *const *v, const struct 
                      enum qrnn_rounding rounding, uint8_t *q, size_t q_stride)
 {
     for (size_t i = 0; i < rows; i++, q += q_stride) {
-        if (rounding == QRNN_ROUND_FUSED) /* constants, so that what they choose between is chosen once */
+        if (rounding == QRNN_ROUND_FUSED) /* a constant argument, so that the compiler makes a loop for each rounding */
             quantize_by(QRNN_ROUND_FUSED, v[i], n, &act[i], q);
         else
             quantize_by(QRNN_ROUND_TWICE, v[i], n, &act[i], q);
     }
 }
 
-/* Of several rows scales first, then codes, so that the divisions overlap: 6 % of a step of 32 rows of 16. Of one
- * row the scale goes from register to register: 1.5 % of a step of 16. */
+/* For several rows it finds all scales before it encodes, so that the divisions overlap (6 % of a step of 32 rows of 16
+ * units). For one row the scale goes from register to register (1.5 % of a step of 16 units). */
 static void encode_u8(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent,
                       struct qrnn_act *act, uint8_t *q, size_t q_stride)
 {

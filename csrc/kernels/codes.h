@@ -1,12 +1,13 @@
-/* codes.h - floats to codes, 16 at a time, where vectors have 4 lanes: neon.c and wasm.c. Before choose.h.
+/* codes.h - turns floats into codes, 16 at a time, where vectors have 4 lanes: neon.c and wasm.c. Included before
+ * choose.h.
  *
- * The including file gives the vocabulary of vec_*.h and
+ * The including file defines the vocabulary of vec_*.h and
  *
  *   s32v  s_set1  s_add
- *   s_nearest(v)      half to even
- *   s_within(v, most) v, held in -most..most
- *   s_high(v), s_low(v)    v >> QRNN_PLANE_BITS, and the bits that this leaves out
- *   codes_store(q, c) 16 bytes from four vectors within +-2^15, each held in 0..255 */
+ *   s_nearest(v)      rounds half to even
+ *   s_within(v, most) v clamped to -most..most
+ *   s_high(v), s_low(v)    v >> QRNN_PLANE_BITS, and the bits below
+ *   codes_store(q, c) stores 16 bytes from four vectors within +-2^15, each value clamped to 0..255 */
 #ifndef QRNN_CODES_H
 #define QRNN_CODES_H
 
@@ -22,7 +23,7 @@ QRNN_INLINE s32v code_s32(enum qrnn_rounding rounding, f32v v, f32v inv, f32v zp
     QRNN_UNREACHABLE();
 }
 
-/* 16 values, or the first n of them and zeros. */
+/* Loads 16 values, or the first n of them and zeros. */
 QRNN_INLINE void values_load(const float *v, size_t n, f32v *x)
 {
     for (size_t i = 0; i < CODE_VECTORS; i++, v += LANES)

@@ -1,5 +1,5 @@
-/* dequantize.h - the last step of both products, written once over the vocabulary of vec_*.h. */
-#ifndef QRNN_DEQUANTIZE_ONCE /* included once in each kernel file */
+/* dequantize.h - the last step of the integer and the float product, written once over the vocabulary of vec_*.h. */
+#ifndef QRNN_DEQUANTIZE_ONCE /* included once by each kernel file */
 #define QRNN_DEQUANTIZE_ONCE
 
 /* sum + bias (+ add) */

@@ -3,7 +3,7 @@
 #ifndef QRNN_ELEMENTWISE_H
 #define QRNN_ELEMENTWISE_H
 
-/* Smallest and largest value so far, and, in `wrong`, +0, or a NaN where one was not finite. */
+/* The smallest and the largest value so far; `wrong` is +0, or NaN once a value was not finite. */
 struct spread {
     f32v least, most, wrong;
 };
@@ -28,7 +28,7 @@ QRNN_INLINE struct qrnn_extent spread_extent(const struct spread *s)
     return e;
 }
 
-/* Of n values; of x == NULL, which stands for zeros. */
+/* The extent of n values; x == NULL stands for zeros. */
 QRNN_INLINE struct qrnn_extent extent_of(const float *x, size_t n)
 {
     struct spread s = spread_none();
@@ -62,7 +62,7 @@ static float sum(size_t n, const float *x)
     return v_total(s[0]);
 }
 
-/* LANES values from the k-th on. Of two planes, 128 * high + low is exact. */
+/* Decodes LANES values from the k-th on. With two planes, 128 * high + low is exact. */
 QRNN_INLINE f32v decoded(const uint8_t *codes, const uint8_t *low, const struct qrnn_decoding *by, size_t k)
 {
     f32v code = v_load_u8(codes + k);
@@ -77,9 +77,9 @@ static void decode(size_t n, const uint8_t *codes, const uint8_t *low, const str
     if (k < n) v_store_n(to + k, decoded(codes, low, by, k), n - k);
 }
 
-/* y may be x. The last vector ends at the array's end and may overlap the one before: it is loaded
- * before anything is stored, and a lane's result does not depend on the lane. Vectors need no
- * interleaving by hand: the loop carries nothing over, and the CPU overlaps them by itself. */
+/* y may be x. The last vector ends at the array's end and may overlap the one before. So it is loaded before anything
+ * is stored, and a value's result does not depend on its lane. The loop is not unrolled by hand: its iterations are
+ * independent, and the CPU overlaps them. */
 QRNN_INLINE void map(f32v (*f)(f32v), const float *x, float *y, size_t n)
 {
     if (n < LANES) {

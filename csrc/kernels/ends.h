@@ -1,11 +1,11 @@
-/* ends.h - from products to states: the ends of ends.def over the vocabulary of vec_*.h. Included after poly.h and
- * elementwise.h. Every NaN comes out as 0x7FC00000. */
+/* ends.h - turns products into states: the ends of ends.def over the vocabulary of vec_*.h. Included after poly.h and
+ * elementwise.h. Every NaN in a result is 0x7FC00000. */
 #ifndef QRNN_ENDS_H
 #define QRNN_ENDS_H
 
 enum { TAKES_H = 1, TAKES_C = 2, TAKES_INNER = 4, TAKES_OPTIONS = 8 };
 
-/* Slopes of tanh and of the sigmoid, by their values. */
+/* Slopes of tanh and of the sigmoid, computed from their values y. */
 QRNN_INLINE f32v tanh_slope(f32v y)
 {
     return v_fnma(y, y, v_set1(1.0f));
@@ -16,7 +16,7 @@ QRNN_INLINE f32v sigmoid_slope(f32v y)
     return v_fnma(y, y, y);
 }
 
-/* Of a GRU's h' by what n sums. */
+/* The slope of a GRU's h' with respect to what n sums. */
 QRNN_INLINE f32v candidate_slope(f32v z, f32v n)
 {
     return v_mul(v_sub(v_set1(1.0f), z), tanh_slope(n));
@@ -55,7 +55,7 @@ QRNN_INLINE f32v where(m32v m, f32v x, f32v y)
     return v_select(m, x, y);
 }
 
-/* 0, or NaN of a NaN */
+/* 0; NaN if x is NaN */
 QRNN_INLINE f32v nothing_of(f32v x)
 {
     return v_select(v_is_nan(x), x, v_set1(0.0f));
@@ -67,7 +67,7 @@ QRNN_INLINE f32v softsign_slope(f32v x)
     return v_mul(y, y);
 }
 
-/* Not inlined: each would be in an end several times. */
+/* Not inlined: an end uses it several times. */
 static QRNN_SMALL f32v activate(const qrnn_activation *a, f32v x)
 {
     const f32v alpha = v_set1(a->alpha), beta = v_set1(a->beta), zero = v_set1(0.0f), one = v_set1(1.0f);
@@ -106,8 +106,8 @@ QRNN_INLINE f32v within(float most, f32v x)
     return v_select(v_lt(v_abs(x), v_set1(most)), v_set1(1.0f), v_set1(0.0f));
 }
 
-/* Mean and 1 / root of the variance of what each gate of a row sums. The order of the sums is the contract's: 16 of them
- * side by side, then their halves. */
+/* For each gate of a row, the mean of what it sums and 1 / sqrt(variance + epsilon). The numeric contract fixes the
+ * order of the sums: 16 sums side by side, which are then added by halves. */
 static QRNN_SMALL void measure_gates(const float *row, size_t gates, size_t units, float epsilon, float *norm)
 {
     for (size_t gate = 0; gate < gates; gate++) {
@@ -127,7 +127,7 @@ static QRNN_SMALL void measure_gates(const float *row, size_t gates, size_t unit
     }
 }
 
-/* What a gate sums, normalized by `norm` where there is a gain. */
+/* x, which a gate sums, normalized by `norm` if there is a gain. */
 QRNN_INLINE f32v normalized(const struct qrnn_end_options *o, const float *norm, size_t gate, size_t unit, f32v x)
 {
     if (!o->gain) return x;
@@ -136,14 +136,14 @@ QRNN_INLINE f32v normalized(const struct qrnn_end_options *o, const float *norm,
     return v_fma(y, v_load(o->gain + at), v_load(o->shift + at));
 }
 
-/* Its slope, mean and variance held. */
+/* The slope of `normalized`, with mean and variance taken as constants. */
 QRNN_INLINE f32v by_sum(const struct qrnn_end_options *o, const float *norm, size_t gate, size_t unit)
 {
     if (!o->gain) return v_set1(1.0f);
     return v_mul(v_load(o->gain + gate * o->stride + unit), v_set1(norm[2 * gate + 1]));
 }
 
-/* x and what the peepholes of row `row`, i, f or o, see of c. */
+/* x plus c times the peephole weights of row `row`: i, f or o. */
 QRNN_INLINE f32v peep(const struct qrnn_end_options *o, size_t row, size_t unit, f32v c, f32v x)
 {
     return o->peepholes ? v_fma(v_load(o->peepholes + row * o->stride + unit), c, x) : x;
@@ -151,14 +151,15 @@ QRNN_INLINE f32v peep(const struct qrnn_end_options *o, size_t row, size_t unit,
 
 /* --- equations --- */
 
-/* A gate of a row of products, at unit i, a multiple of LANES. */
+/* A gate in a row of products, from unit i on, a multiple of LANES. */
 QRNN_INLINE f32v gate_at(const float *row, size_t gates, size_t gate, size_t i)
 {
     return v_load(row + (i / QRNN_PANEL * gates + gate) * QRNN_PANEL + i % QRNN_PANEL);
 }
 
-/* Rows of products, unit i in them, the states before, and the sum of squared slopes. Of ends with options: those, the
- * unit of the layer, what measure_gates found, and whether slopes are wanted. */
+/* The arguments of an equation: rows of products, the unit i in them, the states before, and the sum of squared slopes.
+ * Ends with options also get the options, the unit's number in the layer, the result of measure_gates, and whether
+ * slopes are wanted. */
 typedef f32v equation(const float *ih, const float *hh, const float *inner, size_t i, f32v h, f32v *c, f32v *w,
                       const struct qrnn_end_options *o, size_t unit, const float *norm, int sloped);
 
@@ -189,9 +190,9 @@ typedef f32v equation(const float *ih, const float *hh, const float *inner, size
 #undef BY
 #undef ADD_SLOPE
 
-/* `n` units from the `i`th of the slice on: LANES of them, or, in a row's last vector, fewer. Lanes past
- * the end hold products of zero weights, so their state is 0, or NaN where the row's is; of an end with options, which
- * has a `norm`, it is anything. `sloped`: whether the slopes are kept. */
+/* Applies an end to n units from the i-th of the slice on: LANES of them, or fewer in a row's last vector. Lanes past
+ * the end hold products of zero weights, so their state is 0, or NaN if the row's is. In an end with options, which has
+ * a `norm`, they may be anything. `sloped`: slopes are kept. */
 QRNN_INLINE void end_vector(equation *f, int takes, int sloped, const struct qrnn_end_args *e, const float *norm,
                             size_t row, size_t i, size_t n, struct spread *s)
 {
@@ -218,8 +219,9 @@ QRNN_INLINE void end_vector(equation *f, int takes, int sloped, const struct qrn
     spread_add(s, h);
 }
 
-/* `gates` of ends with options, else 0, `sloped` and `small`, whether the code of a vector is there once, where speed
- * matters less than size, not a second time for the last one: constants. */
+/* Applies an end to all rows. The arguments but `e` are constants: `gates` is 0 for ends without options; `small` makes
+ * one copy of a vector's code, for ends whose size matters more than their speed, instead of a second copy for the last
+ * vector. */
 QRNN_INLINE void end_rows(equation *f, int takes, int sloped, int small, size_t gates, const struct qrnn_end_args *e)
 {
     for (size_t row = 0; row < e->rows; row++) {
@@ -237,7 +239,7 @@ QRNN_INLINE void end_rows(equation *f, int takes, int sloped, int small, size_t 
     }
 }
 
-/* Ends with options are there once, for both. */
+/* Ends with options are compiled once, for both entries. */
 #define QRNN_END(NAME, name, ih_gates, ...)                                                               \
     static QRNN_SMALL void name##_sloped(const struct qrnn_end_args *e)                                   \
     {                                                                                                     \
@@ -256,7 +258,7 @@ QRNN_INLINE void end_rows(equation *f, int takes, int sloped, int small, size_t 
 
 static void use_ends(struct qrnn_kernels *k)
 {
-    k->row = NULL; /* which have the ends of another set in them */
+    k->row = NULL; /* row kernels contain the ends of another instruction set */
 #define QRNN_END(NAME, name, ...)          \
     k->end[QRNN_END_##NAME] = name##_rows; \
     k->sloped[QRNN_END_##NAME] = name##_sloped;

@@ -1,4 +1,4 @@
-/* isa.c - which instruction sets there are, which this CPU has, and the kernel table of each. */
+/* isa.c - which instruction sets exist, which of them this CPU has, and the kernel table of each. */
 #include "kernels.h"
 
 #include <stdatomic.h>
@@ -48,7 +48,7 @@ static unsigned detect(void)
     unsigned a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
     cpu.leaf1_ecx = c;
-    if ((c >> 27) & 1) cpu.xcr0 = os_state(); /* else xgetbv is illegal */
+    if ((c >> 27) & 1) cpu.xcr0 = os_state(); /* without this bit xgetbv is illegal */
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     cpu.leaf7_ebx = b;
     cpu.leaf7_ecx = c;
@@ -56,7 +56,7 @@ static unsigned detect(void)
     return qrnn_cpu_features(&cpu);
 }
 
-/* MXCSR without its six sticky exception flags: all exceptions masked, round to nearest, no FTZ or DAZ. */
+/* MXCSR without its six sticky exception flags. Default: all exceptions masked, round to nearest, no FTZ, no DAZ. */
 enum { MXCSR_DEFAULT = 0x1f80, MXCSR_FLAGS = 0x3f };
 
 uint32_t qrnn_fp_enter(void)
@@ -71,7 +71,7 @@ void qrnn_fp_leave(uint32_t saved)
     if ((saved & ~(uint32_t)MXCSR_FLAGS) != MXCSR_DEFAULT) _mm_setcsr(saved);
 }
 #elif QRNN_ARM
-/* FPCR of a process that changed nothing: all exceptions masked, round to nearest, no flush to zero. */
+/* FPCR. It is 0 in a process that has not changed it: all exceptions masked, round to nearest, no flush to zero. */
 static uint64_t get_fpcr(void)
 {
     uint64_t fpcr;
@@ -79,7 +79,7 @@ static uint64_t get_fpcr(void)
     return fpcr;
 }
 
-/* What computes floats has a memory clobber between itself and the setting. */
+/* The memory clobber keeps float computations that touch memory on their side of the setting. */
 static void set_fpcr(uint64_t fpcr)
 {
     __asm__ volatile("msr fpcr, %0" : : "r"(fpcr) : "memory");
@@ -97,7 +97,7 @@ void qrnn_fp_leave(uint32_t saved)
     if (saved) set_fpcr(saved);
 }
 
-/* What is beyond the baseline, as the operating system says it: the CPU's own registers are its alone to read. */
+/* Features beyond the baseline. Only the operating system may read the CPU's own registers, so it is asked. */
 #if defined(__linux__)
 #include <sys/auxv.h>
 
@@ -147,7 +147,8 @@ static unsigned detect(void)
     return found;
 }
 #else
-/* WebAssembly that has one instruction which a machine lacks does not load there: what is compiled is what there is. */
+/* A machine does not load WebAssembly with an instruction that it lacks, so what was compiled is what the machine
+ * has. */
 static unsigned detect(void)
 {
     return QRNN_WASM ? QRNN_CPU_WASM : 0;
@@ -164,7 +165,7 @@ void qrnn_fp_leave(uint32_t saved)
 }
 #endif
 
-/* Asked once: under a hypervisor one cpuid costs microseconds. Threads that race store the same. */
+/* Detected once: under a hypervisor one cpuid costs microseconds. Threads that race store the same value. */
 static unsigned own_features(void)
 {
     static atomic_uint known;
@@ -194,7 +195,7 @@ const char *qrnn_kernels_init(struct qrnn_kernels *k, const char *isa)
     for (size_t i = 0; i < ISA_COUNT; i++)
         if ((isa_rows[i].needs & ~have) == 0 && (!isa || strcmp(isa, isa_rows[i].name) == 0)) chosen = i;
     if (chosen == ISA_COUNT) return NULL;
-    *k = (struct qrnn_kernels){0}; /* NULL: nobody has it */
+    *k = (struct qrnn_kernels){0}; /* NULL: no row has this kernel */
     for (size_t i = 0; i <= chosen; i++)
         if ((isa_rows[i].needs & ~isa_rows[chosen].needs) == 0) isa_rows[i].use(k);
     return isa_rows[chosen].name;

@@ -1,7 +1,8 @@
-/* kernels.h - the internal contract between what is computed (core/) and how a CPU does it (kernels/).
+/* kernels.h - the internal contract between core/, which says what is computed, and kernels/, which says how a CPU does
+ * it.
  *
- * scalar.c is the specification: every other file returns the same bits. Kernels cannot fail, know no
- * cell and no engine, and allocate nothing.
+ * scalar.c is the specification: every other file returns the same bits. Kernels cannot fail, allocate nothing, and do
+ * not know which cell or engine they work for.
  *
  * A panel holds 16 output rows. With quads = ceil(cols / 4) a panel of int8 codes is
  *
@@ -10,19 +11,19 @@
  *           | row 0, k 4..7 | ...                                  |   quad 1
  *           ...
  *
- * so one 64-byte load (one zmm, two ymm, four q registers) meets one broadcast of four activation
- * codes. A panel of floats is cols lines of 16 floats: line k holds column k of the 16 rows. Rows and
- * columns past the end are zero codes (zero floats), with sum 0, scale 1 and bias 0.
+ * so one 64-byte load (one zmm, two ymm or four q registers) is multiplied by one broadcast of four activation codes. A
+ * panel of floats has one line of 16 floats for each column: line k holds column k of the 16 rows. Padding rows and
+ * columns hold zero codes (or zero floats), with sum 0, scale 1 and bias 0.
  *
- * The rows of a matrix with several gates are interleaved by 16 units, so that all gates of a unit lie
- * beside one another in a product, and any run of units is one run of panels:
+ * The rows of a matrix with several gates are interleaved by 16 units. So all gates of a unit lie beside one another in
+ * a product, and consecutive units are consecutive panels:
  *
  *     panel    0                  1                  2                  3
  *            | i of units 0..15 | f of units 0..15 | g of units 0..15 | o of units 0..15 |
  *            | i of units 16..31| ...
  *
- * Scratch arrays (activation codes, y, add, acc) start on 64-byte boundaries and have row strides
- * that are multiples of 64 bytes, so kernels write whole panels without masks.
+ * Scratch arrays (activation codes, y, add, acc) start on 64-byte boundaries and have row strides that are multiples of
+ * 64 bytes, so kernels write whole panels without masks.
  */
 #ifndef QRNN_KERNELS_H
 #define QRNN_KERNELS_H
@@ -63,8 +64,9 @@ enum qrnn_rounding { QRNN_ROUND_PRODUCT, QRNN_ROUND_FUSED, QRNN_ROUND_TWICE };
  *   THRICE   (acc * a) * s + b                                                                       */
 enum qrnn_dequant { QRNN_DEQUANT_FUSED, QRNN_DEQUANT_TWICE, QRNN_DEQUANT_THRICE };
 
-/* Codes of 13 bits are code = 128 * high + low: a row of bytes of each, `high` first, both below 128. Their exact sums
- * fit 32 bits up to so many columns; beyond it those of a plane do: 127 * 128 * QRNN_MAX_DEPTH < 2^31. */
+/* A 13-bit code is 128 * high + low, both below 128. `high` and `low` are in a row of bytes each (a plane), `high`
+ * first. The exact sums of codes fit 32 bits up to QRNN_DEPTH_S13 columns. With more columns the sums of each plane
+ * still do: 127 * 128 * QRNN_MAX_DEPTH < 2^31. */
 enum { QRNN_PLANE_BITS = 7, QRNN_MOST_PLANES = 2, QRNN_MOST_S13 = 4095, QRNN_ZERO_S13 = 4096, QRNN_DEPTH_S13 = 4096 };
 
 /* Quantization of one row of activations: v ~ (code - zero_point) * scale. */
@@ -74,54 +76,54 @@ struct qrnn_act {
     int32_t zero_point;
 };
 
-/* Running sums of a sum over a row: as many as the widest vector has lanes. */
+/* How many running sums a sum over a row has: as many as the widest vector has lanes. */
 enum { QRNN_SUM_LANES = 16 };
 
-/* What the codes of a row stand for. */
+/* How to decode a row: value = root * ((code - zero_point) * factor). */
 struct qrnn_decoding {
     float zero_point, factor;
-    float root;               /* by which every value is multiplied */
+    float root; /* multiplies every value */
 };
 
-/* Smallest and largest of some values and 0; undefined unless all of them are finite. */
+/* The smallest and the largest of some values and 0. lo and hi are undefined if a value is not finite. */
 struct qrnn_extent {
     float lo, hi;
     int finite;
 };
 
-/* A packed matrix. One of floats has neither sums nor scales. */
+/* A packed matrix. A matrix of floats has no sums and no scales. */
 struct qrnn_panels {
     size_t rows, cols;
-    size_t gates;             /* rows = gates * units, interleaved as above */
-    size_t count;             /* panels: gates * ceil(units / 16) */
-    size_t quads;             /* ceil(cols / 4) */
-    const void *data;         /* the panels: int8 codes or floats */
+    size_t gates; /* rows = gates * units, interleaved as above */
+    size_t count; /* panels: gates * ceil(units / 16) */
+    size_t quads; /* ceil(cols / 4) */
+    const void *data; /* the panels: int8 codes or floats */
     size_t panel_bytes;
-    const int32_t *sum;       /* sum of the row's codes */
-    const float *scale;       /* factor of the row, as `dequant` takes it */
-    const float *bias;        /* -0.0f where there is none: x + -0.0f == x for every x */
+    const int32_t *sum; /* sum of the row's codes */
+    const float *scale; /* the row's factor in `dequant` */
+    const float *bias; /* -0.0f if there is none: x + -0.0f == x for every x */
     enum qrnn_dequant dequant;
-    int most_code;            /* of the activations that it meets */
-    int has_least;            /* a code of -128, which engine qrnn's rule never makes */
+    int most_code; /* the largest code of the activations it multiplies */
+    int has_least; /* a code is -128, which engine qrnn never makes */
 };
 
-/* Rows of activations, as a product takes them: codes, with the scale and zero point of each row, or floats. */
+/* The activations of a product: rows of codes, with a scale and a zero point for each row, or rows of floats. */
 struct qrnn_inputs {
     const void *rows;
-    size_t stride;            /* in codes or floats */
-    const struct qrnn_act *act; /* [rows]; NULL of floats */
+    size_t stride; /* in codes or floats */
+    const struct qrnn_act *act; /* [rows]; NULL for floats */
 };
 
 /* y = product (+ add). All three arrays share the row stride; add and acc may be NULL, add may be y. */
 struct qrnn_product {
-    size_t batch;             /* at least 1 */
+    size_t batch; /* at least 1 */
     float *y;
     const float *add;
-    int32_t *acc;             /* if wanted: the exact sums (q - zp) * w */
-    size_t stride;            /* elements; a multiple of 16, at least 16 * count */
+    int32_t *acc; /* the exact sums (q - zp) * w; NULL: not wanted */
+    size_t stride; /* elements; a multiple of 16, at least 16 * count */
 };
 
-/* How products become a state, element by element over hidden units: ends.def. They know nothing else of a cell. */
+/* How products become a state, element by element over hidden units (ends.def). Ends know nothing else of a cell. */
 enum qrnn_end {
 #define QRNN_END(NAME, ...) QRNN_END_##NAME,
 #include "ends.def"
@@ -129,28 +131,31 @@ enum qrnn_end {
     QRNN_ENDS
 };
 
-/* What ends with options take beside products and states, of a layer in one direction. Rows are of all hidden units, a
- * multiple of QRNN_PANEL floats apart. */
+/* The options of a layer in one direction, for ends that take them. Rows of arrays hold all hidden units and are
+ * `stride` floats apart, a multiple of QRNN_PANEL. */
 struct qrnn_end_options {
-    const qrnn_activation *activations; /* by place */
+    const qrnn_activation *activations; /* in the order of qrnn_options */
     float clip, cell_clip, proj_clip; /* INFINITY: none */
-    float epsilon;            /* of the normalization */
+    float epsilon; /* for the normalization */
     int input_forget;
-    const float *peepholes;   /* [3][stride] of i, f and o; NULL: none */
-    const float *gain, *shift; /* [gates][stride] of the normalization, whose ends get all units at once; NULL: none */
+    const float *peepholes; /* [3][stride] of i, f and o; NULL: none */
+    const float *gain, *shift; /* [gates][stride] for the normalization, whose ends always get all units at once;
+                                  NULL: none */
     size_t stride;
 };
 
-/* Rows of units first .. first + units - 1. The products begin at unit `first`, the states at unit 0. */
+/* The arguments of an end, for units first .. first + units - 1 of some rows. The products begin at unit `first`, the
+ * states at unit 0. */
 struct qrnn_end_args {
     size_t rows, first, units;
-    const float *ih, *hh, *inner; /* products, gates interleaved; those that the end takes */
+    const float *ih, *hh, *inner; /* products with interleaved gates; an end reads only those it takes */
     size_t ih_stride, hh_stride, inner_stride;
     const float *const *h, *const *c; /* [rows] states before */
-    float *const *h_out, *const *c_out; /* [rows] states after; may be those before */
-    struct qrnn_extent *extent; /* [rows], of what went to h_out; NULL: not wanted */
-    float *const *slopes; /* [rows] of a unit the sum over its gates of squared slopes of h'; for `sloped` ends alone */
-    const struct qrnn_end_options *options; /* of ends that take them */
+    float *const *h_out, *const *c_out; /* [rows] states after; may be the states before */
+    struct qrnn_extent *extent; /* [rows] extents of h_out; NULL: not wanted */
+    float *const *slopes; /* [rows] for each unit, the sum over its gates of the squared slopes of h'; for `sloped`
+                             ends only */
+    const struct qrnn_end_options *options; /* for ends that take options */
 };
 
 typedef void qrnn_encode_kernel(size_t rows, size_t n, const float *const *v, const struct qrnn_extent *extent,
@@ -165,21 +170,21 @@ struct qrnn_kernels {
     /* Extents of rows of n values; a v of NULL is a row of zeros. */
     void (*range)(size_t rows, size_t n, const float *const *v, struct qrnn_extent *extent);
 
-    /* q[i][k] = code of v[i][k] by act[i], rounded by FUSED or TWICE; pads rows of q with any codes up to a
-     * multiple of 64. */
+    /* q[i][k] = the code of v[i][k] by act[i], rounded by FUSED or TWICE. Rows of q are padded with arbitrary codes to
+     * a multiple of 64. */
     void (*quantize)(size_t rows, size_t n, const float *const *v, const struct qrnn_act *act,
                      enum qrnn_rounding rounding, uint8_t *q, size_t q_stride);
 
-    /* Of the formats with a scale a row (choose.h), else NULL: extent, act and codes of rows, 0 for all of a row
-     * where act[i].inv is 0. `extent` where it is known, else NULL. */
+    /* For formats with a scale for each row (choose.h), else NULL: finds act and codes of rows. If act[i].inv is 0, all
+     * codes of row i stand for the value 0. `extent` holds the rows' extents, or is NULL if they are not known. */
     qrnn_encode_kernel *encode[QRNN_ACTIVATION_FORMATS];
 
-    /* Of n values: s_j of k = j, j + 16, ... upwards from +0, j below QRNN_SUM_LANES = 16; then
-     * s_j + s_(j + 8) of j below 8, and so on by halves. A NaN may have any payload. */
+    /* The sum of n values in a fixed order: s_j is the sum over k = j, j + 16, ... upwards from +0, for j <
+     * QRNN_SUM_LANES = 16; then s_j + s_(j + 8) for j < 8, and so on by halves. A NaN may have any payload. */
     float (*sum)(size_t n, const float *x);
 
-    /* to[k] = root * ((code - zero_point) * factor) of a row of codes of n values, which are padded to a multiple of
-     * 64; of codes in two planes `low` is the second, else NULL. A NaN may have any payload. */
+    /* to[k] = root * ((code - zero_point) * factor) for a row of n codes, padded to a multiple of 64. `low` is the
+     * second plane of codes that have two, else NULL. A NaN may have any payload. */
     void (*decode)(size_t n, const uint8_t *codes, const uint8_t *low, const struct qrnn_decoding *by, float *to);
 
     /* A NaN in y may have any payload.
@@ -194,21 +199,21 @@ struct qrnn_kernels {
     /* y[i] = f(x[i]); y may be x. */
     void (*map[QRNN_FUNCTIONS])(const float *x, float *y, size_t n);
 
-    /* Running sums over rows of n finite values, in double, one row after the other: sum[i] += roots[r] * v[r][i] and,
-     * for i <= j, outer[i][j] += v[r][i] * v[r][j], whose products are exact. Below its diagonal `outer`, [n][n], is
-     * undefined. `panels` is working memory: rows * n doubles, n rounded up to QRNN_MOMENTS_PANEL. */
+    /* Adds rows of n finite values to running sums in double, one row after the other: sum[i] += roots[r] * v[r][i]
+     * and, for i <= j, outer[i][j] += v[r][i] * v[r][j]; each product is exact. `outer`, [n][n], is undefined below its
+     * diagonal. `panels` is working memory of rows * n doubles, n rounded up to QRNN_MOMENTS_PANEL. */
     void (*moments)(size_t rows, size_t n, const float *const *v, const float *roots, double *sum, double *outer,
                     double *panels);
 
     qrnn_end_kernel *end[QRNN_ENDS];
-    qrnn_end_kernel *sloped[QRNN_ENDS]; /* the same, which keep the slopes too */
+    qrnn_end_kernel *sloped[QRNN_ENDS]; /* the same ends, which also write slopes */
 
-    /* [QRNN_PRODUCTS] a product of one row and its end, by turns, a few panels at a time; NULL, or with one there, where
-     * the two are called one after the other. */
+    /* [QRNN_PRODUCTS] kernels that compute the product of one row and its end in turns, a few panels at a time. NULL,
+     * here or in an entry: product and end are called one after the other. */
     qrnn_row_kernel *const (*row)[QRNN_ENDS];
 };
 
-/* Bits of what an instruction set needs of the CPU, isa.def. */
+/* What an instruction set may need from the CPU, one bit each (isa.def). */
 enum {
     QRNN_CPU_AVX2 = 1,
     QRNN_CPU_AVXVNNI = 2,
@@ -219,25 +224,25 @@ enum {
     QRNN_CPU_WASM = 64
 };
 
-/* What an x86 CPU says by cpuid, registers by leaf and subleaf; and XCR0, the register state that the operating system
- * saves: bits 1-2 are xmm and ymm, 5-7 k and zmm. */
+/* What an x86 CPU reports: registers of cpuid, by leaf and subleaf, and XCR0, which names the register state that the
+ * operating system saves (bits 1-2: xmm and ymm, 5-7: k and zmm). */
 struct qrnn_cpu {
     uint32_t leaf1_ecx, leaf7_ebx, leaf7_ecx, leaf7_1_eax, xcr0;
 };
 
-/* Which of those bits such a CPU has; of x86 alone. */
+/* The QRNN_CPU_ bits of such a CPU. x86 only. */
 unsigned qrnn_cpu_features(const struct qrnn_cpu *cpu);
 
-/* Fills the table of an instruction set (NULL: the best of this CPU); its name, or NULL if there is no
- * such set or this CPU lacks it. */
+/* Fills the table of an instruction set (NULL: the best that this CPU has). Returns its name, or NULL if it does not
+ * exist or this CPU lacks it. */
 const char *qrnn_kernels_init(struct qrnn_kernels *k, const char *isa);
 
-/* Rounding to nearest even without flush to zero: found at entry and, only where the caller's setting
- * differs, set until qrnn_fp_leave gives it back. */
+/* Make sure that floats round to nearest even without flush to zero. qrnn_fp_enter changes the caller's setting only if
+ * it differs; qrnn_fp_leave restores it. */
 uint32_t qrnn_fp_enter(void);
 void qrnn_fp_leave(uint32_t saved);
 
-/* Half to even for |v| < 2^22: the sum's last place is 1. */
+/* Rounds half to even, for |v| < 2^22: the last bit of the sum is worth 1. */
 QRNN_INLINE float qrnn_rint(float v)
 {
     const float magic = 12582912.0f; /* 1.5 * 2^23 */

@@ -1,16 +1,16 @@
-/* moments.h - running sums of rows and of their outer products, in register tiles; after a vec_*.h of more than one
- * lane.
+/* moments.h - running sums of rows and of their outer products, in register tiles. Included after a vec_*.h with more
+ * than one lane.
  *
- * A tile is HALF rows by up to 3 * HALF columns of `outer`: its sums stay in registers while the rows of v go by (24
- * of 32 registers, 12 of 16). The rows of v become doubles in panels of as many columns as a tile has, so that a tile
- * reads one after the other. */
+ * A tile is HALF rows by up to 3 * HALF columns of `outer`. Its sums stay in registers while all rows of v are added
+ * (24 of 32 registers, or 12 of 16). First the rows of v are converted to doubles, in panels of as many columns as a
+ * tile has, so that a tile reads consecutive memory. */
 #include <string.h>
 
 enum { HALF = LANES / 2, TILE_VECTORS = 3, TILE_COLUMNS = TILE_VECTORS * HALF };
 
 #define UNROLL_TILE QRNN_PRAGMA(GCC unroll 8)
 
-/* V vectors of HALF columns of the panel's rows at `wide`, times HALF values of those at `tall`. */
+/* For each row, adds the products of V vectors of HALF columns at `wide` and HALF values at `tall`. */
 QRNN_INLINE void moments_tile(int V, size_t rows, const double *tall, const double *wide, double *outer, size_t stride)
 {
     f64v sum[HALF * TILE_VECTORS];
@@ -40,7 +40,7 @@ static __attribute__((noinline)) void moments_any_tile(size_t vectors, size_t ro
     }
 }
 
-/* A tile that reaches over the edge of `outer`. */
+/* A tile that extends beyond the edge of `outer`. */
 static void moments_edge(size_t rows, const double *tall, const double *wide, double *outer, size_t n, size_t height,
                          size_t width)
 {
@@ -50,7 +50,7 @@ static void moments_edge(size_t rows, const double *tall, const double *wide, do
     for (size_t i = 0; i < height; i++) memcpy(outer + i * n, part + i * TILE_COLUMNS, width * sizeof *part);
 }
 
-/* The doubles of V vectors of columns from j on, and the sums of the columns. */
+/* Converts V vectors of columns, from column j on, to doubles, and adds up the columns. */
 QRNN_INLINE void moments_panel(int V, size_t rows, size_t j, const float *const *v, const float *roots, double *sum,
                                double *panel)
 {
@@ -68,7 +68,7 @@ QRNN_INLINE void moments_panel(int V, size_t rows, size_t j, const float *const 
     UNROLL_TILE for (int k = 0; k < V; k++) d_store(sum + j + (size_t)(k * HALF), total[k]);
 }
 
-/* The same of `width` columns, with zeros up to a whole vector. */
+/* The same for `width` columns, padded with zeros to a whole vector. */
 static void moments_any_panel(size_t width, size_t rows, size_t j, const float *const *v, const float *roots,
                               double *sum, double *panel)
 {

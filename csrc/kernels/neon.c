@@ -1,4 +1,4 @@
-/* neon.c - NEON as every 64-bit ARM CPU has it: everything, in 128-bit registers. */
+/* neon.c - all kernels in 128-bit registers, by the NEON that every 64-bit ARM CPU has. */
 #include "kernels.h"
 
 #if QRNN_ARM
@@ -13,13 +13,13 @@
 #include "ends.h"
 #include "neon.h"
 
-/* Sums of 16 bits hold one product of signed bytes, and two where a pair of them cannot be -128 * -128 twice:
+/* A 16-bit sum holds one product of signed bytes. It holds two if they cannot both be -128 * -128:
  *
  *   codes of planes             0 .. 127        2 * 127 * -128 = -32512
- *   codes up to 128, less 64    -64 .. 64       2 * -64 * -128 = 16384
- *   codes less 128              -128 .. 127     2 * -128 * 127 = -32512 where no weight is -128, else one at a time
+ *   codes up to 128, minus 64   -64 .. 64       2 * -64 * -128 = 16384
+ *   codes minus 128             -128 .. 127     2 * -128 * 127 = -32512 if no weight is -128, else one at a time
  *
- * A form is what is taken off the codes, and ALONE where products go one at a time. */
+ * A form is the number that is subtracted from codes, plus ALONE where products are summed one at a time. */
 enum { ALONE = 256 };
 #define DOT_BIAS(form) ((form) & (ALONE - 1))
 
@@ -35,14 +35,15 @@ QRNN_INLINE int8x16_t quad_of(int8x16_t codes, int quad)
     QRNN_UNREACHABLE();
 }
 
-/* Products of one quad, summed by pairs of inputs: two sums of 4 x 32 bits, of rows 0 and 1 and of rows 2 and 3. */
+/* Multiplies one quad and sums the products by pairs of inputs: two sums of 4 x 32 bits, for rows 0 and 1 and for rows
+ * 2 and 3. */
 QRNN_INLINE void quad_alone(int8x16_t w, int8x16_t q, s32v *pairs)
 {
     pairs[0] = vpadalq_s16(pairs[0], vmull_s8(vget_low_s8(w), vget_low_s8(q)));
     pairs[1] = vpadalq_s16(pairs[1], vmull_high_s8(w, q));
 }
 
-/* Of two quads. */
+/* The same for two quads at once. */
 QRNN_INLINE void quads_paired(const int8x16_t *w, const int8x16_t *q, s32v *pairs)
 {
     const int16x8_t low =
@@ -51,7 +52,7 @@ QRNN_INLINE void quads_paired(const int8x16_t *w, const int8x16_t *q, s32v *pair
     pairs[1] = vpadalq_s16(pairs[1], vmlal_high_s8(vmull_high_s8(w[0], q[0]), w[1], q[1]));
 }
 
-/* `n` quads of R rows, one or two, from quad `first` of the loaded codes on. */
+/* Multiplies n quads, one or two, of R rows, from quad `first` of the loaded codes on. */
 QRNN_INLINE void quads_of_rows(int form, int n, int R, int V, const int8_t *const *line, size_t k,
                                const int8x16_t *codes, int first, s32v *pairs)
 {
@@ -110,7 +111,7 @@ QRNN_INLINE void sum_tile(int form, int R, int P, int F, const struct tiled *t, 
 #include "product.h"
 #include "product_f32.h"
 
-/* 16 sums of pairs of 32 registers: two rows, of codes or of planes, or two panels. */
+/* A tile has 16 sums of pairs, of 32 registers: two rows (of codes or of planes) or two panels. */
 #define PRODUCT(name, form)                                                                                    \
     QRNN_TILE(name##_1x2, form, 1, 1, 2, 1)                                                                    \
     QRNN_TILE(name##_1, form, 1, 1, 1, 1)                                                                      \

@@ -46,10 +46,10 @@ QRNN_INLINE f32v v_from_s32(s32v v)
     return vcvtq_f32_s32(v);
 }
 
-/* What neon.c and neon_lanes.h load: four quads of codes of a row, and four rows of a quad of weights. */
+/* What neon.c and neon_lanes.h load at once: four quads of codes of a row; and four rows of a quad of weights. */
 enum { CODES = 16, QUADS = CODES / QRNN_QUAD };
 
-/* Codes less `bias`, which fits them into signed bytes. Rows are padded to whole lines. */
+/* Loads codes and subtracts `bias`, which makes them fit signed bytes. Rows are padded to whole lines. */
 QRNN_INLINE int8x16_t codes_load(int bias, const uint8_t *q)
 {
     const uint8x16_t codes = vld1q_u8(q);

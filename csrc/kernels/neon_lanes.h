@@ -1,16 +1,16 @@
-/* neon_lanes.h - the sums of a tile of product.h where a vector of weights meets one of the four quads of codes of a
- * register, for neondot.c and neoni8mm.c.
+/* neon_lanes.h - the sums of a tile of product.h on CPUs that multiply a vector of weights by one of the four quads of
+ * codes in a register: for neondot.c and neoni8mm.c.
  *
- * The including file gives the vocabulary of neon.h and
+ * The including file defines the vocabulary of neon.h and
  *
  *   codes16               four quads of codes of a row
- *   codes16_load(form, q) the same, from memory
+ *   codes16_load(form, q) loads them from memory
  *   dot(form, acc, w, q, lane)    acc[i] + sum_{j<4} w[4 i + j] * q[4 lane + j]; exact while the sum fits */
 #ifndef QRNN_NEON_LANES_H
 #define QRNN_NEON_LANES_H
 
-/* Quad `lane` of inputs, of V vectors of weights and R rows. Two vectors are loaded at once, by one instruction, and not
- * earlier: what waits in registers is wanted for sums. */
+/* Multiplies quad `lane` of the inputs: V vectors of weights by R rows. One instruction loads two vectors, just before
+ * they are used, because the registers are needed for sums. */
 QRNN_INLINE void lane_of_rows(int form, int R, int V, const int8_t *const *line, int lane, const codes16 *q, s32v *acc)
 {
     UNROLL for (int v = 0; v < V; v += 2)
@@ -18,14 +18,14 @@ QRNN_INLINE void lane_of_rows(int form, int R, int V, const int8_t *const *line,
         int8x16_t w[2];
         QRNN_LOADS_STAY();
         UNROLL for (int i = 0; i < 2; i++) w[i] = vld1q_s8(line[v / VECS] + lane * QRNN_LINE + (v + i) % VECS * CODES);
-        /* Else one register takes them by turns, each by a load of its own. */
+        /* Without this both use one register in turns, with a load for each. */
         UNROLL for (int i = 0; i < 2; i++) QRNN_IN_REGISTER(w[i]);
         UNROLL for (int i = 0; i < 2; i++) UNROLL for (int r = 0; r < R; r++) acc[r * V + v + i] =
             dot(form, acc[r * V + v + i], w[i], q[r], lane);
     }
 }
 
-/* F sets of sums take turns over the lanes, to cover the latency of dot where a tile has few. */
+/* Where a tile has few sums, F sets of them are used in turns over the lanes, to cover the latency of dot. */
 QRNN_INLINE void sum_by_lanes(int form, int R, int P, int F, const struct tiled *t, size_t panel, size_t row, s32v *acc)
 {
     const int V = P * VECS, S = R * V;

@@ -1,4 +1,4 @@
-/* neondot.c - the dot product of signed bytes, sdot (ARMv8.2, DotProd); all else is neon.c's. */
+/* neondot.c - the dot product of signed bytes, sdot (ARMv8.2, DotProd). All other kernels are those of neon.c. */
 #include "kernels.h"
 
 #if QRNN_ARM_REGIONS
@@ -11,7 +11,7 @@ QRNN_REGION("arch=armv8.2-a+dotprod")
 #include "dequantize.h"
 #include "neon.h"
 
-/* A form is what is taken off the codes: 128, which makes them signed, and nothing off those of planes. */
+/* A form is the number that is subtracted from codes: 128, which makes them signed, or 0 for codes of planes. */
 #define DOT_BIAS(form) (form)
 typedef int8x16_t codes16;
 
@@ -44,8 +44,8 @@ QRNN_TILE(tile_4, 128, 1, 4, 1, 1)
 QRNN_TILE(tile_5, 128, 1, 5, 1, 1)
 QRNN_TILE(tile_6, 128, 1, 6, 1, 1)
 
-/* Tiles of at most 6 x 16: 24 sums, the codes of 6 rows, 2 vectors of weights. They are of even height, so that no tail
- * is thin: 8 rows are 4 + 4, not 6 + 2. */
+/* Tiles of at most 6 x 16: 24 sums, the codes of 6 rows and 2 vectors of weights. They have about equal height, so that
+ * none is thin: 8 rows are 4 + 4, not 6 + 2. */
 static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     const struct tiled t = tiled_planes(1, w, x, out);

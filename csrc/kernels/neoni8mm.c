@@ -1,5 +1,5 @@
-/* neoni8mm.c - products of 2 x 8 by 8 x 2 bytes, usmmla, and the dot product of signed by unsigned bytes, sudot (I8MM);
- * all else is neon.c's. */
+/* neoni8mm.c - products of 2 x 8 by 8 x 2 bytes, usmmla, and the dot product of signed by unsigned bytes, sudot (I8MM).
+ * All other kernels are those of neon.c. */
 #include "kernels.h"
 
 #if QRNN_ARM_REGIONS
@@ -12,7 +12,7 @@ QRNN_REGION("arch=armv8.2-a+dotprod+i8mm")
 #include "dequantize.h"
 #include "neon.h"
 
-/* Codes are multiplied as they are. A form is how: by lanes, or two rows at a time. */
+/* Nothing is subtracted from codes. A form is the way to multiply: by lanes, or by matrices of two rows. */
 enum { BY_LANES, BY_MATRICES };
 #define DOT_BIAS(form) 0
 typedef uint8x16_t codes16;
@@ -37,7 +37,7 @@ QRNN_INLINE s32v dot(int form, s32v acc, int8x16_t w, codes16 q, int lane)
 
 #include "neon_lanes.h"
 
-/* 16 codes of each of R rows: [r] has the first 8 of rows r and r + 1, [r + 1] the others. */
+/* Loads 16 codes of each of R rows: codes[r] has the first 8 of rows r and r + 1, codes[r + 1] the other 8. */
 QRNN_INLINE void codes_by_two(int R, const uint8_t *q, size_t q_stride, codes16 *codes)
 {
     UNROLL for (int r = 0; r < R; r += 2)
@@ -49,13 +49,13 @@ QRNN_INLINE void codes_by_two(int R, const uint8_t *q, size_t q_stride, codes16 
     }
 }
 
-/* Two quads of inputs, of V vectors of weights and R rows, two by two; `half` of the codes. Of a vector, which is four
- * output rows, two matrices are made: one of its rows 0 and 1, one of rows 2 and 3. Without the second quad its inputs
- * count as 0. */
+/* Multiplies two quads of inputs, half `half` of the loaded codes: V vectors of weights by R rows, two at a time. A
+ * vector has four output rows and becomes two matrices: of its rows 0 and 1, and of its rows 2 and 3. If `both` is 0
+ * there is no second quad, and its weights count as 0. */
 QRNN_INLINE void quads_by_matrices(int both, int R, int V, const int8_t *line, int half, const codes16 *codes,
                                    s32v *blocks)
 {
-    enum { TOGETHER = 2 }; /* vectors: beside one another they are loaded by one instruction */
+    enum { TOGETHER = 2 }; /* vectors: one instruction loads two that lie beside one another */
     UNROLL for (int v = 0; v < V; v += TOGETHER)
     {
         s32v w[2][TOGETHER];
@@ -76,8 +76,8 @@ QRNN_INLINE void quads_by_matrices(int both, int R, int V, const int8_t *line, i
     }
 }
 
-/* The sums of V vectors of a panel from `first` on. A block of them is two rows by two output rows, and two blocks beside
- * one another are a vector of each row. */
+/* The sums of V vectors of a panel from `first` on. A block is the sums of two rows by two output rows; two neighboring
+ * blocks hold one vector for each of the rows. */
 QRNN_INLINE void vectors_by_matrices(int R, int V, int first, const struct tiled *t, size_t panel, size_t row,
                                      s32v *acc)
 {
@@ -110,8 +110,8 @@ QRNN_INLINE void vectors_by_matrices(int R, int V, int first, const struct tiled
     }
 }
 
-/* Of more than four rows half a panel at a time: 16 sums, the codes of 8 rows and 4 vectors of weights fit 32
- * registers. */
+/* For more than four rows it computes half a panel at a time: 16 sums, the codes of 8 rows and 4 vectors of weights fit
+ * 32 registers. */
 QRNN_INLINE void sum_by_matrices(int R, const struct tiled *t, size_t panel, size_t row, s32v *acc)
 {
     const int V = R > 4 ? VECS / 2 : VECS;
@@ -136,7 +136,7 @@ QRNN_TILE(tile_4, BY_MATRICES, 1, 4, 1, 1)
 QRNN_TILE(tile_6, BY_MATRICES, 1, 6, 1, 1)
 QRNN_TILE(tile_8, BY_MATRICES, 1, 8, 1, 1)
 
-/* Up to three rows by lanes, which take no more instructions there. */
+/* Up to three rows are multiplied by lanes, which takes no more instructions there. */
 static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     const struct tiled t = tiled_planes(1, w, x, out);

@@ -1,27 +1,26 @@
-/* poly.h - tanh and sigmoid, written once over the vocabulary of vec_*.h: one sequence of correctly
- * rounded operations, so the same bits on every instruction set.
+/* poly.h - tanh, sigmoid and the functions of other activations, written once over the vocabulary of vec_*.h. Each is
+ * one sequence of correctly rounded operations, so it gives the same bits on every instruction set.
  *
- *                   of all floats, in ulp of the true value (tests/c/ulp.c checks every float)
- *   tanh_f32        within 1.85
+ *                   error in ulp of the true value, over all floats (tests/c/ulp.c checks every float)
+ *   tanh_f32        at most 1.85
  *   tanh_exact_f32  correctly rounded
- *   sigmoid_f32     within 1.89, denormal results too
+ *   sigmoid_f32     at most 1.89, denormal results too
  *
- *                   of one float in 211; tests/core/test_options.py checks fewer
- *   expm1_f32       of x <= 0 within 2.6
- *   softplus_f32    within 3.4, denormal results too
+ *                   the same over one float in 211 (tests/core/test_options.py checks fewer)
+ *   expm1_f32       at most 2.6, for x <= 0
+ *   softplus_f32    at most 3.4, denormal results too
  *
- * All of them: a NaN gives a NaN, tanh keeps the sign of zero, |tanh| and sigmoid are at most 1, and there are no
- * branches. The clamps name the constant first: v_min and v_max give the second operand where one is a NaN, so a
- * NaN passes. A relu alike.
- * tools/fit_poly.py makes the tables.
+ * All have these properties: a NaN gives a NaN, tanh keeps the sign of zero, |tanh| and sigmoid are at most 1, and
+ * there are no branches. Clamps and relu have the constant as the first operand: if an operand is a NaN, v_min and
+ * v_max return the second one, so a NaN passes. tools/fit_poly.py makes the tables.
  *
- * Ends wait for the number of operations, not for divisions (LSTM on Zen 4: 27.7 ns for 16 units with five divisions,
- * 27.6 with three). So tanh and sigmoid take e^w as a quotient of few operations and divide once:
+ * The time of an end depends on the number of operations, not on divisions (LSTM on Zen 4: 27.7 ns for 16 units with
+ * five divisions, 27.6 with three). So tanh and sigmoid compute e^w as a quotient of few operations and divide once:
  *
  *   e^t = s e^w,   s = 2^n,   w = t - n ln2,   e^w = (a + w) / (a - w),   a = w coth(w/2) = 2 + w^2/6 - ...
  *
- * Adding 1.5 * 2^23 (doubles: 1.5 * 2^52) rounds to an integer, and leaves that integer in the low
- * bits, where v_pow2 takes it from. */
+ * Adding 1.5 * 2^23 (doubles: 1.5 * 2^52) rounds to an integer and leaves that integer in the low bits, which v_pow2
+ * uses. */
 #ifndef QRNN_POLY_H
 #define QRNN_POLY_H
 
@@ -30,27 +29,27 @@
 #define QRNN_LOG2_E 0x1.715476p+0f
 #define QRNN_LOG2_E_F64 0x1.71547652b82fep+0
 #define QRNN_LN2 0x1.62e43p-1f
-#define QRNN_LN2_HIGH 0x1.62e4p-1f       /* 16 bits: n times it is exact for |n| < 256 */
+#define QRNN_LN2_HIGH 0x1.62e4p-1f       /* 16 bits, so n * QRNN_LN2_HIGH is exact for |n| < 256 */
 #define QRNN_LN2_LOW 0x1.7f7d1cp-20f
 #define QRNN_HALF_LN2_F64 0x1.62e42fefa39efp-2
 
-#define QRNN_TANH_ONE 10.0f              /* from here on (9.0109 in fact) tanh rounds to 1 */
+#define QRNN_TANH_ONE 10.0f              /* tanh rounds to 1 from 9.0109 on */
 
-/* a(w^2), |w| <= 0.512: 0.38 * 2^-24 of w / a. */
+/* a as a polynomial of w^2, |w| <= 0.512; error 0.38 * 2^-24 of w / a. */
 static const float qrnn_coth[] = {
     0x1p+1f,
     0x1.555452p-3f,
     -0x1.68f38ep-9f,
 };
 
-/* D(z) of tanh x = x - x^3 / D(x^2), 0 <= z <= 1: 3 + 6/5 z - ..., next to a straight line.
- * Error 0.0048 * 2^-53 of tanh. */
+/* D(z) in tanh x = x - x^3 / D(x^2), 0 <= z <= 1: 3 + 6/5 z - ..., which is almost a straight line. Error 0.0048 *
+ * 2^-53 of tanh. */
 static const double qrnn_exact_near[] = {
     0x1.8000000000001p+1, 0x1.33333333332d4p+0,   -0x1.767dce42f02cap-8, 0x1.0a4e155c51535p-12,  -0x1.997ca41b8f1b6p-17,
     0x1.4172b4cff0b3p-21, -0x1.fb59038813eb4p-26, 0x1.89ca058f96aa4p-30, -0x1.f663de25d4244p-35,
 };
 
-/* q(v) of (e^2v - 1)/2 = v + v^2 q(v), |v| <= ln2/4: 9.9e-05 * 2^-53 of tanh for x >= 1. */
+/* q(v) in (e^2v - 1)/2 = v + v^2 q(v), |v| <= ln2/4. Error 9.9e-05 * 2^-53 of tanh for x >= 1. */
 static const double qrnn_exact_far[] = {
     0x1p+0,
     0x1.555555555555ap-1,
@@ -65,7 +64,7 @@ static const double qrnn_exact_far[] = {
     0x1.1e9d58966cbfdp-18,
 };
 
-/* The one NaN that leaves: 0x7FC00000. */
+/* Turns every NaN into the one NaN of results, 0x7FC00000. */
 QRNN_INLINE f32v v_canonical(f32v y)
 {
     return v_select(v_is_nan(y), v_set1(NAN), y);
@@ -77,7 +76,7 @@ QRNN_INLINE f32v relu_f32(f32v x)
     return v_max(v_set1(0.0f), x);
 }
 
-/* w coth(w/2) of z = w^2 */
+/* w coth(w/2) for z = w^2 */
 QRNN_INLINE f32v coth_f32(f32v z)
 {
     const float *c = qrnn_coth;
@@ -88,9 +87,9 @@ QRNN_INLINE f32v coth_f32(f32v z)
  *
  *   tanh = num / den,   num = (e^t - 1) (a - w)/2 = r (a + w) + w,   den = (e^t + 1) (a - w)/2 = num + (a - w)
  *
- * den is not less than num even when rounded, so the result is at most 1, and near 1 what num lost is lost in both.
- * n = rint(t log2 e - 61/256), so that n is 0 up to |x| = 0.2558, where num is w alone: with plain rint, which leaves
- * that at 0.1733, 2.36 ulp below tanh = 1/4, the end of a binade. */
+ * den is not less than num even when rounded, so the result is at most 1. Near 1, what num lost by rounding is lost in
+ * both. n = rint(t log2 e - 61/256), so that n is 0 up to |x| = 0.2558, where num is just w (with plain rint n is 0
+ * only up to 0.1733, and the error is 2.36 ulp below tanh = 1/4, the end of a binade). */
 QRNN_INLINE f32v tanh_f32(f32v x)
 {
     const f32v half = v_set1(0.5f), bias = v_set1(QRNN_ROUNDER + 126.0f);
@@ -103,16 +102,16 @@ QRNN_INLINE f32v tanh_f32(f32v x)
     return v_copysign(v_div(num, v_add(num, v_sub(a, w))), x);
 }
 
-/* 1 / (1 + e^-x), both sides times c = 2^-64, which keeps e^-x in range down to the last denormal, x held in -105..20
- * (results 0 and 1):
+/* 1 / (1 + e^-x), with numerator and denominator times c = 2^-64. This keeps e^-x in range down to the last denormal,
+ * with x clamped to -105..20 (results 0 and 1):
  *
  *   c e^-x = S (a - w) / (a + w),   S = c 2^n,   w = x + n ln2,   M = a + w
  *
  *   sigmoid = c M / (c M + S (a - w)) = c M / ((c + S) M - 2 w S)
  *
- * so that what rounding M loses is lost above and below. c + S is not exact for |n| > 23: what its rounding lost, times
- * 2, near M, is added to -2 w S (without that, 2.22 ulp at x = -16.8; with S (a - w), which takes 5 operations less and
- * 2.6 % off an LSTM's step of 64 units, 2.47). */
+ * So what rounding M loses is lost in both. c + S is not exact for |n| > 23: what its rounding lost, times 2 in place
+ * of M, is added to -2 w S (without that the error is 2.22 ulp at x = -16.8; with S (a - w) it is 2.47, with 5
+ * operations less and 2.6 % less time for an LSTM's step of 64 units). */
 QRNN_INLINE f32v sigmoid_f32(f32v x)
 {
     const f32v c = v_set1(0x1p-64f), bias = v_set1(QRNN_ROUNDER + 127.0f - 64.0f);
@@ -128,7 +127,8 @@ QRNN_INLINE f32v sigmoid_f32(f32v x)
     return v_div(v_mul(c, M), v_fma(sum, M, rest));
 }
 
-/* e^x of x <= 0, held at -105, where it is 0: 2^64 times it, which no w makes denormal, and then 2^-64. */
+/* e^x for x <= 0, clamped to -105, where e^x is 0. It computes 2^64 e^x, which is never denormal, and multiplies by
+ * 2^-64. */
 QRNN_INLINE f32v exp_f32(f32v x)
 {
     const f32v bias = v_set1(QRNN_ROUNDER + 127.0f + 64.0f);
@@ -141,7 +141,7 @@ QRNN_INLINE f32v exp_f32(f32v x)
     return v_mul(v_mul(v_pow2(k), v_div(v_add(a, w), v_sub(a, w))), v_set1(0x1p-64f));
 }
 
-/* e^x - 1 of x <= 0, held at -20, where it is -1: the num of tanh(x/2), times 2, by a - w. */
+/* e^x - 1 for x <= 0, clamped to -20, where it is -1: twice the num of tanh(x/2), divided by a - w. */
 QRNN_INLINE f32v expm1_f32(f32v x)
 {
     const f32v half = v_set1(0.5f), bias = v_set1(QRNN_ROUNDER + 126.0f);
@@ -165,7 +165,7 @@ QRNN_INLINE f32v softplus_f32(f32v x)
     return v_add(v_max(v_set1(0.0f), x), v_fma(v_mul(v, z), p, v));
 }
 
-/* c[0] + c[1] x + ... + c[count - 1] x^(count - 1), count odd, even and odd powers side by side. */
+/* c[0] + c[1] x + ... + c[count - 1] x^(count - 1), for odd `count`. Even and odd powers are summed side by side. */
 QRNN_INLINE f64v d_poly(const double *c, int count, f64v x)
 {
     const f64v xx = d_mul(x, x);
@@ -177,9 +177,9 @@ QRNN_INLINE f64v d_poly(const double *c, int count, f64v x)
     return d_fma(odd, x, d_fma(even, xx, d_set1(c[0])));
 }
 
-/* The same in double, for floats 0 <= a <= 10: within 1.08 ulp of a double. Rounded to float that
- * is the correctly rounded tanh of every float, because no float's tanh lies within 5 ulp of a
- * double of the middle between two floats (closest: tanh 0x1.86fbc4p-10, 5.04; all were tried). */
+/* tanh in double, for floats 0 <= a <= 10; error at most 1.08 ulp of a double. Rounded to float it is the correctly
+ * rounded tanh of every float, because no float's tanh is within 5 ulp of a double of the middle of two floats (the
+ * closest, tanh 0x1.86fbc4p-10, is 5.04 away; all were tried). */
 QRNN_INLINE f64v tanh_f64(f64v a)
 {
     const f64v one = d_set1(1.0), half = d_set1(0.5);

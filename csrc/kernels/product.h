@@ -1,21 +1,21 @@
-/* product.h - the integer product in register tiles, written once for every SIMD file.
+/* product.h - the integer product in register tiles, written once for all SIMD files.
  *
- * A tile is R batch rows x P panels of 16 output rows; its sums stay in F * R * P * VECS registers
- * while k runs. The including file gives the vocabulary of vec_*.h and
+ * A tile is R batch rows x P panels of 16 output rows. Its sums stay in F * R * P * VECS registers while k runs. The
+ * including file defines the vocabulary of vec_*.h and
  *
  *   s32v  s_load  s_store  s_set1  s_add  s_sub  s_mul  v_from_s32
  *   s_shift(v)        v << QRNN_PLANE_BITS
- *   sum_tile(form, R, P, F, t, panel, row, acc)    the sums of a tile, of codes less DOT_BIAS: sums.h, neon_lanes.h
- *   DOT_BIAS(form)    what sum_tile takes off each code (128 where the products are signed, else 0)
+ *   sum_tile(form, R, P, F, t, panel, row, acc)    the sums of a tile, of codes minus DOT_BIAS: sums.h, neon_lanes.h
+ *   DOT_BIAS(form)    what sum_tile subtracts from each code (128 where the products are signed, else 0)
  *
- * R, P, F and form are constants in every instance, so the loops below unroll and the arrays live in
- * registers (checked in the assembly: gcc 12 keeps them there once the loops are unrolled in full).
+ * R, P, F and form are constants in every instance, so the loops below unroll and the arrays live in registers (the
+ * assembly shows it: gcc 12 keeps them there if the loops unroll completely).
  */
 #include "tiled.h"
 
-/* A tile's sums, less what the zero point adds, by engine qrnn's rule, from register to register; a column's factors
- * are read once for all rows. Through memory, and by rows, 16 sums of a tile of 4 rows took 3.3 ns instead of 1.4
- * (Zen 4). */
+/* Subtracts the zero point's share from a tile's sums and de-quantizes them by engine qrnn's rule, from register to
+ * register. The factors of a column are read once for all rows (16 sums of a tile of 4 rows take 1.4 ns; through memory
+ * and row by row they took 3.3 ns, Zen 4). */
 QRNN_INLINE void finish_sums(int has_add, int bias, int R, int V, s32v *acc, const struct tiled *t, size_t panel,
                              size_t row)
 {
@@ -40,7 +40,7 @@ QRNN_INLINE void finish_sums(int has_add, int bias, int R, int V, s32v *acc, con
     }
 }
 
-/* The same by any rule, and for the probe, which shows the sums. */
+/* The same by any rule, and for the probe, which stores the integer sums. */
 static __attribute__((noinline)) void finish_stored(int bias, size_t R, size_t P, const struct tiled *t, size_t panel,
                                                     const int32_t *sums, size_t row)
 {
@@ -61,8 +61,9 @@ static __attribute__((noinline)) void finish_stored(int bias, size_t R, size_t P
     }
 }
 
-/* The same of codes in two planes, whose sums over many columns need more than 32 bits: 128 * high + low, less what the
- * zero point adds. `sums` are of `rows` rows of each plane. An integer below 2^53 becomes a float by one rounding. */
+/* The same for codes in two planes with so many columns that sums need more than 32 bits: 128 * high + low, minus the
+ * zero point's share. `sums` has R rows of each plane. The exact integer is below 2^53 and becomes a float by one
+ * rounding. */
 static __attribute__((noinline)) void finish_deep(size_t R, size_t P, const struct tiled *t, size_t panel,
                                                   const int32_t *sums, size_t row)
 {
@@ -87,8 +88,9 @@ static __attribute__((noinline)) void finish_deep(size_t R, size_t P, const stru
     }
 }
 
-/* A tile of R rows of codes in `planes` planes each. The planes of a row are rows of bytes, one after the other, each
- * met by the same weights: their sums are a tile of as many rows, which then become one. */
+/* A tile of R rows of codes in `planes` planes each. The planes of a row are consecutive rows of bytes, which are
+ * multiplied by the same weights. So sum_tile sees planes * R rows, and the sums of a row's planes are added
+ * afterwards. */
 QRNN_INLINE void tile_coded(int form, int planes, int R, int P, int F, const struct tiled *t, size_t panel, size_t row)
 {
     const int V = P * VECS, S = R * V;
@@ -101,7 +103,7 @@ QRNN_INLINE void tile_coded(int form, int planes, int R, int P, int F, const str
         finish_deep((size_t)R, (size_t)P, &copy, panel, sums, row);
         return;
     }
-    if (planes == 2) /* modulo 2^32, of which the whole sum makes use */
+    if (planes == 2) /* modulo 2^32; the whole sum fits 32 bits */
         UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++) acc[r * V + v] =
             s_add(s_shift(acc[2 * r * V + v]), acc[(2 * r + 1) * V + v]);
     if (t->w->dequant == QRNN_DEQUANT_FUSED && !t->out->acc) {
@@ -113,6 +115,6 @@ QRNN_INLINE void tile_coded(int form, int planes, int R, int P, int F, const str
     }
     _Alignas(QRNN_LINE) int32_t sums[TILE_MAX * LANES];
     UNROLL for (int i = 0; i < S; i++) s_store(sums + i * LANES, acc[i]);
-    const struct tiled copy = *t; /* whose address may be known: `t` stays in registers */
+    const struct tiled copy = *t; /* its address is taken here, so that `t` itself stays in registers */
     finish_stored(DOT_BIAS(form), (size_t)R, (size_t)P, &copy, panel, sums, row);
 }

@@ -1,10 +1,10 @@
-/* product_f32.h - the float product in register tiles; after product.h, and like it: R, P and all that follows
- * from them are constants, the loops unroll, the sums live in registers. */
+/* product_f32.h - the float product in register tiles. Included after product.h and built like it: R, P and all that
+ * follows from them are constants, so the loops unroll and the sums live in registers. */
 
-/* Rows of a tile, and registers for its sums: 24 of 32, 12 of 16. */
+/* The most rows of a tile, and the registers for its sums: 24 of 32, or 12 of 16. */
 enum { ROWS_F32 = 6, SUMS_F32 = REGISTERS * 3 / 4 };
 
-/* One column of inputs: V weight vectors met by R rows. */
+/* Multiplies one column of inputs: V weight vectors by the values of R rows. */
 QRNN_INLINE void column_f32(int R, int V, int ahead, const float *const *line, size_t cols, const float *const *x,
                             size_t k, f32v *sum)
 {
@@ -13,7 +13,7 @@ QRNN_INLINE void column_f32(int R, int V, int ahead, const float *const *line, s
     {
         const float *const at = line[v / VECS] + k * QRNN_PANEL + v % VECS * LANES;
         weights[v] = v_load(at);
-        /* In a register: gcc 12 would load them anew for each of up to 3 rows, at half the speed. */
+        /* Without this, gcc 12 loads the weights again for each of up to 3 rows, at half the speed. */
         if (R > 1) QRNN_IN_REGISTER(weights[v]);
         if (ahead && v % VECS == 0) __builtin_prefetch((const void *)((uintptr_t)at + cols * QRNN_LINE), 0, 2);
     }
@@ -24,9 +24,9 @@ QRNN_INLINE void column_f32(int R, int V, int ahead, const float *const *line, s
     }
 }
 
-/* The four partial sums of R rows and P panels, as many at a time as fit the registers: in 4 / F passes over
- * k. With all four, weights stream in order. From 4 rows on there is time to fetch the next panel to the
- * second-level cache: 1.15 times the speed where weights come from the third (16 MiB), nothing elsewhere. */
+/* Computes the four partial sums of R rows and P panels in 4 / F passes over k, each with as many of them as fit the
+ * registers. With all four, weights are read in order. From 4 rows on there is time to prefetch the next panel into the
+ * second-level cache (1.15 times the speed where weights come from the third level, 16 MiB; no gain elsewhere). */
 QRNN_INLINE void tile_f32(int R, int P, const struct qrnn_panels *w, const struct qrnn_inputs *x,
                           const struct qrnn_product *out, size_t panel, size_t row)
 {
@@ -68,7 +68,8 @@ QRNN_TILE_F32(4)
 QRNN_TILE_F32(5)
 QRNN_TILE_F32(6)
 
-/* One row: the four sums of a panel no more than cover the latency of fma where a panel is one register. */
+/* Multiplies one row. Where a panel is one register, it takes several panels together: the four sums of one panel
+ * barely cover the latency of fma. */
 static void row_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     size_t panel = 0;
@@ -79,7 +80,8 @@ static void row_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x, co
     for (; panel < w->count; panel++) tile_f32(1, 1, w, x, out, panel, 0);
 }
 
-/* Tiles of at most 6 rows and of even height, so that no tail is thin: 8 rows are 4 + 4, not 6 + 2. */
+/* Divides the rows into tiles of at most 6, of about equal height, so that no tile is thin: 8 rows are 4 + 4, not 6 +
+ * 2. */
 static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     if (out->batch < 2) {

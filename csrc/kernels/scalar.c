@@ -25,7 +25,8 @@ static void quantize_by(enum qrnn_rounding rounding, const float *v, size_t n, c
 {
     for (size_t k = 0; k < n; k++) {
         const float code = code_of(rounding, v[k], act);
-        q[k] = (uint8_t)(code > 0.0f ? code < 255.0f ? code : 255.0f : 0.0f); /* NaN: a caller wrote one meanwhile */
+        q[k] = (uint8_t)(code > 0.0f ? code < 255.0f ? code : 255.0f : 0.0f); /* v[k] may be NaN if the caller
+                                                                                 changes it meanwhile */
     }
     memset(q + n, 0, qrnn_round_up(n, QRNN_LINE) - n);
 }
@@ -45,8 +46,8 @@ static void quantize_s13(const float *v, size_t n, const struct qrnn_act *act, u
 
 #include "choose.h"
 
-/* The running sum may pass 2^31 before the zero point is taken off; the final one cannot
- * (QRNN_MAX_DEPTH): unsigned arithmetic, which wraps, is exact. */
+/* The running sum may exceed 2^31 before the zero point's share is subtracted; the final one cannot (QRNN_MAX_DEPTH).
+ * Unsigned arithmetic wraps, so it is exact. */
 static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     for (size_t i = 0; i < out->batch; i++) {

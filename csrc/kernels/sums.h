@@ -1,19 +1,19 @@
-/* sums.h - the sums of a tile of product.h where a vector of weights meets a broadcast of four codes.
+/* sums.h - the sums of a tile of product.h on CPUs that multiply a vector of weights by a broadcast of four codes.
  *
- * The including file gives the vocabulary of vec_*.h and
+ * The including file defines the vocabulary of vec_*.h and
  *
  *   s32v  s_load  s_set1  s_add
- *   codes4            four activation codes in every lane, in whatever form `dot` wants them
- *   codes4_load(q)    the same, from four bytes
+ *   codes4            four activation codes, repeated in every lane, in the form that `dot` takes
+ *   codes4_load(q)    loads them from four bytes
  *   dot(form, acc, w, q)    acc[i] + sum_{j<4} w[4 i + j] * q[j]; exact while the sum fits
- *   DOT_BIAS(form)    what codes4_load takes off each code
- *   t->left_out[row]  where it takes off something: what `dot` leaves out of the row's sums */
+ *   DOT_BIAS(form)    what codes4_load subtracts from each code
+ *   t->left_out[row]  if it subtracts anything: the part of the row's sums that `dot` leaves out */
 #include <string.h>
 
 #include "tiled.h"
 
-/* One quad of inputs: V weight vectors met by R rows. What there is less of, rows or vectors, waits in
- * registers for the other; the AVX2 tile of 2 x 2 needs it so to fit. */
+/* Multiplies one quad of inputs: V weight vectors by the codes of R rows. If there are fewer rows than vectors, the
+ * codes of all rows stay in registers, else the weights do; the AVX2 tile of 2 x 2 fits its registers only this way. */
 QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, size_t k, const uint8_t *q,
                            size_t q_stride, s32v *acc)
 {
@@ -23,7 +23,7 @@ QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, si
         UNROLL for (int v = 0; v < V; v++)
         {
             s32v weights = s_load(line[v / VECS] + k * QRNN_LINE + v % VECS * LANES * 4);
-            if (R > 1) QRNN_IN_REGISTER(weights); /* gcc 12 would load them anew for each row */
+            if (R > 1) QRNN_IN_REGISTER(weights); /* without it gcc 12 loads them again for each row */
             UNROLL for (int r = 0; r < R; r++) acc[r * V + v] = dot(form, acc[r * V + v], weights, quad[r]);
         }
         return;
@@ -37,9 +37,8 @@ QRNN_INLINE void quad_u8s8(int form, int R, int V, const int8_t *const *line, si
     }
 }
 
-/* The sums of a tile's dots. F sets of them take turns over k, to cover the latency of dot where a tile has few; of
- * the last quads, fewer than F, each goes to a set of its own (one after the other: 2 of 63 ns of a step of
- * I = H = 16). */
+/* The sums of a tile. Where a tile has few sums, F sets of them are used in turns over k, to cover the latency of dot.
+ * The last quads, fewer than F, go to a set each (all to one set cost 2 of 63 ns of a step of I = H = 16). */
 QRNN_INLINE void sum_tile(int form, int R, int P, int F, const struct tiled *t, size_t panel, size_t row, s32v *acc)
 {
     const int V = P * VECS, S = R * V;
@@ -55,7 +54,7 @@ QRNN_INLINE void sum_tile(int form, int R, int P, int F, const struct tiled *t, 
     UNROLL for (int f = 0; f < F - 1; f++) if (k + (size_t)f < quads)
         quad_u8s8(form, R, V, line, k + (size_t)f, q, t->q_stride, acc + f * S);
     UNROLL for (int f = 1; f < F; f++) UNROLL for (int i = 0; i < S; i++) acc[i] = s_add(acc[i], acc[f * S + i]);
-    /* Else gcc 12 keeps some of them on the stack in the k loop, where what follows needs registers. */
+    /* Without this gcc 12 keeps some of them on the stack in the k loop, because the code after it needs registers. */
     UNROLL for (int i = 0; i < S; i++) QRNN_IN_REGISTER(acc[i]);
     if (DOT_BIAS(form))
         UNROLL for (int i = 0; i < S; i++) acc[i] = s_add(acc[i], s_set1(t->left_out[row + (size_t)(i / V)]));

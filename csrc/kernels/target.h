@@ -1,20 +1,21 @@
-/* target.h - contraction and excess precision off, and regions compiled for more than the baseline CPU.
+/* target.h - turns contraction and excess precision off, and marks regions compiled for more than the baseline CPU.
  *
- * Include it first in every C file that computes with floats. Where a fused multiply-add is meant it
- * is written (fmaf, v_fma, the intrinsic); a compiler that fuses a*b+c on its own would change bits.
- * gcc contracts in its gnu modes, intrinsics included, and ignores the standard's pragma; clang
- * contracts even under -std=c11 and obeys it.
+ * Include it first in every C file that computes with floats. A fused multiply-add is written where it is meant (fmaf,
+ * v_fma, the intrinsic); a compiler that fuses a*b+c by itself would change bits. gcc contracts in its gnu modes,
+ * intrinsics included, and ignores the standard's pragma. clang contracts even under -std=c11, and obeys the pragma.
  *
- * Regions instead of per-file flags, so that plain `cc -c *.c` builds the whole core. Inside a region
- * clang does not define __AVX2__ and its like: never test them. <immintrin.h>, <arm_neon.h> go before a region.
+ * There are regions instead of flags for each file, so that plain `cc -c *.c` builds the whole core. Inside a region
+ * clang does not define __AVX2__ and similar macros: never test them. Include <immintrin.h> or <arm_neon.h> before a
+ * region.
  */
 #ifndef QRNN_TARGET_H
 #define QRNN_TARGET_H
 
 #include <float.h>
 
-/* Every operation on floats rounds to float. gcc in strict C11 computes in double on s390x, and on the i387. */
-#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 /* 16: _Float16 as itself, float too */
+/* Every operation on floats has to round to float. gcc in strict C11 mode computes in double on s390x and on the
+ * i387. */
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 /* 16: _Float16 is not widened, and float is not either */
 #error "floats have to be computed as floats: on s390x by -fexcess-precision=fast, on i386 by -msse2 -mfpmath=sse"
 #endif
 
@@ -30,7 +31,7 @@
 #define QRNN_X86 0
 #endif
 
-/* 64-bit ARM, where every CPU has NEON. clang declares what is beyond the baseline to regions from 16 on. */
+/* 64-bit ARM, where every CPU has NEON. In regions clang declares intrinsics beyond the baseline from version 16 on. */
 #if defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__) && !defined(__AARCH64EB__)
 #define QRNN_ARM 1
 #else
@@ -42,7 +43,7 @@
 #define QRNN_ARM_REGIONS 0
 #endif
 
-/* WebAssembly with simd128, by -msimd128. */
+/* WebAssembly with simd128, which -msimd128 turns on. */
 #if defined(__wasm_simd128__)
 #define QRNN_WASM 1
 #else
@@ -58,7 +59,7 @@
 #define QRNN_REGION_END QRNN_PRAGMA(GCC pop_options)
 #endif
 
-/* The compiler has to have this vector in a register here, and cannot load it anew instead. */
+/* Makes the compiler hold this vector in a register at this point; it cannot load it again instead. */
 #if QRNN_X86
 #define QRNN_IN_REGISTER(vector) __asm__("" : "+v"(vector))
 #elif QRNN_ARM
@@ -67,24 +68,24 @@
 #define QRNN_IN_REGISTER(vector) ((void)0)
 #endif
 
-/* Loads before this are not made after it, nor the other way round. */
+/* The compiler does not move loads across this. */
 #define QRNN_LOADS_STAY() __asm__ volatile("" : : : "memory")
 
-/* After a switch that names every case. */
+/* For the place after a switch that names every case. */
 #if defined(__GNUC__)
 #define QRNN_UNREACHABLE() __builtin_unreachable()
 #else
 #define QRNN_UNREACHABLE() __assume(0)
 #endif
 
-/* With QRNN_COUNTED, which gcov's build defines, each function is there once, to be counted as it is written. */
+/* gcov's build defines QRNN_COUNTED: each function then exists once, so that lines are counted as they are written. */
 #if defined(__GNUC__) && !defined(QRNN_COUNTED)
 #define QRNN_INLINE static inline __attribute__((always_inline))
 #else
 #define QRNN_INLINE static inline
 #endif
 
-/* A function that is there once, and compiled for size: what few use. */
+/* A function of which one copy exists, compiled for size: for rare paths. */
 #if defined(__GNUC__)
 #define QRNN_SMALL __attribute__((noinline, cold))
 #else

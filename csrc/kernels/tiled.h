@@ -1,12 +1,12 @@
-/* tiled.h - what product.h and the sums of its tiles share; after a vec_*.h. */
+/* tiled.h - what product.h shares with the files that sum its tiles. Included after a vec_*.h. */
 #ifndef QRNN_TILED_H
 #define QRNN_TILED_H
 
-/* Vectors of a panel; the most sums of a tile. */
+/* The vectors of a panel, and the most sums that a tile has. */
 enum { VECS = QRNN_PANEL / LANES, TILE_MAX = LANES == 4 ? 32 : 24 };
 #define UNROLL QRNN_PRAGMA(GCC unroll 24)
 
-/* What all tiles of a product have in common: locals, so that a compiler keeps them in registers. */
+/* What all tiles of a product have in common. It is copied to locals, so that the compiler keeps it in registers. */
 struct tiled {
     const struct qrnn_panels *w;
     const int8_t *codes;      /* of w */
@@ -17,7 +17,7 @@ struct tiled {
     const struct qrnn_product *out;
 };
 
-/* The planes of a row of codes are rows of a tile, one after the other. */
+/* A tile sees each plane of a row of codes as a row of its own. */
 QRNN_INLINE struct tiled tiled_planes(size_t planes, const struct qrnn_panels *w, const struct qrnn_inputs *x,
                                       const struct qrnn_product *out)
 {

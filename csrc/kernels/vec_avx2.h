@@ -1,5 +1,5 @@
-/* vec_avx2.h - the vector vocabulary (vec_scalar.h says what each word means) in 8 lanes of AVX2
- * and FMA. Included by a kernel file inside its region, after kernels.h and <immintrin.h>. */
+/* vec_avx2.h - the vector vocabulary (defined in vec_scalar.h) in 8 lanes of AVX2 and FMA. A kernel file includes it
+ * inside its region, after kernels.h and <immintrin.h>. */
 #ifndef QRNN_VEC_H
 #define QRNN_VEC_H
 
@@ -35,7 +35,7 @@ QRNN_INLINE f32v v_load_n(const float *p, size_t n)
     return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane));
 }
 
-/* By parts of 4, 2 and 1: a masked store is microcode on AMD, 5 ns more on Zen 3. */
+/* Stores parts of 4, 2 and 1 lanes, because a masked store is microcode on AMD (5 ns more on Zen 3). */
 QRNN_INLINE void v_store_n(float *p, f32v a, size_t n)
 {
     __m128 part = _mm256_castps256_ps128(a);
@@ -117,7 +117,7 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return _mm256_blendv_ps(b, a, m);
 }
 
-/* One reduction for both: least in the lower half, most, negated, in the upper. */
+/* One reduction for both: `least` in the lower half, `most`, negated, in the upper. */
 QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 {
     const __m256 down = _mm256_xor_ps(most, _mm256_set1_ps(-0.0f));
@@ -176,7 +176,7 @@ QRNN_INLINE f64v d_load(const double *p)
     return _mm256_loadu_pd(p);
 }
 
-/* Of floats. */
+/* Loads floats as doubles. */
 QRNN_INLINE f64v d_load_f32(const float *p)
 {
     return _mm256_cvtps_pd(_mm_loadu_ps(p));

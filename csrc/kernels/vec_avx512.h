@@ -1,6 +1,5 @@
-/* vec_avx512.h - the vector vocabulary (vec_scalar.h says what each word means) in 16 lanes of
- * AVX-512F and DQ. Included by a kernel file inside its target region, after kernels.h and
- * <immintrin.h>. */
+/* vec_avx512.h - the vector vocabulary (defined in vec_scalar.h) in 16 lanes of AVX-512F and DQ. A kernel file includes
+ * it inside its target region, after kernels.h and <immintrin.h>. */
 #ifndef QRNN_VEC_H
 #define QRNN_VEC_H
 
@@ -30,7 +29,7 @@ QRNN_INLINE f32v v_load_u8(const uint8_t *p)
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
 
-/* Lanes 0 .. n - 1 */
+/* The mask of lanes 0 .. n - 1. */
 QRNN_INLINE m32v v_first_n(size_t n)
 {
     return (m32v)((1u << n) - 1u);
@@ -111,7 +110,7 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return _mm512_mask_blend_ps(m, b, a);
 }
 
-/* One reduction for both: least in the lower half, most, negated, in the upper. */
+/* One reduction for both: `least` in the lower half, `most`, negated, in the upper. */
 QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 {
     const __m512 down = _mm512_xor_ps(most, _mm512_set1_ps(-0.0f));
@@ -172,7 +171,7 @@ QRNN_INLINE f64v d_load(const double *p)
     return _mm512_loadu_pd(p);
 }
 
-/* Of floats. */
+/* Loads floats as doubles. */
 QRNN_INLINE f64v d_load_f32(const float *p)
 {
     return _mm512_cvtps_pd(_mm256_loadu_ps(p));

@@ -1,5 +1,5 @@
-/* vec_neon.h - the vector vocabulary (vec_scalar.h says what each word means) in 4 lanes of NEON. Included by a kernel
- * file inside its region, after kernels.h and <arm_neon.h>. */
+/* vec_neon.h - the vector vocabulary (defined in vec_scalar.h) in 4 lanes of NEON. A kernel file includes it inside its
+ * region, after kernels.h and <arm_neon.h>. */
 #ifndef QRNN_VEC_H
 #define QRNN_VEC_H
 
@@ -87,7 +87,7 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return vbslq_f32(m, a, b);
 }
 
-/* fmin and fmax give the NaN, whichever operand it is. */
+/* By comparison and choice, because fmin and fmax return the NaN of either operand. */
 QRNN_INLINE f32v v_min(f32v a, f32v b)
 {
     return vbslq_f32(vcltq_f32(a, b), a, b);
@@ -165,7 +165,7 @@ QRNN_INLINE f64v d_load(const double *p)
     return vld1q_f64(p);
 }
 
-/* Of floats. */
+/* Loads floats as doubles. */
 QRNN_INLINE f64v d_load_f32(const float *p)
 {
     return vcvt_f64_f32(vld1_f32(p));

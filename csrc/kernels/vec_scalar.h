@@ -1,11 +1,11 @@
-/* vec_scalar.h - the vector vocabulary with one lane: what every other vec_*.h means.
+/* vec_scalar.h - the vector vocabulary with one lane. It defines what the words of every other vec_*.h mean.
  *
- * A vec_*.h defines, alike in each, f32v (LANES floats, in one of REGISTERS), f64v (half as many doubles, at least one),
- * their masks m32v and m64v, and the operations below, v_ on f32v and d_ on f64v. Each is one
- * correctly rounded IEEE operation or an exact one, so an expression over them has the same bits on
- * every instruction set. Written over it: poly.h, elementwise.h, dequantize.h, product.h.
+ * Each vec_*.h defines f32v (LANES floats, in one of REGISTERS), f64v (half as many doubles, at least one), their masks
+ * m32v and m64v, and the operations below, v_ on f32v and d_ on f64v. Each operation is exact or one correctly rounded
+ * IEEE operation, so an expression of them has the same bits on every instruction set. poly.h, elementwise.h,
+ * dequantize.h and product.h are written in it.
  *
- * Included by a kernel file inside its target region, after kernels.h and <math.h>.
+ * A kernel file includes it inside its target region, after kernels.h and <math.h>.
  */
 #ifndef QRNN_VEC_H
 #define QRNN_VEC_H
@@ -35,14 +35,14 @@ QRNN_INLINE void v_store(float *p, f32v a)
     *p = a;
 }
 
-/* Of bytes without a sign. */
+/* Loads unsigned bytes. */
 QRNN_INLINE f32v v_load_u8(const uint8_t *p)
 {
     return (float)*p;
 }
 
-/* The first n lanes, 0 < n < LANES: the others are read as 0, and no memory of theirs is touched.
- * Here there is no such n. */
+/* Loads the first n lanes, 0 < n < LANES; the others become 0, and their memory is not read. With one lane there is no
+ * such n. */
 QRNN_INLINE f32v v_load_n(const float *p, size_t n)
 {
     (void)n;
@@ -87,8 +87,8 @@ QRNN_INLINE f32v v_fnma(f32v a, f32v b, f32v c)
     return qrnn_fma(-a, b, c);
 }
 
-/* A comparison apart from the choice that follows: clang 14 makes of both, as in 0 > x ? 0 : x, WebAssembly's f32.max,
- * which takes +0 for more than -0. */
+/* Keeps a comparison apart from the choice that follows. clang 14 turns the two, as in 0 > x ? 0 : x, into
+ * WebAssembly's f32.max, for which +0 is more than -0. */
 QRNN_INLINE int apart(int comparison)
 {
 #if defined(__wasm__)
@@ -114,7 +114,7 @@ QRNN_INLINE f32v v_abs(f32v a)
     return fabsf(a);
 }
 
-/* of a >= 0, with the sign bit of b */
+/* a >= 0 with the sign bit of b */
 QRNN_INLINE f32v v_copysign(f32v a, f32v b)
 {
     return copysignf(a, b);
@@ -136,14 +136,14 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return m ? a : b;
 }
 
-/* The smallest lane of one and the largest of another vector, both without NaN. */
+/* The smallest lane of `least` and the largest lane of `most`, both without NaN. */
 QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 {
     *lo = least;
     *hi = most;
 }
 
-/* The sum of the lanes: the upper half of them onto the lower one, and so on. */
+/* The sum of the lanes: the upper half is added to the lower one, and so on. */
 QRNN_INLINE float v_total(f32v a)
 {
     return a;
@@ -161,7 +161,7 @@ QRNN_INLINE int m_any(m32v m)
     return m;
 }
 
-/* 2^e of k = 1.5 * 2^23 + 127 + e, e in -126..127: the low bits of k are the exponent field. */
+/* 2^e for k = 1.5 * 2^23 + 127 + e, e in -126..127: the low bits of k are the exponent field. */
 QRNN_INLINE f32v v_pow2(f32v k)
 {
     uint32_t bits;
@@ -171,7 +171,8 @@ QRNN_INLINE f32v v_pow2(f32v k)
     return k;
 }
 
-/* The two halves as doubles, and two halves rounded to float. With one lane a half is the whole. */
+/* The two halves of a vector as doubles, and a vector of two halves rounded to float. With one lane both halves are the
+ * whole. */
 QRNN_INLINE f64v v_lo_f64(f32v a)
 {
     return (double)a;
@@ -243,7 +244,7 @@ QRNN_INLINE f64v d_select(m64v m, f64v a, f64v b)
     return m ? a : b;
 }
 
-/* 2^e of k = 1.5 * 2^52 + 1023 + e, e in -1022..1023 */
+/* 2^e for k = 1.5 * 2^52 + 1023 + e, e in -1022..1023 */
 QRNN_INLINE f64v d_pow2(f64v k)
 {
     uint64_t bits;

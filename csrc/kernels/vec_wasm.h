@@ -1,5 +1,5 @@
-/* vec_wasm.h - the vector vocabulary (vec_scalar.h says what each word means) in 4 lanes of WebAssembly's simd128,
- * but for what moments.h takes. Included by a kernel file after kernels.h, <float.h>, <math.h> and <wasm_simd128.h>. */
+/* vec_wasm.h - the vector vocabulary (defined in vec_scalar.h) in 4 lanes of WebAssembly's simd128, without the words
+ * that only moments.h uses. A kernel file includes it after kernels.h, <float.h>, <math.h> and <wasm_simd128.h>. */
 #ifndef QRNN_VEC_H
 #define QRNN_VEC_H
 
@@ -80,7 +80,7 @@ QRNN_INLINE f32v v_join_f32(f64v lo, f64v hi)
     return wasm_i64x2_shuffle(wasm_f32x4_demote_f64x2_zero(lo), wasm_f32x4_demote_f64x2_zero(hi), 0, 2);
 }
 
-/* a * b + c, made odd where it lost something: qrnn_own_fma (fma.h), two at a time. */
+/* a * b + c, made odd if the sum lost something, as in qrnn_own_fma (fma.h); two at a time. */
 QRNN_INLINE f64v d_odd_sum(f64v a, f64v b, f64v c)
 {
     const f64v p = wasm_f64x2_mul(a, b), s = wasm_f64x2_add(p, c), t = wasm_f64x2_sub(s, p);
@@ -98,9 +98,9 @@ static __attribute__((noinline)) f32v v_odd_fma(f32v a, f32v b, f32v c)
                       d_odd_sum(v_hi_f64(a), v_hi_f64(b), v_hi_f64(c)));
 }
 
-/* There is no instruction for it. The sum of the exact product and c, rounded to double, lies on the side of every
- * middle of two floats where the exact sum lies, unless it is such a middle itself: rounded to float it is right, but
- * for those. Of normal floats a middle has these 29 last bits; what is tiny may be one. */
+/* WebAssembly has no instruction for it. The exact product plus c is rounded to double. This rounding never crosses the
+ * middle of two floats, so rounding the double to float gives the right result, unless the double is such a middle
+ * itself. The middle of two normal floats has these 29 last bits; a tiny value may be a middle with other bits. */
 QRNN_INLINE f32v v_fma(f32v a, f32v b, f32v c)
 {
     const f64v lo = wasm_f64x2_add(wasm_f64x2_mul(v_lo_f64(a), v_lo_f64(b)), v_lo_f64(c));
@@ -204,7 +204,7 @@ QRNN_INLINE f64v d_div(f64v a, f64v b)
     return wasm_f64x2_div(a, b);
 }
 
-/* By the C library, one after the other: the exact tanh alone has it. */
+/* By the C library, one lane after the other: only the exact tanh uses it. */
 static __attribute__((noinline)) f64v d_fma(f64v a, f64v b, f64v c)
 {
     return wasm_f64x2_make(

@@ -1,4 +1,4 @@
-/* wasm.c - WebAssembly's simd128: everything but `moments`, in registers of 128 bits. Built where the compiler is told
+/* wasm.c - all kernels but `moments` in 128-bit registers, by WebAssembly's simd128. Compiled if the compiler gets
  * -msimd128. */
 #include "kernels.h"
 
@@ -57,12 +57,12 @@ QRNN_INLINE f32v v_from_s32(s32v v)
     return wasm_f32x4_convert_i32x4(v);
 }
 
-/* Codes and weights become 16 bits as they are loaded, and i32x4.dot_i16x8_s sums their products by pairs of inputs:
- * exact, of codes up to 255 too, so nothing is taken off them. */
+/* Codes and weights are widened to 16 bits when loaded, and i32x4.dot_i16x8_s sums their products by pairs of inputs.
+ * That is exact for codes up to 255 too, so nothing is subtracted from them. */
 #define DOT_BIAS(form) 0
 
-/* A quad of inputs: V vectors of weights from `line` on, met by R rows. pairs[2 * i] has the sums of pairs of rows 0
- * and 1 of a vector, pairs[2 * i + 1] those of its rows 2 and 3. */
+/* Multiplies a quad of inputs: V vectors of weights from `line` on by R rows. pairs[2 * i] has the sums of pairs of a
+ * vector's rows 0 and 1, pairs[2 * i + 1] those of its rows 2 and 3. */
 QRNN_INLINE void quad_of_rows(int R, int V, const int8_t *line, const v128_t *quad, s32v *pairs)
 {
     UNROLL for (int v = 0; v < V; v++)
@@ -78,7 +78,8 @@ QRNN_INLINE void quad_of_rows(int R, int V, const int8_t *line, const v128_t *qu
     }
 }
 
-/* The sums of V vectors of a panel from `first` on. Two quads of codes are loaded at once; rows of them are padded. */
+/* The sums of V vectors of a panel from `first` on. It loads two quads of codes at once; the padding of rows allows
+ * that. */
 QRNN_INLINE void sum_vectors(int R, int V, int first, const struct tiled *t, size_t panel, size_t row, s32v *acc)
 {
     const size_t quads = t->w->quads;
@@ -105,7 +106,7 @@ QRNN_INLINE void sum_vectors(int R, int V, int first, const struct tiled *t, siz
     }
 }
 
-/* Of two rows half a panel at a time: eight sums of pairs, of the 16 registers of x86. */
+/* For two rows it computes half a panel at a time: eight sums of pairs, of the 16 registers that x86 has. */
 QRNN_INLINE void sum_tile(int form, int R, int P, int F, const struct tiled *t, size_t panel, size_t row, s32v *acc)
 {
     const int V = R > 1 ? VECS / 2 : VECS;
@@ -115,7 +116,7 @@ QRNN_INLINE void sum_tile(int form, int R, int P, int F, const struct tiled *t, 
 
 #include "product.h"
 
-/* Not inlined: they are large. */
+/* Not inlined, because tiles are large. */
 #define TILE(name, planes, R)                                                                   \
     static __attribute__((noinline)) void name(const struct tiled *t, size_t panel, size_t row) \
     {                                                                                           \
@@ -142,7 +143,7 @@ static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs 
         for (size_t row = 0; row < out->batch; row++) tile_s13_1(&t, panel, row);
 }
 
-/* One of the four sums of a panel. fma takes all the time there is, so there is nothing to gain by tiles. */
+/* Computes one of a panel's four sums after the other. Nearly all time goes to fma, so tiles would gain nothing. */
 static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     for (size_t panel = 0; panel < w->count; panel++) {
@@ -166,7 +167,7 @@ static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x
     }
 }
 
-/* Half to even for |v| < 2^22, as qrnn_rint does it: the low bits of the sum are the integer. */
+/* Rounds half to even for |v| < 2^22, like qrnn_rint: the low bits of the sum are the integer. */
 QRNN_INLINE s32v s_nearest(f32v v)
 {
     const f32v magic = v_set1(QRNN_ROUNDER);
