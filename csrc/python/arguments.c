@@ -1,4 +1,4 @@
-/* arguments.c - arguments bound to parameters as Python binds them, with its texts. */
+/* arguments.c - binds arguments to parameters as Python does, with its error texts. */
 #include "arguments.h"
 
 /* "RNNCell.forward" or "apply", a new reference. */
@@ -8,7 +8,7 @@ static PyObject *qualified(const struct signature *signature, struct module_obje
     return PyUnicode_FromFormat("%s.%s", module_class_name(self), signature->function);
 }
 
-/* Every function here takes two arguments or more, a method with its object. */
+/* Every function here takes at least two arguments, counting a method's object, so the text is in the plural. */
 static void raise_too_many(const struct signature *signature, struct module_object *self, Py_ssize_t given)
 {
     const Py_ssize_t implied = self ? 1 : 0;
@@ -50,7 +50,8 @@ static void raise_keyword(const struct signature *signature, struct module_objec
     Py_DECREF(function);
 }
 
-/* Which parameter `key` names, or -1. Keywords in source code are interned: one comparison each. */
+/* The index of the parameter that `key` names, or -1. Keywords in source code are interned, so comparing pointers finds
+ * them. */
 static Py_ssize_t find_name(const struct signature *signature, PyObject *key)
 {
     for (Py_ssize_t i = 0; i < signature->count; i++)
@@ -84,7 +85,7 @@ static void bind_positional(const struct signature *signature, PyObject *const *
     for (Py_ssize_t i = 0; i < signature->count; i++) values[i] = i < taken ? args[i] : NULL;
 }
 
-/* The last checks, in Python's order; then None counts as nothing where nothing is required. */
+/* The last checks, in Python's order. Then None in an optional parameter becomes NULL, as if it were not given. */
 static int bind_finish(const struct signature *signature, struct module_object *self, Py_ssize_t nargs,
                        PyObject **values)
 {
@@ -102,7 +103,7 @@ static int bind_finish(const struct signature *signature, struct module_object *
     return 0;
 }
 
-/* Arguments by position alone, as many as there may be: nothing can be wrong with them. */
+/* Binds positional arguments of an allowed number: nothing can be wrong with them. */
 static int bind_plainly(const struct signature *signature, PyObject *const *args, Py_ssize_t nargs, PyObject **values)
 {
     for (Py_ssize_t i = 0; i < signature->count; i++) {

@@ -1,8 +1,8 @@
 /* arrays.c - NumPy arrays in and out. */
 #include "arrays.h"
 
-/* A function of qrnn._arrays, imported at its first use; borrowed. Of threads that race for that
- * one import wins, and the reference stays in the module's state. */
+/* A function of qrnn._arrays, imported at its first use; a borrowed reference. If threads race to import it, one wins,
+ * and its reference stays in the module's state. */
 static PyObject *helper(_Atomic(PyObject *) *cache, const char *name)
 {
     PyObject *found = atomic_load_explicit(cache, memory_order_acquire);
@@ -40,7 +40,7 @@ PyObject *array_like(struct module_state *state, PyObject *result, PyObject *obj
 
 PyArrayObject *array_new(int type, int ndim, const npy_intp *dims)
 {
-    /* Takes over the reference to the descriptor: of the ways to make an array, the shortest. */
+    /* The shortest way to make an array. It takes over the reference to the descriptor. */
     return (PyArrayObject *)PyArray_NewFromDescr(&PyArray_Type, PyArray_DescrFromType(type), ndim, dims, NULL, NULL, 0,
                                                  NULL);
 }
@@ -73,7 +73,7 @@ static void raise_out(PyArrayObject *array, const char *name)
         PyErr_Format(PyExc_ValueError, "%s: expected an aligned array, got a misaligned one", name);
 }
 
-/* That `out`, an array or something else, holds no numbers of this type. */
+/* Raises that `out`, an array or something else, does not hold numbers of this type. */
 static void raise_out_type(PyObject *out, const char *name, int type)
 {
     PyArray_Descr *const expected = PyArray_DescrFromType(type);
@@ -87,7 +87,7 @@ static void raise_out_type(PyObject *out, const char *name, int type)
     Py_DECREF(expected);
 }
 
-/* Whether an array of a subclass may be written: a masked one would hide what is written under its mask. */
+/* Whether an array of a subclass may be written. A masked array may not: its mask would hide what is written. */
 static int check_subclass(PyObject *out, const char *name)
 {
     PyObject *module = PyImport_ImportModule("qrnn._arrays");

@@ -5,10 +5,10 @@
 #include "shapes.h"
 #include "states.h"
 
-/* What a step works on, borrowed. c and its like belong to an LSTM and are NULL without. */
+/* The borrowed arguments of a step. c, c_out and the like are for an LSTM, and NULL for other kinds. */
 struct step {
     PyArrayObject *x, *h, *c;  /* h and c: NULL for zeros */
-    PyObject *out;             /* as it came, or NULL */
+    PyObject *out;             /* as the caller gave it, or NULL */
     PyObject *h_out, *c_out;   /* its parts */
 };
 
@@ -37,8 +37,8 @@ static int compute(const struct callee *callee, size_t batch, const struct step 
     return status == QRNN_OK ? 0 : call_raise(callee, status, NULL);
 }
 
-/* Whether the core may write to `out` directly. A state may be its own successor; `other` is the
- * second one of an LSTM. */
+/* Whether the core may write to `out` directly. The next state may overwrite the state it replaces, `own`; `other` is
+ * an LSTM's other state. */
 static int out_is_clear(PyObject *out, PyArrayObject *x, PyArrayObject *own, PyArrayObject *other)
 {
     PyArrayObject *const array = (PyArrayObject *)out;
@@ -46,7 +46,7 @@ static int out_is_clear(PyObject *out, PyArrayObject *x, PyArrayObject *own, PyA
     return !own || PyArray_DATA(own) == PyArray_DATA(array) || !array_overlap(array, own);
 }
 
-/* Checks what the caller gave to take the results. */
+/* Checks the arrays that the caller gave for the results. */
 static int check_out(const struct step *s, int ndim, const npy_intp *h_dims, const npy_intp *c_dims)
 {
     if (!s->c_out) return array_check_out(s->h_out, "out", NPY_FLOAT32, ndim, h_dims);
@@ -57,7 +57,7 @@ static int check_out(const struct step *s, int ndim, const npy_intp *h_dims, con
     return -1;
 }
 
-/* The results for plain arrays: `out`, or new ones. */
+/* Computes a step of plain arrays; returns `out` or new arrays. */
 static PyObject *step_plain(const struct callee *callee, const struct step *s)
 {
     struct result_shape shape;
@@ -85,8 +85,8 @@ exit:
 
 /* --- arguments --- */
 
-/* Takes apart what needs neither conversion nor references of its own: plain arrays, in tuples where
- * there are two. Returns whether that was all. */
+/* Takes arguments that need neither conversion nor new references: plain arrays, in a tuple where there are two.
+ * Returns 0 if any argument is something else. */
 static int take_plain(const struct callee *callee, PyObject *const *values, struct step *s)
 {
     PyObject *h = values[1], *c = NULL, *h_out = values[2], *c_out = NULL;
@@ -121,8 +121,8 @@ static int take_out(const struct callee *callee, PyObject *out, struct step *s)
     return 0;
 }
 
-/* The same for arguments of any kind. Their conversion may run Python code, which may do anything
- * to the caller's references: so they are held. */
+/* The same for arguments of any kind. Their conversion may run Python code, which may drop the caller's references, so
+ * new ones are held meanwhile. */
 static PyObject *step_converted(const struct callee *callee, PyObject *const *values)
 {
     struct module_state *const state = callee->self->state;

@@ -34,8 +34,7 @@ static PyObject *linear_plain(const struct callee *callee, PyArrayObject *x, PyO
     return (PyObject *)y.array;
 }
 
-/* Conversion may run Python code, which may do anything to the caller's
- * references: so they are held. */
+/* Conversion may run Python code, which may drop the caller's references, so new ones are held meanwhile. */
 PyObject *call_linear(const struct callee *callee, PyObject *const *values)
 {
     struct module_state *const state = callee->self->state;

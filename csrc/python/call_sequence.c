@@ -1,5 +1,5 @@
-/* call_sequence.c - a call of a module for whole sequences. An input of two dimensions is one sequence without a
- * batch, as in PyTorch. */
+/* call_sequence.c - a call of a module for whole sequences. An input of two dimensions is one sequence without a batch,
+ * as in PyTorch. */
 #include "calls.h"
 #include "arrays.h"
 #include "lengths.h"
@@ -7,19 +7,19 @@
 #include "signals.h"
 #include "states.h"
 
-/* A call's arguments, as references of its own. */
+/* The arguments of a call, as new references. */
 struct sequence {
     const struct callee *callee;
     struct extent extent;
-    PyArrayObject *x, *h, *c;         /* h and c: NULL for zeros */
+    PyArrayObject *x, *h, *c; /* h and c: NULL for zeros */
     struct lengths lengths;
     PyObject *output, *h_out, *c_out; /* where the caller wants results, or NULL */
-    int wants_inside;                 /* outputs of the layers below the last too, */
-    PyArrayObject *below, *inner;     /* and what is multiplied inside a step, NULL where nothing is; */
-    PyArrayObject *slopes;            /* and the mean squared slopes of each step */
+    int wants_inside; /* 1: the call also returns what happens inside the layers: */
+    PyArrayObject *below, *inner; /* outputs of the layers below the last; what is multiplied inside a step, or NULL */
+    PyArrayObject *slopes; /* the mean squared slopes of each step */
 };
 
-/* Whether the state is a pair. */
+/* Whether the state is a pair (h, c). */
 static int has_c(const struct sequence *s)
 {
     return s->callee->kind->states == 2;
@@ -27,7 +27,7 @@ static int has_c(const struct sequence *s)
 
 /* --- results --- */
 
-/* Output, h_n, c_n on their way. */
+/* The results before they reach the caller: output, h_n, c_n. */
 struct results {
     struct result output, h, c;
 };
@@ -62,9 +62,9 @@ static int check_outs(const struct sequence *s)
     return -1;
 }
 
-/* Whether the core may write to the caller's output while it computes: not over its arguments, nor
- * where the call may still fail, as with one scale for the batch that some step can turn out not to
- * have. Final states are never written before the end: so a state survives Ctrl-C. */
+/* Whether the core may write to the caller's output while it computes. It may not if the output overlaps an argument,
+ * or if the call may still fail, as with one scale for the batch, which a later step may be unable to choose. Final
+ * states are written only at the end, so the caller's state survives Ctrl-C. */
 static int output_is_clear(const struct sequence *s)
 {
     PyArrayObject *const output = (PyArrayObject *)s->output;
@@ -113,7 +113,7 @@ static PyObject *finish_results(const struct sequence *s, struct results *r)
 
 /* --- computing --- */
 
-/* Multiply-adds of a step and row, all layers and directions. */
+/* Multiply-adds of one row in one step, over all layers and directions. */
 static double work_of(const struct sequence *s)
 {
     const struct callee *const callee = s->callee;

@@ -1,4 +1,4 @@
-/* calls.c - what the calls share. */
+/* calls.c - what all calls share. */
 #include "calls.h"
 #include "errors.h"
 

@@ -1,4 +1,4 @@
-/* checks.c - what a call or a new module would raise, asked without computing or packing anything. */
+/* checks.c - raises what a call or a new module would raise, without computing or packing anything. */
 #include "functions.h"
 #include "errors.h"
 #include "lengths.h"
@@ -46,7 +46,7 @@ static PyObject *check_isa(PyObject *Py_UNUSED(module), PyObject *args)
 
 /* --- calls --- */
 
-/* The sizes that a tuple holds; `dims` has room for MAX_DIMS. */
+/* Reads the sizes in a tuple; `dims` has room for MAX_DIMS. */
 static int take_shape(PyObject *object, const char *name, npy_intp *dims, struct shape *shape)
 {
     if (!PyTuple_Check(object) || PyTuple_GET_SIZE(object) > MAX_DIMS) {
@@ -61,7 +61,7 @@ static int take_shape(PyObject *object, const char *name, npy_intp *dims, struct
     return 0;
 }
 
-/* What was given to a call that is checked. */
+/* The arguments of the call to check. */
 struct given {
     npy_intp dims[3][MAX_DIMS];
     struct shape x, h, c;
@@ -99,7 +99,7 @@ static PyObject *lengths_list(const struct lengths *lengths)
     return list;
 }
 
-/* None, or a sequence's lengths. */
+/* Checks the arguments; returns a sequence's lengths, or None. */
 static PyObject *check_given(const struct callee *callee, struct extent *extent, const struct given *given)
 {
     struct result_shape shape;

@@ -1,4 +1,4 @@
-/* dispatch.c - a call of a module: binds the arguments and finds what computes it. */
+/* dispatch.c - a call of a module: binds the arguments and selects the function that computes it. */
 #include "dispatch.h"
 #include "arguments.h"
 #include "calls.h"
@@ -27,7 +27,7 @@ PyObject *module_forward(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     return result;
 }
 
-/* Before 3.12 Python doesn't take the vectorcall away from a class that is given a __call__ later.
+/* Before Python 3.12, a class that gets a __call__ later keeps the vectorcall, so this checks for one.
  */
 PyObject *module_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {

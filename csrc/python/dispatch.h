@@ -1,4 +1,4 @@
-/* dispatch.h - a call of a module: binds the arguments and finds what computes it. */
+/* dispatch.h - a call of a module: binds the arguments and selects the function that computes it. */
 #ifndef QRNN_DISPATCH_H
 #define QRNN_DISPATCH_H
 

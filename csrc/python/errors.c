@@ -1,7 +1,7 @@
-/* errors.c - exceptions: every status of the core becomes one here and nowhere else. */
+/* errors.c - turns a status of the core into an exception. No other file does. */
 #include "errors.h"
 
-/* "scalar, avx2": the names in a table's order, without those that `wanted` refuses; a new reference. */
+/* The names in a table's order, as in "scalar, avx2", without those that `wanted` refuses; a new reference. */
 static PyObject *join_names(const char *(*name)(size_t), int (*wanted)(size_t))
 {
     PyObject *joined = PyUnicode_FromString("");
@@ -66,7 +66,7 @@ int error_check_engine_name(PyObject *engine, const char *argument)
     return -1;
 }
 
-/* The default engine has all that there is. */
+/* Names the default engine, which supports everything. */
 static void raise_unsupported(const struct error_context *context)
 {
     char expected[64];
@@ -125,7 +125,7 @@ PyObject *error_from_status(qrnn_status status, const struct error_context *cont
     case QRNN_ERR_WEIGHT: raise_float(context->bias, "finite values", context->bad_bias); break;
     case QRNN_ERR_INPUT_RANGE: raise_range(context->input, context->engine, context->step); break;
     case QRNN_ERR_HIDDEN_RANGE: raise_range(context->hidden, context->engine, context->step); break;
-    case QRNN_ERR_STOPPED: /* by an exception, which is set, or else by a fork */
+    case QRNN_ERR_STOPPED: /* stopped by an exception, which is set, or else by a fork */
         if (PyErr_Occurred()) break;
         PyErr_SetString(PyExc_RuntimeError,
                         "a signal's handler forked during a call that computes with several threads: "

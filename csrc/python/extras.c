@@ -1,4 +1,4 @@
-/* extras.c - functions of _core that no layer needs: element by element, threads. */
+/* extras.c - functions of _core that no layer needs: element-wise functions, and the number of threads. */
 #include "functions.h"
 #include "arguments.h"
 #include "arrays.h"
@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* Elements from which other threads run meanwhile: 5 to 10 microseconds, as for calls (calls.h). */
+/* The elements from which it releases the GIL: 5 to 10 microseconds of work, as for calls (calls.h). */
 enum { APPLY_THREADS_THRESHOLD = 16384 };
 
 /* --- apply --- */
@@ -43,7 +43,7 @@ static int apply_to(qrnn_function function, const char *isa, PyArrayObject *x, P
     return -1;
 }
 
-/* f(x) into `out`, directly where that is exactly x or clear of it, or into a new array. */
+/* Writes f(x) to `out`, or to a new array. It writes to `out` directly if that is x itself or does not overlap x. */
 static PyObject *apply_plain(qrnn_function function, const char *isa, PyArrayObject *x, PyObject *out)
 {
     PyArrayObject *y = NULL, *const given = (PyArrayObject *)out;

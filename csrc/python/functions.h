@@ -1,12 +1,12 @@
-/* functions.h - what the extension offers besides Module. */
+/* functions.h - the functions of the extension, besides Module. */
 #ifndef QRNN_FUNCTIONS_H
 #define QRNN_FUNCTIONS_H
 
 #include "numpy_api.h"
 
-extern PyMethodDef table_functions[]; /* what the core has */
-extern PyMethodDef check_functions[]; /* what a call or a packing would raise */
-extern PyMethodDef probe_functions[]; /* what a call computes on its way */
+extern PyMethodDef table_functions[]; /* the tables of the core */
+extern PyMethodDef check_functions[]; /* checks without a call or packing */
+extern PyMethodDef probe_functions[]; /* what a call computes on the way to its result */
 extern PyMethodDef extra_functions[]; /* element-wise functions, threads */
 
 #endif

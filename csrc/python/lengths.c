@@ -1,8 +1,8 @@
-/* lengths.c - the lengths of a batch's rows: copied from the caller's object, then checked. */
+/* lengths.c - the lengths of a batch's rows: copies them from the caller's object, then checks them. */
 #include "lengths.h"
 #include "arrays.h"
 
-/* The elements of an array of intp, or NULL if `object` is none. */
+/* The elements of an array of intp; NULL if `object` is something else. */
 static const npy_intp *plain_lengths(PyObject *object, Py_ssize_t *count)
 {
     if (!array_is_plain(object, NPY_INTP) || PyArray_NDIM((PyArrayObject *)object) != 1) return NULL;
@@ -10,7 +10,8 @@ static const npy_intp *plain_lengths(PyObject *object, Py_ssize_t *count)
     return PyArray_DATA((PyArrayObject *)object);
 }
 
-/* An int as a length: one out of range of Py_ssize_t becomes its end, which no length is. */
+/* Converts an int to a length. An int beyond Py_ssize_t becomes its least or largest value; neither is a valid
+ * length. */
 static int take_length(PyObject *item, size_t *length)
 {
     const Py_ssize_t value = PyNumber_AsSsize_t(item, NULL);

@@ -1,8 +1,8 @@
-/* module.c - the extension module qrnn._core: its state and its making. */
+/* module.c - the extension module qrnn._core: how it is made, and its state. */
 #include "functions.h"
 #include "type.h"
 
-/* The parameters of everything that takes keywords. */
+/* The parameters of all functions that take keywords. */
 static int init_signatures(struct module_state *state)
 {
     static const char *const forward[] = {"input", "hx", "out", NULL};
@@ -48,7 +48,7 @@ static int exec(PyObject *module)
     return PyModule_AddType(module, state->module_type);
 }
 
-/* Python calls none of the three before there is a state. */
+/* Python calls none of the next three functions before the state exists. */
 static int traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct module_state *const state = PyModule_GetState(module);
@@ -83,7 +83,7 @@ static void release(void *module)
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, exec},
 #ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, /* nor does NumPy */
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, /* NumPy does not support them either */
 #endif
 #ifdef Py_mod_gil
     {Py_mod_gil, Py_MOD_GIL_NOT_USED}, /* packed modules are immutable */

@@ -1,4 +1,4 @@
-/* module_object.c - an instance of Module: a place for packed weights, which may be swapped for others. */
+/* module_object.c - an instance of Module, which holds packed weights and can exchange them for others. */
 #include "module_object.h"
 
 #include <string.h>
@@ -32,9 +32,9 @@ int callee_hold_scales(struct module_object *self, struct callee *callee, PyObje
     return callee->packed ? 0 : module_raise_empty(self);
 }
 
-/* From 3.12 on, a Python subclass inherits the vectorcall by itself, and loses it with a __call__ of its own.
- * Before, it has to be given one, or every call makes a tuple and with `out=` a dict, which takes as long as the rest
- * of the binding; the vectorcall watches for a __call__ that comes later (dispatch.c). */
+/* From Python 3.12 on, a Python subclass inherits the vectorcall by itself, and loses it if it defines __call__. Before
+ * 3.12 it has to be given the vectorcall: without it every call makes a tuple, and with `out=` a dict, which takes as
+ * long as the rest of the binding. The vectorcall itself checks for a __call__ that is added later (dispatch.c). */
 static void allow_vectorcall(PyTypeObject *type, const struct module_state *state)
 {
 #if PY_VERSION_HEX < 0x030C0000

@@ -1,4 +1,4 @@
-/* numpy_api.c - the table of NumPy's functions, which every file of this folder calls through. */
+/* numpy_api.c - the table of NumPy's functions, through which every file of this folder calls NumPy. */
 #define QRNN_DEFINES_NUMPY_API
 #include "numpy_api.h"
 

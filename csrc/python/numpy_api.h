@@ -1,11 +1,11 @@
-/* numpy_api.h - Python, NumPy and the core, included by every file of this folder in one way. */
+/* numpy_api.h - includes Python, NumPy and the core in the same way for every file of this folder. */
 #ifndef QRNN_NUMPY_API_H
 #define QRNN_NUMPY_API_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* Headers of NumPy >= 2, set to the oldest NumPy that is supported at run time. */
+/* The headers of NumPy >= 2, restricted to what the oldest supported NumPy has at run time. */
 #define NPY_NO_DEPRECATED_API NPY_1_25_API_VERSION
 #define NPY_TARGET_VERSION NPY_1_25_API_VERSION
 #define PY_ARRAY_UNIQUE_SYMBOL qrnn_numpy_api
@@ -24,12 +24,12 @@
 #define Py_END_CRITICAL_SECTION() }
 #endif
 
-/* A function of another signature than PyCFunction's, for a table of methods. */
+/* Casts a function of another signature to PyCFunction, for a table of methods. */
 #define FAST(function) (PyCFunction)(void (*)(void))(function)
 
-/* To be called once, before any other function of NumPy; -1 with an exception set. */
+/* Call it once, before any other function of NumPy. Returns -1 with an exception set on failure. */
 int numpy_api_import(void);
 
-enum { MAX_DIMS = 64 /* of an array in any NumPy; NPY_MAXDIMS says 32 of one before 2 */ };
+enum { MAX_DIMS = 64 /* the most dimensions of an array in any NumPy; NPY_MAXDIMS is 32 before NumPy 2 */ };
 
 #endif

@@ -1,4 +1,4 @@
-/* packing.c - Module._pack: arrays to packed weights. */
+/* packing.c - Module._pack, which packs arrays into weights. */
 #include "packing.h"
 #include "arguments.h"
 #include "arrays.h"
@@ -13,14 +13,15 @@ enum { SHAPE_TEXT = 64 };
 /* What is being packed. */
 struct plan {
     qrnn_spec spec;
-    qrnn_options options;     /* where spec.options points, if it does */
-    const char *option;       /* the first of them that is not the kind's own */
+    qrnn_options options;     /* the target of spec.options, unless that is NULL */
+    const char *option;       /* the name of the first option that differs from the kind's default */
     int quantized, flags;
-    PyObject *const *matrices; /* as many as the spec has */
+    PyObject *const *matrices; /* as many as the specification has */
     size_t count;
 };
 
-/* A matrix of the plan as texts call it: the longest name is weight_ih_l18446744073709551615_reverse_scale. */
+/* The names that error texts use for a matrix of the plan; the longest is
+ * weight_ih_l18446744073709551615_reverse_scale. */
 struct names {
     qrnn_matrix_info info;
     char scale[64];
@@ -56,7 +57,7 @@ static int find_engine(PyObject *name, struct plan *plan)
     return 0;
 }
 
-/* How many matrices there are with a projection, or without. */
+/* How many matrices there are, with a projection or without. */
 static size_t count_matrices(const struct plan *plan, int projected)
 {
     qrnn_spec spec = plan->spec;
@@ -64,7 +65,7 @@ static size_t count_matrices(const struct plan *plan, int projected)
     return qrnn_spec_matrices(&spec);
 }
 
-/* Their number says whether there is a projection. None at the end count for nothing. */
+/* Their number tells whether there is a projection. None at the end is ignored. */
 static int take_matrices(PyObject *const *matrices, Py_ssize_t count, struct plan *plan)
 {
     const size_t directions = plan->spec.layers * plan->spec.directions, least = count_matrices(plan, 0);
@@ -72,7 +73,7 @@ static int take_matrices(PyObject *const *matrices, Py_ssize_t count, struct pla
     while (count > 0 && matrices[count - 1] == Py_None) count--;
     plan->matrices = matrices;
     plan->count = (size_t)count;
-    plan->spec.proj_size = plan->count == most && most > least; /* its size: take_sizes */
+    plan->spec.proj_size = plan->count == most && most > least; /* its size is set by take_proj_size */
     if (plan->count == least || plan->count == most) return 0;
     char expected[SHAPE_TEXT];
     if (most > least)
@@ -97,7 +98,7 @@ static int raise_shape(const char *name, const char *expected, PyArrayObject *ar
     return -1;
 }
 
-/* `object` as a borrowed array of that type; NULL with an exception set. */
+/* `object` as a borrowed array of that type, or NULL with an exception set. */
 static PyArrayObject *take_array(PyObject *object, const char *name, int type)
 {
     const char *const expected = type == NPY_INT8 ? "int8" : "float32";
@@ -114,11 +115,11 @@ static PyArrayObject *take_array(PyObject *object, const char *name, int type)
     return NULL;
 }
 
-/* A matrix comes as a tuple of these; the last, a format's name, may be left out. */
+/* The caller gives a matrix as a tuple of these. The last, a format's name, is optional. */
 enum { WEIGHT, SCALE, BIAS, ACTIVATIONS };
 
-/* Whether a matrix comes in codes: that of a quantized engine does, unless it is of floats and has no scale, or one that
- * no product takes. */
+/* Whether a matrix is given in codes. With a quantized engine it is, unless it is float32 without a scale, or a matrix
+ * that no product uses. */
 static int is_coded(const struct plan *plan, size_t index)
 {
     if (!names_of(plan, index).info.multiplies) return 0;
@@ -127,7 +128,7 @@ static int is_coded(const struct plan *plan, size_t index)
     return plan->quantized && !(floats && PyTuple_GET_ITEM(tuple, SCALE) == Py_None);
 }
 
-/* The weight of a matrix, two-dimensional, of a sequence with at least a row. */
+/* The weight of a matrix. It has two dimensions and, in a sequence, at least one row. */
 static PyArrayObject *take_weight(const struct plan *plan, size_t index, const char *name)
 {
     PyObject *const tuple = plan->matrices[index];
@@ -146,7 +147,7 @@ static PyArrayObject *take_weight(const struct plan *plan, size_t index, const c
     return weight;
 }
 
-/* The sizes of the first matrix, which meets the input, are those of the module. */
+/* The module's sizes are those of the first matrix, which multiplies the input. */
 static int take_hidden_size(struct plan *plan)
 {
     const struct names names = names_of(plan, 0);
@@ -162,7 +163,7 @@ static int take_hidden_size(struct plan *plan)
     return raise_shape(names.info.weight, expected, weight);
 }
 
-/* The size of a projection is the rows of its matrix, the first that takes no bias. */
+/* The size of a projection is the number of rows of its matrix, which is the first one without a bias. */
 static int take_proj_size(struct plan *plan)
 {
     size_t index = 0;
@@ -250,7 +251,7 @@ static int take_matrix(const struct plan *plan, size_t index, qrnn_weight *out, 
 
 /* --- packing --- */
 
-/* The first value that is not finite, or, where it has to be, not positive. */
+/* The first value that is not finite, or, if `positive`, not positive. */
 static float first_bad(const float *values, size_t n, int positive)
 {
     for (size_t i = 0; values && i < n; i++)
@@ -277,7 +278,8 @@ static void raise_pack(qrnn_status status, const struct plan *plan, size_t fault
     error_from_status(status, &context);
 }
 
-/* Packs what the plan says; NULL with an exception set. `weights` and `scale_ndim` have room for its matrices. */
+/* Packs the plan's matrices; returns NULL with an exception set on failure. `weights` and `scale_ndim` have room for
+ * all of them. */
 static qrnn_module *pack_plan(struct plan *plan, qrnn_weight *weights, char *scale_ndim)
 {
     size_t fault;
@@ -304,7 +306,7 @@ static int take_plan(PyObject *const *args, Py_ssize_t nargs, PyObject *sequence
     return plan->spec.proj_size ? take_proj_size(plan) : 0;
 }
 
-/* Builds the new module before it touches the old one. */
+/* Builds the new module completely before it changes the old one. */
 static int pack(struct module_object *self, struct module_state *state, struct plan *plan)
 {
     qrnn_module *packed = NULL;

@@ -1,4 +1,4 @@
-/* packing.h - arrays to packed weights, and back. */
+/* packing.h - packs arrays into weights, and unpacks them. */
 #ifndef QRNN_PACKING_H
 #define QRNN_PACKING_H
 

@@ -1,4 +1,5 @@
-/* probes.c - what a call computes on its way, for tests and for calibration: products, codes and what they stand for. */
+/* probes.c - what a call computes on the way to its result, for tests and calibration: products, codes and the values
+ * of codes. */
 #include "functions.h"
 #include "arguments.h"
 #include "arrays.h"
@@ -108,7 +109,7 @@ exit:
     return result;
 }
 
-/* The values that the codes of `v` stand for, a matrix, or of one matrix after the other. */
+/* The values that the codes of `v` stand for. `v` is a matrix, or a stack of matrices, each quantized by itself. */
 static PyObject *fake_quantize_plain(const char *engine, const char *isa, PyArrayObject *v)
 {
     const int ndim = PyArray_NDIM(v);
@@ -127,7 +128,8 @@ static PyObject *fake_quantize_plain(const char *engine, const char *isa, PyArra
     return NULL;
 }
 
-/* What functions of rows take: an engine's name, an instruction set's or NULL, and an array of 2 to `most_dims`. */
+/* The arguments of functions of rows: the names of an engine and of an instruction set (or NULL), and an array of 2 to
+ * `most_dims` dimensions. */
 struct rows {
     const char *engine, *isa;
     PyArrayObject *v;
@@ -173,8 +175,8 @@ static PyObject *fake_quantize(PyObject *module, PyObject *const *args, Py_ssize
     return of_rows(module, &state->fake_quantize, args, nargs, kwnames, 3, fake_quantize_plain);
 }
 
-/* Checks the caller's (count, weight, sum, outer) for rows like those of `v`, which none of them may overlap, nor
- * the weights, which may be NULL. */
+/* Checks the caller's sums (count, weight, sum, outer) for rows like those of `v`. None may overlap another one, `v` or
+ * `weights`, which may be NULL. */
 static int check_sums(PyObject *sums, PyArrayObject *v, PyArrayObject *weights)
 {
     enum { SUMS = 4 };
@@ -199,7 +201,7 @@ static int check_sums(PyObject *sums, PyArrayObject *v, PyArrayObject *weights)
     return 0;
 }
 
-/* The weights of the rows of `v`, a new reference; *weights stays NULL of None. */
+/* The weights of the rows of `v` as a new reference; *weights stays NULL for None. */
 static int take_weights(PyObject *module, PyObject *given, PyArrayObject *v, PyArrayObject **weights)
 {
     if (!given || given == Py_None) return 0;
@@ -216,7 +218,7 @@ static void *sum_data(PyObject *sums, int i)
     return PyArray_DATA((PyArrayObject *)PyTuple_GET_ITEM(sums, i));
 }
 
-/* All sums are added to here, where no exception comes between them: they always tell of the same rows. */
+/* Adds to all sums in one place, where no exception can come between, so they always cover the same rows. */
 static PyObject *add_moments(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     enum { ENGINE, V, SUMS, ISA, WEIGHTS };

@@ -1,4 +1,4 @@
-/* properties.c - what a Module says of what is packed in it. */
+/* properties.c - the properties of Module, which describe its packed weights. */
 #include "properties.h"
 #include "module_object.h"
 #include "spec.h"
@@ -19,7 +19,7 @@ enum property {
     HAS_BIAS
 };
 
-/* What _pack takes as `sequence`. */
+/* The value that _pack takes as `sequence`. */
 static PyObject *sequence_of(const qrnn_module *packed, int flags)
 {
     if (!(flags & MODULE_SEQUENCE)) Py_RETURN_NONE;

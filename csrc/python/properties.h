@@ -1,4 +1,4 @@
-/* properties.h - what a Module says of what is packed in it. */
+/* properties.h - the properties of Module, which describe its packed weights. */
 #ifndef QRNN_PROPERTIES_H
 #define QRNN_PROPERTIES_H
 

@@ -1,4 +1,4 @@
-/* results.c - room for the result of a call, and what was computed on its way to the caller. */
+/* results.c - makes room for the result of a call, and hands the result to the caller. */
 #include "results.h"
 #include "arrays.h"
 

@@ -1,4 +1,4 @@
-/* shapes.c - checks of the shapes of a call's arguments, in PyTorch's order and with its texts. */
+/* shapes.c - checks the shapes of a call's arguments, in PyTorch's order and with its error texts. */
 #include "shapes.h"
 
 static const char *class_name(const struct callee *callee)
@@ -40,7 +40,7 @@ int shapes_check_linear(const struct callee *callee, struct shape x, struct resu
 
 /* --- a cell --- */
 
-/* How texts call a state: where its rank is wrong, and where its sizes are. */
+/* The names of a state in error texts, about its rank and about its sizes. */
 struct label {
     const char *rank, *sizes;
 };
@@ -53,8 +53,8 @@ static int check_cell_rank(const struct callee *callee, struct shape h, const st
     return h.ndim == 0 || h.ndim > 2 ? raise_rank(callee, label->rank, "1D or 2D", h.ndim) : 0;
 }
 
-/* A state of `size` columns against a checked x. PyTorch compares the batch first, whatever the rank of h: a state
- * for one row with a batch of rows is told that it is of another batch. */
+/* Checks a state of `size` columns against an x that has been checked. PyTorch compares the batch first, whatever the
+ * rank of h is. So for a state without a batch, given with a batch of rows, the error is about its batch. */
 static int check_cell_state(const struct callee *callee, struct shape h, npy_intp size,
                             const struct result_shape *result, const struct label *label)
 {
@@ -94,7 +94,7 @@ int shapes_check_cell(const struct callee *callee, struct shape x, struct shape 
 static int check_input_rank(const struct callee *callee, struct shape x)
 {
     if (x.ndim == 2 || x.ndim == 3) return 0;
-    /* PyTorch's nn.RNN alone says "tensor" here. */
+    /* Only PyTorch's nn.RNN says "tensor" here. */
     PyErr_Format(PyExc_ValueError, "%s: Expected input to be 2D or 3D, got %dD%s instead", class_name(callee), x.ndim,
                  callee->kind->gates == 1 ? " tensor" : "");
     return -1;
@@ -124,7 +124,7 @@ int shapes_of_state(const struct extent *extent, npy_intp size, npy_intp *dims)
     return ndim;
 }
 
-/* A state, of the right rank, against a checked x. */
+/* Checks a state of the right rank against an x that has been checked. */
 static int check_state(const struct extent *extent, struct shape h, npy_intp size, const char *label)
 {
     npy_intp dims[3];

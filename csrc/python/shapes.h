@@ -1,10 +1,10 @@
-/* shapes.h - checks of the shapes of a call's arguments, in PyTorch's order and with its texts. */
+/* shapes.h - checks the shapes of a call's arguments, in PyTorch's order and with its error texts. */
 #ifndef QRNN_SHAPES_H
 #define QRNN_SHAPES_H
 
 #include "module_object.h"
 
-/* The shape of an argument; `ndim` is NOT_GIVEN of one that was left out. */
+/* The shape of an argument; `ndim` is NOT_GIVEN if the argument was left out. */
 enum { NOT_GIVEN = -1 };
 
 struct shape {
@@ -17,26 +17,26 @@ static inline struct shape shape_of(PyArrayObject *array)
     return array ? (struct shape){PyArray_NDIM(array), PyArray_DIMS(array)} : (struct shape){NOT_GIVEN, NULL};
 }
 
-/* The shape of a result, and the rows of the batch in it. */
+/* The shape of a result, and how many rows of a batch it has. */
 struct result_shape {
     int ndim;
     npy_intp dims[MAX_DIMS];
     size_t batch;
 };
 
-/* Each check returns 0 and the shape of the result (of a cell, the next h), or -1 with an exception set. */
+/* Each check returns 0 and the shape of the result (for a cell, of the next h), or -1 with an exception set. */
 int shapes_check_linear(const struct callee *callee, struct shape x, struct result_shape *result);
 int shapes_check_cell(const struct callee *callee, struct shape x, struct shape h, struct shape c,
                       struct result_shape *result);
 
-/* Sizes of a call of a sequence: those of the module, and those that the input has. */
+/* The sizes of a call for a sequence: the module's, and the input's. */
 struct extent {
     npy_intp layers, directions;
     int batched;
     npy_intp steps, batch;
 };
 
-/* Fills in what the input says. */
+/* Fills in the sizes of the input. */
 int shapes_check_sequence(const struct callee *callee, struct shape x, struct shape h, struct shape c,
                           struct extent *extent);
 /* The shape of a state of `size` columns; returns its rank. */

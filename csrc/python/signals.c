@@ -1,4 +1,4 @@
-/* signals.c - Ctrl-C: a computation without the GIL that now and then takes it and runs the handlers of signals. */
+/* signals.c - Ctrl-C: a computation that does not hold the GIL takes it now and then and runs the signal handlers. */
 #include "signals.h"
 
 #include <time.h>
@@ -13,7 +13,7 @@ static int64_t now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* 0: asked. -1: what the handler of a signal raised is set. */
+/* Finds out which thread is the main thread. Returns -1 if a signal handler raised an exception, which is then set. */
 static int ask_main_thread(unsigned long *ident)
 {
     if (PyErr_CheckSignals() < 0) return -1;
@@ -24,7 +24,8 @@ static int ask_main_thread(unsigned long *ident)
     Py_XDECREF(found);
     Py_XDECREF(thread);
     Py_XDECREF(threading);
-    /* A question that cannot be asked; anything else was raised by a handler, which these calls may have run. */
+    /* These three mean that there is no answer. Any other exception comes from a signal handler, which these calls may
+     * run. */
     if (!PyErr_Occurred()) return 0;
     if (!PyErr_ExceptionMatches(PyExc_ImportError) && !PyErr_ExceptionMatches(PyExc_AttributeError)
         && !PyErr_ExceptionMatches(PyExc_TypeError))
@@ -33,8 +34,8 @@ static int ask_main_thread(unsigned long *ident)
     return 0;
 }
 
-/* Whether this is the thread that runs the handlers of signals: no other need wait for the GIL. It is taken once a
- * process to find out; where that fails, every thread asks. -1: a handler raised meanwhile. */
+/* Whether this thread runs the signal handlers; no other thread needs to wait for the GIL. It takes the GIL once in a
+ * process to find out; if it cannot, every thread asks. -1: a handler raised an exception meanwhile. */
 static int handles_signals(struct watch *watch)
 {
     struct module_state *const state = watch->state;
@@ -59,8 +60,8 @@ void signals_watch(struct watch *watch, struct module_state *state)
     watch->thread = PyEval_SaveThread();
 }
 
-/* Among threads that run Python, to get the GIL may take their switch interval: the
- * next question waits long enough that this costs no more than a twentieth of the time. */
+/* Runs the signal handlers if it is time. Among threads that run Python, getting the GIL may take a switch interval, so
+ * the next time is late enough for this to cost at most a twentieth of the call. */
 int signals_ask(void *context)
 {
     struct watch *const watch = context;

@@ -1,4 +1,4 @@
-/* signals.h - Ctrl-C: a computation without the GIL that now and then takes it and runs the handlers of signals. */
+/* signals.h - Ctrl-C: a computation that does not hold the GIL takes it now and then and runs the signal handlers. */
 #ifndef QRNN_SIGNALS_H
 #define QRNN_SIGNALS_H
 
@@ -6,11 +6,11 @@
 
 struct watch {
     struct module_state *state;
-    PyThreadState *thread; /* to be restored when the computation ends */
+    PyThreadState *thread; /* to restore when the computation ends */
     int64_t next;          /* nanoseconds of the monotonic clock */
 };
 
-/* Lets go of the GIL. */
+/* Begins to watch, and releases the GIL. */
 void signals_watch(struct watch *watch, struct module_state *state);
 /* qrnn_run.stop, whose context is a watch. */
 int signals_ask(void *context);

@@ -6,8 +6,8 @@
 
 enum { MAX_PARAMETERS = 5 };
 
-/* `count` names, of which the first `positional` may be given by position and the first `required` must be given.
- * The rest default to None. */
+/* `count` parameters. The first `positional` may be given by position, the first `required` must be given, and the
+ * others default to None. */
 struct signature {
     const char *function;
     PyObject *names[MAX_PARAMETERS]; /* interned */

@@ -1,4 +1,4 @@
-/* spec.c - the specification of a layer, but for its weights, from Python's objects. */
+/* spec.c - builds the specification of a layer, without its weights, from Python objects. */
 #include "spec.h"
 
 #include <string.h>
@@ -181,7 +181,7 @@ static PyObject *activations_of(const qrnn_module *packed, const qrnn_options *o
     while (own < count
            && o->activations[own / kind->places][own % kind->places].function == kind->activations[own % kind->places])
         own++;
-    if (own == count) Py_RETURN_NONE; /* no kind's own has parameters */
+    if (own == count) Py_RETURN_NONE; /* no default activation has parameters */
     PyObject *all = PyTuple_New((Py_ssize_t)count);
     for (size_t i = 0; all && i < count; i++) {
         const qrnn_activation *const a = &o->activations[i / kind->places][i % kind->places];

@@ -1,10 +1,11 @@
-/* tables.c - what the core has: kinds, engines, matrices, instruction sets. */
+/* tables.c - the tables of the core as Python objects: kinds, engines, matrices, instruction sets. */
 #include "functions.h"
 #include "spec.h"
 
 #include <math.h>
 
-/* dict[key] = value, whose reference is taken over; -1 with an exception set, also for a NULL. */
+/* dict[key] = value. Takes over the reference to value. Returns -1 with an exception set on failure, and if value is
+ * NULL. */
 static int put(PyObject *dict, const char *key, PyObject *value)
 {
     const int status = value ? PyDict_SetItemString(dict, key, value) : -1;
@@ -28,7 +29,7 @@ static PyObject *describe_kind(const qrnn_kind_info *kind)
                          "resets_before", kind->resets_before ? Py_True : Py_False, "activations", activations);
 }
 
-/* A parameter's default; None where there is none. */
+/* The default of a parameter; None if there is none. */
 static PyObject *default_of(float value)
 {
     if (isnan(value)) Py_RETURN_NONE;
@@ -111,7 +112,7 @@ static PyObject *matrices(PyObject *Py_UNUSED(module), PyObject *args)
     return tuple;
 }
 
-/* A tuple of the names whose `use` says 1; NULL uses all. */
+/* A tuple of the names for which `use` returns 1; NULL takes all. */
 static PyObject *names_tuple(const char *(*name)(size_t), int (*use)(size_t))
 {
     PyObject *tuple = NULL, *list = PyList_New(0);

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-/* Before 3.12 these had other names, and the first two lived in structmember.h. */
+/* Before Python 3.12 these had other names, and the first two were in structmember.h. */
 #if PY_VERSION_HEX < 0x030C0000
 #include <structmember.h>
 #define Py_T_PYSSIZET T_PYSSIZET
@@ -43,7 +43,7 @@ PyDoc_STRVAR(module_doc,
              "The packed weights never change: `_pack` and `_take_packed` put others in their place, and a\n"
              "call keeps those that it began with, so threads may share a module.");
 
-/* Of a call, by whatever name. */
+/* The text of __call__ and of forward. */
 #define PARAMETERS "($self, /, input, hx=None, *, lengths=None, out=None)\n--\n\n"
 #define DESCRIPTION                                                                                   \
     "Shapes are those of PyTorch's modules.\n\n"                                                      \
@@ -133,12 +133,12 @@ static PyType_Spec spec = {
     .slots = module_slots,
 };
 
-/* Gives __call__ its text in place of "Call self as a function." The descriptor that Python made for tp_call is
- * replaced by one that differs in its text alone: the same name and the same functions, so that Python still takes
- * subclasses for callers of tp_call and lets them inherit the vectorcall. A method by that name would cost both. */
+/* Gives __call__ a text of its own instead of "Call self as a function." It replaces the descriptor that Python made
+ * for tp_call by one that differs only in the text. Name and functions are the same, so Python still sees that
+ * subclasses use tp_call, and lets them inherit the vectorcall. A method named __call__ would lose both. */
 static int describe_call(PyTypeObject *type)
 {
-    static struct wrapperbase described; /* every type's is the same */
+    static struct wrapperbase described; /* the same for every type */
     int status = -1;
     PyObject *descriptor = NULL, *dict = type_dict(type);
     PyObject *const made = PyDict_GetItemString(dict, "__call__");

@@ -4,7 +4,7 @@
 
 #include "module_state.h"
 
-/* Makes the type, for `module`, into `state`. */
+/* Makes the type for `module` and stores it in `state`. */
 int type_init(PyObject *module, struct module_state *state);
 
 #endif

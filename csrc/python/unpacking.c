@@ -1,4 +1,5 @@
-/* unpacking.c - Module._unpack and _take_packed: packed weights back to arrays, and to another module. */
+/* unpacking.c - Module._unpack, which turns packed weights into arrays, and _take_packed, which shares them with
+ * another module. */
 #include "packing.h"
 #include "arrays.h"
 #include "module_object.h"
@@ -54,7 +55,8 @@ PyObject *module_unpack(PyObject *self, PyObject *args)
     const char *what;
     struct callee callee;
     if (!PyArg_ParseTuple(args, "Os:_unpack", &place, &what)) return NULL;
-    const Py_ssize_t index = PyNumber_AsSsize_t(place, NULL); /* too large an int becomes the end of the range */
+    const Py_ssize_t index = PyNumber_AsSsize_t(place, NULL); /* an int that is too large becomes the largest
+                                                                 Py_ssize_t */
     if (index == -1 && PyErr_Occurred()) return NULL;
     if (callee_hold_scales((struct module_object *)self, &callee, &scale_ndim) < 0) return NULL;
     const Py_ssize_t count = PyBytes_GET_SIZE(scale_ndim);
