@@ -81,9 +81,7 @@ size_t qrnn_members(const qrnn_module *m, const qrnn_run *run, size_t group, siz
     const double row = (double)(m->kind->info.gates * m->hidden_size) * (double)m->state_size;
     const double step = row * (double)group;
     const double all = row * (double)rows * (double)run->steps;
-    if (m->options.layer_norm > 0.0f)
-        return 1; /* a normalized gate needs sums over all units, so they are not
-                     divided */
+    if (m->options.layer_norm > 0.0f) return 1; /* each end needs the sums over all units */
     if (run->threads < 2 || step < QRNN_TEAM_STEP_WORK || all < QRNN_TEAM_CALL_WORK) return 1;
     return run->threads < blocks ? run->threads : blocks;
 }

@@ -158,29 +158,29 @@ static PyObject *split_state(PyObject *Py_UNUSED(module), PyObject *args)
 /* --- the table --- */
 
 PyDoc_STRVAR(check_engine_doc, "check_engine($module, kind, proj_size, engine, options=None, /)\n--\n\n"
-                               "Raise ValueError where `engine` has no such layer, as a packing of it would.");
+                               "Raise ValueError, as packing would, if `engine` does not support such a layer.");
 
 PyDoc_STRVAR(check_engine_name_doc,
              "check_engine_name($module, engine, argument='engine', /)\n--\n\n"
-             "`engine` if it is the name of a quantized engine; TypeError or ValueError naming `argument` otherwise.");
+             "Return `engine` if it names a quantized engine; else raise TypeError or ValueError about `argument`.");
 
 PyDoc_STRVAR(check_isa_doc,
              "check_isa($module, isa, argument='isa', /)\n--\n\n"
-             "`isa` if it is the name of an instruction set that this CPU has; TypeError or ValueError naming\n"
-             "`argument` otherwise.");
+             "Return `isa` if it names an instruction set that this CPU has; else raise TypeError or ValueError\n"
+             "about `argument`.");
 
 PyDoc_STRVAR(check_call_doc,
              "check_call($module, kind, input_size, hidden_size, proj_size, sequence, input_shape,\n"
              "           state_shapes=None, lengths=None, engine='qrnn', /)\n--\n\n"
              "Raise what a call of that layer raises for arguments of these shapes.\n\n"
-             "Shapes are tuples; `state_shapes` has one for each state: (h,), or (h, c) of an LSTM. `lengths` is\n"
-             "what a call takes; `engine` says whether it may hold 0. Returns the lengths as a list of int, None\n"
-             "without.");
+             "Shapes are tuples; `state_shapes` has one for each state: (h,), or (h, c) for an LSTM. `lengths` is\n"
+             "what a call takes; `engine` decides whether it may hold 0. Returns the lengths as a list of int, or\n"
+             "None if there are none.");
 
 PyDoc_STRVAR(split_state_doc,
              "split_state($module, kind, hx, /)\n--\n\n"
-             "The states that `hx` holds, as a tuple: (hx,), or the pair (h, c) of an LSTM. Raises what a call\n"
-             "raises of what is no pair.");
+             "The states in `hx` as a tuple: (hx,), or the pair (h, c) of an LSTM. If it has to be a pair and is\n"
+             "not, this raises what a call raises.");
 
 PyMethodDef check_functions[] = {
     {"check_engine", check_engine, METH_VARARGS, check_engine_doc},

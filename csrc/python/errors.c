@@ -75,7 +75,7 @@ static void raise_unsupported(const struct error_context *context)
                       context->projects ? "proj_size: expected 0" : "reset_after: expected True");
     else
         PyOS_snprintf(expected, sizeof expected, "%s: expected its default", context->option);
-    PyErr_Format(PyExc_ValueError, "%s with engine '%s', which has PyTorch's arithmetic alone: use engine '%s'",
+    PyErr_Format(PyExc_ValueError, "%s with engine '%s', which has only PyTorch's arithmetic: use engine '%s'",
                  expected, context->engine, qrnn_engine_name(0));
 }
 

@@ -110,7 +110,7 @@ static PyObject *get_num_threads(PyObject *module, PyObject *Py_UNUSED(args))
 /* --- the table --- */
 
 PyDoc_STRVAR(apply_doc, "apply($module, /, name, x, isa=None, out=None)\n--\n\n"
-                        "A function of each element, float32.\n\n"
+                        "Apply a function to each element, in float32.\n\n"
                         "Parameters\n----------\n"
                         "name : 'tanh', 'tanh_exact' (correctly rounded), 'sigmoid' or 'relu'\n"
                         "x : array_like, any shape\n"
@@ -123,8 +123,8 @@ PyDoc_STRVAR(apply_doc, "apply($module, /, name, x, isa=None, out=None)\n--\n\n"
 
 PyDoc_STRVAR(set_num_threads_doc,
              "set_num_threads($module, n, /)\n--\n\n"
-             "Let a call for a whole sequence compute with up to `n` threads, where it is worth them.\n\n"
-             "It changes no bit of a result. One thread is the default.");
+             "Let a call for a whole sequence compute with up to `n` threads if it is long enough for them.\n\n"
+             "The number changes no bit of a result. The default is 1.");
 
 PyDoc_STRVAR(get_num_threads_doc, "get_num_threads($module, /)\n--\n\n"
                                   "How many threads a call for a whole sequence may compute with.");

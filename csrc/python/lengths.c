@@ -24,7 +24,7 @@ static int take_length(PyObject *item, size_t *length)
 
 static int raise_lengths(PyObject *object)
 {
-    PyErr_Format(PyExc_TypeError, "lengths: expected a sequence of integers, one a batch row, got %s",
+    PyErr_Format(PyExc_TypeError, "lengths: expected a sequence of integers, one for each batch row, got %s",
                  Py_TYPE(object)->tp_name);
     return -1;
 }
@@ -58,7 +58,7 @@ int lengths_check(const struct lengths *lengths, const struct extent *extent, in
 {
     const size_t least = per_row ? 0 : 1;
     if (lengths->count != extent->batch) {
-        PyErr_Format(PyExc_ValueError, "lengths: expected %zd, one a batch row, got %zd", extent->batch,
+        PyErr_Format(PyExc_ValueError, "lengths: expected %zd, one for each batch row, got %zd", extent->batch,
                      lengths->count);
         return -1;
     }

@@ -91,7 +91,8 @@ static PyModuleDef_Slot slots[] = {
     {0, NULL},
 };
 
-PyDoc_STRVAR(doc, "The computing core of qrnn: packed modules, which are called, and what tests need.");
+PyDoc_STRVAR(doc,
+             "The computing core of qrnn: packed modules that can be called, and functions for tests and calibration.");
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, .m_name = "qrnn._core", .m_doc = doc,     .m_size = sizeof(struct module_state),

@@ -339,7 +339,7 @@ PyObject *module_pack(PyObject *self, PyTypeObject *definer, PyObject *const *ar
         PyObject *const name = PyTuple_GET_ITEM(kwnames, i);
         const int is_options = PyUnicode_CompareWithASCIIString(name, "options") == 0;
         if (!is_options && PyUnicode_CompareWithASCIIString(name, "sequence") != 0) {
-            PyErr_Format(PyExc_TypeError, "_pack() takes the keywords sequence and options alone, got %S", kwnames);
+            PyErr_Format(PyExc_TypeError, "_pack() takes only the keywords sequence and options, got %S", kwnames);
             return NULL;
         }
         *(is_options ? &options : &sequence) = args[nargs + i];

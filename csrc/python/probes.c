@@ -194,7 +194,8 @@ static int check_sums(PyObject *sums, PyArrayObject *v, PyArrayObject *weights)
         for (int k = 0; k < i; k++)
             overlaps |= array_overlap((PyArrayObject *)each, (PyArrayObject *)PyTuple_GET_ITEM(sums, k));
         if (overlaps) {
-            PyErr_Format(PyExc_ValueError, "%s: expected memory of its own, got what v or another sum has", names[i]);
+            PyErr_Format(PyExc_ValueError, "%s: expected memory of its own, got memory of v or of another sum",
+                         names[i]);
             return -1;
         }
     }
@@ -208,7 +209,7 @@ static int take_weights(PyObject *module, PyObject *given, PyArrayObject *v, PyA
     *weights = array_from(PyModule_GetState(module), given, "weights");
     if (!*weights) return -1;
     if (PyArray_NDIM(*weights) == 1 && PyArray_DIM(*weights, 0) == PyArray_DIM(v, 0)) return 0;
-    PyErr_Format(PyExc_ValueError, "weights: expected one of each row of v, of shape (%zd,), got %zd in %dD",
+    PyErr_Format(PyExc_ValueError, "weights: expected one for each row of v, of shape (%zd,), got %zd in %dD",
                  (Py_ssize_t)PyArray_DIM(v, 0), (Py_ssize_t)PyArray_SIZE(*weights), PyArray_NDIM(*weights));
     return -1;
 }
@@ -254,32 +255,30 @@ exit:
 
 PyDoc_STRVAR(gates_doc, "_gates($module, /, module, x, hx=None)\n--\n\n"
                         "(acc_ih, acc_hh, pre): the products of a call to a linear or a cell.\n\n"
-                        "The exact int32 products of codes, None where there are none, and in float32 what the last\n"
-                        "product left: pre-activations, or, of a GRU, W_hh h + b_hh (where it resets before the\n"
-                        "product, in the rows of n alone).");
+                        "acc_ih and acc_hh are the exact int32 products of codes, None for floats. pre is float32,\n"
+                        "what the last product left: the pre-activations, or, for a GRU, W_hh h + b_hh (only in the\n"
+                        "rows of n if it resets before the product).");
 
 PyDoc_STRVAR(quantize_doc,
              "quantize($module, /, engine, v, isa=None)\n--\n\n"
-             "(codes int16, scale float32, zero_point int32) of the rows of `v`, as `engine` has them.\n\n"
-             "With engine \"qrnn\" a row that is not finite has the scale NaN.");
+             "(codes int16, scale float32, zero_point int32) of the rows of `v`, as `engine` makes them.\n\n"
+             "With engine \"qrnn\" a row that is not finite gets the scale NaN.");
 
 PyDoc_STRVAR(fake_quantize_doc,
              "fake_quantize($module, /, engine, v, isa=None)\n--\n\n"
-             "The values float32 that the codes of the rows of `v` stand for: what a product of `engine` sees.\n\n"
-             "Of three dimensions, each v[i] is quantized by itself.");
+             "The float32 values that the codes of the rows of `v` stand for: what a product of `engine` computes\n"
+             "with.\n\n"
+             "If `v` has three dimensions, each v[i] is quantized by itself.");
 
 PyDoc_STRVAR(
     add_moments_doc,
     "add_moments($module, /, engine, v, sums, isa=None, weights=None)\n--\n\n"
-    "Add to `sums`, the arrays (count, weight, sum, outer), the finite rows v of `v` by their weights w: 1, (w, w**2), "
-    "w v\n"
-    "and w v v^T.\n\n"
-    "Engine \"qrnn\" sums what a product sees of them, \"float32\" the rows as they are. `count` is int64 of shape "
-    "(1,),\n"
-    "the others float64, (2,), (n,) and (n, n); rows are added one after the other. Of `outer` what lies below the\n"
-    "diagonal is undefined. `weights`, of shape (rows,), are 1 if None; a row whose weight is negative or not finite "
-    "is\n"
-    "left out. An error leaves all as it was.");
+    "Add the finite rows v of `v` with their weights w to `sums`, the arrays (count, weight, sum, outer).\n\n"
+    "A row adds 1, (w, w**2), w v and w v v^T. Engine \"qrnn\" adds the values that a product computes with,\n"
+    "\"float32\" the rows as they are. `count` is int64 of shape (1,), the others are float64 of shapes (2,), (n,)\n"
+    "and (n, n). Rows are added one after the other; `outer` is undefined below its diagonal. `weights`, of shape\n"
+    "(rows,), are 1 if None. A row whose weight is negative or not finite is left out. After an error all sums are\n"
+    "as before.");
 
 PyMethodDef probe_functions[] = {
     {"_gates", FAST(gates), METH_FASTCALL | METH_KEYWORDS, gates_doc},

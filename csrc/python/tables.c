@@ -149,30 +149,30 @@ static PyObject *engines(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
 
 PyDoc_STRVAR(kinds_doc,
              "kinds($module, /)\n--\n\n"
-             "The table of kinds, by name: `family` (the class of torch.nn), `gates`, `states` (0, 1: h, 2: h and c),\n"
-             "`projects`, `resets_before`, `activations` (names of the functions, by place).");
+             "The table of kinds by name. Each has `family` (the class of torch.nn), `gates`, `states` (0, 1: h,\n"
+             "2: h and c), `projects`, `resets_before`, `activations` (the default functions, in order of places).");
 PyDoc_STRVAR(activations_doc,
              "activations($module, /)\n--\n\n"
-             "The table of activation functions, by name: defaults of the parameters that each takes,\n"
-             "None for one without.");
+             "The table of activation functions by name. Each has the defaults of its parameters, None for a\n"
+             "parameter without a default.");
 PyDoc_STRVAR(engine_table_doc,
              "engine_table($module, /)\n--\n\n"
-             "The table of engines, by name, the default first: `quantized` (int8 weights, else float32), `per_row`\n"
-             "(each batch row is quantized by itself), `scale_per_row` (of weights, by default), `projects` and\n"
-             "`resets_before` (has kinds that do so), `options` (has any), `activations` (the format that its codes\n"
-             "multiply).");
+             "The table of engines by name, the default first. Each has `quantized` (int8 weights, else float32),\n"
+             "`per_row` (it quantizes each batch row by itself), `scale_per_row` (weights have a scale for each\n"
+             "row, by default), `projects` and `resets_before` (it supports kinds that do so), `options` (it\n"
+             "supports options), `activations` (the format that its weights multiply).");
 PyDoc_STRVAR(matrices_doc,
              "matrices($module, kind, input_size, hidden_size, proj_size=0, sequence=None, options=None, /)\n--\n\n"
-             "The matrices of a layer in order, each (weight, bias or None, rows, columns, multiplies), by PyTorch's\n"
-             "names. One that no product takes stays float32.\n\n"
-             "`sequence` is (num_layers, num_directions, batch_first), None for a linear and a single cell; `options`\n"
-             "is what Module._pack takes.");
+             "The matrices of a layer in order, each (weight, bias or None, rows, columns, multiplies); the first\n"
+             "two are PyTorch's names. A matrix that does not multiply stays float32.\n\n"
+             "`sequence` is (num_layers, num_directions, batch_first), or None for a linear and a single cell;\n"
+             "`options` is what Module._pack takes.");
 
 PyDoc_STRVAR(isas_doc, "isas($module, /)\n--\n\n"
                        "Names of the instruction sets that this CPU has: \"scalar\" first, the best last.");
 
 PyDoc_STRVAR(known_isas_doc, "known_isas($module, /)\n--\n\n"
-                             "Names of all instruction sets that there is code for, in order.");
+                             "Names of all instruction sets that the core has code for, slowest first.");
 
 PyDoc_STRVAR(engines_doc, "engines($module, /)\n--\n\n"
                           "Names of the quantized engines; the first is the default.");

@@ -39,70 +39,70 @@ static void module_dealloc(PyObject *self)
 
 PyDoc_STRVAR(module_doc,
              "Module()\n--\n\n"
-             "What computes: packed weights that can be called. The base class of every layer.\n\n"
-             "The packed weights never change: `_pack` and `_take_packed` put others in their place, and a\n"
-             "call keeps those that it began with, so threads may share a module.");
+             "Packed weights that can be called: the base class of every layer.\n\n"
+             "The packed weights never change: `_pack` and `_take_packed` put others in their place. A call\n"
+             "keeps the weights that it began with, so threads may share a module.");
 
 /* The text of __call__ and of forward. */
 #define PARAMETERS "($self, /, input, hx=None, *, lengths=None, out=None)\n--\n\n"
-#define DESCRIPTION                                                                                   \
-    "Shapes are those of PyTorch's modules.\n\n"                                                      \
-    "Parameters\n----------\n"                                                                        \
-    "input : array_like\n"                                                                            \
-    "    (batch, input_size) of a cell, (steps, batch, input_size) of a sequence or with\n"           \
-    "    `batch_first` (batch, steps, input_size), both also without batch; (..., input_size) of a\n" \
-    "    linear.\n"                                                                                   \
-    "hx : array_like, or an LSTM's pair (h, c) of them, optional\n"                                   \
-    "    The state; zeros if None. A linear has none. (batch, hidden_size) of a cell,\n"              \
-    "    (num_layers * num_directions, batch, hidden_size) of a sequence. An `h` that is projected\n" \
-    "    has proj_size columns.\n"                                                                    \
-    "lengths : array_like of int, optional\n"                                                         \
-    "    Of a sequence alone: how many steps of each batch row are valid, 1 to all.\n"                \
-    "out : ndarray, or a tuple of them shaped like the result, optional\n"                            \
-    "    Takes the result: float32, C-contiguous, writeable, of the result's shape. It may be the\n"  \
-    "    state itself. Of a sequence it may be the array of the output alone. A call that fails\n"    \
-    "    leaves it as it was, but a KeyboardInterrupt leaves a sequence's output undefined.\n\n"      \
-    "Returns\n-------\n"                                                                              \
-    "ndarray of float32, or a tensor if `input` is one; `out` if given\n"                             \
-    "    W x + b of a linear; the next state of a cell, an LSTM's as a tuple (h, c); of a sequence\n" \
-    "    (output, h_n) or (output, (h_n, c_n)).\n\n"                                                  \
-    "Raises\n------\n"                                                                                \
-    "RuntimeError, ValueError, TypeError\n"                                                           \
-    "    For sizes that do not match, other bad values, and what is no array of real numbers."
+#define DESCRIPTION                                                                                      \
+    "Shapes are those of PyTorch's modules.\n\n"                                                         \
+    "Parameters\n----------\n"                                                                           \
+    "input : array_like\n"                                                                               \
+    "    (batch, input_size) for a cell; (steps, batch, input_size) for a sequence, or (batch, steps,\n" \
+    "    input_size) with `batch_first`; both also without batch; (..., input_size) for a linear.\n"     \
+    "hx : array_like, or an LSTM's pair (h, c) of them, optional\n"                                      \
+    "    The state; zeros if None. A linear has none. (batch, hidden_size) for a cell,\n"                \
+    "    (num_layers * num_directions, batch, hidden_size) for a sequence. An `h` that is projected\n"   \
+    "    has proj_size columns.\n"                                                                       \
+    "lengths : array_like of int, optional\n"                                                            \
+    "    Only for a sequence: how many steps of each batch row are valid, 1 to all.\n"                   \
+    "out : ndarray, or a tuple of them shaped like the result, optional\n"                               \
+    "    Takes the result: float32, C-contiguous, writeable, of the result's shape. It may be the\n"     \
+    "    state itself. For a sequence it may be an array for the output only. A call that fails\n"       \
+    "    leaves it as it was, but a KeyboardInterrupt leaves a sequence's output undefined.\n\n"         \
+    "Returns\n-------\n"                                                                                 \
+    "ndarray of float32, or a tensor if `input` is one; `out` if given\n"                                \
+    "    A linear returns W x + b; a cell its next state, an LSTM's as a tuple (h, c); a sequence\n"     \
+    "    (output, h_n) or (output, (h_n, c_n)).\n\n"                                                     \
+    "Raises\n------\n"                                                                                   \
+    "RuntimeError, ValueError, TypeError\n"                                                              \
+    "    If sizes do not match, other values are bad, or something is not an array of real numbers."
 
 PyDoc_STRVAR(call_doc, "__call__" PARAMETERS "Compute. " DESCRIPTION);
 PyDoc_STRVAR(forward_doc, "forward" PARAMETERS "The same as a call. " DESCRIPTION);
 
 PyDoc_STRVAR(forward_layers_doc,
              "_forward_layers($self, /, input, hx=None, *, lengths=None, out=None)\n--\n\n"
-             "Of a sequence: what `forward` gives; the outputs of the layers below the last, one array with the\n"
-             "layers as its first dimension; what each layer and direction multiplies inside its steps, r * h\n"
-             "of a GRU that resets before the product or an LSTM's h before its projection, with them as the first\n"
-             "dimension, undefined past the end of a row, None where nothing is; and, with them as the first\n"
-             "dimension too, of each step the mean over the hidden units of the sum over their gates of\n"
-             "(dh' / d a)**2, a what the gate sums, h' an LSTM's before its projection (of a GRU that resets before\n"
-             "the product without r), NaN past the end of a row.");
+             "For a sequence: (result, below, inner, slopes).\n\n"
+             "`result` is what `forward` returns. `below` has the outputs of the layers below the last; layers\n"
+             "are its first dimension. `inner` has the values that are multiplied inside a step: r * h of a GRU\n"
+             "that resets before the product, or an LSTM's h before its projection. Layers and directions are its\n"
+             "first dimension; it is undefined past the end of a row, and None if there are no such values.\n"
+             "`slopes`, with the same first dimension, has for each step the mean over the hidden units of the sum\n"
+             "over their gates of (dh' / da)**2. a is what the gate sums, and h' is an LSTM's h before its\n"
+             "projection; r of a GRU that resets before the product is left out. NaN past the end of a row.");
 
 PyDoc_STRVAR(pack_doc,
              "_pack($self, kind, engine, isa, /, *matrices, sequence=None, options=None)\n--\n\n"
              "Pack weights and put them in place; on failure nothing changes.\n\n"
-             "Each matrix is (weight, scale, bias) or, with the name of the format that it multiplies,\n"
-             "(weight, scale, bias, activations): float32 or int8 (rows, columns), float32 () or (rows,)\n"
-             "or None for float32 weights, float32 (rows,) or None. A linear has one, every layer and\n"
-             "direction of the rest ih, hh and, of an LSTM with a projection, hr, without bias: layers first\n"
-             "to last, forward before reverse; what `options` add comes after these, learned states last.\n"
-             "`sequence` is (num_layers, num_directions, batch_first), None for a linear and for a single cell.\n"
-             "`options` is (activations, clip, cell_clip, proj_clip, layer_norm, peepholes, input_forget, reverse,\n"
-             "initial_states): of each place, direction by direction, (name, alpha, beta), or None; numbers, 0 for\n"
-             "none; flags. `isa` None: the best.");
+             "Each matrix is (weight, scale, bias), or (weight, scale, bias, activations) with the name of the\n"
+             "format that it multiplies. The weight is float32 or int8 (rows, columns); the scale float32 () or\n"
+             "(rows,), or None for float32 weights; the bias float32 (rows,), or None. A linear has one matrix.\n"
+             "Others have for each layer and direction ih, hh and, in an LSTM with a projection, hr, which has no\n"
+             "bias: first layer first, forward before reverse. After these comes what `options` add, with learned\n"
+             "states last. `sequence` is (num_layers, num_directions, batch_first), or None for a linear and for a\n"
+             "single cell. `options` is (activations, clip, cell_clip, proj_clip, layer_norm, peepholes,\n"
+             "input_forget, reverse, initial_states): `activations` is None or has (name, alpha, beta) for each\n"
+             "place, direction by direction; then numbers, 0 for none; then flags. `isa` None: the best.");
 
 PyDoc_STRVAR(unpack_doc,
              "_unpack($self, index, what, /)\n--\n\n"
-             "A new array of the 'weight', 'scale' or 'bias' of a matrix, by its place among those packed;\n"
-             "None without.");
+             "A new array of the 'weight', 'scale' or 'bias' of the matrix at `index` among those packed; None if\n"
+             "it has none.");
 
 PyDoc_STRVAR(take_packed_doc, "_take_packed($self, other, /)\n--\n\n"
-                              "Take the packed weights of `other`, which keeps them too.");
+                              "Share the packed weights of `other`, which keeps them.");
 
 static PyMethodDef module_methods[] = {
     {"forward", FAST(module_forward), METH_FASTCALL | METH_KEYWORDS, forward_doc},
@@ -143,7 +143,7 @@ static int describe_call(PyTypeObject *type)
     PyObject *descriptor = NULL, *dict = type_dict(type);
     PyObject *const made = PyDict_GetItemString(dict, "__call__");
     if (!made || !Py_IS_TYPE(made, &PyWrapperDescr_Type)) {
-        PyErr_SetString(PyExc_SystemError, "Module: __call__ is not there, or no slot");
+        PyErr_SetString(PyExc_SystemError, "Module: __call__ is missing or is no slot");
         goto exit;
     }
     described = *((PyWrapperDescrObject *)made)->d_base;

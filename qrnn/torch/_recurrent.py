@@ -155,7 +155,7 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
             input_size).
         hx : torch.Tensor, shape (num_layers * num_directions, batch, hidden_size), optional
             The first state; for LSTM a pair. Default: zeros.
-        lengths : ints or torch.Tensor, one a batch row, optional
+        lengths : ints or torch.Tensor, one for each batch row, optional
             Steps of each row, 0 to time; outputs after them are zeros, and a row of none keeps its state. With
             engines that have one scale for the batch at least 1. None for a PackedSequence.
 

@@ -27,9 +27,9 @@ INPUT, HX, OUT, LENGTHS = (re.compile(rf"\b{name}\b") for name in ("input", "hx"
 # lengths=
 # ---------------------------------------------------------------------------------------------------
 BAD_LENGTHS = {
-    "too few": ([5], ValueError, "lengths: expected 2, one a batch row, got 1"),
-    "too many": ([5, 5, 5], ValueError, "lengths: expected 2, one a batch row, got 3"),
-    "empty": ([], ValueError, "lengths: expected 2, one a batch row, got 0"),
+    "too few": ([5], ValueError, "lengths: expected 2, one for each batch row, got 1"),
+    "too many": ([5, 5, 5], ValueError, "lengths: expected 2, one for each batch row, got 3"),
+    "empty": ([], ValueError, "lengths: expected 2, one for each batch row, got 0"),
     "zero": ([5, 0], ValueError, "lengths: expected 1 to 5, got 0 for batch row 1"),
     "negative": ([-1, 5], ValueError, "lengths: expected LEAST to 5, got -1 for batch row 0"),
     "above T": ([5, 6], ValueError, "lengths: expected LEAST to 5, got 6 for batch row 1"),

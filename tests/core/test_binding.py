@@ -249,7 +249,7 @@ def test_outs_that_share_memory(pair):
     ids=lambda value: type(value).__name__,
 )
 def test_lengths_without_an_order(lengths):
-    with pytest.raises(TypeError, match=f"one a batch row, got {type(lengths).__name__}"):
+    with pytest.raises(TypeError, match=f"one for each batch row, got {type(lengths).__name__}"):
         qd.GRU(4, 3)(X[:, None].repeat(2, 1), lengths=lengths)
 
 

@@ -112,7 +112,7 @@ def test_weighted_moments_are_summed_row_by_row(isa, columns):
 @pytest.mark.parametrize("weights", (np.ones(3), np.ones((4, 1)), np.float64(1)))
 def test_weights_are_one_a_row(weights):
     sums = sums_of(2)
-    with pytest.raises(ValueError, match=r"weights: expected one of each row of v, of shape \(4,\), got"):
+    with pytest.raises(ValueError, match=r"weights: expected one for each row of v, of shape \(4,\), got"):
         _core.add_moments("qrnn", np.ones((4, 2), f32), sums, weights=weights)
     with pytest.raises(TypeError, match="weights"):
         _core.add_moments("qrnn", np.ones((4, 2), f32), sums, weights="text")
@@ -173,7 +173,7 @@ SUMS_THAT_CANNOT = {
     "count in sum": (
         lambda s: (s[2].view(np.int64)[1:2], *s[1:]),
         ValueError,
-        "sums[2]: expected memory of its own, got what v or another sum has",
+        "sums[2]: expected memory of its own, got memory of v or of another sum",
     ),
 }
 
@@ -190,9 +190,9 @@ def test_sums_that_cannot_be_added_to_stay_as_they_are(change, kind, text):
 
 def test_rows_may_not_lie_in_the_sums():
     sums = sums_of(4)
-    with pytest.raises(ValueError, match=r"sums\[3\]: expected memory of its own, got what v or another sum has"):
+    with pytest.raises(ValueError, match=r"sums\[3\]: expected memory of its own, got memory of v or of another sum"):
         _core.add_moments("qrnn", sums[3].view(f32).reshape(8, 4), sums)
-    with pytest.raises(ValueError, match=r"sums\[2\]: expected memory of its own, got what v or another sum has"):
+    with pytest.raises(ValueError, match=r"sums\[2\]: expected memory of its own, got memory of v or of another sum"):
         _core.add_moments("qrnn", np.ones((8, 4), f32), sums, weights=sums[2].view(f32))
     assert not any(each.any() for each in sums)
 
