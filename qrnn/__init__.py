@@ -5,11 +5,11 @@ Write ``qrnn`` where PyTorch says ``torch.ao``, and ``qrnn.nn`` where it says ``
 * ``qrnn.nn``: float32 modules over NumPy arrays;
 * ``qrnn.nn.quantized.dynamic``: the same with int8 weights and inputs quantized in each call;
 * ``qrnn.quantization``: `prepare`, `convert`, `quantize_dynamic`, QConfigs and observers;
-* ``qrnn.backends.quantized`` and ``with qrnn.engine(...)``: which arithmetic.
+* ``qrnn.backends.quantized`` and ``with qrnn.engine(...)``: the choice of the arithmetic.
 
 ``qrnn.LSTM``, ``GRU``, ``RNN``, ``LSTMCell``, ``GRUCell``, ``RNNCell`` and ``Linear`` are short
-names of the *quantized* ones; the float ones are ``qrnn.nn.LSTM`` and so on. Cells compute one step
-a call, the others whole sequences. PyTorch is not needed, and never imported.
+names of the *quantized* ones; the float ones are ``qrnn.nn.LSTM`` and so on. A call of a cell computes
+one step, a call of the others a whole sequence. PyTorch is not needed, and never imported.
 
 Examples
 --------
@@ -36,9 +36,9 @@ MyModel(
 MyModel(
   (rnn_cell): PreparedRNNCell(10, 20, engine=qrnn)
 )
->>> h = model(x)  # in float: here weights may be changed
+>>> h = model(x)  # in float: weights may be changed now
 >>> model = qnn.convert(model)
->>> bool((model(x) == before).all())  # unchanged weights have their codes back
+>>> bool((model(x) == before).all())  # unchanged weights have the same codes again
 True
 
 A float model, quantized in one step:
@@ -61,12 +61,12 @@ DynamicQuantizedLSTM(10, 20, batch_first=True, bidirectional=True)
 """
 
 try:
-    from . import _core  # noqa: F401, first, to see whether it is there
+    from . import _core  # noqa: F401, first, to find out whether it was built
 except ImportError:
     from importlib.util import find_spec
 
     if find_spec(f"{__name__}._core") is not None:
-        raise  # it is there, and says itself what is wrong
+        raise  # it exists, and its own error says what is wrong
     raise ImportError(
         f"qrnn: no compiled extension _core for this Python in {__path__[0]}. If that is the source folder, "
         "found before the installed package, start Python in another directory, or compile it there: "
@@ -158,7 +158,7 @@ __all__ = [
     "summary",
 ]
 
-#: What nobody needs but who looks at models, by the module that has it: an import leaves it for later.
+#: Names for looking at models, by the module that has them. They are imported at their first use.
 _LATER = {
     "CompareReport": "_compare",
     "Compared": "_compared",

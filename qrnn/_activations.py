@@ -25,7 +25,7 @@ class _Function(Module):
     @overload
     def forward(self, input: Input) -> Array: ...
     def forward(self, input: Any) -> Any:
-        """The function of each element.
+        """Apply the function to each element.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class ReLU(InPlace):
     ----------
     inplace : bool
         Write the result over the input, which must then be a writable float32 C-contiguous array, or
-        a float32 tensor that asks for no gradient.
+        a float32 tensor that does not require gradients.
 
     Examples
     --------
@@ -103,7 +103,7 @@ class Sigmoid(_Function):
 
 
 class _Unchanged(Module):
-    """What returns its input."""
+    """The base of modules that return their input."""
 
     @overload
     def forward(self, input: Array) -> Array: ...
@@ -121,7 +121,7 @@ class _Unchanged(Module):
 
 @public("qrnn.nn")
 class Dropout(_Unchanged):
-    """The identity: qrnn computes inference, where dropout does nothing, in either mode.
+    """The identity in both modes: qrnn only computes inference, where dropout does nothing.
 
     Parameters
     ----------

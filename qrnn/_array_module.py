@@ -1,4 +1,4 @@
-"""ArrayModule: what computes a float32 array from one array, by NumPy."""
+"""ArrayModule: the base of modules that compute a float32 array from one array with NumPy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["ArrayModule", "write_over"]
 
 
 class ArrayModule(Module):
-    """What computes a float32 array from one array.
+    """The base of modules that compute a float32 array from one array.
 
-    Subclasses define `_compute`. A row's result must not depend, in any bit, on how many rows there are: sums run
-    over float64 rows that are contiguous, and no product of matrices is NumPy's, whose BLAS chooses by the shape.
+    Subclasses define `_compute`. No bit of a row's result may depend on the number of rows. So sums run over
+    contiguous float64 rows, and no matrix product is NumPy's, whose BLAS chooses its method by the shape.
     """
 
     @overload
@@ -28,7 +28,7 @@ class ArrayModule(Module):
     @overload
     def forward(self, input: Input) -> Array: ...
     def forward(self, input: Any) -> Any:
-        """The function of an array.
+        """Compute the result for an array.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class ArrayModule(Module):
 def write_over(input: Any, result: Any) -> Any:
     """Write `result`, an array, over the array or tensor `input`, and return it, as ``inplace=True`` does.
 
-    Raises TypeError or ValueError naming `input` where that cannot be.
+    Raises TypeError or ValueError naming `input` if that is impossible.
     """
     if _arrays.is_tensor(input):
         return _write_over_tensor(input, result)
@@ -87,6 +87,6 @@ def _write_over_tensor(input: Any, result: Any) -> Any:
             f"got one of {input.dtype}{grad}"
         )
     try:
-        return input.copy_(sys.modules["torch"].from_numpy(result))  # so that PyTorch knows that it changed
+        return input.copy_(sys.modules["torch"].from_numpy(result))  # which tells PyTorch of the change
     except RuntimeError as error:
         raise ValueError(f"input: expected a tensor that can be written over (inplace=True): {error}") from error

@@ -1,7 +1,7 @@
 """What a caller may pass as an array, and how it becomes one.
 
-The core computes on exact float32, C-contiguous, aligned arrays. Those never come here; everything
-else does. PyTorch is recognised through ``sys.modules`` and never imported.
+The core computes on arrays that are exactly float32, C-contiguous and aligned. Those never come here;
+everything else does. PyTorch is recognized through ``sys.modules`` and never imported.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-#: What is said of the tensors of torch.func, which stand for others.
+#: The error text about the tensors of torch.func, which stand for other tensors.
 TRANSFORMED = (
     "expected it with memory of its own, which tensors have not inside of torch.func.vmap, grad and jvp: "
     "call with the whole batch, outside of them"
@@ -48,24 +48,24 @@ def is_tensor(obj: Any) -> bool:
 
 
 def _tensor_to_numpy(tensor: Any) -> NDArray[Any]:
-    """The memory of a tensor that has some and holds plain numbers; TypeError otherwise."""
+    """The memory of a tensor as an array; TypeError if it has no memory or does not hold plain numbers."""
     if tensor.device.type != "cpu":
         raise TypeError(f"expected it on the CPU, not on {tensor.device}")
     if tensor.is_quantized or str(tensor.layout) != "torch.strided":
         raise TypeError(f"expected it dense and not {tensor.dtype if tensor.is_quantized else tensor.layout}")
-    if tensor.is_complex():  # one that NumPy lacks too, complex32, which would lose its imaginary part
+    if tensor.is_complex():  # also complex32, which NumPy lacks: converted, it would lose its imaginary part
         raise TypeError(f"expected real numbers, not {tensor.dtype}")
     tensor = tensor.detach().resolve_neg()
     try:
         return np.asarray(tensor.numpy())
-    except TypeError:  # a type that NumPy lacks: bfloat16 and the float8 family
+    except TypeError:  # NumPy lacks the type: bfloat16 and the float8 family
         return _tensor_to_numpy(tensor.float())
     except RuntimeError as error:
         raise TypeError(TRANSFORMED) from error
 
 
 def to_numpy(obj: Any, name: str) -> NDArray[Any]:
-    """`obj` as an array of real numbers of whatever type it has.
+    """`obj` as an array of real numbers, of its own type.
 
     Parameters
     ----------
@@ -78,13 +78,13 @@ def to_numpy(obj: Any, name: str) -> NDArray[Any]:
     Returns
     -------
     numpy.ndarray
-        Of boolean, integer or floating type; it may share memory with `obj`.
+        It has a boolean, integer or floating type, and may share memory with `obj`.
 
     Raises
     ------
     TypeError
-        If `obj` is no real array: complex, object, text, None, ragged lists, another device; or
-        some of it is masked, as nothing here computes with masks.
+        If `obj` is not a real array (complex, object, text, None, ragged lists, another device), or
+        if some of it is masked, because nothing here computes with masks.
     """
     try:
         if is_tensor(obj):
@@ -101,21 +101,21 @@ def to_numpy(obj: Any, name: str) -> NDArray[Any]:
     if isinstance(obj, (list, tuple)):
         _expect_no_masks(obj, name, array.ndim)
     if array.dtype.type.__module__ == "ml_dtypes" and "float" in array.dtype.name:
-        return array.astype(np.float32)  # bfloat16 and smaller floats, which NumPy counts among no kind
+        return array.astype(np.float32)  # bfloat16 and smaller floats, which have no kind in NumPy
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected an array of real numbers, got {_describe(obj, array)}")
     return array
 
 
 def expect_no_mask(obj: Any, name: str) -> None:
-    """Raise TypeError naming `obj` if it is a masked array of which something is masked."""
+    """Raise TypeError naming `obj` if it is an array with masked elements."""
     ma = sys.modules.get("numpy.ma")
     if ma is not None and isinstance(obj, ma.MaskedArray) and ma.is_masked(obj):
         raise TypeError(f"{name}: expected an array without a mask, got {type(obj).__name__}: fill it, as by filled(0)")
 
 
 def _expect_no_masks(items: Iterable[Any], name: str, depth: int) -> None:
-    """Refuse masked arrays and elements in lists, which are `depth` deep."""
+    """Refuse masked arrays and masked elements in lists nested `depth` deep."""
     for item in items:
         if isinstance(item, (list, tuple)) and depth > 1:
             _expect_no_masks(item, name, depth - 1)
@@ -124,16 +124,16 @@ def _expect_no_masks(items: Iterable[Any], name: str, depth: int) -> None:
 
 
 def _describe(obj: Any, array: NDArray[Any] | None = None) -> str:
-    """What came, for an error text: the type, and the element type where that tells more."""
+    """A description of `obj` for an error text: its type, and the element type where that tells more."""
     kind = "None" if obj is None else type(obj).__name__
     plain = obj is None or isinstance(obj, (str, bytes, dict, set))
     return kind if array is None or plain else f"{kind} of {array.dtype}"
 
 
 def to_float32(obj: Any, name: str) -> NDArray[np.float32]:
-    """`obj` as the core takes it: an exact ndarray, float32, C-contiguous, aligned, native order.
+    """`obj` as the core takes it: exactly an ndarray, float32, C-contiguous, aligned, in native order.
 
-    The core calls this for every argument that is not such an array already. Numbers beyond the
+    The core calls this for every argument that is not such an array yet. Numbers beyond the
     range of float32 become infinities, with a RuntimeWarning. For parameters and errors see
     `to_numpy`.
 
@@ -158,7 +158,7 @@ def to_float32(obj: Any, name: str) -> NDArray[np.float32]:
 
 def _warn_of_infinities(wide: NDArray[Any], narrow: NDArray[np.float32], name: str) -> None:
     """Warn of numbers in `wide` that have become infinite in `narrow`, and name the first."""
-    # Counted, as NumPy's reductions end without an exception where memory does.
+    # By count_nonzero, because NumPy's reductions end without an exception when memory runs out.
     if np.count_nonzero(np.isfinite(narrow)) == narrow.size:
         return
     lost = np.isinf(narrow) & np.isfinite(wide)
@@ -172,9 +172,9 @@ def _warn_of_infinities(wide: NDArray[Any], narrow: NDArray[np.float32], name: s
 
 
 def to_floats(obj: Any, name: str) -> NDArray[np.float32]:
-    """`obj`, the float values of a parameter, as `to_float32`; TypeError for arrays of integers, as codes are.
+    """`obj`, the float values of a parameter, as `to_float32` makes them; TypeError for arrays of integers.
 
-    Lists of Python's integers are values that somebody wrote.
+    Arrays of integers are refused because they may be codes. Lists of Python integers are taken as values.
     """
     dtype = getattr(obj, "dtype", None)
     if dtype is not None and dtype != np.float32:
@@ -192,7 +192,7 @@ def expect_finite(array: NDArray[np.float32], name: str, what: str = "values") -
 
 
 def to_weight(obj: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """`obj` as float32 values of exactly `shape`; TypeError or ValueError naming it otherwise."""
+    """`obj` as float32 values of exactly `shape`; otherwise raise TypeError or ValueError naming it."""
     array = to_floats(obj, name)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
@@ -200,7 +200,7 @@ def to_weight(obj: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float32
 
 
 def fitting(obj: Any, name: str, old: NDArray[Any]) -> NDArray[Any]:
-    """A read-only copy of `obj` that can take the place of `old`; TypeError or ValueError naming it otherwise."""
+    """A read-only copy of `obj` that can replace `old`; otherwise raise TypeError or ValueError naming it."""
     if old.dtype == np.float32:
         array = to_weight(obj, name, old.shape)
         expect_finite(array, name)

@@ -1,4 +1,4 @@
-"""autoquantize: a precision for each weight matrix, as cheap as a bound on the error of the outputs allows."""
+"""autoquantize: the cheapest precision of each weight matrix that keeps the outputs' error under a bound."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ __all__ = ["ChoiceReport", "autoquantize"]
 
 M = TypeVar("M")
 
-#: Data held back are not those of use: the error on them is kept under so much of the bound.
+#: The error on held-back data has to stay under this part of the bound, because data in use will differ from them.
 MARGIN = 0.9
-#: How often the target is shrunk after a choice was measured to be over the bound.
+#: How often the target shrinks after the measured error of a choice was over the bound.
 SHRINKS = 10
-#: The speed, as a part of int8's, for which the smallest bound is told.
+#: The report tells the smallest bound at which the model has this part of int8's speed.
 SPEED = 0.9
-#: With fewer sequences the error on new data may well be over the bound.
+#: With fewer sequences than this the error on new data may exceed the bound.
 FEW = 16
 
 
 @public("qrnn.quantization")
 class ChoiceReport(SensitivityReport):
-    """What `autoquantize` chose, and why: a row for each weight matrix, as `SensitivityReport`, with its choice.
+    """What `autoquantize` chose, and why: a `SensitivityReport` whose row for each weight matrix has its choice.
 
     Parameters
     ----------
     rows : iterable of PartReport
     facts : mapping
-        As of `SensitivityReport`; and ``max_error``; ``error``, of the model as chosen; ``changed``, its part of
-        decisions that are others, or None; ``speed_of_int8`` and ``speed_of_float``, how many times as fast it is by
-        estimate; ``in_int8``, its part of weights; ``smallest_bound`` that keeps 0.9 of int8's speed; ``prevents``,
-        the matrix for which all is float, or None; ``nbytes``, of weights and scales as ``chosen``, all in ``int8`` and
-        in ``float``; and ``seconds``, the times that were measured, or None.
+        Those of `SensitivityReport`, and: ``max_error``; ``error`` of the chosen model; ``changed``, the part of its
+        decisions that differ, or None; ``speed_of_int8`` and ``speed_of_float``, its estimated speed as a multiple of
+        these; ``in_int8``, the part of its weights that is int8; ``smallest_bound`` that keeps 0.9 of int8's speed;
+        ``prevents``, the matrix because of which all stays float, or None; ``nbytes`` of weights and scales as
+        ``chosen``, all in ``int8``, and all in ``float``; and ``seconds``, the measured times, or None.
     """
 
     _HEADS = (*SensitivityReport._HEADS, "choice")
@@ -82,7 +82,7 @@ class ChoiceReport(SensitivityReport):
         return [*lines, *super()._after(), shift, self._next()]
 
     def _next(self) -> str:
-        """What there is to do now."""
+        """What to do next."""
         if self._given["prevents"] is not None:
             worst = next(iter(self._rows), None)
             if worst is None or not worst.cumulative:
@@ -100,28 +100,29 @@ def autoquantize(
 ) -> tuple[M, ChoiceReport]:
     """Choose the cheapest precision for each weight matrix that keeps the error of the outputs under a bound.
 
-    Each W_ih, W_hh, W_hr and Linear becomes int8, under activations of 8 or 13 bits, with its codes rounded
-    plainly or by data, or stays float.
+    Each W_ih, W_hh, W_hr and Linear either stays float or becomes int8, with activations of 8 or 13 bits and with
+    codes rounded plainly or by data.
 
     Parameters
     ----------
     model : Module
-        Float, of ``qrnn.nn`` or of PyTorch; it is not changed.
+        A float model of ``qrnn.nn`` or of PyTorch; it is not changed.
     data : iterable
-        Inputs, a call each, as for `sensitivity`: of at least 2 sequences, better 32 and more, like those of use.
+        Inputs, one for each call, as for `sensitivity`. They need at least 2 sequences, better 32 or more, like
+        those in use.
     max_error : float
-        The bound on the error of the outputs on data that were held back: by default, rms of the error over rms of
-        the float model's about its mean, of the worst output.
+        The bound on the error of the outputs on held-back data: by default the rms of the error, divided by the rms
+        of the float model's output about its mean, for the worst output.
     metric : callable, optional
-        As for `measure`. Its values should grow in proportion to small errors of the outputs.
+        As for `measure`. For small errors its values should be proportional to them.
     rounds : int
-        In how many rounds to measure the time of the float model, of all in int8, and of the choice, for the report;
-        the choice itself goes by estimates, which do not depend on what the machine does beside.
+        How many rounds to measure the times of the float model, of all in int8 and of the choice, for the report.
+        The choice itself uses estimates, which do not depend on what else the machine does.
 
     Returns
     -------
     model : Module
-        New, in eval mode, of engine ``qrnn``; layers of which every matrix stays float are those of `model`.
+        A new model in eval mode, of engine ``qrnn``. It shares the layers of `model` in which every matrix stays float.
     report : ChoiceReport
 
     Raises
@@ -139,9 +140,9 @@ def autoquantize(
 
     Notes
     -----
-    Squared errors of single matrices add up to the whole's within a few percent, so the cheapest choice whose sum is
-    under the target is found exactly (a knapsack); the whole is then measured, and where it is over 0.9 of the
-    bound the target shrinks, at most 10 times. See docs/precision.md.
+    The squared errors of single matrices add up to that of the whole model within a few percent. So the cheapest
+    choice whose sum is under a target is found exactly (a knapsack). Then the whole model is measured; if its error
+    is over 0.9 of the bound, the target shrinks, at most 10 times. See docs/precision.md.
 
     Examples
     --------
@@ -194,7 +195,7 @@ def _levels(trials: Trials, index: int) -> list[Level]:
 
 
 def _front(trials: Trials, errors: Mapping[str, Mapping[str, float]]) -> list[Choice]:
-    """Every choice to which none is both cheaper and, by the sum of squares, better."""
+    """The choices for which no other is both cheaper and, by the sum of squares, better."""
     options = []
     for index, part in enumerate(trials.parts):
         own = errors[part.name]
@@ -216,7 +217,7 @@ def _by_name(trials: Trials, choice: Choice) -> dict[str, Level]:
 
 
 def _chosen(trials: Trials, front: Sequence[Choice], bound: float) -> dict[str, Level]:
-    """The cheapest choice that is measured to be under the bound with its margin; all float if none is found."""
+    """The cheapest choice whose measured error is under the bound with its margin; all float if none is found."""
     aim = target = MARGIN * bound
     for _ in range(SHRINKS + 1):
         choice = next((each for each in front if math.sqrt(each.square) <= target), front[-1])
@@ -235,7 +236,7 @@ def _facts(
     choice: Mapping[str, Level],
     bound: float,
 ) -> dict[str, Any]:
-    """What the report says of the choice."""
+    """The facts of the report about the choice."""
     measured, cost, of_int8 = trials.measured(choice), trials.cost(choice), trials.cost(trials.all())
     best = [each for each in front if each.cost <= of_int8 / SPEED][-1]
     least = max(trials.error(_by_name(trials, best)), math.sqrt(best.square))

@@ -1,4 +1,4 @@
-"""Where objects belong that were given to the other package: ``qrnn`` is for NumPy, ``qrnn.torch`` for PyTorch."""
+"""Hints about objects given to the wrong package: ``qrnn`` is for NumPy, ``qrnn.torch`` for PyTorch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["belongs"]
 
 
 def belongs(obj: Any) -> str:
-    """What to add to the text of an error about `obj`: the package that takes it, if the other one does.
+    """A hint for the text of an error about `obj`: the other package, if that one takes it.
 
     Examples
     --------

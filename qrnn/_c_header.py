@@ -1,4 +1,4 @@
-"""The text of a C header with a model in it, from the parts of its modules."""
+"""The text of a C header that holds a model, made from the parts of its modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Placed", "header_text"]
 
 
 class Placed(NamedTuple):
-    """A part of a model: its name in the model, its text as a module, and the sizes of what it takes and gives."""
+    """A part of a model: its name in the model, its text as a module, and the sizes of its input and output."""
 
     name: str
     shown: str
@@ -26,7 +26,7 @@ class Placed(NamedTuple):
 
 
 def header_text(name: str, file: str, parts: Sequence[Placed]) -> str:
-    """The header of a model whose names begin with `name`, as the file of that name."""
+    """The text of the header `file`, in which the names of the model begin with `name`."""
     modules = sum(len(each.part.modules) for each in parts)
     states = sum(state.size for each in parts for state in each.part.states)
     width = max([1, *(each.gives for each in parts)])
@@ -134,7 +134,7 @@ qrnn_status {name}_step(const {name}_net *net, {name}_state *state, {x}, float *
 
 
 def _prefix(name: str, index: int) -> str:
-    """What the names of the arrays of a part begin with."""
+    """The beginning of the names of a part's arrays."""
     return f"{name}_{index}"
 
 

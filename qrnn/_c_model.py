@@ -1,4 +1,4 @@
-"""A model as the text of a C header: what its frames go through, and in what sizes."""
+"""A model as the text of a C header: the modules that a frame goes through, and the sizes of frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["model_text"]
 
 
 def model_text(model: Module, name: str, file: str) -> str:
-    """The header `file` of `model`, whose names begin with `name`; ValueError naming a module that it cannot have."""
+    """The header `file` of `model`, with names that begin with `name`; ValueError naming a module without C code."""
     parts = list(_placed(_frames("", model)))
     if not parts:
         raise ValueError("model: expected one with a layer in it, got an empty one")
@@ -25,7 +25,7 @@ def model_text(model: Module, name: str, file: str) -> str:
 
 
 def _frames(name: str, module: Module) -> Iterator[tuple[str, Module]]:
-    """Name and module of what a frame goes through, in order."""
+    """Names and modules that a frame goes through, in order."""
     _expect_plain(name, module)
     children: Iterable[tuple[str, Module]]
     if isinstance(module, nn.Sequential):
@@ -65,7 +65,7 @@ def _placed(frames: Iterator[tuple[str, Module]]) -> Iterator[Placed]:
     size: int | None = None
     waiting: list[tuple[str, Module]] = []
     for name, module in frames:
-        form_of(name, module)  # which refuses what does not read forwards
+        form_of(name, module)  # refuses a layer that reads backwards
         _expect_frames(name, module)
         base = next(cls for cls in type(module).__mro__ if cls in MADE_IN_C)
         part = MADE_IN_C[base](module)
@@ -90,7 +90,7 @@ def _placed(frames: Iterator[tuple[str, Module]]) -> Iterator[Placed]:
 
 
 def _expect_frames(name: str, module: Module) -> None:
-    """Raise ValueError if a module that NumPy computes does so over other axes than that of a frame."""
+    """Raise ValueError if a module that NumPy computes works over other axes than that of a frame."""
     if isinstance(module, (nn.Softmax, nn.LogSoftmax)) and module.dim != -1:
         raise ValueError(f"model: expected dim=-1 of {_shown(name, module)}, got {module.dim}")
     if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) != 1:

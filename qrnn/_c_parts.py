@@ -1,7 +1,7 @@
-"""What each module of a model is in C: constants, modules of the core, states, and statements of a step.
+"""The C code of each module of a model: constants, modules of the core, states, and statements of a step.
 
-A part computes a frame from a frame, both float32. In its statements ``{x}`` and ``{y}`` are pointers to them, which do
-not overlap; ``before`` and ``after`` point to the states that the stream has and to those that it is to have.
+A part computes an output frame from an input frame, both float32. In its statements ``{x}`` and ``{y}`` are pointers
+to these, which do not overlap; ``before`` and ``after`` point to the states of the stream before and after the step.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["MADE_IN_C", "Making", "Part", "State"]
 
 
 class State(NamedTuple):
-    """So many numbers of a stream, and what they are at its begin; zeros for None."""
+    """Numbers that a stream keeps: how many, and their values at its start, None for zeros."""
 
     size: int
     start: Any = None
 
 
 class Making(NamedTuple):
-    """A module of the core: its specification, and its weights by the names of their arrays."""
+    """A module of the core: its specification, and the names of the arrays of its weights."""
 
     spec: LayerSpec
     engine: str
@@ -46,19 +46,19 @@ class Part(NamedTuple):
     Attributes
     ----------
     takes, gives : int or None
-        The sizes of frames; None where any goes, and where that which comes goes on.
+        The sizes of input and output frames; None if any size fits, or if the output has the size of the input.
     lines : tuple of str
-        With ``{x}``, ``{y}``, ``{n}`` for the size of its frame, ``{module[i]}`` for the number of its module i of the
-        core, ``{state[i]}`` for the place of the number i of its states, and ``{name}`` for what the names of its
-        arrays begin with.
+        C statements with ``{x}``, ``{y}``, ``{n}`` for the size of its frame, ``{module[i]}`` for the index of its
+        i-th module of the core, ``{state[i]}`` for the place of its i-th state, and ``{name}`` for the beginning of
+        the names of its arrays.
     modules : tuple of Making
     states : tuple of State
     arrays : mapping of str to ndarray
-        Constants beside those of `modules`.
+        Constants, besides those of `modules`.
     result : str or None
-        An expression that points at the result, where it is not ``{y}``.
+        An expression that points to the result, if that is not ``{y}``.
     by_index : bool
-        Whether it takes an int32 in the place of a frame.
+        Whether it takes an int32 instead of a frame.
     """
 
     takes: int | None
@@ -86,7 +86,7 @@ def _linear(layer: Any) -> Part:
 
 
 def _recurrent(layer: Any) -> Part:
-    """A step of each layer, whose states are h and, behind it, an LSTM's c."""
+    """A step of each layer. Its states are h and, after it, an LSTM's c."""
     spec, matrices = packed_spec(layer), packed_matrices(layer)
     own, learned = matrices[: len(matrices) - len(spec.learned)], matrices[len(matrices) - len(spec.learned) :]
     each = len(own) // len(spec.directions)
@@ -107,14 +107,14 @@ def _recurrent(layer: Any) -> Part:
 
 
 def _cell_of(spec: LayerSpec, index: int) -> LayerSpec:
-    """The layer of that number as a single cell; its states are the stream's."""
+    """Layer `index` as a single cell; the stream keeps its states."""
     variant = None if spec.variant is None else spec.variant._replace(reverse=False, initial_states=False)
     size = spec.input_size if index == 0 else spec.state_size
     return spec._replace(input_size=size, sequence=None, dropout=0.0, variant=None if variant == Options() else variant)
 
 
 def _convolution(conv: Conv1d) -> Part:
-    """A causal one keeps the frames before; what is multiplied is gathered from them, channel by channel."""
+    """A causal convolution. It keeps the frames before; its product's input is gathered from them by channel."""
     reach, groups, channels = conv._reach(), conv.groups, conv.in_channels
     taps, step = conv.kernel_size[0], conv.dilation[0]
     rows, columns = conv.out_channels // groups, conv._columns
@@ -145,7 +145,7 @@ def _convolution(conv: Conv1d) -> Part:
 
 
 def _each(expression: str) -> Part:
-    """An element from an element, which is ``x``."""
+    """An element of the result from an element of the input, ``x``."""
     line = f"for (size_t i = 0; i < {{n}}; i++) {{{{ const float x_i = {{x}}[i]; {{y}}[i] = {expression}; }}}}"
     return Part(None, None, (line,))
 
@@ -220,7 +220,7 @@ def _batch_norm(norm: Any) -> Part:
 
 
 def _scaled(given: Mapping[str, Any], value: str) -> tuple[dict[str, Any], str]:
-    """The arrays of them that are there, and `value` with them."""
+    """Those of the arrays that exist, and `value` with them applied."""
     arrays = {name: array for name, array in given.items() if array is not None}
     value = f"({value}) * {{name}}_weight[i]" if "weight" in arrays else value
     return arrays, f"{value} + {{name}}_bias[i]" if "bias" in arrays else value
@@ -237,7 +237,7 @@ def _embedding(table: Any) -> Part:
 
 _PASSED_ON = Part(None, None, (), result="{x}")
 
-#: What makes the part of a module, by its class. Others are containers, or none that a frame goes through by itself.
+#: The functions that make the part of a module, by its class. Other classes are containers or have no C code.
 MADE_IN_C: Mapping[type[Module], Callable[[Any], Part]] = {
     **{cls: _linear if issubclass(cls, LinearLayer) else _recurrent for row in ROWS for cls in row[:2]},
     nn.Conv1d: _convolution,

@@ -1,4 +1,4 @@
-"""Numbers, arrays and names as C has them."""
+"""Numbers, arrays and names as C text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 
 __all__ = ["array_text", "checked_name", "float_text"]
 
-#: Columns of a line of numbers.
+#: The most columns of a line of numbers.
 _COLUMNS = 110
 
-#: Words that no name of C or C++ may be, beside those that Python has too.
+#: Reserved words of C and C++ that are not reserved in Python.
 _WORDS = """
 alignas alignof asm auto bool case catch char const constexpr default delete do double enum explicit export extern false
 float friend goto inline int long main mutable namespace new nullptr operator private protected public register restrict
@@ -26,7 +26,7 @@ _RESERVED = frozenset(_WORDS.split())
 
 
 def float_text(value: float) -> str:
-    """A float32 as a constant of type float that gives it back, bit for bit, zero with its sign.
+    """A float32 as a C constant of type float with the same bits, including the sign of zero.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def array_text(name: str, array: Any) -> str:
 
 
 def _lines(head: str, numbers: Iterable[str]) -> Iterable[str]:
-    """`head` and the numbers behind it, in lines."""
+    """`head` and the numbers after it, broken into lines."""
     line: list[str] = []
     size = len(head)
     for number in numbers:
@@ -68,12 +68,12 @@ def _lines(head: str, numbers: Iterable[str]) -> Iterable[str]:
 
 
 def checked_name(name: Any, stem: str) -> str:
-    """`name`, the argument of that name, or where it is None one made of the stem of a file.
+    """The argument `name`, or, if it is None, a name made from the stem of a file.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no name of C.
+        If it is not a valid name in C.
     """
     if name is None:
         made = re.sub(r"\W", "_", stem, flags=re.ASCII) or "model"

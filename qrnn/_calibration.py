@@ -20,7 +20,7 @@ M = TypeVar("M")
 
 
 def enable_observer(mod: Any) -> None:
-    """Have a prepared module observe its inputs again: ``model.apply(enable_observer)``.
+    """Make a prepared module observe its inputs again: ``model.apply(enable_observer)``.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ def enable_observer(mod: Any) -> None:
 
 
 def disable_observer(mod: Any) -> None:
-    """Have a prepared module observe nothing, but keep what it saw: ``model.apply(disable_observer)``.
+    """Make a prepared module stop observing, but keep what it saw: ``model.apply(disable_observer)``.
 
-    For training between `prepare` and `convert`, and for data that calibration is not to see.
+    Use it for training between `prepare` and `convert`, and for data that calibration should not see.
 
     Parameters
     ----------
@@ -56,21 +56,21 @@ def _observe(mod: Any, enabled: bool) -> None:
 
 
 def _preparation_of(mod: Any) -> Preparation | None:
-    """What a prepared module of either package keeps; None of any other module."""
+    """The preparation that a prepared module of either package keeps; None for any other module."""
     found = vars(mod).get("_prepared") if hasattr(mod, "__dict__") else None
     return found if isinstance(found, Preparation) else None
 
 
 def merge_statistics(model: M, *others: M) -> M:
-    """Add to a prepared model what copies of it observed, each on data of its own.
+    """Add to a prepared model what copies of it have observed, each on its own data.
 
     Parameters
     ----------
     model : Module or torch.nn.Module
         Prepared; its statistics are changed.
     *others : Module or torch.nn.Module
-        Copies of it (``copy.deepcopy``, or pickled from another process), made before they were called:
-        what a model had observed when it was copied would count twice.
+        Copies of it (``copy.deepcopy``, or pickled from another process), made before they were called.
+        What a model had observed before it was copied would count twice.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def merge_statistics(model: M, *others: M) -> M:
     TypeError
         If an argument is no Module.
     ValueError
-        If one has not the same prepared modules under the same names. Nothing has changed then.
+        If one does not have the same prepared modules under the same names. Then nothing has changed.
 
     Examples
     --------
@@ -125,6 +125,6 @@ def _prepared(model: Any, argument: str) -> dict[str, Any]:
 
 
 def _summable(layer: Any) -> tuple[Any, ...]:
-    """What has to agree for statistics to add up."""
+    """What has to be equal in two layers for their statistics to be added."""
     statistics = layer._prepared.statistics
     return layer._spec._replace(bias=True, dropout=0.0), statistics.engine, statistics.engines

@@ -31,25 +31,25 @@ class WeightReport(NamedTuple):
     Attributes
     ----------
     name : str
-        The weight's, dotted.
+        The dotted name of the weight.
     shape : tuple of int
     samples : int
-        Rows that its product multiplied; of two products, the smaller number.
+        How many rows its product multiplied; of two products, the smaller number.
     plain, calibrated : float
-        Rms error of the product on them, as a part of the product's rms, by plain rounding and by
-        rounding by data (with the corrected bias): what rounding made least, not what a user would measure.
+        The rms error of the product on these rows, divided by the product's rms, with plain rounding and with
+        rounding by data (and the corrected bias). Rounding minimized this error, so a user would measure another.
     rows : int
-        Rows that came out better by data; the others have their plain codes.
+        How many of its rows are better with codes by data; the others have their plain codes.
     scale : tuple of float
-        Smallest, mean and largest scale as a part of the plain one.
+        The smallest, mean and largest scale, divided by the plain scale.
     seconds : float
         Time that the rounding took.
     alone : tuple of float or None
-        Error of the outputs of its layer, in float32, where this weight alone has its plain codes, and its codes by
-        data, on data that the rounding did not see: rms over rms of the outputs about the mean of each column, as of
-        `measure`. None with too few data to hold some back.
+        The error of its layer's outputs in float32 if only this weight has codes: its plain codes, and its codes by
+        data. It is taken on data that the rounding did not see, as rms over the rms of the outputs about the mean of
+        each column, as in `measure`. None if there were too few data to hold some back.
     taken : bool
-        Whether the layer has its codes by data: they showed a gain.
+        Whether the layer uses its codes by data, because they showed a gain.
     """
 
     name: str
@@ -71,14 +71,14 @@ class LayerReport(NamedTuple):
     Attributes
     ----------
     name : str
-        The layer's, dotted.
+        The dotted name of the layer.
     pieces : int
-        Of sequences, or of rows, that were held back.
+        How many pieces of sequences, or rows, were held back.
     plain, calibrated : float
-        Error of its outputs, all of it in its engine: rms over rms of the outputs about the mean of each column, as of
-        `measure`; with plain codes, and as it is.
+        The error of its outputs computed by its engine: rms over the rms of the outputs about the mean of each
+        column, as in `measure`; with plain codes, and as the layer is now.
     weights : float
-        The error of what its codes stand for, in float32.
+        The error in float32 of the weights that its codes stand for.
     """
 
     name: str
@@ -100,19 +100,19 @@ class ModelReport(NamedTuple):
     Attributes
     ----------
     name : str
-        The dotted name of the model that was prepared in the one that the report is of; empty where they are the same.
+        The dotted name of the prepared model inside the reported one; empty if they are the same.
     sequences : int
         How many were held back.
     plain, calibrated : float or None
-        Error of its outputs with all layers quantized, as of `measure`: with plain codes, and as it is. None where it
-        was not measured.
+        The error of its outputs with all layers quantized, as in `measure`: with plain codes, and as the model is
+        now. None if it was not measured.
     weights : float or None
         The error of what its codes stand for, in float32.
     changed : tuple of float or None
-        The part of decisions of the first output, its largest columns, that are others than the float model's: plain
-        and as it is. None of a single column.
+        The part of decisions of the first output (its largest columns) that differ from the float model's: with
+        plain codes, and as the model is now. None for a single column.
     taken : bool
-        False where layers gained by their codes by data and the whole model did not: then all are plain.
+        False if layers gained from codes by data but the whole model did not; then all codes are plain.
     unmeasured : str
         Why nothing was measured.
     """
@@ -145,22 +145,22 @@ WeightReport.__module__ = "qrnn.quantization"  # the path in pickles
 
 @public("qrnn.quantization")
 class CalibrationReport(Report[WeightReport]):
-    """A row for each weight that was rounded by data, below it one for each layer and the model; in Jupyter as HTML.
+    """A row for each weight that was rounded by data, then one for each layer and for the model; HTML in Jupyter.
 
     Parameters
     ----------
     rows : iterable of WeightReport
     layers : iterable of LayerReport
-        Of the layers on data that rounding did not see.
+        The layers, on data that rounding did not see.
     models : iterable of ModelReport
-        Of the model on such data, as a whole: what a user of it would measure. A model that is one layer has none, as
-        its layer says it.
+        The whole model on such data: what a user of it would measure. A model that is one layer has none, because the
+        row of its layer says the same.
 
     Attributes
     ----------
     layers : tuple of LayerReport
     models : tuple of ModelReport
-        One, but for a model of several that were prepared each by itself.
+        One, or several for a model of parts that were prepared separately.
 
     Examples
     --------
@@ -190,7 +190,7 @@ class CalibrationReport(Report[WeightReport]):
         self.layers, self.models = tuple(layers), tuple(models)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Version 0.1.0 pickled the rows under another name, and no layers."""
+        """Pickles of version 0.1.0 have the rows under another name, and no layers."""
         rows = state["_weights"] if "_weights" in state else state["_rows"]
         self.__dict__.update(_rows=rows, layers=state.get("layers", ()), models=state.get("models", ()))
 
@@ -301,19 +301,19 @@ _MODEL = "_calibrated_model"
 
 
 class _Whole(NamedTuple):
-    """What is known of a converted model as a whole."""
+    """What is known about a converted model as a whole."""
 
     report: ModelReport
     layers: tuple[str, ...]  # those with codes, or tried codes, by data
 
     def holds(self, model: Any) -> bool:
-        """Whether `model` has the codes still that the report is of."""
+        """Whether `model` still has the codes that the report is about."""
         known = {name for name, each in model.named_modules() if "_calibration" in vars(each)}
         return known.issuperset(self.layers)
 
 
 def keep_model_report(model: Any, report: ModelReport | None) -> None:
-    """Have `calibration_report` know of the whole `model` what `report` says; with None nothing."""
+    """Keep `report` about the whole `model` for `calibration_report`; None keeps nothing."""
     vars(model).pop(_MODEL, None)
     if report is not None:
         names = tuple(name for name, each in model.named_modules() if "_calibration" in vars(each))
@@ -321,29 +321,29 @@ def keep_model_report(model: Any, report: ModelReport | None) -> None:
 
 
 def model_report(model: Any) -> ModelReport | None:
-    """What is known of the whole `model`."""
+    """The report about the whole `model`, or None."""
     whole = vars(model).get(_MODEL)
     return whole.report if isinstance(whole, _Whole) and whole.holds(model) else None
 
 
-#: Attributes of a converted layer by which its report is known.
+#: The attributes of a converted layer that hold its report.
 _CALIBRATED = ("_calibration", "_calibrated")
 
 
 def forget_report(module: Any) -> None:
-    """Forget what rounding did to the weights of a converted layer, as it has others."""
+    """Forget what rounding did to a converted layer's weights, because the layer got other weights."""
     for name in _CALIBRATED:
         module.__dict__.pop(name, None)
 
 
-#: What plain codes of one weight may cost of the outputs of its layer before `convert` warns.
+#: `convert` warns if plain codes of one weight cause a larger error of its layer's outputs than this.
 COSTLY = 0.05
-#: Rows of data for each column of a weight that bring most of what rounding by them can gain (docs/calibration.md).
+#: Rows of data for each column of a weight with which rounding by data gains most of what it can (docs/calibration.md).
 ENOUGH = 10
 
 
 def costly(module: Any, name: str) -> Iterator[str]:
-    """Warnings of weights of a converted layer, called `name`, that 8 bits do not carry."""
+    """Warnings about weights of the converted layer `name` for which 8 bits are too few."""
     for each in module.__dict__.get("_calibration", ()):
         if each.alone is None or each.taken or each.alone[0] <= COSTLY:
             continue

@@ -1,4 +1,4 @@
-"""Cell: a recurrent cell of a user's own, by one step in Python."""
+"""Cell: the base of a user's own recurrent cell, which defines one step in Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Cell", "check_shapes"]
 
 C = TypeVar("C", bound="Cell")
 
-#: The kind of the core whose calls have the shapes of any cell's: each state of a cell counts as its h.
+#: The kind of the core by which the shapes of a cell's calls are checked: each state is checked as its h.
 _KIND = "rnn_tanh"
 
 
@@ -33,7 +33,7 @@ def check_shapes(
     states: dict[str, Array],
     lengths: Any = None,
 ) -> list[int] | None:
-    """Raise PyTorch's errors, with the names of `owner` and of the state, for shapes that do not fit; give lengths."""
+    """Raise PyTorch's errors, naming `owner` and the state, for shapes that do not fit; returns the lengths."""
     found = None
     for name, state in states.items() or {"": None}.items():
         shapes = None if state is None else (state.shape,)
@@ -48,10 +48,10 @@ def check_shapes(
 
 @public("qrnn.nn")
 class Cell(Module):
-    """A recurrent cell of your own: a subclass with its layers and a method ``step``, one step in NumPy.
+    """Your own recurrent cell: a subclass with layers and a method ``step``, which computes one step in NumPy.
 
-    Products are `Linear` layers, so that the cell is prepared, calibrated, converted, saved and described as any
-    model. `Recurrent` makes whole sequences of it: layers, directions, lengths.
+    Its products are `Linear` layers, so the cell can be prepared, calibrated, converted, saved and described like any
+    model. `Recurrent` runs it over whole sequences: layers, directions, lengths.
 
     Parameters
     ----------
@@ -70,17 +70,17 @@ class Cell(Module):
     Raises
     ------
     TypeError
-        If a size is no integer or `states` no names.
+        If a size is not an integer or `states` are not names.
     ValueError
-        If a size is out of range, or `states` is empty or says a name twice.
+        If a size is out of range, or `states` is empty or has a name twice.
 
     Notes
     -----
-    ``cell(input, hx=None)`` is one step, as of PyTorch's cells: `hx`, and the result, is the state, or a tuple where
-    there are several; zeros where it is None.
+    ``cell(input, hx=None)`` is one step, as with PyTorch's cells. `hx` and the result are the state, or a tuple if
+    there are several states; `hx` None means zeros.
 
-    A step must compute each row by itself, for a row not to depend on its neighbours: element by element, and by
-    layers of ``qrnn.nn``; NumPy's ``@`` chooses its order of sums by the number of rows.
+    A step must compute each row by itself, so that no row depends on others. Compute element by element, and by
+    layers of ``qrnn.nn``; the order of sums in NumPy's ``@`` depends on the number of rows.
 
     Examples
     --------
@@ -131,7 +131,7 @@ class Cell(Module):
     # ---- what a user defines
 
     def inputs(self, x: Array) -> Any:
-        """What of the steps depends on the input alone; here `x` itself. A sequence calls it once, for all its steps.
+        """What depends only on the input; here `x` itself. A sequence calls it once for all its steps.
 
         Parameters
         ----------
@@ -140,32 +140,32 @@ class Cell(Module):
         Returns
         -------
         array_like or tuple of them, each of shape (rows, ...)
-            A step gets its own rows.
+            Each step gets its own rows of them.
         """
         return x
 
-    def step(self, *args: Any, **kwargs: Any) -> Any:  # a step of any number of states is one
+    def step(self, *args: Any, **kwargs: Any) -> Any:  # so that subclasses may take any number of states
         """The states after one step, ``step(x, *states)``; subclasses define it.
 
         Parameters
         ----------
         x : ndarray, float32, shape (batch, ...), or tuple of them
-            What `inputs` gave for this step.
+            The rows of this step in what `inputs` returned.
         *states : ndarray, float32, shape (batch, hidden_size)
 
         Returns
         -------
-        array_like, or where there are several states a tuple of them, of the shapes of `states`
+        array_like, or a tuple of them if there are several states, with the shapes of `states`
 
         Raises
         ------
         NotImplementedError
-            Here.
+            In this base class.
         """
         raise NotImplementedError(f'Cell [{type(self).__name__}] is missing the required "step" method')
 
     def another(self: C, input_size: int) -> C:
-        """A new cell made with the arguments that this one was made with, but for the input size.
+        """A new cell, made with the arguments of this one except the input size.
 
         Parameters
         ----------
@@ -196,7 +196,7 @@ class Cell(Module):
         Parameters
         ----------
         input : array_like, shape (batch, input_size) or (input_size,)
-        hx : array_like, or tuple of them where there are several states, shape (batch, hidden_size) or (hidden_size,)
+        hx : array_like, or tuple of them if there are several states, shape (batch, hidden_size) or (hidden_size,)
             None: zeros.
 
         Returns
@@ -207,7 +207,7 @@ class Cell(Module):
         Raises
         ------
         TypeError, ValueError, RuntimeError
-            If a shape does not fit, with PyTorch's text, or what `inputs` or `step` returned.
+            If a shape does not fit, with PyTorch's text; or if what `inputs` or `step` returned does not.
         """
         x, states = np.array(_arrays.to_float32(input, "input")), self._split(hx)
         check_shapes(self, (self.input_size, self.hidden_size), None, x, states)
@@ -220,7 +220,7 @@ class Cell(Module):
         return _arrays.like(self._joined([state.reshape(*x.shape[:-1], self.hidden_size) for state in after]), input)
 
     def _split(self, hx: Any) -> dict[str, Array]:
-        """Copies of the states of `hx` by their names, which a step may write over; none where it is None."""
+        """Copies of the states in `hx` by name, which a step may write over; empty if it is None."""
         if hx is None:
             return {}
         names = self.states
@@ -235,11 +235,11 @@ class Cell(Module):
         return {name: np.array(array) for name, array in zip(names, arrays)}
 
     def _joined(self, states: list[Array]) -> Any:
-        """States as calls return them: the one, or a tuple."""
+        """States as calls return them: a single one, or a tuple."""
         return states[0] if len(self.states) == 1 else tuple(states)
 
     def _of_inputs(self, rows: Array) -> tuple[bool, list[Array]]:
-        """Whether `inputs` gives a tuple for `rows`, and the arrays."""
+        """Whether `inputs` returns a tuple for `rows`, and the arrays."""
         given = self.inputs(rows)
         several = isinstance(given, (tuple, list))
         name = f"{type(self).__name__}.inputs"
@@ -250,7 +250,7 @@ class Cell(Module):
         return several, arrays
 
     def _stepped(self, x: tuple[bool, list[NDArray[Any]]], states: list[Array]) -> list[Array]:
-        """The states after the step whose share of what `_of_inputs` gave is `x`."""
+        """The states after the step whose part of the result of `_of_inputs` is `x`."""
         several, arrays = x
         given = self.step(tuple(arrays) if several else arrays[0], *states)
         name, names = type(self).__name__, self.states

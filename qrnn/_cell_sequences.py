@@ -1,4 +1,4 @@
-"""Recurrent: whole sequences of a user's own cell."""
+"""Recurrent: runs a user's own cell over whole sequences."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["Recurrent"]
 
 @public("qrnn.nn")
 class Recurrent(Module):
-    """A `Cell` over whole sequences: layers, both directions, initial states and lengths, as of `GRU`.
+    """A `Cell` over whole sequences: layers, both directions, initial states and lengths, as in `GRU`.
 
     Parameters
     ----------
     cell : Cell
-        That of the first layer, forwards. The others are new ones, made by its `Cell.another`.
+        The cell of the first layer, forwards. Its `Cell.another` makes the others.
     num_layers : int
         Layers, each of which reads the output of the one before.
     batch_first : bool
         Whether input and output are (batch, steps, ...) instead of (steps, batch, ...); states are not.
     dropout : float
-        Kept as an attribute; it acts in training alone, and so not here.
+        Kept as an attribute; it acts only in training, which qrnn does not do.
     bidirectional : bool
         Whether each layer also runs from the end of a sequence to its start.
 
@@ -54,15 +54,15 @@ class Recurrent(Module):
 
     Notes
     -----
-    ``recurrent(input, hx=None, *, lengths=None)`` has the shapes of a call of `GRU`, or of `LSTM` where the cell has
-    several states: ``output, h_n`` or ``output, (h_n, c_n, ...)``. Steps run in Python: a microsecond or more for each
-    layer that the cell calls. With engine ``qrnn`` and in float32 a sequence has the bits of its steps.
+    ``recurrent(input, hx=None, *, lengths=None)`` has the shapes of a call of `GRU`, or of `LSTM` if the cell has
+    several states: ``output, h_n`` or ``output, (h_n, c_n, ...)``. Steps run in Python and take a microsecond or more
+    for each layer that the cell calls. With engine ``qrnn`` and in float32 a sequence has the bits of its steps.
 
     Examples
     --------
     >>> import numpy as np, qrnn.nn as nn
     >>> tanh = nn.Tanh()
-    >>> class IndRNN(nn.Cell):  # Li et al., 2018: each unit sees itself alone
+    >>> class IndRNN(nn.Cell):  # Li et al., 2018: each unit sees only itself
     ...     def __init__(self, input_size, hidden_size):
     ...         super().__init__(input_size, hidden_size)
     ...         self.x, self.u = nn.Linear(input_size, hidden_size), nn.Parameter(np.ones(hidden_size))
@@ -87,7 +87,7 @@ class Recurrent(Module):
         super().__init__()
         if not isinstance(cell, Cell):
             raise TypeError(f"cell: expected a qrnn.nn.Cell, got {type(cell).__name__}{belongs(cell)}")
-        # The rules of options are those of any layer over sequences, and of sizes that of a layer with inputs.
+        # Options follow the rules of any layer over sequences, sizes those of a layer with inputs.
         options = True, batch_first, dropout, bidirectional
         spec = sequence_spec("rnn_tanh", cell.input_size, cell.hidden_size, num_layers, *options)
         assert spec.sequence is not None
@@ -114,11 +114,11 @@ class Recurrent(Module):
         ----------
         input : array_like, shape (steps, batch, input_size), or (steps, input_size)
             With `batch_first` (batch, steps, input_size).
-        hx : array_like, or tuple of them where there are several states
+        hx : array_like, or tuple of them if there are several states
             Of shape (layers * directions, batch, hidden_size), or (layers * directions, hidden_size). None: zeros.
         lengths : iterable of int, optional
-            Steps of each row of the batch, in any order. Output past a row's end is zeros, its final state that of its
-            last step, where the reverse direction begins.
+            The steps of each row of the batch, in any order. Past a row's end the output is zeros. A row's final state
+            is that of its last step, where the reverse direction begins.
 
         Returns
         -------
@@ -179,7 +179,7 @@ class _Run:
     ----------
     cell : Cell
     name : str
-        That of the cell.
+        The cell's name.
     x : ndarray, float32, shape (steps, batch, input_size)
     lengths : ndarray of int, or None
     """
@@ -193,13 +193,13 @@ class _Run:
         self._steps, self._batch = x.shape[:2]
         valid = None if lengths is None or (lengths == self._steps).all() else np.arange(self._steps)[:, None] < lengths
         self._valid = valid
-        # Of rows that have ended nothing is computed: an engine with one scale for all would see their padding.
+        # Rows that have ended are not computed: an engine with one scale for all rows would see their padding.
         rows = x.reshape(-1, x.shape[-1]) if valid is None else x[valid]
         self._several, arrays = cell._of_inputs(rows)
         self._inputs = [self._by_step(array) for array in arrays]
 
     def _by_step(self, rows: Array) -> Array:
-        """What `Cell.inputs` gave, of shape (steps, batch, ...)."""
+        """What `Cell.inputs` returned, in shape (steps, batch, ...)."""
         shape = self._steps, self._batch, *rows.shape[1:]
         if self._valid is None:
             return rows.reshape(shape)
@@ -208,7 +208,7 @@ class _Run:
         return array
 
     def _rows(self, step: int) -> Any:
-        """The rows that take a step; None: all."""
+        """The rows that take part in a step; None: all."""
         if self._valid is None or self._valid[step].all():
             return None
         return np.flatnonzero(self._valid[step])

@@ -1,4 +1,4 @@
-"""compare: several models on the same data, side by side, and what follows from it."""
+"""compare: several models on the same data, side by side, and sentences about what follows."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ __all__ = ["CompareReport", "compare"]
 
 @public("qrnn")
 class CompareReport(Report[Compared]):
-    """A row for each model, the reference first; prints as tables, of the models and of their layers.
+    """A row for each model, the reference first; prints as a table of the models and one of their layers.
 
     Parameters
     ----------
     rows : iterable of Compared
     facts : mapping
-        ``calls``, the number of inputs; ``rows``, of the batches of all, and ``steps`` of all rows, None where no
-        layer of the reference says so; ``rounds``; ``threads``, by library; and ``metric``, None for the default.
+        ``calls``, the number of inputs; ``rows`` in all their batches and ``steps`` of all rows, None if no layer of
+        the reference tells them; ``rounds``; ``threads`` by library; and ``metric``, None for the default.
     times : mapping of str to list of float
-        Of each model, the seconds that it took for the data in each round.
+        For each model the seconds that it took for the data in each round.
 
     Attributes
     ----------
     facts : dict
-        As given.
+        The facts, as given.
     """
 
     def __init__(self, rows: Any, facts: Mapping[str, Any], times: Mapping[str, list[float]]) -> None:
         super().__init__(rows)
-        self._first = self._rows[0]  # of a part of the report too
+        self._first = self._rows[0]  # kept when a part of the report is taken
         self.facts, self._times = dict(facts), {name: tuple(each) for name, each in times.items()}
 
     def _facts(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class CompareReport(Report[Compared]):
         Raises
         ------
         KeyError
-            If there is none.
+            If no model has this name.
         """
         for each in self._rows:
             if each.name == name:
@@ -85,7 +85,7 @@ class CompareReport(Report[Compared]):
         raise KeyError(f"expected one of {', '.join(each.name for each in self._rows)}, got {name}")
 
     def time_ratio(self, name: str, other: str) -> Spread | None:
-        """The time of one model as a part of another's in the same round: median and quartiles over the rounds.
+        """The time of one model divided by another's in the same round: median and quartiles over the rounds.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class CompareReport(Report[Compared]):
         Returns
         -------
         Spread or None
-            None where no times were taken. Quartiles that both lie above 1, or both below, are a difference beyond
+            None if no times were taken. If both quartiles lie above 1, or both below, the difference is larger than
             the spread.
         """
         self.row(name), self.row(other)
@@ -103,7 +103,7 @@ class CompareReport(Report[Compared]):
         return spread(one / base for one, base in zip(self._times[name], self._times[other], strict=True))
 
     def error_ratio(self, name: str, other: str) -> Spread | None:
-        """The error of one model as a part of another's on the same row of the data: median and quartiles.
+        """The error of one model divided by another's on the same row of the data: median and quartiles.
 
         Parameters
         ----------
@@ -112,14 +112,14 @@ class CompareReport(Report[Compared]):
         Returns
         -------
         Spread or None
-            Over the rows of the first output that both get wrong; None where these are fewer than four.
+            Over the rows of the first output on which both have errors; None if these are fewer than four.
         """
         ours, theirs = (self.row(each).outputs[0].by_row for each in (name, other))
         ratios = [a / b for a, b in zip(ours, theirs, strict=True) if 0 < b < math.inf and 0 < a < math.inf]
         return spread(ratios) if len(ratios) >= 4 else None
 
     def to_pandas(self) -> Any:
-        """The rows as a DataFrame of pandas, which has to be installed: a line for each model.
+        """The rows as a pandas DataFrame, a line for each model. pandas has to be installed.
 
         Returns
         -------
@@ -144,14 +144,15 @@ class CompareReport(Report[Compared]):
         return pandas.DataFrame(lines, index=pandas.Index([row.name for row in self._rows], name="model"))
 
     def plot(self, *, dark: bool | None = None) -> Any:
-        """Four pictures by matplotlib, which has to be installed: error by step, time against size, errors of the rows,
-        and agreement of the decisions.
+        """Draw four pictures: error by step, time against size, errors of the rows, and agreement of the decisions.
+
+        matplotlib has to be installed.
 
         Parameters
         ----------
         dark : bool, optional
-            True or False: text and background for a dark page or a light one. Default: no background, and a gray for
-            the text that can be read on both.
+            True or False: text and background for a dark or a light page. Default: no background, and gray text that
+            can be read on both.
 
         Returns
         -------
@@ -175,28 +176,28 @@ def compare(
     layers: bool = True,
     rounds: int = 20,
 ) -> CompareReport:
-    """Run several models on the same data: how far each is from the first, how large it is, and how long it takes.
+    """Run several models on the same data and compare their errors, sizes and times.
 
     Parameters
     ----------
     models : mapping of str to callable
-        Models of ``qrnn`` and of PyTorch, quantized by ``torch.ao`` too, sessions of ONNX Runtime, or anything that is
-        called alike; side by side. The first is the reference. Modules compute in eval mode and without gradients.
-        Models of PyTorch get tensors and those of ``qrnn`` arrays, whatever the data are.
+        Models of ``qrnn`` and of PyTorch, also quantized by ``torch.ao``, sessions of ONNX Runtime, or any callable
+        with the same arguments. The first is the reference: errors are distances from it. Modules compute in eval
+        mode and without gradients. Models of PyTorch get tensors and those of ``qrnn`` arrays, whatever the data are.
     data : iterable
-        Inputs, a call each, as for `qrnn.quantization.measure`: an array; a tuple of positional arguments, of which
-        the last may be a dict of keyword arguments; or such a dict.
+        Inputs, one for each call, as for `qrnn.quantization.measure`: an array; a tuple of positional arguments, whose
+        last may be a dict of keyword arguments; or such a dict.
     metric : callable, optional
         ``metric(reference, output) -> float``, as for `qrnn.quantization.measure`.
     layers : bool
-        Whether to compare the outputs of recurrent layers and Linears too, those of the same names.
+        Whether to compare also the outputs of recurrent layers and Linears, by their names.
     rounds : int
-        In how many rounds to take the time; in each, every model goes over the data, in a new order. 0: in none.
+        How many rounds of timing; in each, every model goes over the data, in a new order. 0: no times.
 
     Returns
     -------
     CompareReport
-        Prints as a table, in Jupyter as HTML; has ``plot()``, ``to_dict()`` and ``to_pandas()``.
+        It prints as a table, in Jupyter as HTML, and has ``plot()``, ``to_dict()`` and ``to_pandas()``.
 
     Raises
     ------
@@ -242,7 +243,7 @@ def _compared(row: Measured, times: list[float] | None, first: list[float], each
 
 
 def _sizes(layouts: list[Layout | None]) -> tuple[int | None, int | None]:
-    """How many rows all batches have, and how many steps all rows; None where no layer says so."""
+    """How many rows all batches have, and how many steps all rows; None if no layer tells."""
     known = [each for each in layouts if each is not None]
     if len(known) < len(layouts):
         return None, None
@@ -251,6 +252,6 @@ def _sizes(layouts: list[Layout | None]) -> tuple[int | None, int | None]:
 
 
 def _threads() -> dict[str, int]:
-    """How many threads each library may take; PyTorch where it is imported."""
+    """How many threads each library may use; PyTorch only if it is imported."""
     torch = sys.modules.get("torch")
     return {"qrnn": get_num_threads(), **({} if torch is None else {"torch": int(torch.get_num_threads())})}

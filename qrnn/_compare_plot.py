@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["drawn"]
 
-#: Of a line through the errors of the rows.
+#: Points of a line through the errors of the rows.
 _POINTS = 150
 
 
@@ -71,7 +71,7 @@ def _time_and_size(axes: Any, rows: Numbered, facts: Mapping[str, Any]) -> None:
         return
     times = [row.microseconds for _, row in shown if row.microseconds is not None]
     low, high = min(each.low for each in times), max(each.high for each in times)
-    if high > 10 * low > 0:  # else the fast ones would lie on the axis
+    if high > 10 * low > 0:  # on a linear axis fast models would lie on the edge
         axes.set(yscale="log", ylim=(low / 2, 2 * high))
     else:
         axes.set(ylim=(0, 1.25 * high))

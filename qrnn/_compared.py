@@ -1,4 +1,4 @@
-"""What `qrnn.compare` finds of a model, and sentences of what follows from it and what does not."""
+"""What `qrnn.compare` finds about a model, and sentences about what follows from it and what does not."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ if TYPE_CHECKING:
 
 __all__ = ["Compared", "apart", "followed", "not_followed"]
 
-#: The bound of 95 % on the part of rows that do something which none of n did: 3/n.
+#: The rule of three: if none of n rows did something, at most 3/n of all rows do it, with a confidence of 95 %.
 _NONE_OF = 3
 
 
 @public("qrnn")
 class Compared(NamedTuple):
-    """What was found of one model.
+    """What was found about one model.
 
     Attributes
     ----------
     name : str
     error : float
-        By the metric; by default rms of the error over rms of the reference about its mean, of the worst output.
+        By the metric. By default the rms of the error divided by the rms of the reference about its mean, for the
+        worst output.
     worst : float
-        The largest error of one number, over the rms of one number of the reference about its mean.
+        The largest error of a single number, divided by the rms of a single number of the reference about its mean.
     agreement : float or None
-        The part of decisions, largest columns, that are the reference's, of the output with the fewest; None where
-        none decides.
+        The part of decisions (largest columns) that agree with the reference, for the output with the least; None if
+        no output has several columns.
     nbytes : int or None
-        Of its weights, where it says so.
+        Bytes of its weights, if it tells them.
     microseconds : Spread or None
-        The time of a step of one row, or of a call where no layer says what a step is; over the rounds.
+        The time of a step of one row, or of a call if no layer tells what a step is; over the rounds.
     time : Spread or None
-        Its time as a part of the reference's in the same round; over the rounds.
+        Its time divided by the reference's in the same round; over the rounds.
     outputs, layers : tuple of ErrorOf
-        Of each output, by step and by row; and of each layer of a name that the reference has too.
+        The errors of each output by step and by row, and of each layer whose name the reference has too.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Compared(NamedTuple):
 
 
 def apart(low: float, high: float) -> int:
-    """Whether the quartiles of a ratio both lie below 1 (-1), both above (1), or about it (0).
+    """-1 if both quartiles of a ratio lie below 1, 1 if both lie above, else 0.
 
     Examples
     --------
@@ -65,7 +66,7 @@ def apart(low: float, high: float) -> int:
 
 
 def followed(first: Compared, rows: Sequence[Compared], facts: Mapping[str, Any]) -> list[str]:
-    """What the figures of a comparison with the model `first` say: a sentence for each other one."""
+    """What the figures say about each model, compared with the model `first`: a sentence for each."""
     return [f"{row.name} against {first.name}: {', '.join(_of(row, first, facts))}." for row in _others(first, rows)]
 
 

@@ -1,4 +1,4 @@
-"""How far the rows of one output are from another's: the error that all measuring goes by."""
+"""How far the rows of one output are from those of another: the error that all measuring uses."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Batch(NamedTuple):
     """Which row of the batch each row of an output belongs to."""
 
     row: NDArray[np.intp]
-    rows: int  # of the batch, those of length 0 too
+    rows: int  # of the batch, including rows of length 0
 
 
 class Rows(NamedTuple):
-    """What one call gives as one output: a row for each step of each sequence, or for each sequence."""
+    """One output of one call: a row for each step of each sequence, or a row for each sequence."""
 
     values: Floats  # (rows, columns)
-    steps: NDArray[np.intp] | None  # the step of each row; None where rows are no steps
+    steps: NDArray[np.intp] | None  # the step of each row; None if rows are not steps
     batch: Batch | None = None  # None: each row is a row of the batch
 
     def one_column(self) -> Rows:
@@ -36,14 +36,14 @@ class Rows(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """What errors of one output are relative to."""
+    """The size that errors of one output are relative to."""
 
     rms: float  # of a row of the reference about the mean of each column
     columns: int
 
     @classmethod
     def of(cls, reference: Sequence[Rows]) -> Scale:
-        """The scale of all rows of a reference. One row has no mean to be about: then about 0."""
+        """The scale of all rows of a reference, about their mean; about 0 if there is a single row."""
         count, columns = sum(len(each.values) for each in reference), reference[0].values.shape[1]
         if not count:
             return cls(0.0, columns)
@@ -64,7 +64,7 @@ class Comparison:
     Parameters
     ----------
     scale : Scale
-        Of the reference.
+        The scale of the reference.
     """
 
     def __init__(self, scale: Scale) -> None:
@@ -72,7 +72,7 @@ class Comparison:
         self._squares, self._largest, self._rows = 0.0, 0.0, 0
         self._changed, self._decided = 0, 0
         self._by_step: dict[int, tuple[float, int]] = {}
-        self._by_row: list[NDArray[np.float64]] = []  # mean square of each row of the batch, a call each
+        self._by_row: list[NDArray[np.float64]] = []  # mean square of each row of the batch, one array for each call
 
     def add(self, reference: Rows, output: Rows) -> None:
         """Compare the rows of one call."""
@@ -104,34 +104,34 @@ class Comparison:
 
     @property
     def error(self) -> float:
-        """Rms of the error over the scale."""
+        """The rms of the error, divided by the scale."""
         return self._relative(math.sqrt(self._squares / self._rows)) if self._rows else 0.0
 
     @property
     def worst(self) -> float:
-        """The largest error of one number, over the rms of one number of the reference about its mean."""
+        """The largest error of a single number, divided by the rms of a number of the reference about its mean."""
         return self._relative(self._largest * math.sqrt(self._scale.columns))
 
     @property
     def changed(self) -> float | None:
-        """The part of rows whose largest column is another; None for a single column."""
+        """The part of rows whose largest column differs from the reference's; None for a single column."""
         return self._changed / self._decided if self._decided else None
 
     @property
     def by_step(self) -> tuple[float, ...]:
-        """`error` of the rows of each step; empty where rows are no steps."""
+        """`error` of the rows of each step; empty if rows are not steps."""
         return tuple(
             self._relative(math.sqrt(total / count)) if count else 0.0 for total, count in self._by_step.values()
         )
 
     @property
     def by_row(self) -> tuple[float, ...]:
-        """`error` of each row of the batch of each call in turn; 0 for one of length 0."""
+        """`error` of each row of the batch, call after call; 0 for a row of length 0."""
         return tuple(self._relative(math.sqrt(mean)) for each in self._by_row for mean in each.tolist())
 
 
 def _means(squares: NDArray[np.float64], batch: Batch | None) -> NDArray[np.float64]:
-    """The mean of `squares` over what belongs to each row of the batch."""
+    """The mean of `squares` over the rows that belong to each row of the batch."""
     if batch is None:
         return squares
     counts = np.bincount(batch.row, minlength=batch.rows)

@@ -1,10 +1,10 @@
-"""Weights of a torch module that are computed from others of its parameters: what its next call would make of them.
+"""Weights of a torch module that are computed from its other parameters: the values that its next call would use.
 
-``weight_norm``, ``spectral_norm`` and ``prune`` of ``torch.nn.utils`` take a weight out of the module's parameters.
-A forward pre-hook computes it at each call and sets it as a plain attribute, which until the next call is what the
-last one had. Hooks of a user's own do the like. Parametrizations compute a weight when it is read.
+``weight_norm``, ``spectral_norm`` and ``prune`` of ``torch.nn.utils`` remove a weight from the module's parameters.
+A forward pre-hook then computes it at each call and sets it as a plain attribute, which keeps its value until the next
+call. A user's own hooks may do the same. Parametrizations compute a weight when it is read.
 
-PyTorch is reached through ``sys.modules``, where it is when there are modules of it.
+PyTorch is reached through ``sys.modules``: it is there if any module of it exists.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTHING_COMPUTED", "Computed", "computed_elsewhere", "computed_weights"]
 
-#: Endings of the names of what PyTorch's hooks compute a weight from.
+#: The endings of the names of parameters from which PyTorch's hooks compute a weight.
 _ENDINGS = ("_g", "_v", "_u", "_orig", "_mask")
 
-#: What the name of a weight or a bias of any layer matches.
+#: A pattern for the name of a weight or a bias of any layer.
 _WEIGHT = r"(weight|bias)(_(ih|hh|hr)(_l\d+(_reverse)?)?)?"
 
 
 class Computed(NamedTuple):
-    """The weights of a module that are computed, and what computes them."""
+    """The computed weights of a module, and what computes them."""
 
     values: Mapping[str, Any]  # tensors by the names of parameters
     hooks: frozenset[Hashable]  # keys of forward pre-hooks
-    sources: frozenset[str]  # parameters and buffers that only those of PyTorch's hooks read
+    sources: frozenset[str]  # parameters and buffers that only PyTorch's own hooks read
 
 
 NOTHING_COMPUTED = Computed({}, frozenset(), frozenset())
 
 
 def computed_weights(mod: Any, spec: LayerSpec) -> Computed:
-    """What a call of the torch module `mod` in eval mode would compute for its weights and biases.
+    """The weights and biases that a call of the torch module `mod` in eval mode would compute.
 
-    Nothing of `mod` changes: hooks run on a copy.
+    `mod` does not change: hooks run on a copy.
 
     Raises
     ------
     ValueError
-        If a hook that computes a weight fails without a call, or changes the input too; or if no hook computes one
-        that is no parameter.
+        If a hook that computes a weight fails outside of a call, or also changes the input; or if a weight is neither
+        a parameter nor computed by a hook.
     """
     names = list(spec.slots)
     values = dict(_parametrized(mod, names))
@@ -81,9 +81,9 @@ def computed_weights(mod: Any, spec: LayerSpec) -> Computed:
 
 
 def computed_elsewhere(mod: Any) -> str | None:
-    """The name of a weight of the torch module `mod` that neither is a parameter nor can come from a hook of it.
+    """The name of a weight of the torch module `mod` that is not a parameter and cannot come from its hooks.
 
-    What sets it, another module say, is not known, and so neither is whether it is of this call or an older one.
+    Something unknown sets it, such as another module, so it may be the weight of this call or of an older one.
     """
     if vars(mod).get("_forward_pre_hooks"):
         return None
@@ -93,7 +93,7 @@ def computed_elsewhere(mod: Any) -> str | None:
 
 
 def _parametrized(mod: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
-    """Parametrized weights in eval mode, where reading them in training mode would change what they are made of."""
+    """Parametrized weights in eval mode; in training mode, reading them could change their parameters."""
     parametrizations = mod._modules.get("parametrizations")
     if parametrizations is None or not mod.training:
         return
@@ -104,7 +104,7 @@ def _parametrized(mod: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
 
 
 def _target(hook: Any) -> str | None:
-    """The name of the attribute that a hook of PyTorch's computes; None for others."""
+    """The name of the attribute that one of PyTorch's hooks computes; None for other hooks."""
     for cls in type(hook).__mro__:
         place, _, name = cls.__module__.rpartition(".")
         if place == "torch.nn.utils" and name in ("weight_norm", "spectral_norm", "prune"):
@@ -114,7 +114,7 @@ def _target(hook: Any) -> str | None:
 
 
 def _mentions(hook: Any, names: Iterable[str]) -> bool:
-    """Whether the code of `hook`, or an attribute of it, holds one of `names`."""
+    """Whether the code of `hook`, or one of its attributes, holds one of `names`."""
     function = getattr(hook, "func", hook)
     function = getattr(function, "__func__", function)
     if not hasattr(function, "__code__"):
@@ -126,7 +126,7 @@ def _mentions(hook: Any, names: Iterable[str]) -> bool:
     known = [*(value for each in own for value in each.values()), *bound, *defaults, *cells]
     texts = {value for value in known if isinstance(value, str)}
     codes = [code for code in [getattr(function, "__code__", None)] if code is not None]
-    for code in codes:  # which grows
+    for code in codes:  # the list grows meanwhile
         texts |= {*code.co_names, *(each for each in code.co_consts if isinstance(each, str))}
         codes += [each for each in code.co_consts if hasattr(each, "co_consts")]
     return not texts.isdisjoint(names)
@@ -140,7 +140,7 @@ def _runner(mod: Any, key: Hashable, hook: Callable[..., Any], example: Any) -> 
 
 
 def _changed(run: Callable[[Any], Any], probe: Any, names: list[str]) -> list[str]:
-    """The names of the weights that a hook sets or changes: it runs on weights that it has not been at before."""
+    """The names of the weights that a hook sets or changes. It runs on weights that it has not changed before."""
     for index, name in enumerate(names):
         tensor = _tensor(probe, name)
         if tensor is not None:
@@ -153,12 +153,12 @@ def _changed(run: Callable[[Any], Any], probe: Any, names: list[str]) -> list[st
 
 
 def _sources(known: Mapping[Hashable, str], hooks: Iterable[Hashable]) -> frozenset[str]:
-    """The names of what those of `hooks` that are PyTorch's compute their weights from."""
+    """The names of the parameters from which PyTorch's own among `hooks` compute weights."""
     return frozenset(known[key] + ending for key in hooks if key in known for ending in _ENDINGS)
 
 
 def _probe(mod: Any, names: Iterable[str]) -> Any:
-    """A copy of `mod` in eval mode with tensors of its own, for hooks to run on."""
+    """A copy of `mod` in eval mode with copied tensors, for hooks to run on."""
     torch, probe = sys.modules["torch"], object.__new__(type(mod))
     state = {key: copy(each) if isinstance(each, (dict, list, set)) else each for key, each in vars(mod).items()}
     state["_parameters"] = {
@@ -177,7 +177,7 @@ def _example(spec: LayerSpec) -> Any:
 
 
 def _tensor(probe: Any, name: str) -> Any:
-    """The tensor that is there under `name`, wherever it is kept; a parametrized one is none."""
+    """The tensor called `name`, wherever it is kept; None for a parametrized one."""
     for place in (vars(probe), probe._parameters, probe._buffers):
         if name in place:
             return place[name]

@@ -1,7 +1,7 @@
-"""Which engine and which instruction set a new module takes.
+"""The choice of engine and instruction set for a new module.
 
-An engine is the name of one arithmetic; the instruction set is no part of it. Both are read here
-when a module is made, and the module keeps them: nothing here is consulted in a call.
+An engine is the name of one arithmetic, whatever the instruction set. Both are chosen here when a
+module is made, and the module keeps them: a call does not ask again.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = [
 
 _FIRST_ENGINE = "qrnn"
 _default_engine: str = _FIRST_ENGINE
-#: Those of the blocks that this thread or task is in, the innermost last.
+#: The engines of the ``with`` blocks that this thread or task is in, the innermost last.
 _engines_here: ContextVar[tuple[str, ...]] = ContextVar("qrnn_engines", default=())
 isa_of_environment: str | None = os.environ.get("QRNN_ISA") or None
 
 
-#: `name` if it is an engine's; TypeError or ValueError naming the argument otherwise.
+#: Returns `name` if it is an engine's; otherwise raises TypeError or ValueError naming the argument.
 check_engine = _core.check_engine_name
 
 
@@ -45,24 +45,24 @@ def set_default_engine(name: Any) -> None:
 
 
 def engine_shown(name: str) -> list[str]:
-    """What the text of a quantized layer says of its engine: nothing of the one that a process begins with."""
+    """What the repr of a quantized layer says about its engine: nothing if it is the initial default."""
     return [] if name == _FIRST_ENGINE else [f"engine={name}"]
 
 
 def resolve_engine(name: Any = None) -> str:
-    """The engine that a module made here and now takes when asked for `name`."""
+    """The engine of a module that is made here and now with ``engine=name``."""
     return engine.current() if name is None else check_engine(name)
 
 
 def resolve_isa(name: Any = None) -> str | None:
-    """The instruction set that a new module takes: `name`, else ``QRNN_ISA``, else None (the best)."""
+    """The instruction set of a new module: `name`, else ``QRNN_ISA``, else None (the best)."""
     if name is not None:
         return _core.check_isa(name)
     return None if isa_of_environment is None else _core.check_isa(isa_of_environment, "QRNN_ISA")
 
 
 def check_engine_and_isa(engine: Any, isa: Any) -> None:
-    """Raise TypeError or ValueError if a function's argument `engine` or `isa`, where given, is no name of one."""
+    """Raise TypeError or ValueError if the argument `engine` or `isa` is given but is not the name of one."""
     if engine is not None:
         check_engine(engine)
     resolve_isa(isa)
@@ -71,7 +71,7 @@ def check_engine_and_isa(engine: Any, isa: Any) -> None:
 def isas() -> tuple[str, ...]:
     """Instruction sets that this CPU runs, from ``"scalar"`` to the best.
 
-    Every one gives the same bits. A new module takes the last, unless the environment variable
+    All of them give the same bits. A new module uses the last, unless the environment variable
     ``QRNN_ISA`` (read once, at import) or the argument ``isa=`` names another.
 
     Returns
@@ -90,8 +90,8 @@ def isas() -> tuple[str, ...]:
 class engine:
     """Make modules of one engine inside a ``with`` block.
 
-    A context variable over ``qrnn.backends.quantized.engine``: it holds for the current thread
-    or asynchronous task only. A module keeps the engine it was made with.
+    It overrides ``qrnn.backends.quantized.engine``, but only for the current thread or asynchronous
+    task. A module keeps the engine that it was made with.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class engine:
     Raises
     ------
     TypeError, ValueError
-        If `name` is no engine's name.
+        If `name` is not the name of an engine.
 
     Examples
     --------
@@ -129,6 +129,6 @@ class engine:
 
     @staticmethod
     def current() -> str:
-        """The engine that a module made here and now takes."""
+        """The engine of a module that is made here and now."""
         here = _engines_here.get()
         return here[-1] if here else _default_engine

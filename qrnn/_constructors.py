@@ -1,4 +1,4 @@
-"""Constructors of quantized layers, which those of both packages have."""
+"""Constructors of quantized layers, shared by the NumPy and the PyTorch package."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class _List(Module, Generic[R]):
         """Add `module` at the end; returns this container."""
         _expect_module(module)
         number = len(self)
-        while str(number) in self.__dict__:  # past names, as there are of children that were set to None
+        while str(number) in self.__dict__:  # skips names of children that were set to None
             number += 1
         self.add_module(str(number), module)
         return self
@@ -121,7 +121,7 @@ class Sequential(_List[Any], Generic[R]):
     Parameters
     ----------
     *args : Module, or one mapping of str to Module
-        A mapping (an OrderedDict in PyTorch) names them.
+        A mapping (an OrderedDict in PyTorch) gives them names.
 
     Raises
     ------
@@ -226,7 +226,7 @@ class ModuleList(_List[R]):
         return self.extend(modules)
 
     def _repr_children(self) -> list[str]:
-        """Equal neighbours in one line, as PyTorch shows them."""
+        """Equal neighbors in one line, as PyTorch shows them."""
         blocks: list[tuple[str, int, int]] = []
         for index, text in enumerate(repr(module) for module in self):
             if blocks and blocks[-1][0] == text:
@@ -254,7 +254,7 @@ class ModuleDict(Module, Generic[R]):
     TypeError
         If something else is given.
     KeyError
-        If a name is empty, contains a dot, or is a method's.
+        If a name is empty, contains a dot, or is that of a method.
 
     Examples
     --------
@@ -290,7 +290,7 @@ class ModuleDict(Module, Generic[R]):
         self.add_module(key, module)  # type: ignore[arg-type]
 
     def __delitem__(self, key: str) -> None:
-        self._items()[key]  # KeyError for what is no module's name
+        self._items()[key]  # KeyError if no module has this name
         delattr(self, key)
 
     def __len__(self) -> int:
@@ -326,7 +326,7 @@ class ModuleDict(Module, Generic[R]):
         return module
 
     def update(self, modules: Mapping[str, R] | Iterable[tuple[str, R]]) -> None:
-        """Add modules, in the place of those that have their names.
+        """Add modules; they replace those of the same names.
 
         Parameters
         ----------

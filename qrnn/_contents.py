@@ -1,4 +1,4 @@
-"""What a module holds itself: weights and other arrays, with their shapes and types, without reading them."""
+"""The arrays that a module itself holds, weights and others: their shapes and types, without reading them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Content(NamedTuple):
     name: str
     shape: tuple[int, ...]
     dtype: str
-    multiplies: str = ""  # the format of what a weight matrix multiplies
+    multiplies: str = ""  # the format of the activations that a weight matrix multiplies
 
     @property
     def size(self) -> int:
@@ -29,7 +29,7 @@ class Content(NamedTuple):
 
 
 def contents(module: Any) -> list[Content]:
-    """The weights and biases of a layer of ours, and the parameters and buffers that a module of ours keeps."""
+    """The weights and biases of a layer of qrnn, and the parameters and buffers of a module of qrnn."""
     own = [Content(name, array.shape, str(array.dtype)) for name, array in _kept(module)]
     return [*(_of_layer(module) if isinstance(module, Described) else ()), *own]
 
@@ -53,7 +53,7 @@ def _of_layer(layer: Any) -> Iterator[Content]:
 
 
 def precision_of(found: Iterable[Content]) -> str:
-    """The types of the weight matrices in words, ``int8 x u8`` say; of a module without any, of its arrays.
+    """The types of the weight matrices in words, such as ``int8 x u8``; without any, the types of all arrays.
 
     Examples
     --------

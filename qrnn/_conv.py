@@ -37,11 +37,11 @@ class Conv1d(ArrayModule):
     kernel_size, stride, dilation : int or tuple of one
         At least 1.
     padding : int, tuple of one, "valid", "same" or "causal"
-        Zeros before and after: as many each; none; together as many as make the output as long as the input. With
-        ``"causal"``, where PyTorch has no option, those of "same" all come before, so that no step depends on a later
-        one: the form that `qrnn.stream` takes.
+        Zeros before and after the input. An integer: as many on each side. "valid": none. "same": as many in all as
+        make the output as long as the input. "causal", which PyTorch lacks: as many as with "same", but all before
+        the input, so that no step depends on a later one; `qrnn.stream` needs this form.
     groups : int
-        Groups of channels, each of which is computed from its own.
+        Groups of channels; each group of the output is computed from its own group of the input.
     bias : bool
     padding_mode : "zeros"
     device : None or "cpu"
@@ -63,8 +63,8 @@ class Conv1d(ArrayModule):
 
     Notes
     -----
-    Calls take `input` of shape (batch, in_channels, steps) or (in_channels, steps). Products are those of `Linear`: a
-    row of a batch and a step of the output have the same bits, however many others there are.
+    Calls take `input` of shape (batch, in_channels, steps) or (in_channels, steps). Products are those of `Linear`,
+    so the bits of a batch row and of an output step do not depend on how many others there are.
 
     Examples
     --------
@@ -121,7 +121,7 @@ class Conv1d(ArrayModule):
 
     @property
     def _columns(self) -> int:
-        """Numbers that a step of the output of one group is computed from."""
+        """How many numbers a step of the output of one group is computed from."""
         return self.in_channels // self.groups * self.kernel_size[0]
 
     def _pack(self) -> None:
@@ -150,7 +150,7 @@ class Conv1d(ArrayModule):
     # ---- calls
 
     def _reach(self) -> int:
-        """Steps before the last one that a step of the output is computed from."""
+        """How many earlier steps of the input a step of the output depends on."""
         return self.dilation[0] * (self.kernel_size[0] - 1)
 
     def _zeros(self) -> tuple[int, int]:
@@ -178,7 +178,7 @@ class Conv1d(ArrayModule):
         return np.pad(x, [*[(0, 0)] * (x.ndim - 1), self._zeros()])
 
     def _convolved(self, x: Array) -> Any:
-        """The convolution of what has its zeros already."""
+        """The convolution of an input that is padded already."""
         steps, reach = x.shape[-1], self._reach()
         if steps <= reach:
             raise RuntimeError(
@@ -205,7 +205,7 @@ class Conv1d(ArrayModule):
 
 
 def _single(value: Any, name: str, least: int) -> int:
-    """The size of an option that PyTorch takes as an int or as a tuple of one."""
+    """The value of an option that PyTorch takes as an int or as a tuple of one int."""
     if isinstance(value, tuple):
         if len(value) != 1:
             raise ValueError(f"{name}: expected an int or a tuple of one, got {value!r}")

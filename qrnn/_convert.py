@@ -21,7 +21,7 @@ from ._warn import warn
 
 __all__ = ["NOT_GIVEN", "Converter", "copied", "named_errors", "put_in_place"]
 
-#: Attribute of a model that prepare(model, qconfig=...) prepared in place: convert does the same.
+#: The attribute of a model that prepare(model, qconfig=...) prepared in place; convert then works in place too.
 _MARK = "_converts_in_place"
 
 _NOTHING = (
@@ -31,7 +31,7 @@ _NOTHING = (
 
 
 class _NotGiven:
-    """The type of the default of an argument for which None means something."""
+    """The type of a default value, for an argument to which None is a value."""
 
     def __repr__(self) -> str:
         return "<not given>"
@@ -41,7 +41,7 @@ NOT_GIVEN = _NotGiven()
 
 
 class Converter:
-    """The functions of ``qrnn.quantization``, and of ``qrnn.torch.quantization``, which have their documentation."""
+    """The functions of ``qrnn.quantization`` and ``qrnn.torch.quantization``, which document them."""
 
     def __init__(self, framework: Framework, engine: str | None = None, isa: str | None = None) -> None:
         self._framework, self._engine, self._isa = framework, engine, isa
@@ -73,7 +73,7 @@ class Converter:
         return model
 
     def _observe_calls(self, model: Any) -> None:
-        """Have the calls of a prepared model be observed as a whole; one that is a layer observes itself."""
+        """Observe calls of a prepared model as a whole, unless the model is a layer, which observes itself."""
         framework = self._framework
         layers = [each for each in model.modules() if framework.prepared_engine(each) is not None]
         if layers and framework.prepared_engine(model) is None and calls_of(model) is None:
@@ -112,10 +112,10 @@ class Converter:
         return module
 
     def _judged(self, model: Any, replacements: Mapping[int, Any], trials: Mapping[int, Trial]) -> ModelReport | None:
-        """What becomes of the whole model, see `judged`; None without data."""
+        """The report about the whole model, see `judged`; None without data."""
         if not any("_calibration" in vars(each) for each in replacements.values() if hasattr(each, "__dict__")):
             return None
-        from ._model_guard import judged  # not before: who calibrates nothing measures nothing
+        from ._model_guard import judged  # here, because only calibration needs it
 
         return judged(self._framework, model, replacements, trials)
 
@@ -156,7 +156,7 @@ class Converter:
         trials: dict[int, Trial] | None,
         tick: Callable[[int], object] = silent,
     ) -> dict[int, Any]:
-        """The quantized module for each float one that is selected, by identity; `trials`, by data, gets theirs."""
+        """The quantized module for each selected float one, by identity; `trials` gets their trials by data."""
         framework = self._framework
         selection = without_read(framework, selection)
         replacements: dict[int, Any] = {}
@@ -183,7 +183,7 @@ class Converter:
         return replacements
 
     def _clean(self, model: Any, remove_qconfig: bool) -> None:
-        """Remove what `prepare` and `propagate_qconfig_` left."""
+        """Remove the attributes that `prepare` and `propagate_qconfig_` set."""
         model.__dict__.pop(_MARK, None)
         for module in model.modules():
             self._framework.forget_calls(module)
@@ -191,20 +191,20 @@ class Converter:
                 module.__dict__.pop("qconfig", None)
 
     def _base(self, module: Any, table: Mapping[type, Any]) -> type | None:
-        """The type of `table` that `module` counts as; none of a row's if the framework takes it for none."""
+        """The type in `table` that `module` counts as; None if the framework does not count it as any."""
         base = next((each for each in type(module).__mro__ if each in table), None)
         of_a_row = base is not None and base in self._framework.mappings()
         return None if of_a_row and self._framework.find(module) is None else base
 
     def _becomes_quantized(self, module: Any, table: Mapping[type, Any]) -> bool:
-        """Whether `module` is quantized, or becomes so by `table` if it is selected."""
+        """Whether `module` is quantized, or would be by `table` if it is selected."""
         return isinstance(module, self._framework.quantized_base) or self._base(module, table) is not None
 
     def _converted(self, target: Any, module: Any, qconfig: Any, by_data: bool) -> Any:
-        """What the type `target` makes of `module`."""
+        """The module of type `target` that is made from `module`."""
         if isinstance(target, type) and issubclass(target, self._framework.quantized_base):
             return self._framework.quantized(target, module, qconfig, self._engine, self._isa, by_data)
-        module = copy(module)  # for a type that is not ours, which reads the attribute
+        module = copy(module)  # a type of another package reads its attribute `qconfig`
         module.qconfig = qconfig
         made = target.from_float(module)
         self._framework.expect(made, f"mapping: what {target.__name__}.from_float returned")
@@ -212,7 +212,7 @@ class Converter:
 
 
 def copied(framework: Framework, model: Any) -> Any:
-    """A copy of `model`, which `convert` does not change where it changes the original."""
+    """A copy of `model` whose parts `convert` does not change when it changes those of the original."""
     model = framework.copied(model)
     model.__dict__.pop(_MARK, None)
     return model
@@ -220,7 +220,7 @@ def copied(framework: Framework, model: Any) -> Any:
 
 @contextmanager
 def named_errors(name: str) -> Iterator[None]:
-    """Have a ValueError, or a TypeError, begin with the name of the submodule that it is about."""
+    """Make a ValueError or TypeError begin with the name of the submodule that it is about."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -231,7 +231,7 @@ def named_errors(name: str) -> Iterator[None]:
 
 
 def expect_in_place(model: Any, replacements: Mapping[int, Any]) -> None:
-    """Raise ValueError if `model` itself is to be replaced."""
+    """Raise ValueError if `model` itself would be replaced."""
     if id(model) in replacements:
         raise ValueError(
             f"inplace: {type(model).__name__} is itself replaced, which cannot be done in place: use "
@@ -240,13 +240,13 @@ def expect_in_place(model: Any, replacements: Mapping[int, Any]) -> None:
 
 
 def put_in_place(framework: Framework, model: Any, replacements: Mapping[int, Any], inplace: bool | None) -> Any:
-    """Put `replacements`, by the identity of what they replace, into `model`; returns it or its own replacement.
+    """Replace modules in `model`, found by identity in `replacements`; returns the model or its replacement.
 
-    Raises ValueError, before anything changes, if `inplace` is True and `model` itself is to be replaced.
+    Raises ValueError, before anything changes, if `inplace` is True and `model` itself would be replaced.
     """
     if inplace:
         expect_in_place(model, replacements)
-    for module in (*model.modules(), *replacements.values()):  # these have children of those that they replace
+    for module in (*model.modules(), *replacements.values()):  # replacements share children with what they replace
         for name, child in list(framework.children(module)):
             if id(child) in replacements:
                 framework.replace(module, name, replacements[id(child)])
@@ -256,7 +256,7 @@ def put_in_place(framework: Framework, model: Any, replacements: Mapping[int, An
 
 
 class _Preparation:
-    """What `prepare` is to do, gathered module by module."""
+    """What `prepare` has to do, collected module by module."""
 
     def __init__(
         self, framework: Framework, engine: str | None, isa: str | None, allow_list: Collection[type] | None
@@ -264,13 +264,13 @@ class _Preparation:
         self._framework = framework
         self._engine, self._isa, self._allow_list = engine, isa, allow_list
         self._found = False
-        #: The prepared module for each one that is replaced, by identity.
+        #: The prepared module for each replaced one, by identity.
         self.replacements: dict[int, Any] = {}
-        #: Modules that stay as they are, with their qconfigs, for `convert` to quantize or to warn of.
+        #: Modules that stay as they are, with their qconfigs: `convert` quantizes them or warns about them.
         self.left: list[tuple[Any, Any]] = []
 
     def add(self, name: str, module: Any, qconfig: Any) -> None:
-        """Prepare `module`, which is selected, if it can be quantized."""
+        """Prepare the selected `module` if it can be quantized."""
         framework, engine = self._framework, self._engine
         found = framework.find(module)
         if found is None or not self._allows(module, found[0].float_type):
@@ -290,7 +290,7 @@ class _Preparation:
                 self.replacements[id(module)] = framework.prepared(found[0], module, qconfig, engine, self._isa)
 
     def empty(self) -> bool:
-        """Whether the model has nothing that is prepared, to be prepared, or left for `convert`."""
+        """Whether no module of the model is prepared, to be prepared, or left for `convert`."""
         return not self._found
 
     def _allows(self, module: Any, float_type: type) -> bool:

@@ -1,4 +1,4 @@
-"""Arguments of PyTorch's functions that change nothing at their defaults, and stand for what is not here otherwise."""
+"""Arguments of PyTorch's functions that qrnn accepts only at their defaults, because it lacks what they turn on."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a layer is, as plain values: given by `describe`, kept in states beside weights, and compared when they load.
+"""What a layer is, as plain values: `describe` returns it, states keep it beside weights, and loading compares it.
 
-Names and shapes of weights say neither which of several formulas they are for, nor with what arithmetic: a GRU that
-resets before the product has the state of one that resets after it. So quantized layers, and float ones that PyTorch
-lacks, put an array ``format`` beside their weights: the description as canonical JSON, in bytes.
+Names and shapes of weights do not tell for which of several formulas they are, nor for which arithmetic: the state of
+a GRU that resets before the product looks like that of one that resets after it. So quantized layers, and float layers
+that PyTorch lacks, put an array ``format`` beside their weights: the description as canonical JSON in bytes.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ __all__ = [
 #: The name of the array in a layer's state.
 FORMAT = "format"
 
-#: The version of what `Described.describe` says: a later one has other names or other meanings.
+#: The version of descriptions. A later version has other names or other meanings.
 _VERSION = 1
 
-#: Bytes of a description, that of a layer of thousands of matrices.
+#: The most bytes of a description: enough for a layer of thousands of matrices.
 _MAX_BYTES = 1 << 22
 
-#: The key of the formats of what weights multiply, where matrices do not go by the engine.
+#: The key of the formats of activations, for matrices whose format is not the engine's.
 PRECISION = "precision"
 
-#: Options of a step, which a cell and a layer over sequences both have.
+#: The options of a step, which cells and layers over sequences both have.
 _OF_EQUATION = frozenset(OPTION_NAMES) - {"reverse", "initial_states"}
 
-#: What a load does not compare by itself: what other names and shapes say already, and what changes no result.
+#: What loading does not compare: it follows from names and shapes, or changes no result.
 _NOT_COMPARED = frozenset(
     {"input_size", "hidden_size", "in_features", "out_features", "proj_size", "num_layers", "bidirectional"}
     | {"bias", "dropout", "version", PRECISION}
@@ -57,7 +57,7 @@ _NOT_COMPARED = frozenset(
 
 
 class Described:
-    """A layer of either package that knows its spec and can say what it is."""
+    """A layer of either package that knows its spec and can describe itself."""
 
     if TYPE_CHECKING:
 
@@ -66,16 +66,17 @@ class Described:
         def extra_repr(self) -> str: ...
 
     def describe(self) -> dict[str, Any]:
-        """What this layer is: plain values, for states, files and reports.
+        """Describe this layer by plain values, for states, files and reports.
 
         Returns
         -------
         dict
             ``kind``, the name of its class in ``torch.nn``; its sizes and options under the names of its
-            constructor's arguments; ``engine``, ``"float32"`` for a float layer; and ``version``, that of this
-            description. Where weight matrices do not go by the engine, ``precision``: by their names ``"float32"``
-            or the format of what they multiply, such as ``"s13"``. States of quantized layers, and of float layers
-            that PyTorch lacks, hold it as the array ``format``: JSON in bytes.
+            constructor's arguments; ``engine``, ``"float32"`` for a float layer; and ``version``, the version of this
+            description. If the formats of some weight matrices are not the engine's, ``precision`` has for their
+            names ``"float32"`` or the format of the activations that they multiply, such as ``"s13"``. States of
+            quantized layers, and of float layers that PyTorch lacks, hold the description as the array ``format``:
+            JSON in bytes.
 
         Examples
         --------
@@ -87,33 +88,33 @@ class Described:
         return description(self._spec, getattr(self, "engine", _FLOAT), self._precisions)
 
     def _weight_type(self) -> dtype:
-        """What the weights of a quantized layer are: qint8, or float32 if all of them stay float."""
+        """The type of a quantized layer's weights: qint8, or float32 if all of them stay float."""
         own, names = self._precisions, [each.weight for each in self._spec.matrices if each.multiplies]
         return float32 if all(own.get(name) == _FLOAT for name in names) else qint8
 
     @property
     def _precisions(self) -> Mapping[str, str]:
-        """The formats of what weights multiply, by name, of those that do not go by the engine."""
+        """The formats of the activations that weights multiply, by name, where they are not the engine's."""
         return {}
 
     def _options_shown(self) -> list[str]:
-        """What ``repr`` shows behind sizes and PyTorch's options."""
+        """What ``repr`` shows after sizes and PyTorch's options."""
         return []
 
 
 def precisions_shown(precisions: Mapping[str, str]) -> list[str]:
-    """What ``repr`` shows of matrices that do not go by the engine."""
+    """What ``repr`` shows about matrices whose formats are not the engine's."""
     return [f"{name}={format}" for name, format in precisions.items()]
 
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
-#: The engine of float layers: the one of the core's table that quantizes nothing.
+#: The engine of float layers: the one in the core's table that does not quantize.
 _FLOAT = next(name for name, row in ENGINES.items() if not row.quantized)
 
 
 def description(spec: LayerSpec, engine: str = _FLOAT, precisions: Mapping[str, str] = _NONE) -> dict[str, Any]:
-    """What a layer of the spec, the engine and the precisions is; see `Described.describe`."""
+    """The description of a layer with this spec, engine and precisions; see `Described.describe`."""
     own = {PRECISION: dict(precisions)} if precisions else {}
     return {**_of_spec(spec), "engine": engine, **own, "version": _VERSION}
 
@@ -136,7 +137,7 @@ def _of_spec(spec: LayerSpec) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON has it."""
+    """`value` as a value of JSON."""
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
@@ -144,14 +145,14 @@ def _plain(value: Any) -> Any:
 
 def encoded(description: Mapping[str, Any]) -> NDArray[np.uint8]:
     """A description as the array of a state: canonical JSON in bytes."""
-    import json  # here, as no call and no import of the package needs it
+    import json  # here, because no call and no import of the package needs it
 
     text = json.dumps(description, sort_keys=True, separators=(",", ":"))
     return np.frombuffer(text.encode("ascii"), np.uint8).copy()
 
 
 def _decoded(value: Any, key: str) -> dict[str, Any]:
-    """The description that an array of a state holds; TypeError or ValueError naming `key` otherwise."""
+    """The description in an array of a state; otherwise raise TypeError or ValueError naming `key`."""
     import json
 
     array = _arrays.to_numpy(value, key)
@@ -171,10 +172,10 @@ def _decoded(value: Any, key: str) -> dict[str, Any]:
 
 
 def differences(layer: Described, value: Any, key: str) -> list[str]:
-    """What keeps weights of the layer that `value`, the entry `key` of a state, describes from being those of `layer`.
+    """The reasons why weights of the layer that `value`, the entry `key` of a state, describes do not fit `layer`.
 
-    Sizes are left to the weights' shapes, and to their names whether it is a cell: a layer's weights, renamed, are
-    those of a cell.
+    The shapes of weights tell the sizes, and their names tell whether it is a cell; a layer's weights can be renamed
+    for a cell.
     """
     try:
         theirs = _decoded(value, key)
@@ -186,7 +187,7 @@ def differences(layer: Described, value: Any, key: str) -> list[str]:
 def compared(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], key: str, idle: Collection[str] = frozenset()
 ) -> list[str]:
-    """What keeps weights of what `theirs` describes from being those of what `ours` does; `idle` need not agree."""
+    """The reasons why weights of a layer like `theirs` do not fit one like `ours`; keys in `idle` may differ."""
     same_engine = "engine" in ours and ours["engine"] == theirs.get("engine")
     other = _other_precisions(ours, theirs, key) if same_engine else []
     names = [name for name in ours if name not in _NOT_COMPARED and name not in idle]
@@ -202,15 +203,15 @@ def compared(
 
 
 def _other_precisions(ours: Mapping[str, Any], theirs: Mapping[str, Any], key: str) -> list[str]:
-    """What differs in the precisions of two layers of one engine."""
+    """The differences in the precisions of two layers of one engine."""
     found: list[dict[str, str]] = []
     for each in (ours, theirs):
         own = each.get(PRECISION, {})
         if not isinstance(own, dict):
             return [f"{key}: expected {PRECISION} to be a dict, got {own!r:.80}"]
-        if ours["kind"] != theirs.get("kind"):  # a layer's weights, renamed to be a cell's
+        if ours["kind"] != theirs.get("kind"):  # a layer's weights, renamed for a cell
             if each.get("num_layers", 1) != 1 or each.get("bidirectional"):
-                return []  # it may be any of them
+                return []  # the cell may be any of the layers
             own = {name.removesuffix("_l0"): format for name, format in own.items()}
         found.append(own)
     default = ENGINES[ours["engine"]].activations
@@ -223,11 +224,11 @@ def _other_precisions(ours: Mapping[str, Any], theirs: Mapping[str, Any], key: s
 
 
 def says_no_bias(value: Any) -> bool:
-    """Whether `value`, what a state has as the format of a layer, says that there are no biases."""
+    """Whether `value`, the format of a layer in a state, says that there are no biases."""
     try:
         return _decoded(value, FORMAT).get("bias") is False
     except (TypeError, ValueError):
-        return False  # which `differences` reports
+        return False  # `differences` reports it
 
 
 def _family(description: Mapping[str, Any]) -> str:

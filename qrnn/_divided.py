@@ -1,4 +1,4 @@
-"""Data divided into what a model is calibrated with and what it is measured on."""
+"""Data divided into a part for calibration and a part for measuring."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Divided(NamedTuple):
 
     calibration: list[Sample]
     held_back: list[Sample]
-    sequences: int  # in both
+    sequences: int  # in both halves
     held: int  # sequences held back
 
 
 def divided(samples: Sequence[Sample], layouts: Sequence[Layout | None]) -> Divided:
-    """Every other input, or of a single one every other row of its batch, is held back.
+    """Hold back every other input; of a single input, every other row of its batch.
 
     Raises
     ------
     ValueError
-        If there are not two sequences, or a single input that cannot be divided.
+        If there are fewer than two sequences, or a single input cannot be divided.
     """
     counts = [1 if layout is None else layout.batch for layout in layouts]
     if sum(counts) < 2:
@@ -53,7 +53,7 @@ def rows_of_sample(sample: Sample, layout: Layout, rows: slice) -> Sample:
 
 
 def _rows(value: Any, layout: Layout, rows: slice) -> Any:
-    """Some rows of the batch of one argument; what has none stays."""
+    """Some rows of the batch of one argument; an argument without a batch stays."""
     if is_packed(value):
         raise ValueError("data: expected at least 2 inputs, as a PackedSequence cannot be divided, got one")
     if isinstance(value, dict):
@@ -69,7 +69,7 @@ def _rows(value: Any, layout: Layout, rows: slice) -> Any:
 
 
 def _batch_axis(shape: tuple[int, ...], layout: Layout) -> int | None:
-    """Where an array has the rows of the batch: (batch, ...), (steps, batch, ...) or (layers, batch, ...)."""
+    """The axis of an array that has the batch: (batch, ...), (steps, batch, ...) or (layers, batch, ...)."""
     if shape[:2] == (layout.steps, layout.batch) == (layout.batch, layout.steps):
         return 0 if layout.batch_first else 1
     if shape[:1] == (layout.batch,) and (len(shape) != 2 or shape[1] != layout.batch):

@@ -1,4 +1,4 @@
-"""Elman layers, float and quantized: cells, one time step a call, and whole sequences."""
+"""Elman layers, float and quantized: cells, which compute one time step in a call, and layers over sequences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["RNN", "ElmanCell", "ElmanLayer", "QuantizedRNN", "QuantizedRNNCell",
 
 
 class ElmanLayer(Described):
-    """What has a choice of non-linearity."""
+    """The base of layers with a choice of non-linearity."""
 
     @property
     def nonlinearity(self) -> str:
@@ -32,7 +32,7 @@ class ElmanLayer(Described):
 
 
 class ElmanCell(ElmanLayer, RecurrentLayer):
-    """PyTorch shows the non-linearity of a cell, but not that of a sequence."""
+    """A cell whose repr shows the non-linearity, as in PyTorch; that of a sequence does not."""
 
     def _options_shown(self) -> list[str]:
         own = [] if self.nonlinearity == "tanh" else [f"nonlinearity={self.nonlinearity}"]
@@ -80,16 +80,16 @@ class RNNCell(ElmanCell, CalledAsCell, FloatCell):
     Raises
     ------
     TypeError
-        If a size is no integer; for an option that there is not.
+        If a size is no integer; or for an unknown option.
     ValueError
         If a size, `nonlinearity`, `device`, `dtype` or `isa` is out of range.
 
     Notes
     -----
     ``cell(input, hx=None, *, out=None)`` takes `input` of shape (batch, input_size) or
-    (input_size,) and `hx` of shape (batch, hidden_size) or (hidden_size,), zeros where it is None,
-    and gives the new state in the shape of `hx`: a new float32 array, or `out`, which may be `hx`
-    itself. A shape that does not fit raises RuntimeError or ValueError with PyTorch's text.
+    (input_size,) and `hx` of shape (batch, hidden_size) or (hidden_size,), None for zeros. It returns
+    the new state in the shape of `hx`: a new float32 array, or `out`, which may be `hx` itself. A
+    shape that does not fit raises RuntimeError or ValueError with PyTorch's text.
 
     Examples
     --------
@@ -139,7 +139,7 @@ class RNN(ElmanLayer, CalledAsSequence, FloatSequence):
         Whether input and output are (batch, steps, ...) instead of (steps, batch, ...); states are
         not.
     dropout : float
-        Kept as an attribute; it acts in training alone, and so not here.
+        Kept as an attribute; it acts only in training, which qrnn does not do.
     bidirectional : bool
         Whether each layer also runs from the end of a sequence to its start.
     device : None or "cpu"
@@ -171,7 +171,7 @@ class RNN(ElmanLayer, CalledAsSequence, FloatSequence):
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
+        If a size is no integer, or `bias` or `batch_first` no bool; or for an unknown option.
     ValueError
         If a size, `nonlinearity`, `dropout`, `device`, `dtype` or `isa` is out of range.
 
@@ -182,7 +182,7 @@ class RNN(ElmanLayer, CalledAsSequence, FloatSequence):
 
     Notes
     -----
-    ``rnn(input, hx=None, *, lengths=None, out=None)`` gives ``(output, h_n)``, float32.
+    ``rnn(input, hx=None, *, lengths=None, out=None)`` returns ``(output, h_n)``, float32.
 
     =========  =====================================================  ============================
     input      (steps, batch, input_size)                             or (steps, input_size)
@@ -192,11 +192,11 @@ class RNN(ElmanLayer, CalledAsSequence, FloatSequence):
     out        an array for `output`, or a pair (output, h_n)         likewise
     =========  =====================================================  ============================
 
-    `hx` is zeros where it is None. `output` has the h of the last layer at each step. With
-    `lengths`, which need not be sorted, rows end early, as packed sequences do in PyTorch: `output`
-    is zero past the end of a row, `h_n` is that of its last step, and the reverse direction starts
-    there; a row of length 0 keeps its state, and is refused where rows share a scale. A shape that
-    does not fit raises RuntimeError or ValueError with PyTorch's text.
+    `hx` None means zeros. `output` has the h of the last layer at each step. With `lengths`, which
+    need not be sorted, rows end early, like packed sequences in PyTorch: `output` is zero past the
+    end of a row, `h_n` is the state of its last step, and the reverse direction starts there. A row
+    of length 0 keeps its state; where rows share a scale, it is refused. A shape that does not fit
+    raises RuntimeError or ValueError with PyTorch's text.
 
     Examples
     --------
@@ -238,9 +238,9 @@ class RNN(ElmanLayer, CalledAsSequence, FloatSequence):
 class QuantizedRNNCell(RNNCellConstructor, ElmanCell, CalledAsCell, QuantizedCell):
     """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
 
-    ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit
-    integers. Each call quantizes x and h: with engine ``qrnn`` every row by its own range, with the
-    torch engines the whole batch by one, in PyTorch's arithmetic.
+    ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products multiply 8-bit
+    integers. Each call quantizes x and h: engine ``qrnn`` each row by its own range, the torch
+    engines the whole batch by one range, in PyTorch's arithmetic.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ class QuantizedRNNCell(RNNCellConstructor, ElmanCell, CalledAsCell, QuantizedCel
     Raises
     ------
     TypeError
-        If a size is no integer; for an option that there is not.
+        If a size is no integer; or for an unknown option.
     ValueError
         If a size, `nonlinearity`, `dtype`, `engine` or `isa` is out of range.
 
@@ -299,10 +299,10 @@ class QuantizedRNNCell(RNNCellConstructor, ElmanCell, CalledAsCell, QuantizedCel
 @quantizes(RNN)
 @public("qrnn.nn.quantized.dynamic", "RNN")
 class QuantizedRNN(RNNConstructor, ElmanLayer, CalledAsSequence, QuantizedSequence):
-    """Elman layers with int8 weights over whole sequences; PyTorch has none.
+    """Elman layers with int8 weights over whole sequences, which PyTorch lacks.
 
-    One call computes all steps, layers and directions, as in ``qrnn.nn.RNN``, by products of 8-bit
-    integers; ranges as in `RNNCell`.
+    One call computes all steps, layers and directions, as in ``qrnn.nn.RNN``, with products of 8-bit
+    integers; the ranges are those of `RNNCell`.
 
     Parameters
     ----------
@@ -319,7 +319,7 @@ class QuantizedRNN(RNNConstructor, ElmanLayer, CalledAsSequence, QuantizedSequen
         Whether input and output are (batch, steps, ...) instead of (steps, batch, ...); states are
         not.
     dropout : float
-        Kept as an attribute; it acts in training alone, and so not here.
+        Kept as an attribute; it acts only in training, which qrnn does not do.
     bidirectional : bool
         Whether each layer also runs from the end of a sequence to its start.
     dtype : qint8
@@ -346,7 +346,7 @@ class QuantizedRNN(RNNConstructor, ElmanLayer, CalledAsSequence, QuantizedSequen
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
+        If a size is no integer, or `bias` or `batch_first` no bool; or for an unknown option.
     ValueError
         If a size, `nonlinearity`, `dropout`, `dtype`, `engine` or `isa` is out of range.
 
@@ -357,10 +357,10 @@ class QuantizedRNN(RNNConstructor, ElmanLayer, CalledAsSequence, QuantizedSequen
 
     Notes
     -----
-    Calls are those of ``qrnn.nn.RNN``, and with engine ``qrnn`` give the bits of the same steps by
+    Calls are those of ``qrnn.nn.RNN``. With engine ``qrnn`` they give the bits of the same steps by
     an `RNNCell`. The torch engines quantize the whole input of each layer by one range, and the
-    state at each step by that of the rows that `lengths` leaves; one that holds a NaN or an infinity
-    raises ValueError.
+    state at each step by the range of the rows that are active by `lengths`; an input or state that
+    holds a NaN or an infinity raises ValueError.
 
     Examples
     --------

@@ -33,9 +33,9 @@ class Embedding(Module):
     padding_idx : int, optional
         The row that starts as zeros; a negative one counts from the end.
     max_norm : None
-        PyTorch scales rows in place at each call by it; nothing here changes weights: ValueError if given.
+        With it PyTorch scales rows in place at each call. Nothing here changes weights: ValueError if given.
     norm_type, scale_grad_by_freq, sparse
-        PyTorch's, of `max_norm` and of training; kept as attributes.
+        PyTorch's options of `max_norm` and of training; kept as attributes.
     device : None or "cpu"
     dtype : None or float32
 
@@ -53,8 +53,8 @@ class Embedding(Module):
 
     Notes
     -----
-    The row of `padding_idx` is a row like any other: what PyTorch does for it, it does in training. Quantization
-    leaves the table as it is.
+    The row of `padding_idx` is a row like any other: PyTorch treats it differently only in training. Quantization
+    does not change the table.
 
     Examples
     --------
@@ -103,7 +103,7 @@ class Embedding(Module):
     @overload
     def forward(self, input: Input) -> Array: ...
     def forward(self, input: Any) -> Any:
-        """The row of each integer.
+        """Look up the row of each integer.
 
         Parameters
         ----------
@@ -117,9 +117,9 @@ class Embedding(Module):
         Raises
         ------
         TypeError
-            If `input` holds no integers.
+            If `input` does not hold integers.
         IndexError
-            If one of them is negative or no row's.
+            If an integer is negative or has no row.
         """
         indices = _arrays.to_numpy(input, "input")
         if indices.dtype.kind not in "iu":
@@ -142,14 +142,14 @@ class Embedding(Module):
         ----------
         embeddings : array_like, shape (num_embeddings, embedding_dim)
         freeze : bool
-            PyTorch's; nothing here trains.
+            PyTorch's option; nothing here trains.
         padding_idx : int, optional
             Kept as an attribute; its row stays as it is.
 
         Raises
         ------
         ValueError
-            If `embeddings` has not two dimensions or is not finite.
+            If `embeddings` does not have two dimensions or is not finite.
         """
         table = _arrays.to_floats(embeddings, "embeddings")
         if table.ndim != 2:

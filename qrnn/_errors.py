@@ -23,7 +23,7 @@ __all__ = ["arrays_of", "leaves", "rows_of", "without_padding"]
 
 
 def arrays_of(result: Any) -> Any:
-    """The result of a call with arrays in the place of tensors, in the same tuples, lists and dicts."""
+    """The result of a call with arrays instead of tensors, in the same tuples, lists and dicts."""
     if is_packed(result):
         return _arrays.to_numpy(result.data, "output")
     if isinstance(result, dict):
@@ -49,9 +49,9 @@ def leaves(result: Any, name: str = "output") -> Iterator[tuple[str, Floats]]:
 
 
 def _by_steps(shape: tuple[int, ...], layout: Layout | None) -> str | None:
-    """Whether an output of that shape has its rows by ``"steps"`` first or by ``"batch"``; None: by neither.
+    """Whether an output of this shape has ``"steps"`` or ``"batch"`` as its first axis; None: neither.
 
-    One of two axes counts only where there is padding: its last axis may be columns as well.
+    An output of two axes counts only if there is padding, because its last axis may be columns as well.
     """
     if layout is None or len(shape) < (2 if layout.lengths is not None else 3):
         return None
@@ -90,7 +90,7 @@ def rows_of(array: Floats, layout: Layout | None) -> Rows:
 
 
 def _batch(shape: tuple[int, ...], rows: int, layout: Layout | None) -> Batch | None:
-    """Which row of the batch each row of an output belongs to that has none for each step; None: they are the same."""
+    """The batch row of each row of an output that has no rows for steps; None: they are the same."""
     if layout is None or layout.batch == rows:
         return None
     if layout.batch == 1:
@@ -103,7 +103,7 @@ def _batch(shape: tuple[int, ...], rows: int, layout: Layout | None) -> Batch | 
 
 
 def without_padding(result: Any, layout: Layout | None) -> Any:
-    """The result of a call, as `arrays_of` gives it, with zeros in the place of padding."""
+    """The result of a call, as `arrays_of` returns it, with zeros instead of padding."""
     valid = None if layout is None else layout.valid()
     if valid is None:
         return result

@@ -1,4 +1,4 @@
-"""export_c: a model as a C header, which computes it frame by frame."""
+"""export_c: writes a model as a C header that computes it frame by frame."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ def export_c(model: Any, path: str | os.PathLike[str], name: str | None = None) 
     Parameters
     ----------
     model : Module or torch.nn.Module
-        A layer, or a Sequential of what a frame goes through one after the other: layers (float or quantized, of any
-        engine), activations, normalizations over the frame, causal convolutions, an Embedding at the beginning. A
-        recurrent layer hands its output on, and not its states. What `qrnn.load` makes of a model of PyTorch.
+        A layer, or a Sequential of modules that a frame goes through one after the other: layers (float or quantized,
+        of any engine), activations, normalizations over the frame, causal convolutions, an Embedding at the
+        beginning. A recurrent layer passes on its output, not its states. A model of PyTorch is converted as by
+        `save` and `load`.
     path : str or PathLike
-        A file that is there is replaced in one step.
+        An existing file is replaced in one step.
     name : str, optional
-        What the names in the header begin with. Default: the name of the file, without its ending.
+        The beginning of the names in the header. Default: the name of the file, without its ending.
 
     Raises
     ------
     TypeError
         If `model` is no module.
     ValueError
-        If a module of it does not compute a frame from those before it: a layer that reads backwards, a class of
-        yours. If `name` is no name of C.
+        If a module does not compute a frame from that one and earlier ones, such as a layer that reads backwards, or
+        is of your own class; or if `name` is not a valid name in C.
     OSError
         If `path` cannot be written.
 
     Notes
     -----
-    A step gives the bits that ``qrnn.stream(model)`` gives for a frame; of Softmax, LogSoftmax, LayerNorm, ELU and
-    Softplus, which are computed in double and rounded, where the C library's functions round as NumPy's do. See
+    A step gives the bits that ``qrnn.stream(model)`` gives for a frame. Softmax, LogSoftmax, LayerNorm, ELU and
+    Softplus are computed in double and rounded, so they do if the C library's functions round like NumPy's. See
     docs/embedding.md.
 
     Examples
@@ -54,7 +55,7 @@ def export_c(model: Any, path: str | os.PathLike[str], name: str | None = None) 
     ['qrnn_status gate_step(const gate_net *net, gate_state *state, const float *x, float *y);', \
 'qrnn_status gate_step(const gate_net *net, gate_state *state, const float *x, float *y)']
     """
-    from ._c_model import model_text  # here, as no import of the package needs it
+    from ._c_model import model_text  # here, because no import of the package needs it
     from ._c_text import checked_name
     from ._whole_file import written_whole
 

@@ -1,4 +1,4 @@
-"""Figures by matplotlib that can be read on light pages and on dark ones; the one place that imports it."""
+"""Figures that can be read on light and on dark pages. Only this file imports matplotlib."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 __all__ = ["COLORS", "TEXTS", "color_of", "figure", "note", "styled"]
 
-#: Of models in turn, the reference gray: each has a contrast of 3:1 at least with white and with a dark page.
+#: The colors of models in turn, gray for the reference. Each has a contrast of at least 3:1 to white and to dark pages.
 COLORS = ("#7f8790", "#2f7fd1", "#d9661f", "#2b9348", "#b05fc4", "#c9374a", "#1f8a94", "#96771f")
-#: Of text, by `dark`; None: on either page.
+#: The color of text, by `dark`; None: for both pages.
 TEXTS = {None: "#7b7b7b", False: "#1f2328", True: "#e6edf3"}
 _PAGES = {None: "none", False: "#ffffff", True: "#0d1117"}
 
@@ -24,7 +24,7 @@ def color_of(place: int) -> str:
 
 @contextmanager
 def styled(dark: bool | None) -> Iterator[None]:
-    """What is drawn meanwhile is for a page that is `dark` or not, or for both.
+    """Draw for a page that is `dark` or light, or for both if it is None.
 
     Raises
     ------
@@ -69,12 +69,12 @@ def _matplotlib() -> Any:
 
 
 def figure(size: tuple[float, float]) -> Any:
-    """A figure of so many inches that pyplot does not know: it goes when nobody holds it."""
+    """A figure of this size in inches. pyplot does not know it, so it is freed with its last reference."""
     _matplotlib()
     from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore]
 
     page = Figure(size, layout="constrained")
-    vars(page)["_repr_png_"] = partial(_png, page)  # Jupyter knows figures by pyplot alone
+    vars(page)["_repr_png_"] = partial(_png, page)  # Jupyter shows only figures of pyplot by itself
     return page
 
 
@@ -86,7 +86,7 @@ def _png(page: Any) -> bytes:
 
 
 def note(axes: Any, text: str) -> None:
-    """Say in an empty picture why it is empty."""
+    """Write into an empty picture why it is empty."""
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
     axes.grid(False)
     axes.set(xticks=(), yticks=())

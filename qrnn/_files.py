@@ -27,19 +27,19 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model : Module, torch.nn.Module, or mapping of str to array_like
-        Of a model the file holds what ``state_dict`` gives, and says what its modules are. Of a mapping it holds the
-        arrays. Tensors of bfloat16 become float32.
+        For a model the file holds what ``state_dict`` returns, and a description of its modules. For a mapping it
+        holds the arrays. Tensors of bfloat16 become float32.
     path : str or PathLike
-        A file that is there is replaced in one step, when all is on the disk.
+        An existing file is replaced in one step, when all is on the disk.
 
     Raises
     ------
     TypeError
-        If `model` is something else, or holds what is no array of real numbers.
+        If `model` is something else, or holds something that is not an array of real numbers.
     ValueError
-        If a name or a type of an array cannot be in such a file, or `path` is there and no regular file.
+        If such a file cannot hold a name or the type of an array, or if `path` exists and is not a regular file.
     OSError
-        If `path` cannot be written; then what was there is there as before.
+        If `path` cannot be written; an existing file is then unchanged.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
       (1): Tanh()
     )
     """
-    from . import _safetensors  # here and below, as no import of the package needs it
+    from . import _safetensors  # here and below, because no import of the package needs it
     from ._model_entries import entries_of, text_of_entries
 
     path = checked_path(path)
@@ -78,30 +78,30 @@ def load(path: str | os.PathLike[str], into: T) -> T: ...
 def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     """Read a model from a file that `save` wrote, or the arrays of any file of the safetensors format.
 
-    Nothing in a file is run. Weights are packed for the CPU that loads them; no random number is drawn.
+    Nothing in a file is executed. Weights are packed for the CPU that loads them; no random number is drawn.
 
     Parameters
     ----------
     path : str or PathLike
     into : Module or torch.nn.Module, optional
-        Load into this model, of the modules and names that were saved. Needed where classes of yours are in it.
+        Load into this model, which has the modules and names that were saved. Needed if it has your own classes.
 
     Returns
     -------
     Module or dict of str to ndarray
-        `into` if it is given. Else a model of ``qrnn.nn``, also where one of PyTorch was saved; or, of a file that does
-        not say what its modules are, the arrays as a state dict, bfloat16 as float32.
+        `into` if it is given. Else a model of ``qrnn.nn``, even if one of PyTorch was saved; or, if the file does not
+        describe its modules, the arrays as a state dict, bfloat16 as float32.
 
     Raises
     ------
     FormatError
         If the file is cut short, changed, of another format or of a later version; or if `into` is not given and the
-        file has modules that qrnn cannot make.
+        file has modules that qrnn cannot make by itself.
     RuntimeError
-        If what the file holds does not fit `into`: all that is missing, unexpected, of another shape, kind or engine is
-        named. A model of ``qrnn.nn`` is unchanged then.
+        If the file does not fit `into`. The text names all that is missing, unexpected, or of another shape, kind or
+        engine. A model of ``qrnn.nn`` is unchanged then.
     TypeError
-        If `into` is no model.
+        If `into` is not a model.
     OSError
         If the file cannot be read.
 
@@ -173,12 +173,12 @@ def _load_into(model: Any, state: Mapping[str, NDArray[Any]], entries: list[tupl
 
 
 def as_numpy(model: Any) -> Module:
-    """`model`, or of a model of PyTorch what a load of its file makes.
+    """`model`; a model of PyTorch is converted as by `save` and `load`.
 
     Raises
     ------
     ValueError
-        If it has modules that ``qrnn.nn`` has not.
+        If it has modules that ``qrnn.nn`` lacks.
     """
     if isinstance(model, Module):
         return model
@@ -194,7 +194,7 @@ def as_numpy(model: Any) -> Module:
 
 
 def checked_path(path: Any) -> str:
-    """The argument `path` as a str; TypeError if it is no path."""
+    """The argument `path` as a str; TypeError if it is not a path."""
     try:
         checked = os.fspath(path)
     except TypeError:
@@ -203,6 +203,6 @@ def checked_path(path: Any) -> str:
 
 
 def _is_torch_module(obj: Any) -> bool:
-    """Whether `obj` is a module of PyTorch, without importing PyTorch."""
+    """Whether `obj` is a module of PyTorch. Does not import PyTorch."""
     module = getattr(getattr(sys.modules.get("torch"), "nn", None), "Module", None)
     return module is not None and isinstance(obj, module)

@@ -21,12 +21,12 @@ __all__ = ["Flatten"]
 
 @public("qrnn.nn")
 class Flatten(Module):
-    """Makes one dimension of several, as ``torch.nn.Flatten``.
+    """Merges several dimensions into one, as ``torch.nn.Flatten``.
 
     Parameters
     ----------
     start_dim, end_dim : int
-        The first and the last of them.
+        The first and the last of these dimensions.
 
     Raises
     ------
@@ -51,7 +51,7 @@ class Flatten(Module):
     @overload
     def forward(self, input: Input) -> NDArray[Any]: ...
     def forward(self, input: Any) -> Any:
-        """`input`, of the same type of numbers, with fewer dimensions; it may share memory with it.
+        """`input` with fewer dimensions and the same type of numbers; the result may share its memory.
 
         Parameters
         ----------

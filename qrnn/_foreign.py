@@ -1,4 +1,4 @@
-"""What readers of other frameworks' layers share: from their weights and options to a float layer of ``qrnn.nn``."""
+"""Shared by readers of other frameworks' files: makes a float layer of ``qrnn.nn`` from weights and options."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 SequenceLayer = RNN | GRU | LSTM
 
-#: The classes by the names that PyTorch, ONNX and Keras share, and how many rows of weights a unit has.
+#: The classes by the names that PyTorch, ONNX and Keras share.
 _CLASSES: Mapping[str, type[SequenceLayer]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
 #: The quantized classes by the float ones.
 _QUANTIZED: Mapping[Any, type[QuantizedLayer]] = {
@@ -44,7 +44,7 @@ _GATES: Mapping[str, int] = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
 class Direction(NamedTuple):
-    """The parameters of one direction, in PyTorch's shapes and order of gates; None where there are none.
+    """The parameters of one direction, in PyTorch's shapes and order of gates; None for those that do not exist.
 
     The names are those of the layer's own parameters without ``_l0`` and ``_reverse``.
     """
@@ -73,12 +73,12 @@ def gates(array: Array, order: Sequence[int], axis: int = 0) -> Array:
 
 
 def weight(value: Any, where: str, shape: Sequence[int | None]) -> Array:
-    """`value`, what a file holds as the weight `where`, as finite float32 of `shape`; None fits any size.
+    """`value`, which a file has as the weight `where`, as finite float32 of `shape`; None fits any size.
 
     Raises
     ------
     FormatError
-        If it is no such array.
+        If it is not such an array.
     """
     try:
         array = _arrays.to_floats(value, where)
@@ -104,7 +104,7 @@ def float_layer(
         What error texts begin with.
     family : {"RNN", "GRU", "LSTM"}
     directions : sequence of Direction
-        One or two, the second of which reads backwards.
+        One or two; the second reads backwards.
     batch_first : bool
     options : mapping
         Further arguments of the class.
@@ -124,7 +124,7 @@ def float_layer(
         layer: SequenceLayer = make(
             columns, hidden, bias=bias, batch_first=batch_first, bidirectional=len(directions) == 2, **options
         )
-        state = layer.state_dict()  # which says what the layer is, where PyTorch has none like it
+        state = layer.state_dict()  # holds the layer's description if PyTorch lacks such a layer
         for suffix, each in zip(("_l0", "_l0_reverse"), directions):
             for name, array in each._asdict().items():
                 if array is not None:
@@ -147,22 +147,22 @@ def expect_one_layer(layer: Any) -> None:
 
 
 def expect_flag(value: Any, name: str) -> None:
-    """Raise TypeError if the argument `name` is no bool."""
+    """Raise TypeError if the argument `name` is not a bool."""
     if not isinstance(value, bool):
         raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")
 
 
 def quantized_layer(where: str, layer: Any, codes: Mapping[str, QTensor]) -> Any:
-    """A layer of engine ``qrnn`` with int8 codes and scales of a file in place of those that it would choose.
+    """A layer of engine ``qrnn`` with a file's int8 codes and scales instead of those that qrnn would choose.
 
     Parameters
     ----------
     where : str
         What error texts begin with.
     layer : RNN, GRU, LSTM, GRUCell or LSTMCell
-        The float layer, with all that has no codes.
+        The float layer, with everything that has no codes.
     codes : mapping of str to QTensor
-        By the names of its weights, with a scale for each row.
+        By the names of its weights; each has a scale for each row.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""FormatError: what a file that cannot be read raises."""
+"""FormatError: raised for a file that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["FormatError"]
 
 @public("qrnn")
 class FormatError(ValueError):
-    """A file is not what it should be: cut short, changed, of another kind, or of a later version.
+    """Raised if a file is not what it should be: cut short, changed, of another kind, or of a later version.
 
     Examples
     --------

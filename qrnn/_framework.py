@@ -1,4 +1,4 @@
-"""What the converter needs to know of the modules that it walks over: ours over NumPy, or PyTorch's.
+"""What the converter needs to know about the modules of a model: those of qrnn for NumPy, or PyTorch's.
 
 Each package describes its modules by a `Framework` and registers it; ``qrnn._convert`` does the rest.
 """
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["Framework", "Row", "Seer", "framework_of", "register", "torch_side"]
 
 
-#: What is told of a call: name, module, positional and keyword arguments, result.
+#: A function that is told about a call: name, module, positional and keyword arguments, result.
 Seer = Callable[[str, Any, tuple[Any, ...], Any, Any], None]
 
 
 class Row(NamedTuple):
-    """A kind of layer: its float type, and the types that quantized and prepared ones have."""
+    """A kind of layer: its float type, its quantized type and its prepared type."""
 
     float_type: Any
     quantized_type: Any
@@ -87,21 +87,21 @@ class Framework(ABC):
         return [each.weight for each in spec.matrices if each.multiplies]
 
     def mappings(self) -> dict[type, Any]:
-        """What each float type becomes: a new dict."""
+        """The type that each float type becomes: a new dict."""
         return {row.float_type: row.quantized_type for row in self.rows}
 
     def known_as(self, named: type) -> type:
-        """The float type that a user means by the type `named`, if it is not `named` itself."""
+        """The float type that a user means by the type `named`; often `named` itself."""
         return named
 
     def expect_no_loop(self, model: Any, argument: str) -> None:
-        """Raise ValueError naming `argument` if `model` contains itself, as then it has no eval mode."""
+        """Raise ValueError naming `argument` if `model` contains itself, because it cannot be set to eval mode then."""
         loop = nesting_of(model, self.children).loop
         if loop is not None:
             raise ValueError(f"{argument}: expected modules that do not contain themselves, as {loop!r} does")
 
     def copied(self, model: Any, instead: Mapping[int, Any] = MappingProxyType({})) -> Any:
-        """A deep copy of `model`, with the objects of `instead` in the place of those of these identities."""
+        """A deep copy of `model`; objects whose identity is a key of `instead` become its values."""
         with named_recursion(model, self.children, "model"):
             return self._copied(model, dict(instead))
 
@@ -110,74 +110,74 @@ class Framework(ABC):
 
     @abstractmethod
     def take_matrices(self, layer: Any, matrices: list[Matrix]) -> None:
-        """Have the quantized `layer` hold other matrices, quantized or float."""
+        """Give the quantized `layer` other matrices, quantized or float."""
 
     @abstractmethod
     def copied_layer(self, layer: Any) -> Any:
-        """A copy of the quantized `layer` that `take_matrices` changes alone."""
+        """A copy of the quantized `layer`, for `take_matrices` to change without changing `layer`."""
 
     def observe_calls(self, model: Any, calls: ModelCalls) -> None:
-        """Have `calls` know of every call of the root `model`, and of its copies' theirs."""
+        """Report every call of the root `model` to `calls`; its copies report to copies of `calls`."""
         vars(model)[MODEL_CALLS] = calls
 
     def forget_calls(self, model: Any) -> None:
-        """Undo `observe_calls`, where it was done."""
+        """Undo `observe_calls`, if it was done."""
         vars(model).pop(MODEL_CALLS, None)
 
     def replaced(self, new: Any) -> None:  # noqa: B027
-        """Finish `new`, which is in the place of another module now; cannot fail."""
+        """Finish `new`, which has replaced another module; cannot fail."""
 
     @contextmanager
     def evaluating(self, model: Any) -> Iterator[None]:
-        """Have `model` compute as in use, not as in training, while the context lasts."""
+        """Make `model` compute as in use, not as in training, while the context lasts."""
         yield
 
     def adapted(self, value: Any) -> Any:
-        """`value`, an argument of a call, as models of this framework take it."""
+        """`value`, an argument of a call, in the form that models of this framework take."""
         return value
 
     def contents(self, module: Any) -> list[Content]:
-        """What `module` holds itself, without those below it."""
+        """The arrays that `module` itself holds, without those of modules below it."""
         return contents(module)
 
     def of_others(self, model: Any) -> dict[str, Any]:
-        """The float `model` as other packages quantize it, by their names."""
+        """The float `model` as quantized by other packages, by their names."""
         return {}
 
     def is_layer(self, module: Any) -> bool:
-        """Whether what is below `module` belongs to it, and is no module of the model's."""
+        """Whether the modules below `module` are parts of it, and not modules of the model."""
         return False
 
     def own_nbytes(self, module: Any) -> int | None:
-        """The bytes of what `module` holds itself; None where that cannot be told."""
+        """The bytes of what `module` itself holds; None if that is unknown."""
         return int(module._own_nbytes())
 
     def nbytes(self, model: Any) -> int | None:
-        """The bytes of the weights of `model`, as it holds them; None where that cannot be told."""
+        """The bytes of the weights of `model` in memory; None if that is unknown."""
         return int(model.nbytes)
 
     @abstractmethod
     def watching(self, model: Any, names: Collection[str], see: Seer) -> AbstractContextManager[Any]:
-        """A model that computes what `model` does and tells `see` of each call of its submodules of `names`."""
+        """A model that computes what `model` does and tells `see` about each call of its submodules `names`."""
 
     @abstractmethod
     def children(self, module: Any) -> Iterable[tuple[str, Any]]:
-        """Name and module of every child, one referenced twice both times."""
+        """Name and module of every child; a child referenced twice comes twice."""
 
     @abstractmethod
     def replace(self, parent: Any, name: str, child: Any) -> None:
-        """Put `child` in the place of the child `name` of `parent`."""
+        """Replace the child `name` of `parent` by `child`."""
 
     @abstractmethod
     def stays(self, module: Any, base: type) -> str | None:
-        """What of `module`, an instance of `base`, no quantized module would have, to follow "which"; None: nothing."""
+        """What `module`, an instance of `base`, has and no quantized module would, as a text after "which"; or None."""
 
     def opaque(self, module: Any) -> str | None:
-        """Why nothing in `module` can be seen and quantized, as the text of a warning; None if it can."""
+        """Why nothing inside `module` can be seen and quantized, as the text of a warning; None if it can."""
         return None
 
     def reads(self, above: Any, module: Any) -> bool:
-        """Whether `above` reads the weight of `module`, which is below it, in place of calling it."""
+        """Whether `above` reads the weight of `module`, which is below it, instead of calling it."""
         return False
 
     def why_float(self, module: Any) -> str:
@@ -189,7 +189,7 @@ class Framework(ABC):
         return False
 
     def lost_in_conversion(self, module: Any) -> str | None:
-        """What of `module` its quantized module will not have, as the text of a warning."""
+        """What `module` has that its quantized module will not have, as the text of a warning."""
         return None
 
     @abstractmethod
@@ -211,21 +211,21 @@ class Framework(ABC):
 
     @abstractmethod
     def form(self, name: str, module: Any) -> Form | None:
-        """How `module`, found as `name`, is streamed; None if it has no state. ValueError where that cannot be."""
+        """How `module`, called `name`, is streamed; None if it has no state. ValueError if it cannot be streamed."""
 
 
 _registered: list[Framework] = []
 
 
 def register(framework: Framework) -> None:
-    """Have `framework_of` find `framework`."""
+    """Make `framework` known to `framework_of`."""
     _registered.append(framework)
 
 
 def framework_of(model: Any, default: Framework) -> Framework:
-    """The framework that `model` is a module of; where there is none, `default`, which will refuse it.
+    """The framework of `model`; if it is of none, `default`, which will refuse it.
 
-    PyTorch's is imported only for a model of PyTorch's.
+    PyTorch's framework is imported only for a model of PyTorch.
     """
     found = next((each for each in _registered if isinstance(model, each.module_type)), None)
     if found is not None:
@@ -233,16 +233,16 @@ def framework_of(model: Any, default: Framework) -> Framework:
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(model, torch.nn.Module):
         return default
-    torch_side()  # which registers its framework
+    torch_side()  # registers its framework
     return next(each for each in _registered if isinstance(model, each.module_type))
 
 
 def torch_side() -> Any:
-    """The package of PyTorch's modules: the one place outside of it that imports it, and by its name.
+    """The package ``qrnn.torch``. Outside of that package this is the only place that imports it.
 
     Raises
     ------
     ImportError
-        If PyTorch is not there.
+        If PyTorch is not installed.
     """
     return importlib.import_module("qrnn.torch")

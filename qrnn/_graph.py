@@ -1,4 +1,4 @@
-"""Graph: a module that runs a graph of named values, which readers of other frameworks' files build."""
+"""Graph: a module that runs a graph of named values. Readers of other frameworks' files build it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "Graph", "Step"]
 
-#: The type of an input that is taken as it comes, integers as integers and all floats as float32.
+#: The type of an input that may have any type: integers stay integers, and all floats become float32.
 ANY = "any"
 
 
@@ -26,12 +26,12 @@ class Step(NamedTuple):
     Attributes
     ----------
     inputs : tuple of str
-        Names of the values that it takes; ``""`` passes None, for an argument that is left out, and a tuple of names a
-        tuple of values, as an LSTM takes its states.
+        Names of the values that it takes. ``""`` passes None, for an argument that is left out; a tuple of names
+        passes a tuple of values, as for an LSTM's states.
     outputs : tuple of str
-        Names that its results get, in order, those of tuples inside of tuples too; ``""`` drops one.
+        Names for its results, in order, including those of nested tuples; ``""`` drops a result.
     module, function : str
-        The name of the child, or that of the function; the other is empty.
+        The name of the child to call, or of the function; the other is empty.
     options : dict
         Keyword arguments: numbers, texts and lists of them.
     """
@@ -44,22 +44,22 @@ class Step(NamedTuple):
 
 
 class Graph(Module):
-    """Steps in order over named values: what files of other frameworks hold where they are no chain of modules.
+    """Steps over named values, run in order: the form of files of other frameworks that are not a chain of modules.
 
     Parameters
     ----------
     inputs : mapping of str to str, or iterable of str
-        Names of the arguments of a call, with their types; without types all are float32. ``"any"`` takes a value as it
-        comes, floats as float32.
+        Names of the arguments of a call, with their types; without types all are float32. ``"any"`` takes a value of
+        any type, floats as float32.
     outputs : iterable of str
-        Names of the values that a call returns: of one the value, of several a tuple.
+        Names of the values that a call returns: a single value, or a tuple of several.
     steps : iterable of Step
-        Each takes what inputs, constants or earlier steps give. A tuple or list of the same five entries will do.
+        Each takes inputs, constants or results of earlier steps. A tuple or list of the same five entries is accepted.
     modules : mapping of str to Module, optional
-        The children, by the names under which steps call them; one may be called by many. They may also be added
+        The children, by the names under which steps call them; several steps may call one. They may also be added
         later, by `add_module`.
     constants : mapping of str to array_like, optional
-        Values that are there from the start, kept as buffers of these names.
+        Values that exist from the start, kept as buffers of these names.
 
     Attributes
     ----------
@@ -70,13 +70,13 @@ class Graph(Module):
     Raises
     ------
     ValueError
-        If a step takes a value that nothing before it gives or calls a function that there is not, if a name is given
-        twice, or a type is not known.
+        If a step takes a value that nothing before it makes or calls an unknown function, if a name is given twice, or
+        if a type is unknown.
 
     Notes
     -----
-    All that the constructor takes but for modules and arrays is plain data. Functions are those of the operators of
-    ONNX whose names are alike. Names of modules and constants contain no dot.
+    All arguments of the constructor, except modules and arrays, are plain data. The functions are ONNX's operators of
+    the same names. Names of modules and constants contain no dot.
 
     Examples
     --------
@@ -130,7 +130,7 @@ class Graph(Module):
     def _from_parts(
         cls, options: Mapping[str, Any], children: Mapping[str, Module], arrays: Mapping[str, Any]
     ) -> Graph:
-        """The graph that a file describes; TypeError or ValueError if it describes none."""
+        """The graph that a file describes; TypeError or ValueError if the description is not valid."""
         inputs, outputs, steps = options["inputs"], options["outputs"], options["steps"]
         if not isinstance(inputs, dict) or not isinstance(outputs, list) or not isinstance(steps, list):
             raise TypeError("expected inputs, a dict, and lists of outputs and of steps")
@@ -145,8 +145,8 @@ class Graph(Module):
         return graph
 
     def _frame_modules(self) -> list[tuple[str, Module]]:
-        """What a frame of a stream goes through, with names."""
-        from ._graph_frames import frame_modules  # here, as nothing else needs it
+        """The names and modules that a frame of a stream goes through."""
+        from ._graph_frames import frame_modules  # here, because nothing else needs it
 
         return frame_modules(self)
 
@@ -175,7 +175,7 @@ class Graph(Module):
         *args : array_like
             The inputs, in order.
         **kwargs : array_like
-            Or by name.
+            The inputs by name.
 
         Returns
         -------
@@ -185,7 +185,7 @@ class Graph(Module):
         Raises
         ------
         TypeError
-            If an input is missing, unknown, given twice or no array of real numbers.
+            If an input is missing, unknown, given twice or not an array of real numbers.
         ValueError, RuntimeError
             If values do not fit a step.
         """
@@ -244,7 +244,7 @@ class Graph(Module):
         return child
 
     def _done_after(self) -> list[list[str]]:
-        """Of each step the values that no later one takes, which hold memory no longer."""
+        """For each step, the values that no later step takes; their memory can be freed."""
         done = self.__dict__.get("_done")
         if done is None:
             last = dict.fromkeys(self.outputs, len(self.steps))
@@ -263,7 +263,7 @@ class Graph(Module):
 
 
 class Choice(Module):
-    """One of two graphs: a branch that a value of a call chooses.
+    """A branch: an argument of the call chooses one of two graphs.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ class Choice(Module):
                 self.add_module(name, graph)
 
     def forward(self, condition: Any, *values: Any) -> Any:
-        """What the branch that `condition` chooses makes of its values: first come those of `then_branch`.
+        """The result of the chosen branch. `values` are first those of `then_branch`, then the others.
 
         Raises
         ------
@@ -335,7 +335,7 @@ def _typed(value: Any, name: str, kind: str) -> NDArray[Any]:
 
 
 def _flat(result: Any) -> tuple[Any, ...]:
-    """The results of a module, nested tuples flat: of an LSTM output, h and c."""
+    """The results of a module with nested tuples flattened: output, h and c for an LSTM."""
     if not isinstance(result, tuple):
         return (result,)
     return tuple(part for each in result for part in _flat(each))

@@ -1,7 +1,7 @@
-"""What a frame of a stream goes through in a graph of named values, where that is a chain of modules.
+"""The modules that a frame of a stream goes through in a graph of named values, if they form a chain.
 
-A graph says nothing of shapes, so it is run once for a single frame: what steps between modules do to that, they do to
-every frame.
+A graph does not tell shapes, so it is run once for a single frame. What the steps between modules do to this frame they
+do to every frame.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from ._module import Module
 
 __all__ = ["frame_modules"]
 
-#: Functions that give a single frame as it is, perhaps with other axes.
+#: Functions that return a single frame unchanged, perhaps with other axes.
 _SHAPES = frozenset({"flatten", "gather", "identity", "reshape", "slice", "squeeze", "transpose", "unsqueeze"})
 
 
 def frame_modules(graph: Any) -> list[tuple[str, Module]]:
-    """Name and module of what a frame goes through, of a ``Graph``.
+    """Names and modules that a frame goes through in a ``Graph``.
 
     Raises
     ------
     ValueError
-        If it is no chain of modules for one input and one output.
+        If it is not a chain of modules from one input to one output.
     """
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ValueError(
@@ -54,7 +54,7 @@ def frame_modules(graph: Any) -> list[tuple[str, Module]]:
 
 
 def _frames(graph: Module) -> Iterator[Any]:
-    """A frame in the shapes that a graph may take it in."""
+    """A frame in each shape in which a graph may take it."""
     for module in graph.modules():
         if isinstance(module, (Layer, Conv1d)):
             size = module.in_channels if isinstance(module, Conv1d) else module._spec.input_size
@@ -70,8 +70,8 @@ class _Chain:
         self._graph = graph
         (name,) = graph.inputs
         self._values: dict[str, Any] = {"": None, name: x, **dict(graph._kept_arrays())}
-        self._all = {name}  # all that were a frame
-        #: Names of the values that are the frame as it is now.
+        self._all = {name}  # all names that were the frame at some time
+        #: Names of the values that are the current frame.
         self.now = {name}
         self.found: list[tuple[str, Module]] = []
 
@@ -79,13 +79,13 @@ class _Chain:
         return self._values[name] if isinstance(name, str) else tuple(map(self._of, name))
 
     def run(self, step: Any) -> None:
-        """Run a step; ValueError beginning with "model: " if it computes from a frame what no chain does."""
+        """Run a step; ValueError beginning with "model: " if it uses a frame in a way that a chain does not."""
         given = [self._of(name) for name in step.inputs]
         results = dict(zip(step.outputs, self._graph._run(step, given)))
         self._values.update({name: value for name, value in results.items() if name})
         names = {each for name in step.inputs for each in ((name,) if isinstance(name, str) else name)}
         if not names & self._all:
-            return  # of constants alone
+            return  # the step uses only constants
         if step.function in ("shape", "size"):
             return
         if step.inputs[0] not in self.now or names & self._all != {step.inputs[0]}:
@@ -120,7 +120,7 @@ def _is_same(value: Any, frame: Any) -> bool:
 
 
 def _is_default(value: Any) -> bool:
-    """Whether an argument is what a call without it takes: states of zeros, lengths of the one step."""
+    """Whether an argument has the value of a call without it: states of zeros, lengths of the one step."""
     if value is None:
         return True
     if isinstance(value, tuple):

@@ -1,7 +1,7 @@
-"""The functions of arrays that a `Graph` calls, by name: those of ONNX's operators of these names, newest version.
+"""The functions of arrays that a `Graph` calls by name: ONNX's operators of the same names, in their newest version.
 
-Each takes arrays, and options by keyword that a file can hold: numbers, texts and lists of them. What an operator takes
-as an input that is as a rule a constant, such as axes, is a parameter that comes either way.
+Each takes arrays, and keyword options that a file can hold: numbers, texts and lists of them. Some inputs of operators
+are constants as a rule, such as axes; they are parameters that may be given either way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FUNCTIONS", "TYPES"]
 
-#: What `cast` casts to. Graphs of other float types are computed in float32.
+#: The types to which `cast` casts. Graphs of other float types are computed in float32.
 TYPES = ("bool", "float32", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
@@ -43,7 +43,7 @@ def _axes(axes: Any, ndim: int) -> tuple[int, ...]:
 
 
 def _div(a: Values, b: Values) -> Values:
-    """The quotient; of integers the one towards zero."""
+    """The quotient; for integers it is rounded towards zero."""
     if a.dtype.kind == "f":
         return np.divide(a, b)
     quotient = np.floor_divide(a, b)
@@ -96,7 +96,7 @@ def _cast(x: Values, *, to: str) -> Values:
 
 
 def _many(function: Callable[..., Values]) -> Callable[..., Values]:
-    """`function` of two arrays as one of any number of them."""
+    """`function`, which takes two arrays, as a function of any number of arrays."""
 
     def of_all(first: Values, *rest: Values) -> Values:
         for each in rest:
@@ -240,7 +240,7 @@ def _reverse_sequence(x: Values, lengths: Values, *, batch_axis: int = 1, time_a
 
 
 def _reduce(function: Any, x: Values, axes: Any, keepdims: int, noop: int) -> Values:
-    """`function` over axes, of rows that are contiguous, in float64: the same bits for any number of them."""
+    """`function` over axes of contiguous rows, in float64, so that a row has the same bits with any number of rows."""
     found = [] if axes is None else _ints(axes)
     if not found:
         if noop:

@@ -1,4 +1,4 @@
-"""Gated recurrent units, float and quantized: cells, one time step a call, and whole sequences."""
+"""Gated recurrent units, float and quantized: cells, which compute one step in a call, and layers over sequences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["GRU", "GRUCell", "QuantizedGRU", "QuantizedGRUCell"]
 
 
 class GRULayer(Described):
-    """What has a choice of where the reset gate acts."""
+    """The base of layers with a choice of where the reset gate acts."""
 
     @property
     def reset_after(self) -> bool:
@@ -46,8 +46,8 @@ class GRUCell(GRULayer, CalledAsCell, FloatCell):
         n = tanh(W_in x + b_in + W_hn (r * h) + b_hn)         reset_after=False
         h' = n + z * (h - n)
 
-    Cho et al., 2014, "Learning Phrase Representations using RNN Encoder-Decoder", reset before the
-    product (ONNX: ``linear_before_reset=0``); PyTorch and Keras reset after it.
+    The GRU of Cho et al., 2014, "Learning Phrase Representations using RNN Encoder-Decoder", resets
+    before the product (ONNX: ``linear_before_reset=0``); PyTorch and Keras reset after it.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class GRUCell(GRULayer, CalledAsCell, FloatCell):
     device : None or "cpu"
     dtype : None or float32
     reset_after : bool
-        Whether r is applied after the recurrent product or before it, where PyTorch has no option.
+        Whether r is applied after the recurrent product, as in PyTorch, or before it.
     isa : str, optional
         An instruction set, one of ``qrnn.isas()``. Default: ``QRNN_ISA``, else the best.
     **options
@@ -84,7 +84,7 @@ class GRUCell(GRULayer, CalledAsCell, FloatCell):
     Raises
     ------
     TypeError
-        If a size is no integer; for an option that there is not.
+        If a size is no integer; or for an unknown option.
     ValueError
         If a size, `device`, `dtype` or `isa` is out of range.
 
@@ -140,13 +140,13 @@ class GRU(GRULayer, CalledAsSequence, FloatSequence):
         Whether input and output are (batch, steps, ...) instead of (steps, batch, ...); states are
         not.
     dropout : float
-        Kept as an attribute; it acts in training alone, and so not here.
+        Kept as an attribute; it acts only in training, which qrnn does not do.
     bidirectional : bool
         Whether each layer also runs from the end of a sequence to its start.
     device : None or "cpu"
     dtype : None or float32
     reset_after : bool
-        Whether r is applied after the recurrent product or before it, where PyTorch has no option.
+        Whether r is applied after the recurrent product, as in PyTorch, or before it.
     proj_size : None
         Raises ValueError, as in PyTorch.
     isa : str, optional
@@ -174,7 +174,7 @@ class GRU(GRULayer, CalledAsSequence, FloatSequence):
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
+        If a size is no integer, or `bias` or `batch_first` no bool; or for an unknown option.
     ValueError
         If a size, `dropout`, `device`, `dtype` or `isa` is out of range.
 
@@ -227,8 +227,8 @@ class GRU(GRULayer, CalledAsSequence, FloatSequence):
 class QuantizedGRUCell(GRUCellConstructor, GRULayer, CalledAsCell, QuantizedCell):
     """A gated recurrent unit with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRUCell``.
 
-    Both products are of 8-bit integers. Each call quantizes x and h: with engine ``qrnn`` every row by
-    its own range, with the torch engines the whole batch by one, in PyTorch's arithmetic.
+    Both products multiply 8-bit integers. Each call quantizes x and h: engine ``qrnn`` each row by its
+    own range, the torch engines the whole batch by one range, in PyTorch's arithmetic.
 
     Parameters
     ----------
@@ -240,8 +240,8 @@ class QuantizedGRUCell(GRUCellConstructor, GRULayer, CalledAsCell, QuantizedCell
         Whether there are biases.
     dtype : qint8
     reset_after : bool
-        Whether r is applied after the recurrent product or before it, where PyTorch has no option.
-        Only engine ``qrnn`` has the latter: it quantizes r * h on its own.
+        Whether r is applied after the recurrent product, as in PyTorch, or before it.
+        Engines of PyTorch reset only after it. The others quantize r * h by its own ranges.
     engine : str, optional
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional
@@ -262,17 +262,15 @@ class QuantizedGRUCell(GRUCellConstructor, GRULayer, CalledAsCell, QuantizedCell
     Raises
     ------
     TypeError
-        If a size is no integer; for an option that there is not.
+        If a size is no integer; or for an unknown option.
     ValueError
-        If a size, `dtype`, `engine` or `isa` is out of range, or a torch engine is to
-        reset before the product.
+        If a size, `dtype`, `engine` or `isa` is out of range, or `reset_after` is False with a torch
+        engine.
 
     Notes
     -----
     Calls and equations are those of ``qrnn.nn.GRUCell``. With the torch engines an input or state that
-    holds a NaN or an infinity raises ValueError;
-    with engine ``qrnn`` it makes its own row NaN.
-
+    holds a NaN or an infinity raises ValueError; with engine ``qrnn`` it makes its own row NaN.
 
     Examples
     --------
@@ -290,8 +288,8 @@ class QuantizedGRUCell(GRUCellConstructor, GRULayer, CalledAsCell, QuantizedCell
 class QuantizedGRU(GRUConstructor, GRULayer, CalledAsSequence, QuantizedSequence):
     """Gated recurrent units with int8 weights, as ``torch.ao.nn.quantized.dynamic.GRU``.
 
-    One call computes all steps, layers and directions, as in ``qrnn.nn.GRU``, by products of 8-bit
-    integers; ranges as in `GRUCell`.
+    One call computes all steps, layers and directions, as in ``qrnn.nn.GRU``, with products of 8-bit
+    integers; the ranges are those of `GRUCell`.
 
     Parameters
     ----------
@@ -307,13 +305,13 @@ class QuantizedGRU(GRUConstructor, GRULayer, CalledAsSequence, QuantizedSequence
         Whether input and output are (batch, steps, ...) instead of (steps, batch, ...); states are
         not.
     dropout : float
-        Kept as an attribute; it acts in training alone, and so not here.
+        Kept as an attribute; it acts only in training, which qrnn does not do.
     bidirectional : bool
         Whether each layer also runs from the end of a sequence to its start.
     dtype : qint8
     reset_after : bool
-        Whether r is applied after the recurrent product or before it, where PyTorch has no option.
-        Only engine ``qrnn`` has the latter: it quantizes r * h on its own.
+        Whether r is applied after the recurrent product, as in PyTorch, or before it.
+        Engines of PyTorch reset only after it. The others quantize r * h by its own ranges.
     proj_size : None
         Raises ValueError, as in PyTorch.
     engine : str, optional
@@ -337,10 +335,10 @@ class QuantizedGRU(GRUConstructor, GRULayer, CalledAsSequence, QuantizedSequence
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
+        If a size is no integer, or `bias` or `batch_first` no bool; or for an unknown option.
     ValueError
-        If a size, `dropout`, `dtype`, `engine` or `isa` is out of range, or a torch
-        engine is to reset before the product.
+        If a size, `dropout`, `dtype`, `engine` or `isa` is out of range, or `reset_after` is False
+        with a torch engine.
 
     Warns
     -----
@@ -349,10 +347,10 @@ class QuantizedGRU(GRUConstructor, GRULayer, CalledAsSequence, QuantizedSequence
 
     Notes
     -----
-    Calls are those of ``qrnn.nn.GRU``, and with engine ``qrnn`` give the bits of the same steps by
+    Calls are those of ``qrnn.nn.GRU``. With engine ``qrnn`` they give the bits of the same steps by
     a `GRUCell`. The torch engines quantize the whole input of each layer by one range, and the
-    state at each step by that of the rows that `lengths` leaves; one that holds a NaN or an infinity
-    raises ValueError.
+    state at each step by the range of the rows that are active by `lengths`; an input or state that
+    holds a NaN or an infinity raises ValueError.
 
     Examples
     --------

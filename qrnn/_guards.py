@@ -1,12 +1,13 @@
-"""Whether codes by data are to be taken: tested on data that the rounding did not see.
+"""Whether a layer should use codes by data: tested on data that the rounding did not see.
 
-A product that errs less does not make a layer err less: where plain rounding costs much, errors are not small, and
-statistics that a few loud rows rule say nothing of the others. So codes are tried out, on what `Statistics` held back:
+A smaller error of a product does not always mean a smaller error of the layer. If plain rounding costs much, errors are
+not small, and if a few loud rows dominate the statistics, these tell nothing about the other rows. So codes are tried
+out on the data that `Statistics` held back:
 
-1. of each matrix by itself, its values in the float layer, against the plain ones;
-2. all that passed together in their engine, against all plain ones.
+1. each matrix by itself: its decoded values in the float layer, against its plain codes;
+2. all matrices that passed, together in their engine, against all plain codes.
 
-What does not show a gain stays plain. docs/calibration.md has the rule.
+Matrices that do not show a gain keep plain codes. docs/calibration.md has the rule.
 """
 
 from __future__ import annotations
@@ -31,22 +32,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Held", "Tried", "shows_gain", "threshold"]
 
-#: A matrix whose plain codes cost less of h than this is taken by data where that gains at all; one that costs more,
-#: whose errors are not small, only where it gains much.
+#: If the plain codes of a matrix cause a smaller error of h than this, codes by data have to gain anything; if they
+#: cause a larger one, errors are not small, and codes by data have to gain much.
 SMALL = 0.03
-#: The threshold of the mean log ratio for one that costs more, and of all matrices together.
+#: The thresholds of the mean log ratio: for a matrix with a larger error, and for all matrices together.
 MUCH, TOGETHER = math.log(0.8), math.log(0.98)
 
 
 class Tried(NamedTuple):
-    """Errors of a layer on data held back.
+    """Errors of a layer on held-back data.
 
     Attributes
     ----------
     squares : ndarray, shape (pieces,)
-        Sums of squared errors of each piece.
+        The sum of squared errors of each piece.
     error : float
-        Rms of the error over rms of the outputs about their mean in each column, of all.
+        The rms of the error divided by the rms of the outputs about their mean in each column, over all pieces.
     """
 
     squares: Array
@@ -54,20 +55,20 @@ class Tried(NamedTuple):
 
 
 class Held:
-    """What a layer was called with and its rounding did not see, as one call, and what the float layer gives for it.
+    """Inputs of a layer that its rounding did not see, as one call, and the float layer's outputs for them.
 
     Parameters
     ----------
     spec : LayerSpec
     isa : str or None
     matrices : list of Matrix
-        The float ones.
+        The float matrices.
     pieces : list of Piece
 
     Attributes
     ----------
     count : int
-        Pieces; rows of a layer without a state make up to 16.
+        How many pieces there are; rows of a layer without a state form up to 16.
     """
 
     def __init__(self, spec: LayerSpec, isa: str | None, matrices: list[Matrix], pieces: list[Piece]) -> None:
@@ -80,11 +81,11 @@ class Held:
         self._exact = self.run("float32", matrices) if self.count else []
         finite = [np.isfinite(each).all() for each in self._exact]
         if not all(finite):
-            self.count = 0  # of what is not finite no error can be told
+            self.count = 0  # outputs that are not finite have no error
         self._rows = Rows(np.concatenate(self._exact), None) if self.count else None
 
     def run(self, engine: str, matrices: list[Matrix]) -> list[Array]:
-        """What the layer with other `matrices` gives for each piece, (steps, columns) each."""
+        """The outputs of the layer with other `matrices`, (steps, columns) for each piece."""
         packed: Any = pack(self._spec, engine, self._isa, matrices)
         xs = [piece.x for piece in self._pieces]
         if self._spec.sequence is None:
@@ -110,23 +111,23 @@ class Held:
         return Tried(np.array(squares), comparison.error)
 
     def alone(self, index: int, matrix: Matrix) -> Tried:
-        """The errors of the float layer with the values of one quantized `matrix`, that of `index`."""
+        """The errors of the float layer with the values of one quantized matrix, the one at `index`."""
         matrices = list(self._floats)
         matrices[index] = dequantized(matrix)
         return self.tried("float32", matrices)
 
     def values(self, matrices: list[Matrix]) -> Tried:
-        """The errors of the float layer with the values of all `matrices`: what activations have no part in."""
+        """The errors of the float layer with the values of all `matrices`, so without errors of activations."""
         return self.tried("float32", [dequantized(matrix) for matrix in matrices])
 
 
 def threshold(cost: float) -> float:
-    """The bound of `shows_gain` for a matrix whose plain codes alone have the error `cost`."""
+    """The bound of `shows_gain` for a matrix whose plain codes by themselves cause the error `cost`."""
     return 0.0 if cost < SMALL else MUCH
 
 
 def shows_gain(plain: Array, calibrated: Array, bound: float, errors: float = 2.0) -> bool:
-    """Whether squared errors of pieces show a gain of codes by data over plain ones.
+    """Whether the squared errors of pieces show a gain of codes by data over plain codes.
 
     With ``d_b = log(calibrated_b / plain_b) / 2``, half the log of the ratio of the squared errors of piece b, ::
 
@@ -145,7 +146,7 @@ def shows_gain(plain: Array, calibrated: Array, bound: float, errors: float = 2.
     """
     if len(plain) < 2 or not (np.isfinite(plain).all() and np.isfinite(calibrated).all()) or not plain.any():
         return False
-    least = np.finfo(np.float64).tiny  # where a piece has no error
+    least = np.finfo(np.float64).tiny  # for a piece without an error
     ratios = 0.5 * np.log(np.maximum(calibrated, least) / np.maximum(plain, least))
     spread = errors * ratios.std(ddof=1) / math.sqrt(len(ratios))
     pooled = 0.5 * math.log(max(float(calibrated.sum()), least) / float(plain.sum()))

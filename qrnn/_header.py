@@ -1,7 +1,7 @@
-"""The header of a safetensors file: types, shapes and places of tensors by their names, and texts, as JSON.
+"""The header of a safetensors file: JSON with the types, shapes and places of tensors by name, and with texts.
 
-It is parsed here and not by ``json``, whose objects would take many times the memory of the text: whatever cannot stand
-in a header is refused where it begins, and so are keys that come twice.
+It is parsed here and not by ``json``, whose objects would take many times the memory of the text. Anything that a
+header cannot contain is refused where it begins, and so are keys that occur twice.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ SIZES: Mapping[str, int] = {
     **{"F16": 2, "BF16": 2, "F32": 4, "F64": 8},
 }
 
-#: Dimensions of an array of NumPy 2.
+#: The most dimensions of an array in NumPy 2.
 _MAX_DIMENSIONS = 64
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,18})(?![0-9.eE])")  # what fits 64 bits, so that no number takes long to read
+_NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,18})(?![0-9.eE])")  # fits 64 bits, so that no number takes long to read
 _VALUE = json.JSONDecoder().raw_decode
 
 
@@ -43,12 +43,12 @@ class Entry(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its elements, exactly: Python's integers do not overflow."""
+        """Bytes of its elements; exact, because Python's integers do not overflow."""
         return math.prod(self.shape) * SIZES[self.dtype]
 
 
 class Header(NamedTuple):
-    """What a header says."""
+    """The contents of a header."""
 
     entries: dict[str, Entry]
     metadata: dict[str, str]
@@ -60,7 +60,7 @@ def parsed(text: str, size: int) -> Header:
     Raises
     ------
     FormatError
-        If it is none, or its tensors leave some of the bytes out, overlap or reach beyond them.
+        If it is not a header, or its tensors overlap, leave bytes out or reach beyond the end.
     """
     parser = _Parser(text)
     entries: dict[str, Entry] = {}
@@ -99,7 +99,7 @@ def _entry(parser: _Parser, name: str) -> Entry:
 
 
 def _expect_all_bytes(entries: Mapping[str, Entry], size: int) -> None:
-    """Each byte belongs to one tensor: nothing is read twice, and nothing hides between them."""
+    """Check that each byte belongs to exactly one tensor, so that nothing is read twice and nothing is hidden."""
     reached = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != reached:
@@ -112,7 +112,7 @@ def _expect_all_bytes(entries: Mapping[str, Entry], size: int) -> None:
 
 
 class _Parser:
-    """A place in a JSON text; each method reads one thing and moves on."""
+    """A position in a JSON text; each method reads one thing and moves on."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -123,7 +123,7 @@ class _Parser:
         raise FormatError(f"header, character {self._at}: expected {expected}")
 
     def _next(self) -> str:
-        """The next character, which stays; "" at the end."""
+        """The next character, without moving on; "" at the end."""
         self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
         return self._text[self._at : self._at + 1]
 
@@ -158,13 +158,13 @@ class _Parser:
             self.fail(f"a text, got {self._next()!r}")
         try:
             value, self._at = _VALUE(self._text, self._at)
-            value.encode()  # half a surrogate pair is no text
+            value.encode()  # fails for half a surrogate pair, which is not text
         except ValueError as error:
             raise FormatError(f"header: {error}") from None
         return str(value)
 
     def numbers(self) -> tuple[int, ...]:
-        """A list of integers, not negative."""
+        """A list of integers that are not negative."""
         self._take("[")
         found: list[int] = []
         while self._next() != "]":

@@ -1,7 +1,7 @@
-"""HTML for notebooks: one style for light pages and dark ones, escaped texts, tables that scroll, and a bounded size.
+"""HTML for notebooks: one style for light and dark pages, escaped texts, tables that scroll, and a bounded size.
 
-Colors come from the page: text has its color, lines and quiet text are mixtures of it, and nothing has a background.
-There is no script, and what folds is an element ``details``.
+Colors come from the page: text has its color, lines and quiet text mix it with transparency, and nothing has a
+background. There is no script; folded parts are ``details`` elements.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from html import escape
 
 __all__ = ["LIMIT", "Room", "code", "folded", "page", "paragraph", "quiet", "table"]
 
-#: Characters of what one object shows: more is counted, and left out.
+#: The most characters that one object shows. What exceeds them is left out, and only counted.
 LIMIT = 400_000
 
 _STYLE = (
@@ -38,13 +38,13 @@ class Room:
         self._left = characters
 
     def take(self, text: str) -> bool:
-        """Whether there was room for `text`, which has it from here on."""
+        """Whether there is room for `text`; if so, it is used up."""
         self._left -= len(text)
         return self._left >= 0
 
 
 def page(parts: Iterable[str]) -> str:
-    """Parts of HTML as what ``_repr_html_`` returns."""
+    """Parts of HTML joined to the result of ``_repr_html_``."""
     return f'<div class="qrnn"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
 
@@ -64,14 +64,14 @@ def quiet(text: str) -> str:
 
 
 def folded(summary: str, inner: Iterable[str], opened: bool = False) -> str:
-    """Parts of HTML behind a line, of HTML too, on which a reader clicks."""
+    """Parts of HTML that a reader unfolds by a click on the line `summary`, which is HTML too."""
     return f"<details{' open' if opened else ''}><summary>{summary}</summary>{''.join(inner)}</details>"
 
 
 def table(rows: Sequence[Sequence[str]], label: str, room: Room) -> Iterator[str]:
-    """Texts as a table, the heads first, as far as there is room.
+    """Texts as a table, the headings first, as far as there is room.
 
-    It scrolls by itself where the page is narrow, by keys too, for which `label` is its name.
+    On a narrow page the table itself scrolls, also by keys; `label` is its name for screen readers.
     """
     heads, *lines = rows
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)

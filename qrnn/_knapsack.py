@@ -1,4 +1,4 @@
-"""The cheapest choice of a level for each part whose squared errors, which add up, stay under a bound: exactly."""
+"""The cheapest choice of a level for each part that keeps the sum of squared errors under a bound, found exactly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST", "Choice", "Option", "pareto"]
 
-#: Choices that are kept at most; of more, the best of each of so many ranges of cost. A model of 20 parts has hundreds.
+#: The most choices to keep. If there are more, the cost is divided into so many ranges and the best of each is kept.
+#: A model of 20 parts has hundreds.
 MOST = 1 << 16
 
 
@@ -32,7 +33,7 @@ class Choice(NamedTuple):
 
 
 def pareto(parts: Sequence[Sequence[Option]]) -> list[Choice]:
-    """Every choice to which none is both cheaper and better, the cheapest first.
+    """The choices for which no other is both cheaper and better, the cheapest first.
 
     Examples
     --------
@@ -57,14 +58,14 @@ def pareto(parts: Sequence[Sequence[Option]]) -> list[Choice]:
 
 
 def _front(costs: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The places of those that none is both cheaper and better than, by cost."""
+    """The places of the choices for which no other is both cheaper and better, by cost."""
     order = np.lexsort((squares, costs))
     before = np.concatenate([[np.inf], np.minimum.accumulate(squares[order])[:-1]])
     kept = order[squares[order] < before]
-    kept = kept if len(kept) else order[:1]  # all are infinite
+    kept = kept if len(kept) else order[:1]  # if all are infinite
     if len(kept) > MOST:
         low, high = costs[kept[0]], costs[kept[-1]]
         ranges = np.ceil((costs[kept] - low) / (high - low) * MOST)
-        last = np.append(ranges[1:] != ranges[:-1], True)  # the dearest of a range has the least error
+        last = np.append(ranges[1:] != ranges[:-1], True)  # the most expensive one of a range has the least error
         kept = kept[last]
     return kept

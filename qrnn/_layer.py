@@ -1,8 +1,8 @@
-"""What every computing layer shares: packed weights, copies, pickles, state.
+"""The base of all computing layers: packed weights, copies, pickles, state.
 
-A layer's weights live in one place, the immutable module that the core packed. Attributes read
-them back; assignments, loads and setters pack a new one and swap it in, so that a failure changes
-nothing and a call that runs keeps what it began with.
+A layer's weights exist once, in the immutable module that the core packed. Attributes read them
+back. Assignments, loads and setters pack a new module and swap it in, so a failure changes nothing,
+and a running call keeps the weights that it began with.
 
 To add a layer: a file like ``_gru.py``, with a float class over `FloatLayer` and a quantized one
 over ``QuantizedLayer``, which the decorator ``quantizes`` joins; for type checkers, a base of
@@ -34,7 +34,7 @@ __all__ = ["FloatLayer", "Layer", "new_matrices"]
 
 T = TypeVar("T", bound="Layer")
 
-#: Attributes of a layer that no other takes over: what conversions keep there, and hooks, which a call in C runs not.
+#: Attributes that a layer does not pass on to its successor: notes of conversions, and hooks, which calls in C ignore.
 _NOT_TAKEN = frozenset(
     {
         "training",
@@ -49,19 +49,19 @@ _NOT_TAKEN = frozenset(
 )
 
 
-#: What names of parameters begin with.
+#: The beginnings of names of parameters.
 _STEMS = ("weight", "bias", "h_0", "c_0")
 
 
 class Layer(_core.Module, Module, Described):
-    """A layer over one packed module of the core, which computes its calls in C."""
+    """A layer that is a packed module of the core, so its calls are computed in C."""
 
-    #: Which parameters are attributes: those that are a "weight", those that are a "bias".
+    #: Which parameters are attributes: "weight", "bias" or both.
     _attributes: ClassVar[tuple[str, ...]] = ()
 
     @property
     def _spec(self) -> LayerSpec:
-        """What is packed."""
+        """The specification of what is packed."""
         return packed_spec(self)
 
     def _matrices(self) -> list[Matrix]:
@@ -69,7 +69,7 @@ class Layer(_core.Module, Module, Described):
         return packed_matrices(self)
 
     def _biases(self) -> dict[str, NDArray[Any] | None]:
-        """Read-only copies of the biases by name; None where there are none."""
+        """Read-only copies of the biases by name; None for a bias that does not exist."""
         return {name: self._parameter(slot) for name, slot in self._spec.slots.items() if slot.what == "bias"}
 
     def _parameter(self, slot: Slot) -> NDArray[Any] | None:
@@ -85,7 +85,7 @@ class Layer(_core.Module, Module, Described):
         return {name: format for name, format in found.items() if format != default}
 
     def _hold(self, spec: LayerSpec, packed: _core.Module) -> None:
-        """Hold what is packed, and the options of `spec` that are not."""
+        """Hold the packed module, and the options of `spec` that are not packed."""
         if spec.sequence is not None:
             self.dropout = spec.dropout
         self._take_packed(packed)
@@ -95,13 +95,13 @@ class Layer(_core.Module, Module, Described):
         return pack(self._spec, self.engine, self.isa, matrices)
 
     def _take_over(self, mod: Any) -> None:
-        """Take over the mode of `mod`, in whose place this layer comes, and what a user set on one of ours."""
+        """Take over the mode of `mod`, which this layer replaces, and, from a layer of qrnn, a user's attributes."""
         self.training = bool(mod.training)
         if isinstance(mod, Layer):
             self.__dict__.update({name: value for name, value in mod.__dict__.items() if name not in _NOT_TAKEN})
 
     def _swap_in(self, packed: _core.Module) -> None:
-        """Hold `packed` from here on, and forget what is known of the old weights; cannot fail."""
+        """Hold `packed` from now on, and forget what is known about the old weights; cannot fail."""
         self._take_packed(packed)
         forget_report(self)
 
@@ -110,7 +110,7 @@ class Layer(_core.Module, Module, Described):
     def _find(self, name: str) -> Slot | None:
         """Where the parameter `name` is packed; None for other names.
 
-        Every look-up of an attribute that is not there and every assignment comes here.
+        Every assignment, and every look-up of an attribute that does not exist, comes here.
         """
         return self._spec.slots.get(name) if name.startswith(_STEMS) else None
 
@@ -124,7 +124,7 @@ class Layer(_core.Module, Module, Described):
             return self._parameter(found)
 
     def _is_added(self, slot: Slot) -> bool:
-        """Whether it is the place of what an option adds, which stays float32."""
+        """Whether an option adds the parameter at `slot`; it stays float32."""
         return not self._spec.matrices[slot.matrix].multiplies
 
     def _assign_floats(self, name: str, found: Slot, value: Any) -> None:
@@ -168,7 +168,7 @@ class Layer(_core.Module, Module, Described):
         return new
 
     def __getstate__(self) -> dict[str, Any]:
-        """What pickle keeps: attributes, weights and engine, but not the instruction set."""
+        """The state for pickles: attributes, weights and engine, but not the instruction set."""
         matrices = [matrix.parts() for matrix in self._matrices()]
         return {
             "attributes": self.__dict__,
@@ -201,7 +201,7 @@ class Layer(_core.Module, Module, Described):
         return state
 
     def _says_format(self) -> bool:
-        """Whether its state says what layer it is of: those that PyTorch has keep PyTorch's keys."""
+        """Whether its state holds its description; layers that PyTorch has keep PyTorch's keys."""
         return not self._spec.in_torch
 
     def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
@@ -246,7 +246,7 @@ class FloatLayer(Layer):
 
 
 def new_added(matrix: MatrixSpec, bound: float) -> NDArray[Any]:
-    """New values of what an option adds: peepholes are drawn, a gain is 1, the rest 0."""
+    """New values for a matrix that an option adds: peepholes are random, gains are 1, the others 0."""
     if matrix.weight.startswith("weight_ch"):
         return uniform(bound, *matrix.shape)
     return np.full(matrix.shape, matrix.weight.startswith("weight"), np.float32)

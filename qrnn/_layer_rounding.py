@@ -1,4 +1,4 @@
-"""From the statistics of a prepared layer to the codes, scales and biases of the quantized one."""
+"""Makes the codes, scales and biases of a quantized layer from the statistics of the prepared one."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ LONG = 5e9
 
 
 class LayerRounding:
-    """The rounding of one layer by data, matrix by matrix, and the choice of those that gain by it.
+    """The rounding of one layer by data, matrix by matrix, and the choice of the matrices that gain from it.
 
     Parameters
     ----------
     spec : LayerSpec
-        The layer's.
+        The specification of the layer.
     statistics : Statistics
-        What its products multiplied.
+        The statistics of what its products multiplied.
 
     Attributes
     ----------
     report : list of WeightReport
-        One for each matrix that was rounded by data, in `choose` with what was chosen.
+        One for each matrix that was rounded by data; `choose` adds what was chosen.
     layer : LayerReport or None
-        What came of the layer; None without enough data.
+        The result for the layer; None without enough data.
     plain_layer : LayerReport or None
-        What comes of it with plain codes.
+        The same with plain codes.
     """
 
     def __init__(self, spec: LayerSpec, statistics: Statistics) -> None:
@@ -56,7 +56,7 @@ class LayerRounding:
         self.plain_layer: LayerReport | None = None
 
     def round(self, index: int, name: str, matrix: Matrix, plain: Matrix, allowed: tuple[int, int]) -> None:
-        """Round the float `matrix` by data, where there are any; `plain` is what it is without.
+        """Round the float `matrix` by data, if there are any; `plain` is the matrix rounded without data.
 
         Parameters
         ----------
@@ -94,26 +94,26 @@ class LayerRounding:
         self._rounded[index] = plain._replace(weight=new.codes, scale=new.scale, bias=bias)
 
     def attributes(self) -> dict[str, Any]:
-        """What the quantized layer keeps for `calibration_report`; nothing without data."""
+        """The attributes that the quantized layer keeps for `calibration_report`; none without data."""
         layer = {} if self.layer is None else {"_calibrated": self.layer}
         return {"_calibration": tuple(self.report), **layer} if self.report else {}
 
     def attributes_of_plain(self) -> dict[str, Any]:
-        """`attributes` of the layer with plain codes in place of the chosen ones."""
+        """`attributes` of the layer with plain codes instead of the chosen ones."""
         layer = {} if self.plain_layer is None else {"_calibrated": self.plain_layer}
         report = tuple(each._replace(taken=False) for each in self.report)
         return {"_calibration": report, **layer} if report else {}
 
     def choose(self, floats: list[Matrix], plain: list[Matrix], engine: str, isa: str | None) -> list[Matrix]:
-        """Of each matrix the codes by data where they show a gain on data held back, else the plain ones.
+        """For each matrix its codes by data if they show a gain on held-back data, else its plain codes.
 
         Parameters
         ----------
         floats, plain : list of Matrix
-            All of the layer, as they are and quantized without data.
+            All matrices of the layer: float, and quantized without data.
         engine : str
         isa : str or None
-            What the layer will compute with.
+            The instruction set that the layer will use.
         """
         if not self._rounded:
             return plain
@@ -161,7 +161,7 @@ class LayerRounding:
 
 
 def _progress(name: str, weight: Any) -> AbstractContextManager[Callable[[int], object]]:
-    """A progress bar where the work is long: yields what counts rows."""
+    """A progress bar if the work is long; yields the function that counts rows."""
     rows, columns = weight.shape
     if _rounding.PASSES * weight.size * columns >= LONG:
         return progress(rows * _rounding.PASSES, f"rounding {name}")

@@ -1,4 +1,4 @@
-"""What a user asked to quantize and stays float: one warning for each, which names it and says why."""
+"""Warnings about what a user asked to quantize but stays float: one for each reason, with names."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ._warn import warn
 
 __all__ = ["warn_of_left_float", "warn_of_opaque", "without_read"]
 
-#: Names that a warning counts up before it says how many more there are.
+#: How many names a warning lists before it says how many more there are.
 _NAMES = 3
 
 
 def without_read(framework: Framework, selection: Selection) -> Selection:
-    """`selection` without the modules whose weights others read, for which there is no replacement, after a warning.
+    """`selection` without modules whose weights other modules read, which cannot be replaced; warns about them.
 
-    One that is selected by its own name, or by an attribute of its own, stays selected.
+    A module that is selected by its own name, or by its own attribute, stays selected.
     """
     read: dict[str, list[str]] = {}
     qconfigs = dict(selection.qconfigs)
@@ -42,16 +42,16 @@ def without_read(framework: Framework, selection: Selection) -> Selection:
 def warn_of_left_float(
     framework: Framework, selection: Selection, possible: Callable[[Any], bool], with_attributes: bool
 ) -> None:
-    """Warn of everything that `selection` asked for and that stays float.
+    """Warn about everything that `selection` asked for and that stays float.
 
     Parameters
     ----------
     framework : Framework
     selection : Selection
     possible : callable
-        Whether a module is quantized, or the conversion says itself why not.
+        Whether a module is quantized, or the conversion itself says why not.
     with_attributes : bool
-        Whether what attributes ``qconfig`` ask for counts too.
+        Whether modules that have an attribute ``qconfig`` count as asked for.
     """
     told = warn_of_opaque(framework, selection.argument, selection.paths, lambda module: _asked(selection, module))
     pairs = list(_with_those_above(selection.paths))
@@ -80,9 +80,9 @@ def warn_of_left_float(
 def warn_of_opaque(
     framework: Framework, argument: str, paths: Iterable[Path], asked: Callable[[Any], bool] = lambda module: True
 ) -> set[int]:
-    """Warn of modules into which nobody can see, if one of them or below is asked for.
+    """Warn about modules whose inside cannot be seen, if one of them or something below it is asked for.
 
-    Returns the identities of all of them and of what is below them.
+    Returns the identities of all these modules and of what is below them.
     """
     outermost: dict[int, tuple[str, str]] = {}
     told, wanted = set[int](), set[int]()
@@ -130,10 +130,10 @@ def _means(framework: Framework, key: str | type, path: Path) -> bool:
 
 
 def _has_its_own(path: Path, above: tuple[Any, ...]) -> bool:
-    """Whether the attribute ``qconfig`` of a module was set on that module, and not handed down by its parents.
+    """Whether the attribute ``qconfig`` of a module was set on that module, and not inherited from its parents.
 
-    PyTorch hands down copies that equal nothing; but weights of another type, as float_qparams has, are meant for
-    one kind of module.
+    Children get copies in PyTorch that do not compare equal. But weights of another type, as in float_qparams, are
+    meant for one kind of module.
     """
     own = getattr(path.module, "qconfig", None)
     handed_down = [qconfig for each in above if (qconfig := getattr(each, "qconfig", None)) is not None]

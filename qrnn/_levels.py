@@ -19,7 +19,7 @@ class Level(NamedTuple):
 
 INT8 = Level("int8", engine_qconfig, False)
 INT13 = Level("13 bits", int13_dynamic_qconfig, False)
-#: With int8 weights: what they multiply in 8 or in 13 bits, codes plain or rounded by data.
+#: The levels with int8 weights: activations of 8 or 13 bits, codes rounded plainly or by data.
 QUANTIZED = (
     INT8,
     Level("int8 by data", engine_qconfig, True),
@@ -30,7 +30,7 @@ FLOAT = Level("float", float_qconfig, False)
 
 
 class Part(NamedTuple):
-    """A weight matrix, which has a precision of its own."""
+    """A weight matrix, which has its own precision."""
 
     name: str  # of the parameter, dotted
     module: str
@@ -47,21 +47,22 @@ class Part(NamedTuple):
         return self.rows * self.columns
 
     def nbytes(self, level: Level) -> int:
-        """Of its weights and scales at that level."""
+        """Bytes of its weights and scales at that level."""
         return 4 * self.size if level is FLOAT else self.size + 4 * self.rows
 
 
-#: Time of a multiplication of float32 for one of 8 bits (Zen 4, one thread): of a large matrix; of one with few
-#: inputs, each of which adds so much to the least; and of one with few outputs, where the call itself costs most.
+#: Time of a float32 multiplication relative to one of 8 bits (Zen 4, one thread): for a large matrix; the least for a
+#: matrix with few inputs, and how much each input adds to it; and how many outputs are so few that the call itself
+#: costs most.
 _FLOAT, _FLOAT_LEAST, _FLOAT_AN_INPUT, _FEW_OUTPUTS = 3.7, 1.2, (2.3 - 1.2) / 40, 16
-#: The same of 13 bits: where weights are read for a single row, and where they serve several.
+#: The same for 13 bits: if weights are read for a single row, and if several rows use them.
 _13_ONE_ROW, _13_ROWS = 1.05, 1.9
 
 
 def cost(part: Part, level: Level, batch: int) -> float:
-    """The time that a part takes in a pass over the data, in multiplications of 8 bits.
+    """The time of a part in a pass over the data, in multiplications of 8 bits.
 
-    An estimate by the sizes alone, the same on every machine.
+    It is an estimate from the sizes, the same on every machine.
     """
     factor = 1.0
     if level is FLOAT:

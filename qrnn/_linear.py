@@ -22,7 +22,7 @@ __all__ = ["Linear", "LinearLayer", "QuantizedLinear", "quantized_linear_shown"]
 
 
 class LinearLayer(Described):
-    """PyTorch's names of the sizes."""
+    """The sizes under PyTorch's names."""
 
     @property
     def in_features(self) -> int:
@@ -72,7 +72,7 @@ class Linear(LinearLayer, CalledAsLinear, FloatLayer):
 
     Notes
     -----
-    ``layer(input, *, out=None)`` takes `input` of shape (..., in_features) and gives (...,
+    ``layer(input, *, out=None)`` takes `input` of shape (..., in_features) and returns (...,
     out_features), float32: a new array, or `out`. RuntimeError if the last size differs.
 
     Examples
@@ -106,7 +106,7 @@ class Linear(LinearLayer, CalledAsLinear, FloatLayer):
 
 
 def quantized_linear_shown(layer: Any) -> list[str]:
-    """What PyTorch shows of a quantized Linear, that of either package."""
+    """What PyTorch's repr shows of a quantized Linear; for the Linears of both packages."""
     weight = layer.weight()
     scheme = [f"qscheme={weight.qscheme()}"] if isinstance(weight, QTensor) else []
     sizes = f"in_features={layer.in_features}", f"out_features={layer.out_features}"
@@ -118,8 +118,8 @@ def quantized_linear_shown(layer: Any) -> list[str]:
 class QuantizedLinear(LinearConstructor, LinearLayer, CalledAsLinear, QuantizedLayer):
     """``y = x W^T + b`` with int8 weights, as ``torch.ao.nn.quantized.dynamic.Linear``.
 
-    Each call quantizes its input to 8 bits (the torch engines on x86 to 7): with engine ``qrnn``
-    every row by its own range, with the others the whole input by one.
+    Each call quantizes its input to 8 bits (the torch engines for x86 to 7): engine ``qrnn`` each row
+    by its own range, the torch engines the whole input by one range.
 
     Parameters
     ----------
@@ -179,13 +179,13 @@ engine=fbgemm)
         Parameters
         ----------
         w : QTensor or quantized torch.Tensor, shape (out_features, in_features)
-            array_like, if the weight stays float.
+            An array_like if the weight stays float.
         b : array_like, shape (out_features,), or None
 
         Raises
         ------
         TypeError, ValueError
-            If one does not fit; nothing has changed then.
+            If one does not fit; then nothing has changed.
         """
         self._replace_all({"weight": w}, {"bias": b})
 

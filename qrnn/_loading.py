@@ -1,4 +1,4 @@
-"""Loading a state_dict in two phases: everything is read and checked first, and then nothing can fail."""
+"""Loads a state_dict in two phases: first everything is read and checked; the second phase cannot fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["LoadPlan", "LoadResult"]
 
 
-#: Learned states, which are zeros where a state dict has none: PyTorch's have none.
+#: Learned states, which become zeros if a state dict lacks them, as PyTorch's do.
 _LEARNED = ("h_0", "c_0")
 
 
@@ -42,15 +42,15 @@ class LoadResult(_LoadResult):
 
 
 class LoadPlan:
-    """What a load is to do, and what is wrong with the state.
+    """What a load has to do, and what is wrong with the state.
 
     Attributes
     ----------
     matrices : dict
-        What each layer, by identity, is to hold: one under two names takes entries under both.
+        The new matrices of each layer, by identity; a layer with two names takes entries under both.
     errors : list of str
     commits : list of callable
-        What carries the load out; none can fail.
+        The functions that carry out the load; none can fail.
     """
 
     def __init__(self, state: Mapping[str, Any]) -> None:
@@ -59,7 +59,7 @@ class LoadPlan:
         self._missing: list[str] = []
         self._by_prefix: dict[str, dict[str, Any]] | None = None
         self._compared: set[int] = set()  # layers, by identity
-        self._silent: dict[int, str] = {}  # keys that would have said of which layers the weights are
+        self._silent: dict[int, str] = {}  # missing keys that would describe the layers of the weights
         self.matrices: dict[int, list[Matrix]] = {}
         self.errors: list[str] = []
         self.commits: list[Callable[[], None]] = []
@@ -81,7 +81,7 @@ class LoadPlan:
                 matrices[index] = matrix.replaced(what, array)
 
     def array(self, key: str, old: NDArray[Any]) -> NDArray[Any] | None:
-        """The array that takes the place of `old`, a parameter or a buffer; None where the state has none that fits."""
+        """The array that replaces `old`, a parameter or a buffer; None if the state has none that fits."""
         value = self._take(key)
         try:
             if value is not None and self._fits(key, array := _arrays.to_numpy(value, key), old.shape):
@@ -91,7 +91,7 @@ class LoadPlan:
         return None
 
     def own(self, prefix: str) -> dict[str, Any]:
-        """The values right below `prefix`, by their own names: what a module has of which nobody knows the arrays."""
+        """The values directly below `prefix`, by their own names, for a module whose arrays are not known."""
         if self._by_prefix is None:
             self._by_prefix = {}
             for key, value in self._state.items():
@@ -102,7 +102,7 @@ class LoadPlan:
         return found
 
     def compare(self, layer: Described, prefix: str, slots: Collection[str], expected: bool) -> None:
-        """Compare `layer` with what the state says of it; `expected`: whether a state that has weights for it does."""
+        """Compare `layer` with its description in the state; `expected`: whether the state should have one."""
         key = prefix + FORMAT
         if key in self._state:
             self._expected.add(key)
@@ -112,7 +112,7 @@ class LoadPlan:
             self._silent.setdefault(id(layer), key)
 
     def finish(self, name: str, strict: bool) -> LoadResult:
-        """Carry the load of a model of the type `name` out, or raise RuntimeError with all that is wrong."""
+        """Carry out the load into a model of the type `name`, or raise RuntimeError with everything that is wrong."""
         unexpected = [key for key in self._state if key not in self._expected]
         errors = []
         if strict and self._missing:
@@ -151,7 +151,7 @@ class LoadPlan:
         return array
 
     def _with_codes(self, key: str, old: Matrix) -> Matrix:
-        """`old` with the codes and the scale that the state has, or as it is."""
+        """`old` with the codes and the scale in the state, or unchanged if it has none."""
         codes, scale = self._take(key), self._take(f"{key}_scale")
         if codes is not None:
             codes = self._codes(key, codes, old.weight.shape)

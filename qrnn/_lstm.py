@@ -1,4 +1,4 @@
-"""Long short-term memory, float and quantized: cells, one time step a call, and whole sequences."""
+"""Long short-term memory, float and quantized: cells, which compute one step in a call, and layers over sequences."""
 
 from __future__ import annotations
 
@@ -67,17 +67,16 @@ class LSTMCell(LSTMLayer, CalledAsLSTMCell, FloatCell):
     Raises
     ------
     TypeError
-        If a size is no integer; for an option that there is not.
+        If a size is no integer; or for an unknown option.
     ValueError
         If a size, `device`, `dtype` or `isa` is out of range.
 
     Notes
     -----
     ``cell(input, hx=None, *, out=None)`` takes `input` of shape (batch, input_size) or
-    (input_size,) and `hx`, a pair (h, c) of shape (batch, hidden_size) or (hidden_size,) each, zeros
-    where it is None, and gives the new pair: new float32 arrays, or those of the pair `out`, which
-    may be those of `hx`. A shape that does not fit raises RuntimeError or ValueError with PyTorch's
-    text.
+    (input_size,) and `hx`, a pair (h, c) of shape (batch, hidden_size) or (hidden_size,) each, None
+    for zeros. It returns the new pair: new float32 arrays, or those of the pair `out`, which may be
+    those of `hx`. A shape that does not fit raises RuntimeError or ValueError with PyTorch's text.
 
     Examples
     --------
@@ -127,7 +126,7 @@ class LSTM(LSTMLayer, CalledAsLSTM, FloatSequence):
         Whether input and output are (batch, steps, ...) instead of (steps, batch, ...); states are
         not.
     dropout : float
-        Kept as an attribute; it acts in training alone, and so not here.
+        Kept as an attribute; it acts only in training, which qrnn does not do.
     bidirectional : bool
         Whether each layer also runs from the end of a sequence to its start.
     proj_size : int
@@ -162,7 +161,7 @@ class LSTM(LSTMLayer, CalledAsLSTM, FloatSequence):
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
+        If a size is no integer, or `bias` or `batch_first` no bool; or for an unknown option.
     ValueError
         If a size, `dropout`, `device`, `dtype` or `isa` is out of range.
 
@@ -173,7 +172,7 @@ class LSTM(LSTMLayer, CalledAsLSTM, FloatSequence):
 
     Notes
     -----
-    ``lstm(input, hx=None, *, lengths=None, out=None)`` gives ``(output, (h_n, c_n))``. Calls are
+    ``lstm(input, hx=None, *, lengths=None, out=None)`` returns ``(output, (h_n, c_n))``. Calls are
     those of `RNN`, but `hx` is a pair (h, c), and `out` the array for `output` or a tuple shaped
     like the result; c is of shape (num_layers * directions, batch, hidden_size).
 
@@ -215,8 +214,8 @@ class LSTM(LSTMLayer, CalledAsLSTM, FloatSequence):
 class QuantizedLSTMCell(LSTMCellConstructor, LSTMLayer, CalledAsLSTMCell, QuantizedCell):
     """A long short-term memory cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTMCell``.
 
-    Both products are of 8-bit integers. Each call quantizes x and h, but not c: with engine ``qrnn``
-    every row by its own range, with the torch engines the whole batch by one, in PyTorch's
+    Both products multiply 8-bit integers. Each call quantizes x and h, but not c: engine ``qrnn``
+    each row by its own range, the torch engines the whole batch by one range, in PyTorch's
     arithmetic.
 
     Parameters
@@ -248,16 +247,15 @@ class QuantizedLSTMCell(LSTMCellConstructor, LSTMLayer, CalledAsLSTMCell, Quanti
     Raises
     ------
     TypeError
-        If a size is no integer; for an option that there is not.
+        If a size is no integer; or for an unknown option.
     ValueError
         If a size, `dtype`, `engine` or `isa` is out of range.
 
     Notes
     -----
     Calls and equations are those of ``qrnn.nn.LSTMCell``. With the torch engines an input or state that
-    holds a NaN or an infinity raises ValueError;
-    with engine ``qrnn`` it makes its own row NaN (in x or h).
-
+    holds a NaN or an infinity raises ValueError; with engine ``qrnn`` it makes its own row NaN (in x or
+    h).
 
     Examples
     --------
@@ -277,8 +275,8 @@ class QuantizedLSTMCell(LSTMCellConstructor, LSTMLayer, CalledAsLSTMCell, Quanti
 class QuantizedLSTM(LSTMConstructor, LSTMLayer, CalledAsLSTM, QuantizedSequence):
     """Long short-term memory with int8 weights, as ``torch.ao.nn.quantized.dynamic.LSTM``.
 
-    One call computes all steps, layers and directions, as in ``qrnn.nn.LSTM``, by products of 8-bit
-    integers; ranges as in `LSTMCell`.
+    One call computes all steps, layers and directions, as in ``qrnn.nn.LSTM``, with products of 8-bit
+    integers; the ranges are those of `LSTMCell`.
 
     Parameters
     ----------
@@ -294,13 +292,13 @@ class QuantizedLSTM(LSTMConstructor, LSTMLayer, CalledAsLSTM, QuantizedSequence)
         Whether input and output are (batch, steps, ...) instead of (steps, batch, ...); states are
         not.
     dropout : float
-        Kept as an attribute; it acts in training alone, and so not here.
+        Kept as an attribute; it acts only in training, which qrnn does not do.
     bidirectional : bool
         Whether each layer also runs from the end of a sequence to its start.
     dtype : qint8
     proj_size : int
-        Size of a row of h, less than `hidden_size`; 0: no projection. Only engine ``qrnn`` has
-        projections, whose inputs it quantizes row by row.
+        Size of a row of h, less than `hidden_size`; 0: no projection. Engines of PyTorch have no
+        projections. The others quantize the inputs of a projection row by row.
     engine : str, optional
         The arithmetic. Default: the current one, see ``qrnn.engine``.
     isa : str, optional
@@ -323,10 +321,10 @@ class QuantizedLSTM(LSTMConstructor, LSTMLayer, CalledAsLSTM, QuantizedSequence)
     Raises
     ------
     TypeError
-        If a size is no integer, or `bias` or `batch_first` no bool; for an option that there is not.
+        If a size is no integer, or `bias` or `batch_first` no bool; or for an unknown option.
     ValueError
-        If a size, `dropout`, `dtype`, `engine` or `isa` is out of range, or a torch
-        engine is to project.
+        If a size, `dropout`, `dtype`, `engine` or `isa` is out of range, or `proj_size` is given with
+        a torch engine.
 
     Warns
     -----
@@ -335,10 +333,10 @@ class QuantizedLSTM(LSTMConstructor, LSTMLayer, CalledAsLSTM, QuantizedSequence)
 
     Notes
     -----
-    Calls are those of ``qrnn.nn.LSTM``, and with engine ``qrnn`` give the bits of the same steps by
+    Calls are those of ``qrnn.nn.LSTM``. With engine ``qrnn`` they give the bits of the same steps by
     an `LSTMCell`. The torch engines quantize the whole input of each layer by one range, and the
-    state at each step by that of the rows that `lengths` leaves; one that holds a NaN or an infinity
-    raises ValueError.
+    state at each step by the range of the rows that are active by `lengths`; an input or state that
+    holds a NaN or an infinity raises ValueError.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What each float type becomes, where a user says so: ``mapping=``."""
+"""The argument ``mapping=``, by which a user says what each float type becomes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from ._framework import Framework
 
 __all__ = ["TORCH_AO", "read_mapping"]
 
-#: Where ``torch.ao`` has what it quantizes dynamically, under the names of the float types.
+#: The module of ``torch.ao`` that has its dynamically quantized types, under the names of the float types.
 TORCH_AO = "torch.ao.nn.quantized.dynamic"
 
 
 def read_mapping(framework: Framework, mapping: Any) -> dict[type, Any]:
-    """What a user gives as `mapping`, as a dict of type to type; the framework's own for None.
+    """The user's `mapping` as a dict of type to type; the framework's own for None.
 
-    PyTorch's table means ours: a dynamically quantized type of ``torch.ao`` is read as the type that stands for
-    it here, and what ``torch.ao`` makes of other float types, of embeddings say, is left out.
+    A table of PyTorch is translated: a dynamically quantized type of ``torch.ao`` becomes the type of qrnn that
+    corresponds to it. Rows for float types that qrnn does not quantize, such as embeddings, are left out.
 
     Raises
     ------
     TypeError
-        If it is no mapping of types to types with ``from_float``.
+        If it is not a mapping of types to types with ``from_float``.
     ValueError
-        If a type is quantized in another way by ``torch.ao``, statically say.
+        If a type of ``torch.ao`` is quantized in another way, such as statically.
     """
     if mapping is None:
         return framework.mappings()

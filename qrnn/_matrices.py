@@ -1,4 +1,4 @@
-"""Weight matrices as the core takes them and gives them back, each with the format of what it multiplies."""
+"""Weight matrices as the core takes and returns them, each with the format of the activations that it multiplies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._spec import ENGINES, LayerSpec, packed_spec
 
 __all__ = ["FLOAT", "Matrix", "beside", "engine_of", "float_matrices", "pack", "packed_matrices", "precisions"]
 
-#: The format of activations that are not quantized, and so of float weights.
+#: The format of activations that are not quantized; float weights multiply these.
 FLOAT = "float32"
 
 
@@ -22,39 +22,39 @@ class Matrix(NamedTuple):
 
     weight: Any  # ndarray, float32 or int8, (rows, columns)
     scale: Any  # ndarray, float32, () or (rows,); None for float weights
-    bias: Any  # ndarray, float32, (rows,); None for none
-    activations: str | None = None  # the format of what codes multiply, where it is not the engine's
+    bias: Any  # ndarray, float32, (rows,); None without a bias
+    activations: str | None = None  # the format of the activations that codes multiply, if it is not the engine's
 
     def parts(self) -> tuple[Any, ...]:
-        """What the core packs and pickles keep."""
+        """The parts that the core packs and that pickles keep."""
         return tuple(self[:3] if self.activations is None else self)
 
     def copied(self) -> Matrix:
-        """The same with arrays of its own."""
+        """A copy with copies of the arrays."""
         weight, scale, bias = (None if array is None else np.array(array) for array in self[:3])
         return Matrix(weight, scale, bias, self.activations)
 
     def replaced(self, what: str, array: Any) -> Matrix:
-        """The same with another "weight" or "bias"."""
+        """A copy with another "weight" or "bias"."""
         return self._replace(weight=array) if what == "weight" else self._replace(bias=array)
 
     def seen_by(self, engine: str) -> str:
-        """The engine that quantizes what it multiplies in a layer of `engine`."""
+        """The engine that quantizes the activations of this matrix in a layer of `engine`."""
         return engine_of(FLOAT if self.scale is None else self.activations, engine)
 
     def precision(self, engine: str) -> str:
-        """The format of what it multiplies in a layer of `engine`."""
+        """The format of the activations that it multiplies in a layer of `engine`."""
         return FLOAT if self.scale is None else self.activations or ENGINES[engine].activations
 
 
 def precisions(names: Iterable[str], matrices: Iterable[Matrix], engine: str) -> dict[str, str]:
-    """The formats of what matrices multiply, by the names of weights, of those that do not go by their engine."""
+    """The formats of the activations that matrices multiply, by weight names, where they are not the engine's."""
     found = {name: matrix.precision(engine) for name, matrix in zip(names, matrices, strict=True)}
     return {name: format for name, format in found.items() if format != ENGINES[engine].activations}
 
 
 def beside(engine: str, activations: str | None) -> str | None:
-    """The format `activations` if `engine` has another by default, else None."""
+    """The format `activations` if the default of `engine` is another one, else None."""
     return None if activations == ENGINES[engine].activations else activations
 
 
@@ -66,9 +66,9 @@ def engine_of(activations: str | None, engine: str) -> str:
 
 
 def pack(spec: LayerSpec, engine: str, isa: str | None, matrices: Iterable[Matrix]) -> _core.Module:
-    """A new packed module of the core; float weights among codes have to be finite, as scales have."""
+    """A new packed module of the core. In a quantized layer float weights have to be finite, like scales."""
     packed, matrices = _core.Module(), list(matrices)
-    # The core says what is wrong with their number.
+    # If the number of matrices is wrong, the core says so.
     for each, matrix in zip(spec.matrices, matrices, strict=False) if ENGINES[engine].quantized else ():
         if matrix.scale is None:
             _arrays.expect_finite(matrix.weight, each.weight, "weights")
@@ -92,7 +92,7 @@ def packed_matrices(module: _core.Module) -> list[Matrix]:
 
 
 def float_matrices(mod: Any, spec: LayerSpec, computed: Mapping[str, Any] = MappingProxyType({})) -> list[Matrix]:
-    """The weights of a float module, ours or PyTorch's, as float32 arrays; `computed` has some in its place."""
+    """The weights of a float module of qrnn or PyTorch as float32 arrays; `computed` replaces some of them."""
     if isinstance(mod, _core.Module):
         return packed_matrices(mod)
 

@@ -1,4 +1,4 @@
-"""Several models on the same data: how far each is from the first, where, and how long it takes."""
+"""Several models on the same data: how far each is from the first, where it differs, and how long it takes."""
 
 from __future__ import annotations
 
@@ -37,23 +37,24 @@ __all__ = [
 
 @public("qrnn.quantization")
 class ErrorOf(NamedTuple):
-    """Errors of one output, or of what one layer gives.
+    """Errors of one output of a model, or of the output of one layer.
 
     Attributes
     ----------
     name : str
-        Of an output ``output``, ``output[1]``, and so on; of a layer its dotted name.
+        ``output``, ``output[1]`` and so on for an output; the dotted name for a layer.
     error : float
-        Rms of the error over rms of the reference about its mean in each column of the last axis.
+        The rms of the error divided by the rms of the reference about its mean in each column of the last axis.
     worst : float
-        The largest error of one number, over the rms of one number of the reference about its mean.
+        The largest error of a single number, divided by the rms of a number of the reference about its mean.
     changed : float or None
-        The part of rows whose largest column is another one; None for a single column.
+        The part of rows whose largest column differs; None for a single column.
     by_step : tuple of float
-        The error of each step, relative to all steps; empty where rows are no steps.
+        The error of each step, relative to all steps; empty if rows are not steps.
     by_row : tuple of float
-        Of an output the error of each row of the batch of each input in turn, relative to all of them, 0 for one of
-        length 0; of each row of the output where nothing says which of them belong together. Of a layer empty.
+        For an output, the error of each row of the batch, input after input, relative to all rows; 0 for a row of
+        length 0. If it is unknown which rows of the output belong together, the error of each of them. Empty for a
+        layer.
     """
 
     name: str
@@ -66,23 +67,23 @@ class ErrorOf(NamedTuple):
 
 @public("qrnn.quantization")
 class Measured(NamedTuple):
-    """What was measured of one model.
+    """What was measured for one model.
 
     Attributes
     ----------
     name : str
     error : float
-        By the metric; by default that of the worst output.
+        By the metric; by default the error of the worst output.
     worst : float
-        The largest one of the outputs.
+        The largest `worst` of the outputs.
     changed : float or None
-        The part of decisions that are others, of the output with the most; None where none decides.
+        The part of decisions that differ, for the output with the most; None if no output has several columns.
     outputs, layers : tuple of ErrorOf
-        Of each output, and of each recurrent layer and Linear that has the same name in the reference.
+        The errors of each output, and of each recurrent layer and Linear that has the same name in the reference.
     nbytes : int or None
-        Of its weights, where it says so.
+        Bytes of its weights, if it tells them.
     seconds : Seconds or None
-        Of one pass over the data; None where no rounds were asked for.
+        The time of one pass over the data; None if `rounds` is 0.
     """
 
     name: str
@@ -97,7 +98,7 @@ class Measured(NamedTuple):
 
 @public("qrnn.quantization")
 class MeasureReport(Report[Measured]):
-    """A row for each model; prints as tables, of the models and of their layers, in Jupyter as HTML.
+    """A row for each model; prints as a table of the models and one of their layers, in Jupyter as HTML.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ class MeasureReport(Report[Measured]):
 
 
 def layer_table(models: Iterable[tuple[str, tuple[ErrorOf, ...]]]) -> list[list[tuple[str, ...]]]:
-    """A table of the errors of layers, a column for each model that has any: name and layers of each are given."""
+    """A table of the errors of layers, a column for each model that has any; `models` are names and layers."""
     errors = {model: {layer.name: layer for layer in layers} for model, layers in models if layers}
     names = list(dict.fromkeys(name for layers in errors.values() for name in layers))
     if not names:
@@ -147,21 +148,21 @@ def measure(
     Parameters
     ----------
     models : mapping of str to callable
-        Models of ``qrnn``, of PyTorch, quantized by ``torch.ao`` too, sessions of ONNX Runtime, or anything that is
-        called alike. The first is the reference. Modules compute in eval mode and without gradients. The outputs of a
-        session are those of the others in their order.
+        Models of ``qrnn`` and of PyTorch, also quantized by ``torch.ao``, sessions of ONNX Runtime, or any callable
+        with the same arguments. The first is the reference. Modules compute in eval mode and without gradients. A
+        session's outputs are matched with those of the others by their order.
     data : iterable
-        Inputs, a call each: an array; a tuple of positional arguments, of which the last may be a dict of keyword
-        arguments; or such a dict. Where there are ``lengths``, steps past a row's end are left out.
+        Inputs, one for each call: an array; a tuple of positional arguments, whose last may be a dict of keyword
+        arguments; or such a dict. With ``lengths``, steps past a row's end are left out.
     metric : callable, optional
-        ``metric(reference, output) -> float``, called for each input with what the models return: arrays, in the
-        tuples, lists and dicts that they came in, with zeros in the place of padding. Its mean over the inputs is
-        the error. Default: rms of the error over rms of the reference about its mean in each column of the last
-        axis; of several outputs the worst counts.
+        ``metric(reference, output) -> float``, called for each input with the results of the models: arrays, in the
+        same tuples, lists and dicts, with zeros instead of padding. Its mean over the inputs is the error. Default:
+        the rms of the error divided by the rms of the reference about its mean in each column of the last axis; of
+        several outputs the worst counts.
     layers : bool
-        Whether to measure the outputs of recurrent layers and Linears too, those of the same names.
+        Whether to measure also the outputs of recurrent layers and Linears, by their names.
     rounds : int
-        In how many rounds to take the time; in each, every model goes over the data, in a new order.
+        How many rounds of timing; in each, every model goes over the data, in a new order.
 
     Returns
     -------
@@ -191,11 +192,11 @@ class Found(NamedTuple):
 
     rows: list[Measured]
     layouts: list[Layout | None]  # of each input
-    times: dict[str, list[float]]  # of each model, the seconds of each round
+    times: dict[str, list[float]]  # for each model the seconds of each round
 
 
 def measured(models: Any, data: Any, metric: Any, layers: bool, rounds: int) -> Found:
-    """What `measure` reports, and what it knows besides; for the arguments see there."""
+    """What `measure` reports, and more; its arguments are those of `measure`."""
     if not isinstance(models, Mapping):
         raise TypeError(f"models: expected a mapping of names to models, got {type(models).__name__}")
     if not models:
@@ -228,9 +229,9 @@ class _Call(NamedTuple):
 
     sample: Sample
     layout: Layout | None
-    result: Any  # for a metric of the user's
+    result: Any  # for a user's metric
     outputs: dict[str, Rows]
-    layers: dict[str, list[Rows]]  # a layer may be called several times, a cell for each step
+    layers: dict[str, list[Rows]]  # rows of each call of a layer; a cell is called for each step
 
 
 class Reference:
@@ -243,7 +244,7 @@ class Reference:
     metric : callable, optional
         As for `measure`.
     layers : bool
-        Whether to keep what its layers give too.
+        Whether to keep the outputs of its layers too.
     tick : callable
         Counts the samples.
     """
@@ -304,7 +305,7 @@ class Reference:
     def measured(
         self, model: Callable[..., Any], name: str, layers: bool = True, tick: Callable[[int], object] = silent
     ) -> Measured:
-        """What is to be measured of `model`; `tick` counts the samples."""
+        """What is measured for `model`; `tick` counts the samples."""
         outputs = {each: Comparison(scale) for each, scale in self._scales.items()}
         inner = {each: Comparison(scale) for each, scale in self._layer_scales.items()} if layers else {}
         values = []
@@ -333,7 +334,7 @@ class Reference:
         )
 
     def _found(self, model: Any, call: _Call, result: Any) -> dict[str, Any]:
-        """The outputs of a model under the names of the reference's; those of a session are a list without any."""
+        """The outputs of a model under the names of the reference's; a session's are a list without names."""
         if self._in_order or isinstance(model, Session):
             return dict(zip(call.outputs, (array for _, array in leaves(result)), strict=False))
         return dict(leaves(result))
@@ -367,7 +368,7 @@ def _columns(call: _Call, name: str) -> int:
 
 
 def _by_layer(seen: list[Seen], layout: Layout | None, names: list[str]) -> dict[str, list[Rows]]:
-    """The rows of every call of each layer; those of a cell's calls are of one step each."""
+    """The rows of every call of each layer; a call of a cell has the rows of one step."""
     layers: dict[str, list[Rows]] = {name: [] for name in names}
     for each in seen:
         if each.name in layers:
@@ -383,7 +384,7 @@ def _by_layer(seen: list[Seen], layout: Layout | None, names: list[str]) -> dict
 def _add_layers(
     into: Mapping[str, Comparison], reference: Mapping[str, list[Rows]], output: Mapping[str, list[Rows]]
 ) -> None:
-    """Compare the calls of layers that both models make alike."""
+    """Compare the calls of layers that both models make."""
     for name, comparison in into.items():
         ours, theirs = reference.get(name, []), output.get(name, [])
         shapes = [[rows.values.shape for rows in each] for each in (ours, theirs)]

@@ -1,13 +1,13 @@
-"""Calls of a whole prepared model: sequences that no layer's statistics see, to judge what becomes of the model by.
+"""Calls of a whole prepared model. Some sequences are held back from all statistics, to test the quantized model on.
 
-`prepare` leaves a `ModelCalls` at the root. While the root is called, its layers ask which rows of the batch are held
-back, leave those out of their sums, and take the pieces that they try their own codes on from them. What the root was
-called with in these rows is kept, so that `convert` can call the models to be with it.
+`prepare` sets a `ModelCalls` on the root. While the root is called, its layers ask it which rows of the batch are held
+back. They leave these rows out of their sums, and take from them the pieces on which they test their own codes. The
+root's arguments for these rows are kept, so that `convert` can call the candidate models with them.
 """
 
 from __future__ import annotations
 
-from _thread import allocate_lock  # threading takes longer to import than all of this file
+from _thread import allocate_lock  # importing threading takes longer than all of this file
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelCall", "ModelCalls", "calls_of", "model_call"]
 
-#: The most numbers in the arguments of a sequence that is held back: with SEQUENCES of them 16 MiB of float32.
+#: The most numbers in the arguments of a held-back sequence; SEQUENCES of these are 16 MiB of float32.
 MOST = 1 << 18
 
-# One for all, as a lock can be neither copied nor pickled.
+# One lock for all, because a lock can be neither copied nor pickled.
 _LOCK = allocate_lock()
 
 _current: ContextVar[ModelCall | None] = ContextVar("qrnn_model_call", default=None)
 
 
 def model_call() -> ModelCall | None:
-    """The call of a whole prepared model that this thread is in; None outside of one."""
+    """The call of a whole prepared model in which this thread is; None outside of such a call."""
     return _current.get()
 
 
 def calls_of(model: Any) -> ModelCalls | None:
-    """What `prepare` left at the root of a model; None at any other."""
+    """The calls that `prepare` set on the root of a model; None for other modules."""
     found = vars(model).get(MODEL_CALLS)
     return found if isinstance(found, ModelCalls) else None
 
@@ -58,28 +58,28 @@ class ModelCalls:
     Attributes
     ----------
     observed : int
-        Calls of the whole model that its layers observed.
+        How many calls of the whole model its layers observed.
     """
 
     def __init__(self) -> None:
         self._held = Reservoir(SEQUENCES)
         self.observed = 0
-        self._divisible = True  # whether the layers see the rows of the batch that the model is called with
+        self._divisible = True  # whether the layers see the same batch rows as the model
 
     @property
     def seen(self) -> int:
-        """How many sequences that could be held back the model was called with."""
+        """How many sequences that could be held back were in its calls."""
         return self._held.seen
 
     @property
     def samples(self) -> list[Sample]:
-        """Calls of one sequence each that no statistics have seen."""
+        """Calls of one sequence each, which no statistics have seen."""
         with _LOCK:
             return list(self._held.pieces)
 
     @property
     def now(self) -> ModelCall | None:
-        """The call of the model that this thread is in."""
+        """The call of the model in which this thread is."""
         call = _current.get()
         return call if call is not None and call.calls is self else None
 
@@ -105,7 +105,7 @@ class ModelCalls:
         return call
 
     def leave(self, call: ModelCall, done: bool) -> None:
-        """End the call that `enter` began; `done`: it failed not."""
+        """End the call that `enter` began; `done`: it did not fail."""
         _current.reset(call.token)
         samples = call.finished(done)
         with _LOCK:
@@ -114,17 +114,17 @@ class ModelCalls:
                 self._held.put(each)
 
     def chosen(self, count: int) -> list[int]:
-        """Which of the next `count` sequences are to be held back."""
+        """Which of the next `count` sequences to hold back."""
         with _LOCK:
             return self._held.offer(count)
 
     def forget(self) -> None:
-        """Drop what is held back: statistics that know nothing of it begin anew."""
+        """Drop what is held back, because the statistics begin anew."""
         with _LOCK:
             self._held = Reservoir(SEQUENCES)
 
     def merge(self, other: ModelCalls) -> None:
-        """Take in what a copy of the model was called with."""
+        """Add the calls of a copy of the model."""
         with _LOCK:
             self._held.merge(other._held)
             self.observed += other.observed
@@ -136,7 +136,7 @@ class ModelCalls:
         return self._divisible
 
     def never_divide(self) -> None:
-        """From here on hold back whole calls: a layer sees other rows than the model is called with."""
+        """Hold back only whole calls from now on, because a layer sees other rows than the model."""
         self._divisible = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ModelCalls:
@@ -158,10 +158,10 @@ class ModelCalls:
 
 
 class ModelCall:
-    """One call of a whole model, as its layers ask of it which rows are held back.
+    """One call of a whole model. Its layers ask it which rows are held back.
 
-    The first layer that knows the rows of the batch decides for all. Rows of a `Linear` before it wait until then. As
-    long as the model holds nothing back, and where rows cannot be told apart, layers hold pieces of their own back.
+    The first layer that knows the rows of the batch decides for all layers. A `Linear` before it waits with its rows
+    until then. If the model holds nothing back, or rows cannot be told apart, each layer holds back its own pieces.
     """
 
     token: Token[ModelCall | None]
@@ -174,7 +174,7 @@ class ModelCall:
         self._waiting: list[tuple[tuple[int, ...], Callable[[Mask | None], object]]] = []
 
     def held(self, statistics: Statistics, layout: Layout) -> Mask | None:
-        """Which rows of the batch of a recurrent layer are held back, (batch,); None: none by this call."""
+        """Which rows of the batch of a recurrent layer are held back, (batch,); None: this call holds none back."""
         self._expect_fresh(statistics)
         if self._layout is None:
             self._decide(layout)
@@ -184,24 +184,24 @@ class ModelCall:
 
     @property
     def knows_rows(self) -> bool:
-        """Whether a layer has told what the rows of the batch are."""
+        """Whether a layer has told which rows the batch has."""
         return self._layout is not None
 
     def rows(self, statistics: Statistics, shape: tuple[int, ...]) -> Mask | None:
-        """Which rows of a layer without a state are held back, of all of `shape`, flat; None: none by this call."""
+        """Which rows of a layer without a state are held back, of all in `shape`, flat; None: none by this call."""
         self._expect_fresh(statistics)
         return self._of_rows(shape)
 
     def wait(self, statistics: Statistics, shape: tuple[int, ...], record: Callable[[Mask | None], object]) -> None:
-        """Have ``record(held)`` called when it is known which of so many rows are held back."""
+        """Call ``record(held)`` when it is known which of the rows in `shape` are held back."""
         self._expect_fresh(statistics)
         self._waiting.append((shape, record))
 
     def finished(self, done: bool) -> list[Sample]:
-        """The sequences of the call that were held back, after its last layer."""
+        """The held-back sequences of the call, after its last layer."""
         if self._layout is None and self._waiting and done:
             batch, steps = (*self._waiting[0][0], 1, 1)[:2]
-            # Without a state a row tells little: as many together as leave a quarter of the first call to hold back.
+            # A row without a state tells little, so rows are held back in groups: a quarter of the first call.
             self._decide(Layout(steps, batch, True, None), max(1, -(-batch // (SHARE * SEQUENCES))))
         self._record_waiting()
         return self._samples if done else []
@@ -211,7 +211,7 @@ class ModelCall:
             self.calls.forget()
 
     def _decide(self, layout: Layout, rows: int = 1) -> None:
-        """Choose what is held back of a call whose rows lie so, in parts of so many `rows` of the batch."""
+        """Choose what to hold back of a call with this layout, in parts of `rows` rows of the batch."""
         self._layout = layout
         if layout.batch and layout.steps:
             divided = self.calls.divisible and self._part(layout, slice(rows)) is not None
@@ -237,19 +237,19 @@ class ModelCall:
             record(self._of_rows(shape))
 
     def _part(self, layout: Layout, rows: slice) -> Sample | None:
-        """The call with some rows of the batch; None where nobody knows which of its numbers those are."""
+        """The call with some rows of the batch; None if it is unknown which of its numbers belong to them."""
         square = (layout.batch, layout.batch)
         shapes = [getattr(each, "shape", ()) for each in _leaves(self._sample)]
         if layout.batch > 1 and layout.steps == 1 and any(shape[:2] == square for shape in shapes):
             return None
         try:
             part = rows_of_sample(self._sample, layout, rows)
-        except (ValueError, TypeError, IndexError):  # of a PackedSequence, or what else cannot be cut
+        except (ValueError, TypeError, IndexError):  # a PackedSequence, or another value that cannot be cut
             return None
         return part if layout.batch == 1 or _numbers(part) < _numbers(self._sample) else None
 
     def _of_rows(self, shape: tuple[int, ...]) -> Mask | None:
-        """Which of the rows of that shape are held back, flat."""
+        """Which of the rows of this shape are held back, flat."""
         layout, held = self._layout, self._held
         if held is None or layout is None:
             return None
@@ -268,7 +268,7 @@ class ModelCall:
         return np.broadcast_to(held, shape).reshape(-1)
 
     def _of_all(self, rows: int) -> Mask | None:
-        """What is held back of `rows` that are not those of the batch: all or nothing."""
+        """What to hold back of `rows` rows that are not those of the batch: all or nothing."""
         assert self._held is not None
         if self._held.all() or not self._held.any():
             return np.full(rows, self._held.any())
@@ -294,12 +294,12 @@ def _numbers(sample: Sample) -> int:
 
 
 def _kept(sample: Sample) -> Sample | None:
-    """A copy of a call that nobody else can change; None if there is none, as of what can be read but once."""
+    """A copy of a call that other code cannot change; None if it cannot be copied, such as an iterator."""
     if any(isinstance(each, Iterator) for each in _leaves(sample)):
         return None
     try:
         return Sample(tuple(map(_copied, sample.args)), {name: _copied(each) for name, each in sample.kwargs.items()})
-    except Exception:  # whatever a class of the user's raises when it is copied
+    except Exception:  # a user's class may raise anything when it is copied
         return None
 
 

@@ -1,10 +1,10 @@
-"""What the modules of a model are, as plain values: a list with an entry for each dotted name, parents first.
+"""The modules of a model described by plain values: a list with an entry for each dotted name, parents first.
 
 An entry is a pair of the name and a dict, which has
 
-* ``kind`` and the arguments of the constructor, where a load can make the module anew;
-* ``same``, the name of an earlier entry, where it is the same object; such have no modules below them;
-* ``class`` for all others, for people alone: nothing looks for a class of that name.
+* ``kind`` and the arguments of the constructor, if loading can make the module anew;
+* ``same``, the name of an earlier entry, if it is the same object; such an entry has no modules below it;
+* ``class`` otherwise, which is only for people: loading does not look for a class of that name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Entries = list[tuple[str, dict[str, Any]]]
 #: The version of the text.
 _VERSION = 1
 
-#: Characters of the text, of a model of tens of thousands of modules: as objects they take twenty times that memory.
+#: The most characters of the text, enough for tens of thousands of modules; as objects they take twenty times as much.
 _MAX_TEXT = 1 << 22
 
 _LAYERS = frozenset(row.float_type.__name__ for row in ROWS)
@@ -87,7 +87,7 @@ def text_of_entries(entries: Entries) -> str:
 
 
 def entries_of_text(text: str) -> Entries:
-    """The entries that a file has as text; FormatError if it is none."""
+    """The entries in the text of a file; FormatError if it does not hold entries."""
     if len(text) > _MAX_TEXT:
         raise FormatError(f"description of the model: expected at most {_MAX_TEXT} characters, got {len(text)}")
     try:
@@ -129,7 +129,7 @@ def _is_entry(value: Any) -> bool:
 
 
 def _expect_earlier(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Parents come before their children; what occurs twice has none, so that there are no circles."""
+    """Check that parents come before children and that a repeated module has none, so that there are no circles."""
     known, parents, twice = set[str](), set[str](), set[str]()
     for name, entry in entries:
         parent, same = name.rpartition(".")[0], entry.get("same")
@@ -149,7 +149,7 @@ def _expect_earlier(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
 
 
 def resolved(entries: Entries) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The entries, each with the dict of what it is, also where that is the same as an earlier one."""
+    """The entries, each with the dict of its module, also if the module is the same as an earlier one."""
     known: dict[str, Mapping[str, Any]] = {}
     for name, entry in entries:
         known[name] = known[entry["same"]] if "same" in entry else entry
@@ -157,9 +157,9 @@ def resolved(entries: Entries) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def misfits(entries: Entries, model: Any, state: Mapping[str, Any]) -> list[str]:
-    """What keeps tensors of the modules of a file from being those of `model`, in which others have the same names.
+    """The reasons why tensors of a file do not fit `model`: it has other modules under the same names.
 
-    Shapes, and what the arrays ``format`` of `state` say, are compared when it is loaded.
+    Shapes, and the arrays ``format`` of `state`, are compared later, when the state is loaded.
     """
     ours, found = dict(resolved(entries_of(model))), []
     for name, theirs in resolved(entries):
@@ -171,7 +171,7 @@ def misfits(entries: Entries, model: Any, state: Mapping[str, Any]) -> list[str]
 
 
 def _idle(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> set[str]:
-    """What need not agree: that which changes no result."""
+    """The keys that may differ, because they change no result."""
     rows = [row for each in (ours, theirs) if (row := MODULES.get(each["kind"]) or READERS.get(each["kind"]))]
     both_pass_on = len(rows) == 2 and not any(row.computes for row in rows)
     return {name for row in rows for name in row.idle} | ({"kind"} if both_pass_on else set())

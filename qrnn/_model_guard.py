@@ -1,7 +1,7 @@
-"""Whether a whole model gains by data: tried, in its engine, on sequences that no statistics have seen.
+"""Whether a whole model gains from codes by data: tested in its engine, on sequences that no statistics have seen.
 
-Layers are tested each by itself, see ``_guards``. What their errors do to one another, and what the model makes of them
-behind its layers, only its own outputs show.
+``_guards`` tests each layer by itself. How the errors of layers act on one another, and what the rest of the model does
+with them, only the outputs of the model show.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ if TYPE_CHECKING:
 
 __all__ = ["judged"]
 
-#: Standard errors below the threshold. Layers have passed with two, each by itself; a second test as strict as theirs
-#: would refuse one in twenty gains of a quarter that trained models have on other data, and here none was refused.
+#: By how many standard errors a gain has to exceed the threshold. Each layer has passed with two before. A second test
+#: as strict would refuse one in twenty gains of a quarter that trained models have on other data; this refuses none.
 ERRORS = 1.0
 
-#: Characters of an error of the model's that a report shows.
+#: The most characters that a report shows of the text of the model's own error.
 _SHOWN = 200
 
 
 def judged(
     framework: Framework, model: Any, replacements: Mapping[int, Any], trials: Mapping[int, Trial]
 ) -> ModelReport | None:
-    """What the whole `model` gains by the codes of `replacements`; where it shows no gain, they get their plain ones.
+    """What the whole `model` gains from the codes of `replacements`; without a gain they get their plain codes.
 
     Parameters
     ----------
     framework : Framework
     model : module
-        Prepared; it is not changed.
+        The prepared model; it is not changed.
     replacements : mapping
-        What each of its layers is to become, by identity.
+        The quantized layer for each of its layers, by identity.
     trials : mapping
-        What each of them could have been, likewise.
+        The trial of each of these layers, likewise.
 
     Returns
     -------
     ModelReport or None
-        None of a model that is a layer: its layer was tested.
+        None for a model that is a layer, because the layer was tested.
     """
     if id(model) in replacements:
         return None
@@ -67,9 +67,9 @@ def judged(
         return ModelReport("", len(samples), unmeasured="its sequences are too few, or too long, to hold some back")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the model's own code, which has warned before
+            warnings.simplefilter("ignore")  # the model's own code has warned before
             tried = _tried(framework, model, replacements, trials, samples)
-    except Exception as error:  # whatever the model's own code raises
+    except Exception as error:  # the model's own code may raise anything
         text = f"{type(error).__name__}: {error}"
         return ModelReport("", len(samples), unmeasured=f"calling it again failed with {text:.{_SHOWN}}")
     if not tried.taken:
@@ -87,7 +87,7 @@ def _tried(
     samples: list[Sample],
 ) -> ModelReport:
     def with_matrices(of: Callable[[Trial], list[Matrix]], others: Mapping[int, Any] = replacements) -> Any:
-        """A copy of the model whose layers hold what `of` says; those without a trial are `others`."""
+        """A copy of the model whose layers hold the matrices that `of` returns; layers without a trial are `others`."""
         instead = {id(calls_of(model)): ModelCalls(), **others}
         for place, trial in trials.items():
             instead[place] = framework.copied_layer(replacements[place])
@@ -105,7 +105,7 @@ def _tried(
         return _Outcome(error, measured.outputs[0].changed, list(squares.found))
 
     before = after = tried(lambda trial: trial.plain)
-    taken = True  # where no layer has codes by data there is nothing to refuse
+    taken = True  # if no layer has codes by data, there is nothing to refuse
     if any(each.taken for new in replacements.values() for each in vars(new).get("_calibration", ())):
         after = tried(lambda trial: trial.chosen)
         taken = _gains(before.squares, after.squares)
@@ -116,15 +116,15 @@ def _tried(
 
 
 class _Outcome(NamedTuple):
-    """How one model did."""
+    """The errors of one model."""
 
     error: float
     changed: float | None
-    squares: list[dict[str, float]]  # of each sequence, the sum of squared errors of each output
+    squares: list[dict[str, float]]  # for each sequence, the sum of squared errors of each output
 
 
 class _Squares:
-    """A metric that notes the squared errors of each sequence."""
+    """A metric that records the squared errors of each sequence."""
 
     def __init__(self) -> None:
         self.found: list[dict[str, float]] = []
@@ -142,7 +142,7 @@ class _Squares:
 
 
 def _gains(plain: list[dict[str, float]], calibrated: list[dict[str, float]]) -> bool:
-    """Whether squared errors of sequences show a gain; of several outputs each counts by its error with plain codes."""
+    """Whether squared errors of sequences show a gain; outputs are weighted by their errors with plain codes."""
     names = set.intersection(*map(set, plain))
     whole = {name: sum(each[name] for each in plain) for name in names}
 

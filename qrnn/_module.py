@@ -20,20 +20,20 @@ __all__ = ["MODEL_CALLS", "Module", "RemovableHandle", "indented"]
 
 T = TypeVar("T", bound="Module")
 
-#: The attribute of the root of a prepared model that observes its calls as a whole, see ``_model_calls``.
+#: The attribute of a prepared model's root that observes its calls as a whole, see ``_model_calls``.
 MODEL_CALLS = "_model_calls"
 
 
 @public("qrnn.nn.modules.module")
 class RemovableHandle:
-    """What registering a hook returns; ``remove()`` unregisters it."""
+    """The handle of a registered hook; ``remove()`` unregisters it."""
 
     def __init__(self, hooks: dict[object, Callable[..., Any]], key: object) -> None:
         self._hooks = hooks
         self._key = key
 
     def remove(self) -> None:
-        """Unregister the hook; a second time does nothing."""
+        """Unregister the hook; a second call does nothing."""
         self._hooks.pop(self._key, None)
 
     def __enter__(self) -> RemovableHandle:
@@ -49,7 +49,7 @@ class Module(ArrayKeeper):
 
     A model is a subclass that keeps its layers as attributes and defines ``forward``. Its children
     are the attributes that are Modules, in the order in which they were first set. ``__init__``
-    takes nothing and need not be called.
+    takes no arguments and need not be called.
 
     Attributes
     ----------
@@ -58,8 +58,8 @@ class Module(ArrayKeeper):
 
     Notes
     -----
-    Layers that compute (`Linear`, `RNNCell`, ...) are called in C. A subclass of one of them that
-    defines ``forward`` has it called, as here.
+    Calls of layers that compute (`Linear`, `RNNCell`, ...) run in C. If a subclass of such a layer
+    defines ``forward``, a call runs that instead.
 
     Examples
     --------
@@ -89,8 +89,8 @@ class Module(ArrayKeeper):
         super().__init_subclass__(**kwargs)
         if not issubclass(cls, _core.Module):
             return
-        # Calls go to C, unless a class before it says otherwise: by a __call__, which Python finds
-        # by itself, or by a forward, which gets the __call__ that runs it.
+        # Calls go to C, unless a class before the layer's in the MRO defines __call__, which Python
+        # finds by itself, or forward; then the subclass gets the __call__ that runs it.
         for base in cls.__mro__:
             if "__call__" in base.__dict__:
                 break
@@ -101,12 +101,12 @@ class Module(ArrayKeeper):
     # ---- calling
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What a call computes; subclasses define it.
+        """Compute a call; subclasses define it.
 
         Raises
         ------
         NotImplementedError
-            Here.
+            In this base class.
         """
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
@@ -130,12 +130,12 @@ class Module(ArrayKeeper):
         return result
 
     def register_forward_hook(self, hook: Callable[[Any, tuple[Any, ...], Any], Any]) -> RemovableHandle:
-        """Have ``hook(module, args, result)`` called after each `forward`.
+        """Register ``hook(module, args, result)``, which is called after each `forward`.
 
         Parameters
         ----------
         hook : callable
-            What it returns, unless None, replaces the result.
+            Its return value, unless None, replaces the result.
 
         Returns
         -------
@@ -144,21 +144,21 @@ class Module(ArrayKeeper):
         Raises
         ------
         RuntimeError
-            If this module is called in C, where no hook would run: subclass it with a ``forward``
-            of its own, or register the hook on the module that calls it.
+            If this module is called in C, where hooks do not run. Subclass it and define
+            ``forward``, or register the hook on the module that calls it.
         """
         return self._register("_forward_hooks", hook)
 
     def register_forward_pre_hook(self, hook: Callable[[Any, tuple[Any, ...]], Any]) -> RemovableHandle:
-        """Have ``hook(module, args)`` called before each `forward`.
+        """Register ``hook(module, args)``, which is called before each `forward`.
 
-        What it returns, unless None, replaces the positional arguments. Otherwise as
+        Its return value, unless None, replaces the positional arguments. For the rest see
         `register_forward_hook`.
         """
         return self._register("_forward_pre_hooks", hook)
 
     def _called_in_c(self) -> bool:
-        """Whether a call runs no Python code, and so neither hooks nor a ``forward`` of this object."""
+        """Whether a call runs no Python code, so neither hooks nor a ``forward`` set on this object."""
         call: object = type(self).__call__
         return isinstance(self, _core.Module) and call is _core.Module.__call__
 
@@ -170,20 +170,20 @@ class Module(ArrayKeeper):
                 "or register the hook on the module that calls it"
             )
         hooks: dict[object, Callable[..., Any]] = self.__dict__.setdefault(where, {})
-        key = object()  # equal to no other, neither of a hook that was removed nor of an unpickled one
+        key = object()  # differs from the keys of all hooks, also of removed and unpickled ones
         hooks[key] = hook
         return RemovableHandle(hooks, key)
 
     # ---- the tree
 
     def _children(self) -> Iterator[tuple[str, Module]]:
-        """Every attribute that is a Module, one referenced twice both times."""
+        """Every attribute that is a Module; a module referenced twice comes twice."""
         for name, value in tuple(self.__dict__.items()):
             if isinstance(value, Module):
                 yield name, value
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Name and module of each child; one referenced twice comes once."""
+        """Name and module of each child; a child referenced twice comes once."""
         seen: set[int] = set()
         for name, child in self._children():
             if id(child) not in seen:
@@ -202,9 +202,9 @@ class Module(ArrayKeeper):
         Parameters
         ----------
         memo : set, optional
-            Identities of modules to leave out; those that come are added.
+            Identities of modules to leave out; the yielded modules are added.
         prefix : str
-            Goes before the names.
+            Is put before the names.
         remove_duplicate : bool
             Whether a module referenced twice comes once.
         """
@@ -227,7 +227,7 @@ class Module(ArrayKeeper):
         Raises
         ------
         AttributeError
-            If there is none.
+            If there is no such module.
         """
         module = self
         for name in target.split(".") if target else ():
@@ -243,7 +243,7 @@ class Module(ArrayKeeper):
         Raises
         ------
         TypeError
-            If `module` is no Module or `name` no str.
+            If `module` is not a Module or `name` not a str.
         KeyError
             If `name` is empty, contains a dot, or is an attribute of another kind.
         """
@@ -270,7 +270,7 @@ class Module(ArrayKeeper):
         Raises
         ------
         ValueError
-            If `mode` is no bool.
+            If `mode` is not a bool.
         """
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
@@ -298,13 +298,13 @@ class Module(ArrayKeeper):
     def state_dict(self, *, prefix: str = "") -> dict[str, NDArray[Any]]:
         """All weights by their dotted names: plain arrays, fresh copies.
 
-        Quantized modules give int8 codes and, under the name with ``_scale``, their float32 scales.
-        They, and float ones that PyTorch lacks, say under ``format`` what they are: `describe` as JSON, in bytes.
+        Quantized modules give int8 codes and, under the name with ``_scale``, their float32 scales. They, and float
+        modules that PyTorch lacks, also give their description under ``format``: `describe` as JSON in bytes.
 
         Parameters
         ----------
         prefix : str
-            Goes before every name.
+            Is put before every name.
 
         Returns
         -------
@@ -317,12 +317,12 @@ class Module(ArrayKeeper):
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
-        """Take over weights by their names: all of them, or on any failure none.
+        """Load weights by their names: all of them, or none if anything fails.
 
         Parameters
         ----------
         state_dict : mapping of str to array_like
-            What `state_dict` gives, ``np.load`` of it, or tensors.
+            The result of `state_dict`, of ``np.load`` for it, or tensors.
         strict : bool
             Whether missing and unexpected names are errors. Wrong shapes and values always are.
 
@@ -334,11 +334,11 @@ class Module(ArrayKeeper):
         Raises
         ------
         TypeError
-            If `state_dict` is no mapping.
+            If `state_dict` is not a mapping.
         RuntimeError
-            Naming every missing, unexpected or misshapen key at once, and values that cannot be
-            (scales that are not finite or not positive, integers for float weights), and what the entries
-            ``format`` say that is not so of these layers. Nothing has changed then.
+            It names every missing, unexpected or misshapen key at once, every invalid value (a scale that is
+            not finite or not positive, integers for float weights), and every difference between these layers
+            and the entries ``format``. Nothing has changed then.
 
         Warns
         -----
@@ -366,7 +366,7 @@ class Module(ArrayKeeper):
         return type(self).__name__
 
     def _repr_html_(self) -> str:
-        """For Jupyter: a line each module, which folds out into its weights and the modules below it."""
+        """For Jupyter: a line for each module, which unfolds into its weights and the modules below it."""
         from ._contents import contents
         from ._module_html import shown
 
@@ -385,5 +385,5 @@ class Module(ArrayKeeper):
 
 
 def indented(text: str) -> str:
-    """`text` with every line but the first moved by two spaces."""
+    """`text` with every line but the first indented by two spaces."""
     return text.replace("\n", "\n  ")

@@ -1,4 +1,4 @@
-"""A module in HTML, as notebooks show it: a line each, which folds out into its weights and the modules below it."""
+"""A module in HTML for notebooks: a line for each module, which unfolds into its weights and the modules below it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ._html import Room, code, folded, page, paragraph, quiet, table
 
 __all__ = ["shown"]
 
-#: Modules of one module that are shown; more are counted.
+#: The most modules shown within one module; more are only counted.
 _CHILDREN = 200
-#: Modules within modules within modules ... that are shown.
+#: The deepest level of modules within modules that is shown.
 _DEPTH = 24
 
 Children = Callable[[Any], Iterable[tuple[str, Any]]]
@@ -25,11 +25,11 @@ def shown(module: Any, children: Children, contents: Contents) -> str:
     Parameters
     ----------
     module : module
-        Of ``qrnn`` or of PyTorch.
+        A module of ``qrnn`` or of PyTorch.
     children : callable
-        ``children(module)``: name and module of those right below it.
+        ``children(module)``: name and module of each child.
     contents : callable
-        ``contents(module)``: what it holds itself.
+        ``contents(module)``: the arrays that it holds itself.
     """
     return page(_Tree(children, contents).lines("", module, 0))
 
@@ -39,7 +39,7 @@ class _Tree:
         self._children, self._contents, self._room = children, contents, Room()
 
     def lines(self, name: str, module: Any, depth: int) -> Iterator[str]:
-        """A module and all below it; nothing where there is no room left."""
+        """A module and all below it; nothing if there is no room left."""
         found, below = self._contents(module), list(self._children(module))
         head = self._head(name, module, found, below)
         if not self._room.take(head):

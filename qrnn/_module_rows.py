@@ -1,6 +1,6 @@
-"""The modules that a file describes and a load makes anew: two tables, in which each has its row.
+"""The modules that loading can make from a file's description: two tables with a row for each class.
 
-Layers that the core computes are none of it: their rows are those of ``_rows.py``, and what they are their specs say.
+Layers that the core computes are not in them: these have rows in ``_rows.py``, and their specs describe them.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ Options = Mapping[str, Any]
 
 
 class ModuleRow(NamedTuple):
-    """A class, and what its constructor takes.
+    """A class, and the arguments of its constructor.
 
     Attributes
     ----------
     cls : type
-        Its name is that of PyTorch's class, which has the same attributes.
+        PyTorch's class of the same name has the same attributes.
     options : tuple of str
-        Arguments of the constructor, by the names of the attributes that keep them; they change results.
+        Arguments of the constructor that change results, by the names of the attributes that keep them.
     idle : tuple of str
-        The same, of those that change none.
+        The same for arguments that change no results.
     largest : callable, optional
-        From the options the name and the shape of the largest array that the constructor makes, where it makes some.
+        Computes, from the options, name and shape of the largest array that the constructor makes, if it makes any.
     computes : bool
-        Whether calls compute what no other row's do.
+        Whether its calls compute something that those of no other row do.
     """
 
     cls: type[Module]
@@ -92,20 +92,20 @@ MODULES: Mapping[str, ModuleRow] = {row.cls.__name__: row for row in _ROWS}
 
 
 class ReaderRow(NamedTuple):
-    """A class of the packages that read models of other frameworks, which is imported where a file has one.
+    """A class of the packages that read other frameworks' models. It is imported if a file has one.
 
-    A load calls it when its children are there, whole, with all that a file has of it as keyword arguments:
-    ``cls(**options, **children, **arrays)``, children by the names that they have in it, and arrays by the names of its
-    own parameters and buffers. Where names are not known before, it is ``cls._from_parts(options, children, arrays)``.
-    Both raise TypeError or ValueError, or a KeyError, of what does not fit: a file may hold anything.
+    Loading makes its children first, and then calls it with everything that the file has for it as keyword arguments:
+    ``cls(**options, **children, **arrays)``, with children by their names in it, and arrays by the names of its own
+    parameters and buffers. If these names are not known in advance, loading calls ``cls._from_parts(options, children,
+    arrays)`` instead. Both raise TypeError, ValueError or KeyError if something does not fit: a file may hold anything.
 
     Attributes
     ----------
     options : tuple of str
-        Arguments of the constructor, by the names of the attributes that keep them: plain values, or lists, tuples
-        and dicts of such, of which a load makes lists and dicts. They change results.
+        Arguments of the constructor that change results, by the names of the attributes that keep them: plain values,
+        or lists, tuples and dicts of these, which loading makes as lists and dicts.
     idle : tuple of str
-        The same, of those that change none.
+        The same for arguments that change no results.
     computes : bool
         As in `ModuleRow`.
     """
@@ -115,7 +115,7 @@ class ReaderRow(NamedTuple):
     computes: bool = True
 
 
-#: By the public names of the classes, below this package. Only what stands here is looked for in it.
+#: The rows by the public names of the classes, below this package. Loading looks for no other names.
 READERS: Mapping[str, ReaderRow] = {
     "_graph.Choice": ReaderRow(),
     "_graph.Graph": ReaderRow(("inputs", "outputs", "steps")),

@@ -1,4 +1,4 @@
-"""How deep modules lie in one another, found without recursion: what walks over a model recurses as deep."""
+"""How deep modules are nested, found without recursion, because code that walks over a model recurses that deep."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["Nesting", "expect_shallow", "named_recursion", "nesting_of"]
 
 Children = Callable[[Any], Iterable[tuple[str, Any]]]
 
-#: Frames of a walk over modules that do not grow with their depth.
+#: Stack frames that a walk over modules needs beside those that grow with their depth.
 _ROOM = 60
 
 
 class Nesting(NamedTuple):
-    """Of a model: how many modules lie in one another, and the name of one that contains itself."""
+    """The nesting of a model: how deep its modules are nested, and the name of one that contains itself."""
 
     depth: int
     loop: str | None
@@ -54,7 +54,7 @@ def expect_shallow(nesting: Nesting, argument: str) -> None:
 
 @contextmanager
 def named_recursion(model: Any, children: Children, argument: str) -> Iterator[None]:
-    """Have a ValueError naming `argument` take the place of a RecursionError, as a copy of `model` raises it."""
+    """Raise ValueError naming `argument` instead of a RecursionError, such as a copy of `model` raises."""
     try:
         yield
     except RecursionError:

@@ -34,7 +34,7 @@ class LayerNorm(ArrayModule):
     elementwise_affine : bool
         Whether there is a weight.
     bias : bool
-        Whether there is a bias too.
+        Whether there is also a bias.
     device : None or "cpu"
     dtype : None or float32
 
@@ -46,7 +46,7 @@ class LayerNorm(ArrayModule):
     Raises
     ------
     TypeError, ValueError
-        If a size, `device` or `dtype` is none.
+        If a size, `device` or `dtype` is not valid.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class LayerNorm(ArrayModule):
 
 @public("qrnn.nn")
 class BatchNorm1d(ArrayModule):
-    """Each channel by the mean and variance of training, as ``torch.nn.BatchNorm1d`` in eval mode.
+    """Normalizes each channel by the mean and variance of training, as ``torch.nn.BatchNorm1d`` in eval mode.
 
     Parameters
     ----------
@@ -117,11 +117,11 @@ class BatchNorm1d(ArrayModule):
         Channels, at least 1.
     eps : float
     momentum : float or None
-        PyTorch's, of training; kept as an attribute.
+        PyTorch's option of training; kept as an attribute.
     affine : bool
         Whether there is a weight.
     track_running_stats : True
-        Without them PyTorch takes those of the batch, where a row depends on its neighbours: ValueError.
+        False raises ValueError: PyTorch then uses the statistics of the batch, so that a row depends on other rows.
     device : None or "cpu"
     dtype : None or float32
     bias : bool
@@ -134,7 +134,7 @@ class BatchNorm1d(ArrayModule):
     running_mean, running_var : ndarray, float32, shape (num_features,)
         Buffers, likewise. New: zeros and ones.
     num_batches_tracked : ndarray, int64, shape ()
-        A buffer that PyTorch counts in.
+        A buffer in which PyTorch counts batches.
 
     Raises
     ------
@@ -145,8 +145,8 @@ class BatchNorm1d(ArrayModule):
 
     Notes
     -----
-    Calls take `input` of shape (batch, num_features) or (batch, num_features, steps), and compute the same in either
-    mode: nothing here trains.
+    Calls take `input` of shape (batch, num_features) or (batch, num_features, steps). They compute the same in both
+    modes, because nothing here trains.
 
     Examples
     --------
@@ -197,7 +197,7 @@ class BatchNorm1d(ArrayModule):
             )
 
         def channels(values: Any) -> Any:
-            """An array of float64 to which that of all steps fits."""
+            """`values` as a float64 array that broadcasts over steps."""
             return np.asarray(values, np.float64).reshape(-1, *[1] * (x.ndim - 2))
 
         result = (x - channels(self.running_mean)) / np.sqrt(channels(self.running_var) + self.eps)

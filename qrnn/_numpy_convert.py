@@ -35,12 +35,12 @@ def prepare(
 ) -> Any:
     """Make a model ready for training or calibration in float, and for `convert`.
 
-    What the model is called with until then is observed, and `convert` rounds the weights by it.
+    From now on the inputs of the model's calls are observed, and `convert` rounds the weights by them.
 
     Each module that can be quantized and has a qconfig is replaced by a float module that keeps
     its engine and qconfig. A module that is quantized already is prepared from its dequantized
-    weights; one that still has them, bit for bit, when it is converted gets its codes and scales
-    back. One that is prepared already is left as it is.
+    weights; if these are unchanged, bit for bit, when it is converted, it gets its codes and scales
+    back. A module that is prepared already stays as it is.
 
     Parameters
     ----------
@@ -48,21 +48,22 @@ def prepare(
         A torch.nn.Module goes to ``qrnn.torch.prepare``.
     inplace : bool, optional
         Whether to change `model` itself instead of a copy. None means False, unless `qconfig` is
-        given: then `model` is changed, and so marked that `convert` changes it too.
+        given: then `model` is changed, and marked so that `convert` changes it too.
     allow_list : collection of types, optional
         Prepare only modules of these types.
     observer_non_leaf_module_list, prepare_custom_config_dict : None
-        PyTorch's, which nothing here needs: ValueError if anything is in them.
+        Arguments of PyTorch's function, which qrnn does not need: ValueError if they are not empty.
     qconfig : QConfig, mapping or None, optional
         A QConfig for every module that can be quantized; or a mapping of type or dotted name to
-        QConfig or None (leave out). None and ``{}``: every one, by its engine's own rule. PyTorch's
-        QConfigs are taken too. Not given: the modules' own attributes ``qconfig`` and those of
-        their parents count. An attribute stands above a name, a name above a type, and all above
-        the parent's. The name of a weight, ``"lstm.weight_ih_l0"``, stands above all, for that
-        weight alone: `float_qconfig` or None leave it float32, see docs/precision.md.
+        QConfig or None (leave out). None and ``{}``: every such module, by its engine's own rule.
+        PyTorch's QConfigs are accepted too. Not given: the attributes ``qconfig`` of modules and
+        their parents decide. An attribute takes precedence over a name, a name over a type, and all
+        of these over the parent's. The name of a weight, such as ``"lstm.weight_ih_l0"``, takes
+        precedence over all, for that weight only: `float_qconfig` or None leave it float32, see
+        docs/precision.md.
     engine : str, optional
-        What the modules will compute with; fixed from here. Default: for modules that are quantized
-        already their own, for others the current one, see ``qrnn.engine``.
+        The engine that the modules will compute with; it cannot change later. Default: for modules
+        that are quantized already their own, for others the current one, see ``qrnn.engine``.
     isa : str, optional
         Default: ``QRNN_ISA``, else the best.
 
@@ -78,13 +79,13 @@ def prepare(
     ValueError
         If `inplace` is True and `model` itself would be replaced, `engine` or `isa` is unknown,
         the engine lacks what a module does, a module was prepared for another engine, or `qconfig`
-        says two things of one module that has two names. Nothing has changed then.
+        has different values for two names of one module. Nothing has changed then.
 
     Warns
     -----
     UserWarning
-        If there is nothing to prepare, `qconfig` names a submodule or a weight that is not there, or a type or
-        name that has no quantized form.
+        If there is nothing to prepare, or `qconfig` names a submodule or a weight that does not exist, or a type
+        or a name without a quantized form.
 
     Examples
     --------
@@ -116,18 +117,18 @@ def convert(
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
-    """Quantize the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
+    """Quantize the modules that `prepare`, `propagate_qconfig_` or their attribute ``qconfig`` chose.
 
-    Prepared modules that were called are rounded by the data they saw, where that shows a gain on a part of them that
-    is held back, see `calibration_report`; their biases change too. All others get their plain codes. A model that was
-    called as a whole is called again, in copies: float, plain and by data, with some of what it was called with.
+    Prepared modules that were called are rounded by the data they saw, if that shows a gain on a held-back part of the
+    data, see `calibration_report`; their biases change too. All others get their plain codes. If the whole model was
+    called, copies of it (float, plain and by data) are called again with some of these inputs, to compare them.
 
     Parameters
     ----------
     module : Module
         The model. A torch.nn.Module goes to ``qrnn.torch.convert``.
     mapping : mapping of type to type, optional
-        What each float type becomes: a type with ``from_float``. Default:
+        The type that each float type becomes, which needs ``from_float``. Default:
         `get_default_dynamic_quant_module_mappings`.
     inplace : bool, optional
         Whether to change `module` itself instead of a copy. None means False, unless
@@ -135,21 +136,21 @@ def convert(
     remove_qconfig : bool
         Whether to remove the attributes ``qconfig``.
     is_reference, convert_custom_config_dict, use_precomputed_fake_quant : False or None
-        PyTorch's, which nothing here needs: ValueError for anything else.
+        Arguments of PyTorch's function, which qrnn does not need: ValueError for anything else.
     engine : str, optional
-        For modules that were not prepared; those that were have theirs.
+        For modules that were not prepared; prepared ones keep their engine.
     isa : str, optional
         Default: that of `prepare`, else ``QRNN_ISA``, else the best.
 
     Returns
     -------
     Module
-        The quantized model; `module` unchanged if nobody prepared it.
+        The quantized model; `module` unchanged if it was not prepared.
 
     Raises
     ------
     TypeError
-        If `module` is no Module.
+        If `module` is not a Module.
     ValueError
         If `inplace` is True and `module` itself would be replaced, a weight is not finite, or
         `engine` differs from the one of `prepare`. Nothing has changed then.
@@ -157,9 +158,9 @@ def convert(
     Warns
     -----
     UserWarning
-        If nobody prepared the model, or a module that was chosen stays float, because its class overrides
-        ``forward`` or ``__call__`` or has members of its own, or it has no quantized form. If the data show that the
-        codes of one weight alone cost over 5 % of what its layer gives: it says how to keep that weight float.
+        If the model was not prepared, or a chosen module stays float, because its class overrides ``forward`` or
+        ``__call__`` or adds members, or because it has no quantized form. If the codes of one weight by themselves
+        cause an error of over 5 % of its layer's output: the text says how to keep that weight float.
 
     Examples
     --------
@@ -195,14 +196,14 @@ def quantize_dynamic(
     Parameters
     ----------
     model : Module
-        The root itself is quantized too, where it can be. A torch.nn.Module goes to ``qrnn.torch``.
+        The root itself is quantized too, if possible. A torch.nn.Module goes to ``qrnn.torch``.
     qconfig_spec : None, set or mapping, optional
         None: every module that can be quantized, by its engine's own rule. A set of types and
         dotted names: those. A mapping of type or dotted name to QConfig or None (leave out). Names
         may be those of weights, as for `prepare`.
     dtype : qint8
     mapping : mapping of type to type, optional
-        What each float type becomes: a type with ``from_float``.
+        The type that each float type becomes, which needs ``from_float``.
     inplace : bool
         Whether to change `model` itself instead of a copy.
     engine : str, optional
@@ -218,17 +219,17 @@ def quantize_dynamic(
     Raises
     ------
     TypeError
-        If an argument is of the wrong type: a list for `qconfig_spec`, say.
+        If an argument is of the wrong type, such as a list for `qconfig_spec`.
     ValueError
-        If `dtype` is another, `inplace` is True and `model` itself would be replaced, a weight is
-        not finite, or `qconfig_spec` says two things of one module that has two names. Nothing has
-        changed then.
+        If `dtype` is another type, `inplace` is True and `model` itself would be replaced, a weight
+        is not finite, or `qconfig_spec` has different values for two names of one module. Nothing
+        has changed then.
 
     Warns
     -----
     UserWarning
-        If nothing was chosen, a name is not there, or something that was chosen stays float, because its
-        class overrides ``forward`` or ``__call__`` or has members of its own, or it has no quantized form.
+        If nothing was chosen, a name does not exist, or a chosen module stays float, because its class
+        overrides ``forward`` or ``__call__`` or adds members, or because it has no quantized form.
 
     Examples
     --------
@@ -254,18 +255,18 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
     ----------
     module : Module
     qconfig_dict : mapping or None, optional
-        Type or dotted name to QConfig or None. An attribute that is there stands above a name, a
-        name above a type, and all above the parent's. Names may be those of weights, as for `prepare`:
-        a layer of which one is named gets a `LayerQConfig`.
+        Type or dotted name to QConfig or None. An existing attribute takes precedence over a name, a
+        name over a type, and all of these over the parent's. Names may be those of weights, as for
+        `prepare`: a layer with a named weight gets a `LayerQConfig`.
     prepare_custom_config_dict : None
-        PyTorch's, which nothing here needs: ValueError if anything is in it.
+        An argument of PyTorch's function, which qrnn does not need: ValueError if it is not empty.
 
     Raises
     ------
     TypeError
         If an argument is of the wrong type.
     ValueError
-        If `qconfig_dict` says two things of one module that has two names.
+        If `qconfig_dict` has different values for two names of one module.
 
     Examples
     --------

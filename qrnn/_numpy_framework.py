@@ -1,4 +1,4 @@
-"""The description of our modules over NumPy for the converter."""
+"""The description of qrnn's modules for NumPy, for the converter."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class NumpyFramework(Framework):
     rows = ROWS
 
     def _copied(self, model: Any, memo: dict[int, Any]) -> Any:
-        """A deep copy that shares the arrays of weights, which are changed by putting others in their place."""
+        """A deep copy that shares the arrays of weights, which are never changed, only replaced by others."""
         modules = model.modules() if isinstance(model, Module) else ()
         return deepcopy(model, {id(array): array for each in modules for _, array in each._kept_arrays()} | memo)
 
     def known_as(self, named: type) -> type:
-        """The type of ours that stands for the type `named` of PyTorch's."""
+        """The type of qrnn that corresponds to PyTorch's type `named`."""
         for row in self.rows:
             if is_torch_type(named, row.float_type.__name__):
                 return row.float_type  # type: ignore[no-any-return]
         return named
 
     def adapted(self, value: Any) -> Any:
-        """Tensors as arrays; inside of tuples, lists and dicts too."""
+        """Tensors as arrays, also inside of tuples, lists and dicts."""
         if is_tensor(value):
             return to_numpy(value, "data")
         if isinstance(value, dict):
@@ -66,7 +66,7 @@ class NumpyFramework(Framework):
 
     @contextmanager
     def watching(self, model: Any, names: Collection[str], see: Seer) -> Iterator[Any]:
-        """In a copy, whose layers are of subclasses that Python calls: those called in C run no hooks."""
+        """Make a copy whose layers are subclasses called in Python, because layers called in C run no hooks."""
         if names:
             model = self.copied(model)
             for name, module in list(model.named_modules()):
@@ -97,10 +97,11 @@ class NumpyFramework(Framework):
 
 
 def _watched(name: str, cls: type, see: Seer) -> type:
-    """A subclass of `cls` that tells `see` of the calls of the module `name`."""
+    """A subclass of `cls` that tells `see` about calls of the module `name`."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        given = deepcopy((args, kwargs)) if kwargs.get("out") is not None else (args, kwargs)  # the state itself, say
+        # `out` may be the state itself.
+        given = deepcopy((args, kwargs)) if kwargs.get("out") is not None else (args, kwargs)
         result = cls.__call__(self, *args, **kwargs)
         see(name, self, *given, result)
         return result

@@ -1,7 +1,7 @@
-"""Observers: what turns the range of a weight into a scale, as ``torch.ao.quantization.observer``.
+"""Observers turn the range of a weight into a scale, as ``torch.ao.quantization.observer``.
 
-Only weight observers act in dynamic quantization. The activation part of a QConfig says that
-inputs are quantized in each call; its observer is a placeholder.
+Only observers of weights act in dynamic quantization. The activation part of a QConfig says that
+each call quantizes its inputs; its observer is a placeholder.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class ObserverBase(Module):
     Parameters
     ----------
     dtype : dtype
-        What the observed values are to be quantized to.
+        The type to which the observed values will be quantized.
     is_dynamic : bool
-        Whether the range is taken in each call.
+        Whether each call finds the range anew.
     """
 
     def __init__(self, dtype: Any, is_dynamic: bool = False) -> None:
@@ -84,12 +84,12 @@ class ObserverBase(Module):
 
     @classmethod
     def with_args(cls, **kwargs: Any) -> Callable[..., Any]:
-        """A factory of this class with some arguments given: what a QConfig holds."""
+        """A factory of this class with some arguments given, for a QConfig."""
         return Factory(cls, kwargs)
 
 
 class _RangeObserver(ObserverBase):
-    """Keeps the least and the greatest value, of all or per channel."""
+    """Keeps the least and the greatest value, of all values or of each channel."""
 
     _granularity: ClassVar[str]
 
@@ -148,21 +148,21 @@ class _RangeObserver(ObserverBase):
     def calculate_qparams(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Scale and zero point of the range observed so far, in PyTorch's float32 arithmetic.
 
-        Symmetric: ``scale = max(-min, max) / ((quant_max - quant_min) / 2)``, at least ``eps``; the zero point is 0,
-        of quint8 128, or the middle of a range that was given.
+        Symmetric: ``scale = max(-min, max) / ((quant_max - quant_min) / 2)``, at least ``eps``. The zero point is 0,
+        128 for quint8, or the middle of a range that was given.
 
         Returns
         -------
         scale : ndarray, float32
         zero_point : ndarray, int64
-            Of one element, or of one a channel.
+            One element, or one for each channel.
 
         Raises
         ------
         RuntimeError
             If nothing was observed.
         ValueError
-            If a NaN was.
+            If a NaN was observed.
         """
         low, high = np.atleast_1d(self.min_val), np.atleast_1d(self.max_val)
         if np.isnan(low).any():
@@ -228,7 +228,7 @@ class MinMaxObserver(_RangeObserver):
     _granularity = "per_tensor"
 
     def forward(self, x: Any) -> Any:
-        """Take in the values of `x`, an array of any shape; returns `x`."""
+        """Observe the values of `x`, an array of any shape; returns `x`."""
         self._observe(_arrays.to_float32(x, "x").ravel())
         return x
 
@@ -282,7 +282,7 @@ class PerChannelMinMaxObserver(_RangeObserver):
         self.ch_axis = ch_axis
 
     def forward(self, x: Any) -> Any:
-        """Take in the values of `x`, an array of one fixed number of channels; returns `x`."""
+        """Observe the values of `x`, whose number of channels has to stay the same; returns `x`."""
         array = np.moveaxis(_arrays.to_float32(x, "x"), self.ch_axis, 0)
         self._observe(array.reshape(len(array), -1))
         return x
@@ -290,7 +290,7 @@ class PerChannelMinMaxObserver(_RangeObserver):
 
 @public("qrnn.quantization.observer")
 class PlaceholderObserver(ObserverBase):
-    """Observes nothing: says that a value is quantized in each call.
+    """Observes nothing. It says that each call quantizes the value.
 
     Parameters
     ----------
@@ -301,7 +301,7 @@ class PlaceholderObserver(ObserverBase):
     qscheme : qscheme, optional
     eps : float, optional
     is_dynamic : bool
-        All are kept, and none is used.
+        All arguments are kept, and none is used.
 
     Examples
     --------
@@ -342,13 +342,13 @@ class PlaceholderObserver(ObserverBase):
 
 @public("qrnn.quantization.observer")
 class NoopObserver(ObserverBase):
-    """Observes nothing, and asks for nothing.
+    """Observes nothing and asks for nothing.
 
     Parameters
     ----------
     dtype : dtype
     custom_op_name : str
-        Kept, and not used.
+        Kept, but not used.
     """
 
     def __init__(self, dtype: Any = _types.float16, custom_op_name: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Options of recurrent layers beside PyTorch's: what a step may do otherwise than its kind.
+"""Options of recurrent layers beyond PyTorch's, by which a step differs from that of its kind.
 
 Their names are in `OPTION_NAMES`; the core has the equations (csrc/README.md).
 """
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     Activations: TypeAlias = Sequence[Any]
 
     class CellOptions(TypedDict, total=False):
-        """What cells of all kinds take."""
+        """The options of cells of all kinds."""
 
         activations: Activations | None
         clip: float | None
 
     class SequenceOptions(CellOptions, total=False):
-        """What layers over sequences of all kinds take."""
+        """The options of layers over sequences of all kinds."""
 
         reverse: bool
         initial_states: bool
 
     class LSTMCellOptions(CellOptions, total=False):
-        """What an LSTM cell takes."""
+        """The options of an LSTM cell."""
 
         peepholes: bool
         input_forget: bool
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
         layer_norm: bool | float
 
     class LSTMOptions(LSTMCellOptions, SequenceOptions, total=False):
-        """What an LSTM over sequences takes."""
+        """The options of an LSTM over sequences."""
 
         proj_clip: float | None
 
 
 __all__ = ["ACTIVATIONS", "OPTION_NAMES", "Activation", "Options", "options_of"]
 
-#: Activation functions, and the defaults of the parameters that each takes; None for one without.
+#: The activation functions, with the defaults of their parameters; None for a parameter without a default.
 ACTIVATIONS: Mapping[str, tuple[float | None, ...]] = _core.activations()
 
 #: The epsilon of ``layer_norm=True``, that of ``torch.nn.LayerNorm``.
@@ -55,7 +55,7 @@ EPSILON = 1e-5
 
 
 class Activation(NamedTuple):
-    """A function with its parameters, as the core takes it; 0 for those that it does not take."""
+    """A function with its parameters, as the core takes it; 0 for parameters that it does not have."""
 
     name: str
     alpha: float = 0.0
@@ -63,15 +63,15 @@ class Activation(NamedTuple):
 
     @property
     def shown(self) -> Any:
-        """The name, or (name, alpha) or (name, alpha, beta): what the argument takes."""
+        """The name, or (name, alpha), or (name, alpha, beta), as the argument takes it."""
         count = len(ACTIVATIONS[self.name])
         return (self.name, *map(_shortest, (self.alpha, self.beta)[:count])) if count else self.name
 
 
 class Options(NamedTuple):
-    """Options that are not all the kind's own, in the order in which the core takes them."""
+    """Options of which some differ from the kind's defaults, in the order in which the core takes them."""
 
-    activations: tuple[Activation, ...] | None = None  # of each place, direction by direction
+    activations: tuple[Activation, ...] | None = None  # for each place, direction by direction
     clip: float = 0.0  # 0: none
     cell_clip: float = 0.0
     proj_clip: float = 0.0
@@ -83,14 +83,14 @@ class Options(NamedTuple):
 
     @classmethod
     def packed(cls, given: tuple[Any, ...] | None) -> Options | None:
-        """What a module of the core says of its options."""
+        """The options that a module of the core reports."""
         if given is None:
             return None
         activations = given[0] and tuple(Activation(*each) for each in given[0])
         return cls(activations, *given[1:])
 
     def argument(self, name: str, places: int) -> Any:
-        """The option `name` of a kind with so many `places`, as the constructor takes it."""
+        """The option `name` of a kind with `places` activations, as the constructor takes it."""
         value = getattr(self, name)
         if name == "activations" and value is not None:
             shown = tuple(each.shown for each in value)
@@ -108,12 +108,12 @@ _OF_LSTM = ("peepholes", "input_forget", "cell_clip", "proj_clip", "layer_norm")
 
 
 def _shortest(value: float) -> float:
-    """The float32 `value` with the fewest digits that give it."""
+    """The float32 `value` with the fewest digits that identify it."""
     return float(str(np.float32(value)))
 
 
 def shown_options(options: Options | None, places: int) -> dict[str, Any]:
-    """The options that are not the kind's own, by name, as the constructor takes them."""
+    """The options that differ from the kind's defaults, by name, as the constructor takes them."""
     if options is None:
         return {}
     return {
@@ -129,14 +129,14 @@ def options_of(
     sequence: bool,
     given: Mapping[str, Any],
 ) -> Options | None:
-    """The options of a constructor, checked; None where they are the kind's own.
+    """The options of a constructor, checked; None if all are the kind's defaults.
 
     Parameters
     ----------
     family : str
         ``"RNN"``, ``"LSTM"`` or ``"GRU"``.
     defaults : tuple of str
-        The kind's own activations.
+        The kind's default activations.
     directions : int
     projects : bool
         Whether there is a projection.
@@ -200,7 +200,7 @@ def _limit(value: Any, name: str) -> float:
 
 
 def _activations(given: Any, defaults: tuple[str, ...], directions: int) -> tuple[Activation, ...] | None:
-    """The activations of each place, direction by direction; None where all are the kind's own."""
+    """The activations for each place, direction by direction; None if all are the kind's defaults."""
     if given is None:
         return None
     if isinstance(given, str) or not isinstance(given, Sequence):
@@ -211,7 +211,7 @@ def _activations(given: Any, defaults: tuple[str, ...], directions: int) -> tupl
 
 
 def _is_pair(given: Sequence[Any], places: int) -> bool:
-    """Whether there are activations for each of two directions: tuples of so many functions, not of numbers."""
+    """Whether `given` has activations for each of two directions: tuples of `places` functions, not of numbers."""
 
     def is_direction(each: Any) -> bool:
         functions = isinstance(each, (tuple, list)) and len(each) == places
@@ -228,7 +228,7 @@ def _of_direction(given: Sequence[Any], places: int) -> Iterator[Activation]:
 
 
 def activation_of(given: Any) -> Activation:
-    """The function that a name or a tuple (name, alpha, beta) says.
+    """The function for a name or a tuple (name, alpha, beta).
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def activation_of(given: Any) -> Activation:
     Raises
     ------
     TypeError, ValueError
-        If there is no such function, or a parameter is missing, too many or no number.
+        If there is no such function, or a parameter is missing, unexpected or not a number.
 
     Examples
     --------

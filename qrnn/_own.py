@@ -1,4 +1,4 @@
-"""What a module has of its own, beyond the layer that it is one of: what no other layer in its place would have."""
+"""What a module adds to the layer that it is a subclass of, and would lose if another layer replaced it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from ._computed import computed_elsewhere
 __all__ = ["class_adds", "float_module_adds", "module_adds"]
 
 _CALL = "overrides forward or __call__"
-#: Members that nobody misses: what makes a layer, what is done to a new one, and texts.
+#: Members that are not missed after a replacement: those that construct a layer, initialize it, or are texts.
 _HARMLESS = frozenset(
     {"__annotate__", "__annotate_func__", "__class_getitem__", "__init__", "__init_subclass__", "__new__", "__repr__"}
     | {"_abc_impl", "extra_repr", "reset_parameters"}
 )
-#: Members that an error names before it says how many more there are.
+#: How many members an error names before it says how many more there are.
 _NAMES = 3
 
 
 def class_adds(cls: type, base: type) -> str | None:
-    """What the subclass `cls` adds to `base`, to follow "which"; None: nothing that counts."""
+    """What the subclass `cls` adds to `base`, as a text after "which"; None: nothing that counts."""
     for each in cls.__mro__:
         if each is base:
             break
@@ -33,19 +33,19 @@ def class_adds(cls: type, base: type) -> str | None:
 
 
 def _is_member(name: str, value: Any) -> bool:
-    """Whether what a class has under `name` would be missed; not what Python itself puts there."""
+    """Whether the member `name` of a class would be missed; members that Python itself adds would not."""
     return name not in _HARMLESS and (not name.startswith("__") or callable(value))
 
 
 def module_adds(mod: Any, base: type) -> str | None:
-    """What the torch module `mod` adds to `base`, to follow "which"."""
+    """What the torch module `mod` adds to `base`, as a text after "which"."""
     if "forward" in vars(mod):
         return _CALL
-    parametrized = "parametrizations" in mod._modules  # its class is one that PyTorch made for it
+    parametrized = "parametrizations" in mod._modules  # PyTorch then made a class for it
     return class_adds(type(mod).__mro__[1] if parametrized else type(mod), base)
 
 
 def float_module_adds(mod: Any, base: type) -> str | None:
-    """As `module_adds`, of a float layer: a weight too of which nobody knows what computes it."""
+    """As `module_adds`, for a float layer. A weight that is computed in an unknown way counts too."""
     name = computed_elsewhere(mod)
     return module_adds(mod, base) if name is None else f"has a {name} that is no parameter and that no hook computes"

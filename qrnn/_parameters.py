@@ -1,4 +1,4 @@
-"""Parameter, and the arrays that modules keep as attributes: parameters and buffers, their state and their loads."""
+"""Parameter, and the arrays that modules keep as attributes: parameters and buffers, and how they are loaded."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ __all__ = ["ArrayKeeper", "Parameter"]
 
 @public("qrnn.nn")
 class Parameter(Base):
-    """A weight of a module of your own, as ``torch.nn.Parameter``: assigned to an attribute, it is in the state dict.
+    """A weight of your own module, as ``torch.nn.Parameter``. Assigned to an attribute, it joins the state dict.
 
-    The attribute reads as a plain float32 array, read-only; assigning a whole array of its shape changes it. To have
-    another shape, delete it first.
+    The attribute reads as a plain, read-only float32 array. To change it, assign a whole array of its shape; to change
+    its shape, delete it first.
 
     Parameters
     ----------
     data : array_like
         Finite floating-point numbers; copied.
     requires_grad : bool
-        PyTorch's; nothing here computes gradients.
+        PyTorch's option; nothing here computes gradients.
 
     Raises
     ------
     TypeError, ValueError
-        If `data` is no such array.
+        If `data` is not such an array.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class Parameter(Base):
 
 
 class ArrayKeeper:
-    """What keeps arrays as attributes, each a parameter or a buffer: it is in the state dict, and of a fixed shape."""
+    """The base of modules that keep arrays of fixed shapes as parameters and buffers, which are in the state dict."""
 
     def register_parameter(self, name: str, param: Any) -> None:
         """Keep an array as the parameter `name`, as assigning a `Parameter` does.
@@ -73,17 +73,17 @@ class ArrayKeeper:
         ----------
         name : str
         param : array_like or None
-            None: an attribute that is None, and not in the state dict.
+            None makes an attribute that is None and not in the state dict.
 
         Raises
         ------
         TypeError, ValueError
-            If `param` is no array of finite floating-point numbers.
+            If `param` is not an array of finite floating-point numbers.
         """
         self._keep("parameter", name, None if param is None else Parameter(param))
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
-        """Keep an array as the buffer `name`: in the state dict, but no parameter.
+        """Keep an array as the buffer `name`, which is in the state dict but not a parameter.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class ArrayKeeper:
         Raises
         ------
         TypeError
-            If `tensor` is no array of real numbers.
+            If `tensor` is not an array of real numbers.
         """
         array = None if tensor is None else _arrays.to_numpy(tensor, name).copy()
         if persistent:
@@ -112,7 +112,7 @@ class ArrayKeeper:
         self.__dict__[name] = None if array is None else _arrays.read_only(np.asarray(array).view(np.ndarray))
 
     def _kept_arrays(self, *kinds: str) -> Iterator[tuple[str, AnyArray]]:
-        """Name and array of those of some kinds, or of all, parameters first."""
+        """Name and array of the arrays of some kinds, or of all, parameters first."""
         kept: dict[str, str] = self.__dict__.get("_kept", {})
         for kind in kinds or ("parameter", "buffer"):
             for name, its in kept.items():
@@ -132,13 +132,13 @@ class ArrayKeeper:
         self.__dict__.get("_kept", {}).pop(name, None)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what was copied or pickled; arrays come back writable from both."""
+        """Restore a copied or pickled state; arrays come back writable from both."""
         self.__dict__.update(state)
         for _, array in self._kept_arrays():
             _arrays.read_only(array)
 
     def _put(self, name: str, array: AnyArray) -> None:
-        """Have `array`, which fits, be the attribute `name`; cannot fail."""
+        """Set the attribute `name` to `array`, which fits; cannot fail."""
         self.__dict__[name] = array
 
     def _state(self) -> dict[str, AnyArray]:
@@ -146,7 +146,7 @@ class ArrayKeeper:
         return {name: array.copy() for name, array in self._kept_arrays()}
 
     def _plan_load(self, prefix: str, plan: LoadPlan) -> None:
-        """Check this module's own part of a load and add what carries it out to `plan`."""
+        """Check this module's own part of a load, and add to `plan` what carries it out."""
         for name, old in self._kept_arrays():
             new = plan.array(prefix + name, old)
             if new is not None:
@@ -169,16 +169,16 @@ class ArrayKeeper:
     ) -> Iterator[tuple[str, AnyArray]]:
         """Name and read-only array of each parameter, in the order of the state dict.
 
-        Quantized weights are none, as in PyTorch.
+        Quantized weights are not parameters, as in PyTorch.
 
         Parameters
         ----------
         prefix : str
-            Goes before the names.
+            Is put before the names.
         recurse : bool
-            Whether those of modules below this one come too.
+            Whether to include parameters of modules below this one.
         remove_duplicate : bool
-            Whether those of a module referenced twice come once.
+            Whether parameters of a module referenced twice come only once.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Passes of several models over the same data, as `qrnn._timing` takes their times."""
+"""Passes of several models over the same data, for `qrnn._timing` to time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def timed(
     rounds: int,
     tick: Callable[[int], object] = lambda count: None,
 ) -> dict[str, list[float]]:
-    """Seconds that each model takes for all samples, in each of so many rounds.
+    """The seconds that each model takes for all samples, in each of the rounds.
 
-    Modules are in eval mode and without gradients from the first round to the last, and every model has arrays, or
-    tensors, of its own kind before the clock starts.
+    Modules are in eval mode and without gradients from the first round to the last. The data are converted to each
+    model's own kind of arrays or tensors before the clock starts.
     """
     with ExitStack() as modes:
         passes = {}
@@ -36,7 +36,7 @@ def timed(
 
 
 def adapted(framework: Framework | None, sample: Sample) -> Sample:
-    """`sample` as models of `framework` take it; None: as it is."""
+    """`sample` in the form that models of `framework` take; unchanged if it is None."""
     if framework is None:
         return sample
     adapt = framework.adapted

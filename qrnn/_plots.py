@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 __all__ = ["codes", "states"]
 
-#: Units of a layer, and steps, that a heat map shows: more do not fit a screen.
+#: The most units of a layer, and the most steps, that a heat map shows; more do not fit a screen.
 _UNITS = 512
 
 
 def codes(weight: Any, original: Any = None, *, dark: bool | None = None) -> Any:
-    """How often each code of a weight occurs, and how far the values are from those that were quantized.
+    """Plot how often each code of a weight occurs, and how far its values are from the original ones.
 
     Parameters
     ----------
     weight : QTensor or torch.Tensor
-        As ``get_weight()`` of a layer gives it; a tensor has to be qint8.
+        A weight as ``get_weight()`` of a layer returns it; a tensor has to be qint8.
     original : array_like, optional
-        The float weight, of the same shape: adds a picture of the errors, in steps of the scale. Plain rounding has
-        none beyond half a step; rounding by data has.
+        The float weight, of the same shape. It adds a picture of the errors, in steps of the scale. Plain rounding
+        has no errors beyond half a step; rounding by data has.
     dark : bool, optional
         As for ``CompareReport.plot``.
 
@@ -45,7 +45,7 @@ def codes(weight: Any, original: Any = None, *, dark: bool | None = None) -> Any
     Raises
     ------
     TypeError, ValueError
-        If `weight` is no quantized matrix, or `original` is of another shape.
+        If `weight` is not a quantized matrix, or `original` has another shape.
     ImportError
         If matplotlib is not installed.
 
@@ -73,7 +73,7 @@ def codes(weight: Any, original: Any = None, *, dark: bool | None = None) -> Any
 
 
 def _errors(tensor: QTensor, original: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Value minus original of each weight, in steps of its scale."""
+    """Value minus original for each weight, in steps of its scale."""
     scale = (
         np.float64(tensor.q_scale()) if not _per_row(tensor) else tensor.q_per_channel_scales()[:, None].astype(float)
     )
@@ -85,16 +85,16 @@ def _per_row(tensor: QTensor) -> bool:
 
 
 def states(model: Any, data: Any, *, beside: Any = None, row: int = 0, dark: bool | None = None) -> Any:
-    """The outputs of each recurrent layer and cell over time, for one row of one input, as heat maps.
+    """Plot heat maps of the outputs of each recurrent layer and cell over time, for one row of one input.
 
     Parameters
     ----------
     model : Module
-        Of ``qrnn`` or of PyTorch.
+        A model of ``qrnn`` or of PyTorch.
     data : array_like or tuple or dict
-        One input, as one of those of `compare`.
+        One input, in the form of those for `compare`.
     beside : Module, optional
-        A model whose layers have the same names, the quantized one say: adds pictures of its difference.
+        A model whose layers have the same names, such as the quantized one. It adds pictures of the differences.
     row : int
         Which row of the batch.
     dark : bool, optional
@@ -107,7 +107,7 @@ def states(model: Any, data: Any, *, beside: Any = None, row: int = 0, dark: boo
     Raises
     ------
     TypeError
-        If a model is no module.
+        If a model is not a module.
     ValueError
         If no recurrent layer is called, `beside` lacks one, or there is no such row.
     ImportError
@@ -138,7 +138,7 @@ def states(model: Any, data: Any, *, beside: Any = None, row: int = 0, dark: boo
 
 
 def _heat(page: Any, axes: Any, values: NDArray[Any], title: str) -> None:
-    """(steps, units) as a picture whose middle color is 0."""
+    """Draw (steps, units) as a picture whose middle color is 0."""
     shown = values[:, :_UNITS].T
     limit = float(np.abs(shown).max(initial=0.0)) or 1.0
     image = axes.imshow(shown, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
@@ -148,7 +148,7 @@ def _heat(page: Any, axes: Any, values: NDArray[Any], title: str) -> None:
 
 
 def _maps(model: Callable[..., Any], sample: Sample, row: int, argument: str) -> dict[str, NDArray[Any]]:
-    """What each recurrent layer, or cell step by step, gives for one row: (steps, units)."""
+    """The outputs of each recurrent layer, or cell step by step, for one row: (steps, units)."""
     framework = find_framework(model)
     if framework is None:
         raise TypeError(f"{argument}: expected a qrnn.nn.Module or a torch.nn.Module, got {type(model).__name__}")
@@ -164,7 +164,7 @@ def _maps(model: Callable[..., Any], sample: Sample, row: int, argument: str) ->
 
 
 def _of_row(framework: Framework, layer: Any, output: NDArray[Any], row: int) -> NDArray[Any] | None:
-    """(steps, units) of one row of the batch; None of a layer without a state."""
+    """(steps, units) of one row of the batch; None for a layer without a state."""
     spec = spec_of(framework, layer)
     if spec is None or not spec.row.states:
         return None

@@ -17,7 +17,7 @@ __all__ = ["ELU", "Hardsigmoid", "Hardtanh", "InPlace", "LeakyReLU", "Softplus",
 
 
 class InPlace(ArrayModule):
-    """What may write its result over its input."""
+    """The base of activations that may write their result over their input."""
 
     inplace: bool
 
@@ -26,7 +26,7 @@ class InPlace(ArrayModule):
     @overload
     def forward(self, input: Input) -> Array: ...
     def forward(self, input: Any) -> Any:
-        """The function of each element; see `ArrayModule.forward`.
+        """Apply the function to each element; see `ArrayModule.forward`.
 
         Raises
         ------
@@ -35,7 +35,7 @@ class InPlace(ArrayModule):
         """
         if not self.inplace:
             return self._result(input)
-        _arrays.to_numpy(input, "input")  # which names what is no array at all
+        _arrays.to_numpy(input, "input")  # raises TypeError if it is not an array at all
         result = self._result(input)
         return write_over(input, _arrays.to_float32(result, "input"))
 
@@ -168,7 +168,7 @@ class LeakyReLU(InPlace):
 
 @public("qrnn.nn")
 class Softplus(ArrayModule):
-    """``log(1 + exp(beta * x)) / beta``, and ``x`` where ``beta * x`` is above the threshold, as ``torch.nn.Softplus``.
+    """``log(1 + exp(beta * x)) / beta``, or ``x`` if ``beta * x`` is above the threshold, as ``torch.nn.Softplus``.
 
     Parameters
     ----------

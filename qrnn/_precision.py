@@ -1,4 +1,4 @@
-"""A precision for each matrix: what QConfigs say of one, and float matrices made what they are to be."""
+"""The precision of each matrix: what QConfigs say about it, and the quantization of float matrices."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ __all__ = [
     "with_matrices",
 ]
 
-#: Formats of activations that a QConfig asks for by the range of its observer.
+#: The formats of activations that a QConfig asks for by the range of its observer.
 _FORMATS: Mapping[Any, str] = {(-MOST_13, MOST_13): "s13"}
-#: Calls of ``with_args`` on one another that are looked through.
+#: How many nested calls of ``with_args`` are looked through.
 _MOST_WRAPPED = 8
 
 
 def base_of(qconfig: Any) -> Any:
-    """What `qconfig` says of a layer without its matrices: what modules below inherit."""
+    """`qconfig` without its parts for single matrices: what modules below inherit."""
     return qconfig.base if isinstance(qconfig, LayerQConfig) else qconfig
 
 
 def with_matrices(qconfig: Any, own: dict[str, Any]) -> Any:
-    """`qconfig` of a layer, or None, with those that `own` has for its weights; None there means float32."""
+    """The `qconfig` of a layer, or None, with the QConfigs in `own` for its weights; None in `own` means float32."""
     known = dict(qconfig.matrices) if isinstance(qconfig, LayerQConfig) else {}
     base = base_of(qconfig)
     if not own or (base is None and not any(own.values())):
@@ -50,7 +50,7 @@ def of_matrix(qconfig: Any, name: str) -> Any:
 
 
 def activations_of(qconfig: Any) -> str | None:
-    """The format of activations that the QConfig of a matrix asks for; None: that of the engine."""
+    """The format of activations that the QConfig of a matrix asks for; None: the engine's."""
     kind, given = _factory(getattr(qconfig, "weight", None))
     if kind == PlaceholderObserver.__name__ and _types.as_dtype(given.get("dtype")) is _types.float32:
         return FLOAT
@@ -59,7 +59,7 @@ def activations_of(qconfig: Any) -> str | None:
 
 
 def _factory(factory: Any) -> tuple[str, dict[str, Any]]:
-    """The name of the class of a factory of observers, ours or PyTorch's, and its keywords; it is not called."""
+    """The class name and keywords of a factory of observers, of qrnn or PyTorch; the factory is not called."""
     given: dict[str, Any] = {}
     for _ in range(_MOST_WRAPPED):
         factory = getattr(factory, "p", factory)  # PyTorch's wrapper of a functools.partial
@@ -72,14 +72,14 @@ def _factory(factory: Any) -> tuple[str, dict[str, Any]]:
 
 
 def dequantized(matrix: Matrix) -> Matrix:
-    """The float matrix that `matrix` stands for."""
+    """The float matrix that the codes of `matrix` stand for."""
     if matrix.scale is None:
         return matrix
     return Matrix(_quantize.dequantize(matrix.weight, np.asarray(matrix.scale)), None, matrix.bias)
 
 
 def quantize_matrices(spec: LayerSpec, matrices: list[Matrix], engine: str, qconfig: Any = None) -> list[Matrix]:
-    """The float weights of a layer as its engine or its QConfig says; biases stay as they are."""
+    """Quantize the float weights of a layer as its engine or its QConfig says; biases stay as they are."""
     return [
         quantize_matrix(matrix, each.weight, engine, own, activations_of(own) if each.multiplies else FLOAT)
         for each, matrix in zip(spec.matrices, matrices, strict=True)
@@ -88,9 +88,9 @@ def quantize_matrices(spec: LayerSpec, matrices: list[Matrix], engine: str, qcon
 
 
 def quantize_matrix(matrix: Matrix, name: str, engine: str, qconfig: Any, activations: str | None) -> Matrix:
-    """A float matrix in codes and scale, see `quantize_weight`; or as it is, where `activations` says float32.
+    """Quantize a float matrix to codes and scale, see `quantize_weight`; or leave it, if `activations` is float32.
 
-    `activations` is the format of what it is to multiply; None: the engine's.
+    `activations` is the format of the activations that it will multiply; None: the engine's.
     """
     if activations == FLOAT:
         return matrix

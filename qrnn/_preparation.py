@@ -22,7 +22,7 @@ TRIAL = "_trial"
 
 
 class Trial(NamedTuple):
-    """What a layer that has just been quantized could have been instead, for trials of the whole model."""
+    """The alternatives for a layer that has just been quantized, for trials of the whole model."""
 
     floats: list[Matrix]
     plain: list[Matrix]
@@ -31,13 +31,13 @@ class Trial(NamedTuple):
 
 
 def trial_of(layer: Any) -> Trial | None:
-    """The `Trial` of a layer that has just been quantized, which then has none any more."""
+    """Take the `Trial` away from a layer that has just been quantized, and return it."""
     found = vars(layer).pop(TRIAL, None) if hasattr(layer, "__dict__") else None
     return found if isinstance(found, Trial) else None
 
 
 def without_trial(layer: T) -> T:
-    """`layer`, which nobody is going to try."""
+    """`layer` without its trial, which is not needed."""
     trial_of(layer)
     return layer
 
@@ -48,16 +48,16 @@ class Preparation:
     Parameters
     ----------
     engine : str
-        The engine of the layer to be; fixed.
+        The engine of the future layer; it cannot change.
     isa : str or None
         Its instruction set; None: the default.
     original : list of Matrix or None
-        The codes and scales that a quantized layer had, to be given back for weights that did not change.
+        The codes and scales of the original quantized layer. Weights that do not change get them back.
 
     Attributes
     ----------
     statistics : Statistics
-        Of what the products multiplied so far.
+        Statistics of what the products multiplied so far.
     """
 
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
@@ -70,17 +70,17 @@ class Preparation:
         return new
 
     def __getstate__(self) -> dict[str, Any]:
-        """What pickle keeps, under no private name: not the instruction set, as pickles may travel to another CPU."""
+        """The state for pickles, without private names, and without the instruction set: another CPU may load it."""
         original = None if self.original is None else [matrix.parts() for matrix in self.original]
         return {**self.__dict__, "isa": None, "original": original}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         original = state["original"]
-        self.statistics = Statistics(state["engine"])  # which older pickles of qrnn.torch have not
+        self.statistics = Statistics(state["engine"])  # older pickles of qrnn.torch lack them
         self.__dict__.update(state, original=original and [Matrix(*matrix) for matrix in original])
 
     def observe_as(self, spec: LayerSpec, qconfig: Any) -> None:
-        """Have statistics be of what each matrix of the layer will see, and of none that stays float."""
+        """Collect statistics of what each matrix of the layer will multiply, except for matrices that stay float."""
         own = self.precisions(spec, qconfig)
         engines = [engine_of(own.get(each.weight), self.engine) for each in spec.matrices]
         self.statistics = Statistics(self.engine, tuple(engines) if own else ())
@@ -88,11 +88,11 @@ class Preparation:
     def rounded(
         self, spec: LayerSpec, floats: list[Matrix], qconfig: Any, isa: str | None
     ) -> tuple[list[Matrix], dict[str, Any]]:
-        """The float matrices of a layer quantized, by the statistics where they show a gain; and what is kept of it.
+        """Quantize the float matrices of a layer, by the statistics if these show a gain; returns also attributes.
 
-        That are attributes of the layer, among them a `Trial`, which `trial_of` takes away.
+        The attributes are for the layer; among them is a `Trial`, which `trial_of` takes away.
         """
-        from ._layer_rounding import LayerRounding  # not before: it is a twentieth of the time of `import qrnn`
+        from ._layer_rounding import LayerRounding  # here, because it takes a twentieth of the time of `import qrnn`
 
         by_data, plain = LayerRounding(spec, self.statistics), []
         for index, (each, matrix) in enumerate(zip(spec.matrices, floats, strict=True)):
@@ -105,12 +105,12 @@ class Preparation:
         return chosen, {**by_data.attributes(), TRIAL: Trial(floats, plain, chosen, by_data.attributes_of_plain())}
 
     def expect_engine(self, engine: str | None) -> None:
-        """Raise ValueError if `engine` is given and another."""
+        """Raise ValueError if `engine` is given and differs."""
         if engine is not None and _config.check_engine(engine) != self.engine:
             raise ValueError(f"engine: this module was prepared for {self.engine!r}, got {engine!r}")
 
     def activations(self, index: int, qconfig: Any) -> str | None:
-        """The format of what a matrix is to multiply: as its QConfig says, else as it was; None: the engine's."""
+        """The format of what a matrix will multiply: its QConfig's, else the former one; None: the engine's."""
         asked = activations_of(qconfig)
         if asked is not None or self.original is None:
             return asked
@@ -120,15 +120,15 @@ class Preparation:
         return before.activations
 
     def precisions(self, spec: LayerSpec, qconfig: Any) -> dict[str, str]:
-        """The formats of what matrices are to multiply, by names of weights, of those that do not go by the engine."""
+        """The formats of what matrices will multiply, by weight names, where they are not the engine's."""
         names = {i: each.weight for i, each in enumerate(spec.matrices) if each.multiplies}
         own = {name: beside(self.engine, self.activations(i, of_matrix(qconfig, name))) for i, name in names.items()}
         return {name: format for name, format in own.items() if format is not None}
 
     def plain(self, index: int, name: str, matrix: Matrix, qconfig: Any) -> tuple[Matrix, bool]:
-        """What the float `matrix` called `name`, the one of `index`, becomes without data; whether it was that before.
+        """Quantize the float `matrix` without data; returns also whether it got its former codes back.
 
-        A quantized one that still equals what its codes stand for, bit for bit, gets them back.
+        It does if it still equals the values of these codes, bit for bit.
         """
         own = of_matrix(qconfig, name)
         activations = self.activations(index, own)

@@ -1,8 +1,7 @@
 """Prepared modules: float modules that know what they will become.
 
-``prepare`` puts one in the place of each module that is to be quantized. It computes in float32
-and its weights may be changed; ``convert`` quantizes it, by the statistics of the inputs that it was
-called with, where there were any.
+``prepare`` replaces each module that will be quantized by such a module. It computes in float32, and
+its weights may be changed. ``convert`` quantizes it, by the statistics of its inputs if it was called.
 """
 
 from __future__ import annotations
@@ -41,28 +40,28 @@ class Preparation(_preparation.Preparation):
 
 
 class PreparedLayer(FloatLayer):
-    """A float module that ``prepare`` put in place and ``convert`` quantizes."""
+    """A float module that ``prepare`` inserts and ``convert`` quantizes."""
 
     _prepared: Preparation
     qconfig: Any
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The call of the float module; what its products multiply is observed."""
+        """Call the float module, and observe what its products multiply."""
         statistics = self._prepared.statistics
         if not statistics.enabled:
             return _core.Module.__call__(self, *args, **kwargs)
-        from ._recording import recorded_call  # not before, as above
+        from ._recording import recorded_call  # here, to keep `import qrnn` fast
 
         return recorded_call(self, statistics, args, kwargs)
 
     def _swap_in(self, packed: _core.Module) -> None:
-        """Hold `packed` from here on: what was observed of other weights does not count."""
+        """Hold `packed` from now on, and forget what was observed with other weights."""
         super()._swap_in(packed)
         self._prepared.statistics.forget()
 
     @classmethod
     def _prepare(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
-        """Prepare `mod`, a float module, or a quantized one, which keeps its engine."""
+        """Prepare `mod`, a float module or a quantized one; the latter keeps its engine."""
         new, spec, original = cls.__new__(cls), packed_spec(mod), None
         new._take_over(mod)
         if isinstance(mod, QuantizedLayer):
@@ -93,7 +92,7 @@ PREPARED_TYPES: dict[str, type[PreparedLayer]] = {}
 
 
 def prepared_type(float_type: type[FloatLayer]) -> type[PreparedLayer]:
-    """The class of the prepared modules of `float_type`, which ``qrnn.quantization.prepared`` has for pickles."""
+    """The class of the prepared modules of `float_type`; pickles find it in ``qrnn.quantization.prepared``."""
     name = f"Prepared{float_type.__name__}"
     if name not in PREPARED_TYPES:
         members = {"__doc__": f"A prepared {float_type.__name__}.", "__module__": "qrnn.quantization.prepared"}

@@ -1,4 +1,4 @@
-"""Progress bars of long work: the one place that decides whether there are any, and draws them."""
+"""Progress bars of long work. Only this file decides whether to show bars, and draws them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 
 __all__ = ["progress", "set_progress", "silent", "wanted"]
 
-#: Seconds of work before a bar comes: what is short stays silent, and does not pay for the import of tqdm.
+#: Seconds of work before a bar appears. Shorter work stays silent and does not import tqdm.
 DELAY = 1.0
 
-#: What `set_progress` said; None: nothing yet.
+#: The choice of `set_progress`; None: no choice yet.
 _chosen: bool | None = None
 
 
 def set_progress(show: bool | None) -> None:
     """Choose whether long work shows progress bars: conversion by data, measuring, comparing, `map` and the like.
 
-    Bars come after a second, on standard error, where tqdm is installed.
+    Bars appear after a second, on standard error, if tqdm is installed.
 
     Parameters
     ----------
     show : bool or None
-        True: always, into files and logs too. False: never. None, the default: in terminals and notebooks, unless
+        True: always, even into files and logs. False: never. None, the default: in terminals and notebooks, unless
         the environment variable ``QRNN_PROGRESS`` is ``0`` (never) or ``1`` (always).
 
     Raises
@@ -48,11 +48,11 @@ def set_progress(show: bool | None) -> None:
 
 
 def silent(steps: int) -> None:
-    """Counts nothing: what `progress` yields where nobody is to see it."""
+    """Count nothing: what `progress` yields if no bar is wanted."""
 
 
 def wanted(show: bool | None = None) -> bool:
-    """Whether bars are wanted here; `show`: what a call says of its own, None for nothing."""
+    """Whether bars are wanted here; `show` is the choice of a single call, None if it has none."""
     show = _chosen if show is None else show
     if show is not None:
         return show
@@ -63,13 +63,13 @@ def wanted(show: bool | None = None) -> bool:
 
 
 def _in_notebook() -> bool:
-    """Whether this is a kernel of Jupyter's, whose standard error is no terminal."""
+    """Whether this is a Jupyter kernel, whose standard error is not a terminal."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
 
 
 class _Bar:
-    """A bar that is made when the work has lasted for `DELAY`."""
+    """A bar that appears when the work has lasted for `DELAY`."""
 
     def __init__(self, total: int | None, text: str) -> None:
         self._total, self._text = total, text
@@ -91,10 +91,10 @@ class _Bar:
 
 
 def _made(total: int | None, text: str, done: int) -> Any:
-    """A bar of tqdm's that has counted `done` steps; None where there is no tqdm."""
+    """A tqdm bar that has counted `done` steps; None if tqdm is not installed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tqdm's, of a notebook without widgets
+            warnings.simplefilter("ignore")  # tqdm warns about notebooks without widgets
             from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
         return None
@@ -103,9 +103,9 @@ def _made(total: int | None, text: str, done: int) -> Any:
 
 @contextmanager
 def progress(total: int | None, text: str, show: bool | None = None) -> Iterator[Callable[[int], object]]:
-    """Yields what counts steps of `total`, or of an unknown number, and shows them after a while as a bar.
+    """Yield a function that counts steps of `total`, None if unknown, and after a while shows them as a bar.
 
-    `show`: whether there is one; None: as `set_progress` says.
+    `show`: whether to show a bar; None: as `set_progress` says.
     """
     if not wanted(show):
         yield silent

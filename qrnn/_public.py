@@ -1,4 +1,4 @@
-"""Classes under the names that users know."""
+"""Gives classes the names that users know."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 def same(thing: T) -> T:
-    """`thing`: what a decorator that only tells type checkers something is when a program runs."""
+    """`thing`: the run-time form of a decorator that only tells type checkers something."""
     return thing
 
 
 def public(module: str, name: str | None = None) -> Callable[[C], C]:
-    """Have texts and pickles name a class by the public `module`, which has it, and there by `name`.
+    """Make texts and pickles call a class `name` in the public `module`, which has it.
 
-    Pickles find it there wherever its file goes.
+    Then pickles find it even if its file moves.
     """
 
     def named(cls: C) -> C:

@@ -37,10 +37,11 @@ class QConfig(_QConfig):
     Parameters
     ----------
     activation : callable
-        Not used by dynamic quantization, but for the range -4095..4095, of `int13_dynamic_qconfig`: 13 bits.
+        Dynamic quantization does not use it, except for the range -4095..4095, as in `int13_dynamic_qconfig`, which
+        means 13 bits.
     weight : callable or None
         Makes the observer that gives a weight its scale. None: the engine's own rule. A PlaceholderObserver of
-        float32, as in `float_qconfig`: the weight, and what it multiplies, stay float32.
+        float32, as in `float_qconfig`: the weight and its activations stay float32.
 
     Raises
     ------
@@ -78,16 +79,16 @@ default_dynamic_qconfig = QConfig(activation=default_dynamic_quant_observer, wei
 per_channel_dynamic_qconfig = QConfig(
     activation=default_dynamic_quant_observer, weight=default_per_channel_weight_observer
 )
-#: Weights by the rule of the module's engine: what a missing qconfig means.
+#: Weights by the rule of the module's engine, as without a qconfig.
 engine_qconfig = QConfig(activation=default_dynamic_quant_observer, weight=None)
 
 _float_observer = PlaceholderObserver.with_args(dtype=_types.float32)
-#: The weight stays float32, and so does what it multiplies.
+#: The weight and the activations that it multiplies stay float32.
 float_qconfig = QConfig(activation=_float_observer, weight=_float_observer)
 
 #: The largest code of 13 bits, symmetric.
 MOST_13 = 4095
-#: Weights by the rule of the module's engine; what they multiply is quantized to 13 bits, as by engine ``qrnn13``.
+#: Weights by the rule of the module's engine; their activations are quantized to 13 bits, as by engine ``qrnn13``.
 int13_dynamic_qconfig = QConfig(
     activation=PlaceholderObserver.with_args(
         dtype=_types.int16, quant_min=-MOST_13, quant_max=MOST_13, is_dynamic=True
@@ -103,19 +104,19 @@ class _LayerQConfig(NamedTuple):
 
 @public("qrnn.quantization.qconfig")
 class LayerQConfig(_LayerQConfig):
-    """The QConfigs of a layer whose weight matrices differ: what a spec with names of parameters makes.
+    """The QConfigs of a layer whose weight matrices have different ones, as from a spec with names of parameters.
 
     Parameters
     ----------
     base : QConfig
-        Of those that `matrices` does not name.
+        The QConfig of weights that `matrices` does not name.
     matrices : mapping of str to QConfig, or pairs of them
-        Name of a weight within the layer, and its own.
+        Names of weights within the layer, and their QConfigs.
 
     Raises
     ------
     TypeError
-        If `base` is no QConfig, or `matrices` something else.
+        If `base` is not a QConfig, or `matrices` is something else.
 
     Examples
     --------
@@ -143,10 +144,10 @@ class LayerQConfig(_LayerQConfig):
 
     @property
     def activation(self) -> Any:
-        """That of `base`."""
+        """The activation part of `base`."""
         return self.base.activation
 
     @property
     def weight(self) -> Any:
-        """That of `base`."""
+        """The weight part of `base`."""
         return self.base.weight

@@ -1,4 +1,4 @@
-"""QTensor: int8 codes with their scale, where PyTorch has a quantized tensor."""
+"""QTensor: int8 codes with their scale, the counterpart of PyTorch's quantized tensor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["QTensor", "replaced"]
 
 
 class QTensor:
-    """A quantized matrix: ``value = code * scale``, one scale for all or one a row.
+    """A quantized matrix: ``value = code * scale``, with one scale for all or one for each row.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class QTensor:
     Raises
     ------
     TypeError, ValueError
-        If `codes` are no 8-bit integers, or `scale` does not fit them.
+        If `codes` are not 8-bit integers, or `scale` does not fit them.
 
     Examples
     --------
@@ -48,12 +48,12 @@ class QTensor:
         self._scale: NDArray[np.float32] = _arrays.read_only(_arrays.to_scale(scale, "scale", len(self._codes)).copy())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles are made anew, so that theirs are read-only too."""
+        """Copies and pickles call the constructor, so that their arrays are read-only too."""
         return type(self), (self._codes, self._scale)
 
     @classmethod
     def of(cls, obj: Any, name: str) -> QTensor:
-        """`obj`, a QTensor or a quantized tensor of PyTorch's, as a QTensor.
+        """`obj`, a QTensor or a quantized tensor of PyTorch, as a QTensor.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class QTensor:
         TypeError
             If `obj` is something else.
         ValueError
-            If a tensor is quantized another way.
+            If a tensor is quantized in another way.
         """
         if isinstance(obj, cls):
             return obj
@@ -95,7 +95,7 @@ class QTensor:
         return _types.qint8
 
     def qscheme(self) -> _types.qscheme:
-        """`per_tensor_affine` or `per_channel_affine`, as PyTorch reports symmetric ones too."""
+        """`per_tensor_affine` or `per_channel_affine`, which PyTorch reports for symmetric ones too."""
         return _types.per_channel_affine if self._scale.ndim else _types.per_tensor_affine
 
     def int_repr(self) -> NDArray[np.int8]:
@@ -119,7 +119,7 @@ class QTensor:
         return 0
 
     def q_per_channel_scales(self) -> NDArray[np.float32]:
-        """One scale a row: float32, shape (rows,), read-only; RuntimeError for one per tensor."""
+        """The scale of each row: float32, shape (rows,), read-only; RuntimeError for one per tensor."""
         if not self._scale.ndim:
             raise RuntimeError("q_per_channel_scales: quantized per tensor: use q_scale()")
         return self._scale
@@ -137,7 +137,7 @@ class QTensor:
         return 0
 
     def _repr_html_(self) -> str:
-        """For Jupyter: shape, range of the scales, and how the codes lie, which folds out."""
+        """For Jupyter: shape, range of the scales, and the distribution of codes, which unfolds."""
         from ._qtensor_html import shown
 
         return shown(repr(self), self._codes, self._scale)
@@ -153,7 +153,7 @@ def replaced(spec: LayerSpec, old: list[Matrix], weights: Mapping[str, Any], bia
     ----------
     spec : LayerSpec
     old : list of Matrix
-    weights : mapping of str to QTensor, quantized torch.Tensor, or array_like where one stays float
+    weights : mapping of str to QTensor or quantized torch.Tensor, or to array_like for a weight that stays float
     biases : mapping of str to array_like or None
 
     Raises

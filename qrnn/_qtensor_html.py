@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["shown"]
 
-#: Ranges of codes that the table counts.
+#: The number of ranges of codes in the table.
 _BINS = 16
 
 

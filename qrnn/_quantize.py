@@ -1,8 +1,8 @@
-"""How float weights become int8 codes and scales: every rule, and only here.
+"""The rules by which float weights become int8 codes and scales. No other file has such rules.
 
-All arithmetic is float32 with one rounding an operation, vectorised over a whole matrix. Two rules:
+All arithmetic is float32 with one rounding for each operation, vectorized over a whole matrix:
 
-* engine ``qrnn``'s own, one scale an output row (`own_rule`);
+* engine ``qrnn``'s own rule, one scale for each output row (`own_rule`);
 * PyTorch's observers, per tensor or per row (`symmetric_scale` and `codes_of`), which the torch
   engines use, and engine ``qrnn`` where a QConfig asks for it.
 """
@@ -36,11 +36,11 @@ _TINY = np.finfo(np.float32).tiny
 
 
 def own_rule(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Engine ``qrnn``'s rule: one scale a row, codes in -127..127.
+    """Engine ``qrnn``'s rule: one scale for each row, codes in -127..127.
 
-    ``m = max |w|``, ``scale = m / 127``, ``code = clamp(rint(w / scale), -127, 127)``; a row whose
-    scale would be below the smallest normal float32 gets scale 1 and codes 0. 127, where PyTorch
-    takes 127.5, so that the largest weight of a row comes back as it was.
+    ``m = max |w|``, ``scale = m / 127``, ``code = clamp(rint(w / scale), -127, 127)``. A row whose
+    scale would be below the smallest normal float32 gets scale 1 and codes 0. The divisor is 127
+    (PyTorch's is 127.5), so that the largest weight of a row is represented exactly.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def affine_qparams(
 def codes_of(
     weight: NDArray[np.float32], scale: NDArray[np.float32], least: int = -128, most: int = 127
 ) -> NDArray[np.int8]:
-    """PyTorch's codes: ``clamp(rint(w * (1 / scale)), least, most)``, by reciprocal, not by division.
+    """PyTorch's codes: ``clamp(rint(w * (1 / scale)), least, most)``, with a reciprocal, not a division.
 
     Parameters
     ----------
@@ -113,13 +113,13 @@ def codes_of(
 
 
 def code_range(qconfig: Any) -> tuple[int, int]:
-    """Least and largest code of a weight that its QConfig, if there is one with an observer, allows.
+    """The least and the largest code that a weight's QConfig, if it has an observer, allows.
 
-    The scale is the extent over half a number of codes, so the largest weight would round to one more.
+    The scale is the extent divided by half a number of codes, so the largest weight would round to one more.
     """
     factory = getattr(qconfig, "weight", None)
     observer = None if factory is None else factory()
-    observer = getattr(observer, "activation_post_process", observer)  # of a FakeQuantize
+    observer = getattr(observer, "activation_post_process", observer)  # the observer of a FakeQuantize
     least, most = (getattr(observer, name, None) for name in ("quant_min", "quant_max"))
     return -128 if least is None else max(-128, int(least)), 127 if most is None else min(127, int(most))
 
@@ -142,7 +142,7 @@ def quantize_weight(
     engine : str
         One of ``qrnn.backends.quantized.supported_engines``.
     qconfig : QConfig, optional
-        Its ``weight`` is a factory of observers, ours or PyTorch's. None, or one without a
+        Its ``weight`` is a factory of observers, of qrnn or PyTorch. None, or a QConfig without a
         ``weight``, means the engine's default: `own_rule` for ``qrnn`` and ``qrnn13``, PyTorch's
         default (per tensor, symmetric) for the others.
 
@@ -154,8 +154,8 @@ def quantize_weight(
     Raises
     ------
     ValueError
-        If a weight is not finite, or the observer is not of signed 8 bits, symmetric, and per
-        tensor or per output row, or observes nothing.
+        If a weight is not finite, or the observer observes nothing or is not symmetric, with signed
+        8 bits, per tensor or per output row.
     """
     _arrays.expect_finite(weight, name, "weights")
     factory = getattr(qconfig, "weight", None)
@@ -171,7 +171,7 @@ def quantize_weight(
 
 
 def _observed_scale(factory: Any, weight: NDArray[np.float32], name: str) -> NDArray[np.float32]:
-    """The scale that an observer, ours or PyTorch's, gives `weight`."""
+    """The scale that an observer, of qrnn or PyTorch, gives `weight`."""
     observer = factory()
     _types.expect_qint8(getattr(observer, "dtype", None), f"{name}: the weight observer's dtype")
     per_row = str(getattr(observer, "qscheme", "")).rpartition(".")[2].startswith("per_channel")
@@ -184,7 +184,7 @@ def _observed_scale(factory: Any, weight: NDArray[np.float32], name: str) -> NDA
     kind = type(observer).__name__
     try:
         scale, zero_point = (np.asarray(value) for value in observer.calculate_qparams())
-    except Exception as error:  # PyTorch's placeholders raise just that
+    except Exception as error:  # PyTorch's placeholders raise exactly this type
         raise ValueError(f"{name}: expected a weight observer that gives a scale, got {kind}: {error}") from error
     if np.any(zero_point != 0):
         raise ValueError(f"{name}: expected a symmetric weight observer, got {kind} with zero points other than 0")

@@ -1,4 +1,4 @@
-"""What every dynamically quantized layer shares."""
+"""The base of all dynamically quantized layers."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ Q = TypeVar("Q", bound="QuantizedLayer")
 class QuantizedLayer(Layer):
     """A layer with int8 weights whose inputs are quantized in each call.
 
-    The class of ``torch.nn`` that it stands for has the name of our float class, so that PyTorch need
-    not be imported.
+    The class of ``torch.nn`` that it replaces is known by the name of qrnn's float class, so PyTorch
+    need not be imported.
     """
 
-    #: The float class of ours, which the decorator ``quantizes`` sets.
+    #: The float class of qrnn; the decorator ``quantizes`` sets it.
     _float_type: ClassVar[type[FloatLayer]]
 
     def _get_name(self) -> str:
@@ -75,13 +75,13 @@ class QuantizedLayer(Layer):
         Parameters
         ----------
         mod : Module
-            The float module of the same kind: of ``qrnn.nn``, or a single one of ``torch.nn``,
-            which is read without importing PyTorch. A subclass counts as its base if it adds nothing
-            but a constructor. Its weights are converted to float32 first. Its attribute ``qconfig``,
-            ours or PyTorch's, says how they are quantized; where it has none or None, the engine's
-            default is taken. A prepared module brings its engine along.
+            A float module of the same kind, of ``qrnn.nn`` or of ``torch.nn``, which is read
+            without importing PyTorch. A subclass counts as its base if it adds nothing but a
+            constructor. Its weights are converted to float32 first. Its attribute ``qconfig``, of
+            qrnn or PyTorch, says how they are quantized; without one, or with None, by the engine's
+            default. A prepared module determines the engine.
         use_precomputed_fake_quant : False
-            PyTorch's, which nothing here needs: ValueError for anything else.
+            An argument of PyTorch's function, which qrnn does not need: ValueError for anything else.
         engine : str, optional
             Default: the current one, see ``qrnn.engine``.
         isa : str, optional
@@ -90,15 +90,15 @@ class QuantizedLayer(Layer):
         Returns
         -------
         quantized module
-            Of this class.
+            A module of this class.
 
         Raises
         ------
         TypeError
             If `mod` is something else.
         ValueError
-            If a weight or bias is not finite (naming it), or the qconfig asks for something else
-            than symmetric int8.
+            If a weight or bias is not finite (the text names it), or the qconfig asks for something
+            other than symmetric int8.
 
         Examples
         --------
@@ -111,7 +111,7 @@ class QuantizedLayer(Layer):
 
     @classmethod
     def _from_float(cls: type[Q], mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Q:
-        """`from_float` under `qconfig`, whatever the module's own is."""
+        """`from_float` with `qconfig` instead of the module's own."""
         prepared = getattr(mod, "_prepared", None)
         if prepared is not None and isinstance(mod, cls._float_type):
             return prepared.convert(mod, cls, qconfig, engine, isa)  # type: ignore[no-any-return]
@@ -126,7 +126,7 @@ class QuantizedLayer(Layer):
 
     @classmethod
     def _expect_float(cls, mod: Any) -> None:
-        """Raise TypeError unless `mod` is the float module that this one stands for, ours or PyTorch's."""
+        """Raise TypeError unless `mod` is a float module that this class quantizes, of qrnn or PyTorch."""
         own = cls._float_type
         base = next((c for c in type(mod).__mro__ if c is own or is_torch_type(c, own.__name__)), None)
         if base is None:
@@ -148,7 +148,7 @@ class QuantizedLayer(Layer):
 
     @property
     def weight_dtype(self) -> _dtype:
-        """`qrnn.qint8`; of a layer whose matrices are all float `qrnn.float32`."""
+        """`qrnn.qint8`; `qrnn.float32` for a layer whose matrices are all float."""
         return self._weight_type()
 
     def _assign(self, name: str, found: Slot, value: Any) -> None:
@@ -166,7 +166,7 @@ class QuantizedLayer(Layer):
         return self._weights()
 
     def get_bias(self) -> dict[str, NDArray[Any] | None]:
-        """The biases by name: read-only float32 arrays, or None where there are none."""
+        """The biases by name: read-only float32 arrays, or None for those that do not exist."""
         return self._biases()
 
     def _replace_all(self, weights: dict[str, Any], biases: dict[str, Any]) -> None:
@@ -175,7 +175,7 @@ class QuantizedLayer(Layer):
 
 
 class QuantizedRecurrent(RecurrentLayer, QuantizedLayer):
-    """What quantized cells and sequences share: their real biases, which can be assigned."""
+    """The base of quantized cells and sequences: their float biases can be assigned."""
 
     _attributes = ("bias",)
 
@@ -193,7 +193,7 @@ class QuantizedRecurrent(RecurrentLayer, QuantizedLayer):
 
 
 class QuantizedCell(QuantizedRecurrent):
-    """What quantized cells share."""
+    """The base of quantized cells."""
 
     bias_ih: NDArray[Any] | None
     bias_hh: NDArray[Any] | None
@@ -205,7 +205,7 @@ class QuantizedCell(QuantizedRecurrent):
         ----------
         weight_bias_dict : dict
             ``{"weight": {name: QTensor}, "bias": {name: array_like or None}}``, as `_weight_bias`
-            gives. Quantized torch tensors are taken too; a weight that stays float is array_like.
+            returns. Quantized torch tensors are accepted too; a weight that stays float is array_like.
 
         Raises
         ------
@@ -220,7 +220,7 @@ class QuantizedCell(QuantizedRecurrent):
 
 
 class QuantizedSequence(SequenceLayer, QuantizedRecurrent):
-    """What quantized sequences share."""
+    """The base of quantized sequences."""
 
     dropout: float
 
@@ -241,7 +241,7 @@ class QuantizedSequence(SequenceLayer, QuantizedRecurrent):
         weight_bias_dict : dict
             ``{name: QTensor or array_like or None}``: weights and biases in one dict, as PyTorch's
             sequence modules take them, here ``{**rnn.get_weight(), **rnn.get_bias()}``. Quantized
-            torch tensors are taken too; a weight that stays float is array_like.
+            torch tensors are accepted too; a weight that stays float is array_like.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The one generator that new weights come from."""
+"""The random generator from which all new weights come."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _other: ContextVar[np.random.Generator | None] = ContextVar("qrnn_other_generato
 
 @contextlib.contextmanager
 def other_generator() -> Iterator[None]:
-    """Draw from a generator of its own, for weights that are replaced at once: what is drawn later is as without."""
+    """Draw from another generator, for weights that are replaced at once, so that later draws do not change."""
     token = _other.set(np.random.default_rng(0))
     try:
         yield
@@ -44,7 +44,7 @@ def manual_seed(seed: int) -> np.random.Generator:
     Raises
     ------
     TypeError, ValueError
-        If `seed` is no integer or negative.
+        If `seed` is not an integer or is negative.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def manual_seed(seed: int) -> np.random.Generator:
 
 
 def _current() -> np.random.Generator:
-    """The generator, seeded by the system where nobody seeded it."""
+    """The generator; the system seeds it unless `manual_seed` did."""
     global _generator
     other = _other.get()
     if other is not None:

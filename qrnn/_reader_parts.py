@@ -1,4 +1,4 @@
-"""Modules of the readers of other frameworks, made anew from the parts that a file has of them."""
+"""Makes modules of the readers of other frameworks again from the parts of them in a file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["ReaderParts", "put_whole"]
 
 
 class ReaderParts(Module):
-    """What stands for a module of a reader until its children are there and whole.
+    """The placeholder of a reader's module until all its children have been made.
 
     Parameters
     ----------
     kind : str
-        That of its row.
+        The kind in its row.
     options : mapping
-        Of that row.
+        The options of that row.
     """
 
     def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ class ReaderParts(Module):
         self._arrays = plan.own(prefix)
 
     def whole(self) -> Module:
-        """The module of which these are the parts."""
+        """The module made from these parts."""
         cls: Any = reader_type(self._kind)
         parts = self._options, dict(self._children()), self._arrays
         from_parts = getattr(cls, "_from_parts", None)
@@ -45,12 +45,12 @@ class ReaderParts(Module):
 
 
 def put_whole(made: dict[str, Module]) -> None:
-    """Put the modules of readers in the place of their parts, in `made` and in the modules of it that they are below.
+    """Replace parts by the modules made from them, in `made` and in the modules above them.
 
     Parameters
     ----------
     made : dict
-        The modules by their dotted names, parents first; one with modules below it has one name.
+        The modules by their dotted names, parents first; a module with modules below it has one name.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def put_whole(made: dict[str, Module]) -> None:
 
 
 def _children_first(made: Mapping[str, Module]) -> Iterator[tuple[list[str], ReaderParts]]:
-    """The parts with their names; those that have several have nothing below them."""
+    """The parts with their names; parts with several names have nothing below them."""
     places: dict[int, list[str]] = {}
     for name, module in made.items():
         if isinstance(module, ReaderParts):

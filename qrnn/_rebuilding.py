@@ -1,6 +1,6 @@
-"""A model made anew from what a file says of its modules, and from its tensors.
+"""Makes a model again from a file's description of its modules, and from its tensors.
 
-A file can be anything: what is made for it is bounded by the tensors that it has, before it is made.
+A file may hold anything. So before anything is made, its size is checked against the tensors in the file.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _LAYERS = {row.float_type.__name__: row for row in ROWS}
 
 
 def rebuilt(entries: Entries, state: Mapping[str, NDArray[Any]]) -> Module:
-    """The model of the entries, with the values of `state`.
+    """The model that the entries describe, with the values of `state`.
 
     Raises
     ------
     FormatError
-        If an entry is of a class that qrnn does not have, or entries and values do not agree.
+        If an entry is of a class that qrnn lacks, or entries and values do not agree.
     """
     others = [f"{name or 'the model'} ({entry['class']})" for name, entry in entries if "class" in entry]
     if others:
@@ -80,7 +80,7 @@ def rebuilt(entries: Entries, state: Mapping[str, NDArray[Any]]) -> Module:
 
 
 def _add(name: str, made: Mapping[str, Module]) -> None:
-    """Make a module the child of the one that it is below."""
+    """Make a module a child of its parent."""
     if name:
         parent, _, own = name.rpartition(".")
         try:
@@ -93,7 +93,7 @@ def _add(name: str, made: Mapping[str, Module]) -> None:
 
 
 def _module(name: str, entry: Mapping[str, Any], state: Mapping[str, NDArray[Any]]) -> Module:
-    """The module of an entry, with new weights, of which there are no more than `state` has."""
+    """The module of an entry, with new weights; no more of them than `state` has."""
     kind = entry["kind"]
     if kind in READERS:
         return ReaderParts(kind, _options(name, entry, READERS[kind]))
@@ -107,7 +107,7 @@ def _module(name: str, entry: Mapping[str, Any], state: Mapping[str, NDArray[Any
 
 
 def _options(name: str, entry: Mapping[str, Any], row: ModuleRow | ReaderRow) -> dict[str, Any]:
-    """The options in an entry, which are those of the row."""
+    """The options in an entry, which have to be those of the row."""
     options = {key: value for key, value in entry.items() if key not in ("kind", *REPORTS)}
     unknown = sorted(options.keys() ^ {*row.options, *row.idle})
     if unknown:
@@ -136,7 +136,7 @@ def _expect_largest(name: str, row: ModuleRow, options: Mapping[str, Any], state
 
 
 class _NewLayer(Described):
-    """A layer whose weights are being read; until all are there, templates that take no memory stand for them."""
+    """A layer whose weights are being read. Templates without memory stand for weights that are not read yet."""
 
     def __init__(self, entry: Mapping[str, Any], tensors: int) -> None:
         described = {**entry}
@@ -157,7 +157,7 @@ class _NewLayer(Described):
         cls: type[Layer] = row.quantized_type if ENGINES[self.engine].quantized else row.float_type
         self.module = cls.__new__(cls)
         self._templates = self._matrices = self._new_templates()
-        self._keys = list[str]()  # of what a state says that the layer is, under each name that it has
+        self._keys = list[str]()  # the keys of the layer's description in the state, one for each of its names
 
     @property
     def _spec(self) -> LayerSpec:
@@ -179,14 +179,14 @@ class _NewLayer(Described):
         return matrices
 
     def read(self, prefix: str, plan: LoadPlan) -> None:
-        """Take the values under `prefix`; those of a layer that comes twice are read twice."""
+        """Read the values under `prefix`; those of a layer with two names are read twice."""
         self._matrices = list(self._matrices)
         self._keys.append(prefix + FORMAT)
         plan.compare(self, prefix, self.spec.slots, expected=False)
         plan.read(self.spec.slots, prefix, self._matrices)
 
     def _expect_format(self, plan: LoadPlan, state: Mapping[str, NDArray[Any]]) -> None:
-        """Note in `plan` if `state` does not say, or says in other bytes, what layer this is."""
+        """Note in `plan` if `state` lacks the description of this layer, or has it in other bytes."""
         own = encoded(self.describe()) if self.module._says_format() else None
         for key in self._keys:
             found = state.get(key)
@@ -194,13 +194,13 @@ class _NewLayer(Described):
                 plan.errors.append(f"{key}: expected {'none' if own is None else f'the bytes of {self.describe()}'}")
 
     def pack(self, name: str, plan: LoadPlan, state: Mapping[str, NDArray[Any]]) -> None:
-        """Have the module hold the values, if all of them came."""
+        """Make the module hold the values, if all of them were read."""
         for old, new in zip(self._templates, self._matrices, strict=True):
             if any(a is b for a, b in zip(old[:3], new[:3], strict=True) if a is not None):
-                return  # as `plan` knows
+                return  # `plan` has the errors
         try:
             packed = pack(self.spec, self.engine, _config.resolve_isa(), self._matrices)
-        except (TypeError, ValueError) as error:  # a precision that the core has not
+        except (TypeError, ValueError) as error:  # a precision that the core lacks
             plan.errors.append(f"{name}: {error}")
             return
         self.module._hold(self.spec, packed)
@@ -209,12 +209,12 @@ class _NewLayer(Described):
 
 
 def _precisions(value: Any, spec: LayerSpec) -> dict[str, str]:
-    """The formats of what weights multiply, by their names in the order of the spec."""
+    """The formats of the activations that weights multiply, by weight names in the order of the spec."""
     return {each.weight: value[each.weight] for each in spec.matrices if each.weight in value}
 
 
 def _spec(entry: Mapping[str, Any]) -> LayerSpec:
-    """The spec of what `describe` describes."""
+    """The spec of a layer from its description."""
     kind: str = entry["kind"]
     family = kind.removesuffix("Cell")
     if family == "Linear":
@@ -227,7 +227,7 @@ def _spec(entry: Mapping[str, Any]) -> LayerSpec:
     layers, bias, batch_first, both = (entry[name] for name in ("num_layers", "bias", "batch_first", "bidirectional"))
     proj_size = entry.get("proj_size", 0)
     spec = sequence_spec(core, *sizes, layers, bias, batch_first, 0.0, both, proj_size, **options)
-    dropout = entry["dropout"]  # one that does nothing was warned of when the layer was made
+    dropout = entry["dropout"]  # the warning that it does nothing came when the layer was made
     if type(dropout) is not float or not 0 <= dropout <= 1:
         raise ValueError(f"dropout: expected a number in 0..1, got {dropout!r}")
     return spec._replace(dropout=dropout)

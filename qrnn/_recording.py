@@ -1,10 +1,10 @@
-"""What the products of a float layer multiply in a call, recorded in `Statistics`.
+"""Records in `Statistics` what the products of a float layer multiply in a call.
 
-A call of a prepared module computes its result first. Then all hidden states are known, as the core hands out those
-of every layer, and so are the inputs of every product of every step: h before a step is the output of the step before
-it. The core hands out too what it multiplied inside the steps, r*h or what a projection takes, and the mean square of
-the slopes of the gates of each step, by which it counts (docs/calibration.md). A cell is called once more, as a
-layer over a sequence of one step.
+A call of a prepared module first computes its result. The core also returns the outputs of every layer, so the inputs
+of every product in every step are known: h before a step is the output of the step before. The core returns as well
+what it multiplied inside the steps (r*h, or the input of a projection), and the mean squared slopes of the gates in
+each step, which are the step's weight (docs/calibration.md). A cell is called once more, as a layer over a sequence of
+one step.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def product_rows(spec: LayerSpec, matrix: int) -> list[slice]:
     rows = spec.matrices[matrix].rows
     if spec.row.resets_before and matrix % len(spec.directions[0]) == 1:
         last = rows - spec.hidden_size
-        return [slice(0, last), slice(last, rows)]  # of h: r and z; of r*h: n
+        return [slice(0, last), slice(last, rows)]  # r and z multiply h; n multiplies r*h
     return [slice(0, rows)]
 
 
 def as_sequence(spec: LayerSpec) -> LayerSpec:
-    """The layer over sequences that computes the steps of a cell; that of any other is itself."""
+    """The layer over sequences that computes the steps of a cell; other layers are returned unchanged."""
     if spec.sequence is not None or not spec.row.states:
         return spec
     return spec._replace(sequence=Sequence(1, 1, False))
@@ -59,10 +59,10 @@ def recorded_call(
 
     A call that fails records nothing.
     """
-    if isinstance(kwargs.get("lengths"), Iterator):  # which can be read but once
+    if isinstance(kwargs.get("lengths"), Iterator):  # an iterator can be read only once
         kwargs = {**kwargs, "lengths": tuple(kwargs["lengths"])}
     given = dict(zip(("input", "hx"), args, strict=False), **kwargs)
-    if given.get("out") is not None:  # which may be the state itself, or lie over the input
+    if given.get("out") is not None:  # it may be the state itself, or overlap the input
         given.update({name: _copied(given[name]) for name in ("input", "hx") if name in given})
     spec = packed_spec(module)
     if spec.sequence is None:
@@ -88,7 +88,7 @@ def recorded_call(
     lengths, held = given.get("lengths"), _held(statistics, spec, x)
     if lengths is not None:
         lengths = np.array([operator.index(each) for each in lengths])
-        stepping = lengths > 0  # rows that take no step multiply nothing
+        stepping = lengths > 0  # rows of length 0 multiply nothing
         x, lengths, states = x[:, stepping], lengths[stepping], [state[:, stepping] for state in states]
         inside = inside.each(lambda array: array[:, stepping])
         held = None if held is None else held[stepping]
@@ -98,7 +98,7 @@ def recorded_call(
 
 
 def _held(statistics: Statistics, spec: LayerSpec, x: Array) -> NDArray[np.bool_] | None:
-    """Which rows of the batch of (steps, batch, columns) the call of the whole model holds back; None: none."""
+    """Which rows of the batch in (steps, batch, columns) the call of the whole model holds back; None: none."""
     call = model_call()
     if call is None or not statistics.guarded:
         return None
@@ -108,7 +108,7 @@ def _held(statistics: Statistics, spec: LayerSpec, x: Array) -> NDArray[np.bool_
 
 
 def _record_rows(statistics: Statistics, x: Array) -> None:
-    """Record what a layer without a state was called with."""
+    """Record the input of a layer without a state."""
     call, rows = model_call(), x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     if call is None or not statistics.guarded:
         statistics.record_rows(rows)
@@ -119,13 +119,13 @@ def _record_rows(statistics: Statistics, x: Array) -> None:
 
 
 def _states(spec: LayerSpec, hx: Any) -> list[Array]:
-    """The states that a call was given; empty for zeros."""
+    """The states that a call was given; empty if they are zeros."""
     states = [] if hx is None else list(hx) if spec.row.states == 2 else [hx]
     return [_arrays.to_float32(state, "hx") for state in states]
 
 
 def _learned(module: _core.Module, spec: LayerSpec, x: Array) -> list[Array]:
-    """The learned states as a call of `x` would give them."""
+    """The learned states in the shape of a state for the input `x`."""
     first = len(spec.matrices) - len(spec.learned)
     states = [np.asarray(module._unpack(first + i, "weight")) for i in range(len(spec.learned))]
     if x.ndim == 2:  # unbatched
@@ -150,17 +150,17 @@ def _record_cell(module: _core.Module, statistics: Statistics, x: Array, states:
 
 
 def _copied(value: Any) -> Any:
-    """A copy of an argument, which the call may write over; of what is no array, the thing itself."""
+    """A copy of an argument that the call may overwrite; if it is not an array, the argument itself."""
     if isinstance(value, tuple):
         return tuple(_copied(each) for each in value)
     try:
         return np.array(_arrays.to_float32(value, ""))
-    except TypeError:  # None, a list of two unlike states, or what the call refuses
+    except TypeError:  # None, a list of two different states, or a value that the call refuses
         return [_copied(each) for each in value] if isinstance(value, list) else value
 
 
 class _Inside(NamedTuple):
-    """What the core hands out of a call, (steps, batch, columns) each but for the slopes."""
+    """What the core returns about the inside of a call, (steps, batch, columns) each except the slopes."""
 
     outputs: list[Array]  # of each layer, directions * state_size columns
     inner: list[Array]  # what each layer and direction multiplied inside its steps; empty where nothing is

@@ -1,4 +1,4 @@
-"""What recurrent layers of both packages share: options and text, from their spec."""
+"""The base of recurrent layers of both packages: options and texts, taken from their spec."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["FloatCell", "FloatSequence", "LSTMLayer", "RecurrentLayer", "Sequenc
 
 
 class RecurrentLayer(Described):
-    """What cells and sequences share."""
+    """The base of cells and sequences."""
 
     @property
     def bias(self) -> bool:
@@ -32,18 +32,18 @@ class RecurrentLayer(Described):
 
     @property
     def activations(self) -> tuple[Any, ...]:
-        """The activations, f of an Elman layer, f, g of a GRU, f, g, h of an LSTM; of each direction if they differ."""
+        """The activations: (f,), (f, g) of a GRU, (f, g, h) of an LSTM; for each direction if they differ."""
         row, given = self._spec.row, self._option("activations")
         return row.activations if given is None else given
 
     @property
     def clip(self) -> float | None:
-        """The limit of what activations of gates and candidate take; None: none."""
+        """The limit to which the inputs of gates and candidate are clipped; None: no limit."""
         return self._option("clip")  # type: ignore[no-any-return]
 
 
 class SequenceLayer(RecurrentLayer):
-    """Whole sequences, through layers and directions."""
+    """The base of layers over whole sequences, with several layers and directions."""
 
     @property
     def bidirectional(self) -> bool:
@@ -57,7 +57,7 @@ class SequenceLayer(RecurrentLayer):
 
     @property
     def initial_states(self) -> bool:
-        """Whether there are learned states, `h_0` and of an LSTM `c_0`, for calls that give none."""
+        """Whether there are learned states, `h_0` and for an LSTM `c_0`, for calls that give none."""
         return bool(self._option("initial_states"))
 
     @property
@@ -66,11 +66,11 @@ class SequenceLayer(RecurrentLayer):
         return self._spec.mode
 
     def flatten_parameters(self) -> None:
-        """Do nothing: models written for PyTorch call it."""
+        """Do nothing. It exists because models written for PyTorch call it."""
 
 
 class FloatCell(RecurrentLayer, FloatLayer):
-    """What float cells share: the types of their parameters."""
+    """The base of float cells: the types of their parameters."""
 
     weight_ih: NDArray[Any]
     weight_hh: NDArray[Any]
@@ -79,7 +79,7 @@ class FloatCell(RecurrentLayer, FloatLayer):
 
 
 class FloatSequence(SequenceLayer, FloatLayer):
-    """What float sequences share: the types of their parameters and options."""
+    """The base of float sequences: the types of their parameters and options."""
 
     dropout: float
 
@@ -89,11 +89,11 @@ class FloatSequence(SequenceLayer, FloatLayer):
 
 
 class LSTMLayer(RecurrentLayer):
-    """What LSTM cells and sequences have beside the others."""
+    """The options that only LSTM cells and sequences have."""
 
     @property
     def peepholes(self) -> bool:
-        """Whether gates see c, by `weight_ch`."""
+        """Whether gates see c, through the weights `weight_ch`."""
         return bool(self._option("peepholes"))
 
     @property
@@ -103,21 +103,21 @@ class LSTMLayer(RecurrentLayer):
 
     @property
     def cell_clip(self) -> float | None:
-        """The limit of the next c; None: none."""
+        """The limit to which the next c is clipped; None: no limit."""
         return self._option("cell_clip")  # type: ignore[no-any-return]
 
     @property
     def proj_clip(self) -> float | None:
-        """The limit of h after a projection; None: none."""
+        """The limit to which h is clipped after a projection; None: no limit."""
         return self._option("proj_clip")  # type: ignore[no-any-return]
 
     @property
     def layer_norm(self) -> bool | float:
-        """Whether what gates sum is normalized: False, True for an epsilon of 1e-5, or another epsilon."""
+        """Whether the inputs of gates are normalized: False, True for an epsilon of 1e-5, or another epsilon."""
         return self._option("layer_norm") or False
 
 
 def no_projection(proj_size: Any) -> None:
-    """Refuse ``proj_size=`` where only an LSTM has it, as PyTorch does."""
+    """Refuse ``proj_size=`` for a layer that is not an LSTM, as PyTorch does."""
     if proj_size is not None:
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")

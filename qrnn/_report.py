@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar, overload
 
 __all__ = ["Report", "percent"]
 
-#: Of a line of text above or below a table.
+#: The width of a line of text above or below a table.
 _WIDTH = 116
 
 R = TypeVar("R")
@@ -15,16 +15,16 @@ S = TypeVar("S", bound="Report[Any]")
 
 
 class Report(Sequence[R], Generic[R]):
-    """Rows, named tuples, with what is said before and after their table.
+    """Rows (named tuples), with lines of text before and after their table.
 
-    A subclass gives the heads of the columns, the texts of each row, and where there is something to say, lines.
+    A subclass defines the headings of the columns, the texts of each row, and the lines, if any.
 
     Parameters
     ----------
     rows : iterable
     """
 
-    #: What stands over the columns; the first is a name and is set flush left.
+    #: The headings of the columns; the first column holds names and is set flush left.
     _HEADS: ClassVar[tuple[str, ...]]
     #: The text of a report without rows.
     _EMPTY: ClassVar[str] = "nothing"
@@ -43,7 +43,7 @@ class Report(Sequence[R], Generic[R]):
         return self._part(self._rows[index]) if isinstance(index, slice) else self._rows[index]
 
     def _part(self: S, rows: Iterable[R]) -> S:
-        """The same report of some of its rows."""
+        """The same report with some of its rows."""
         new = type(self).__new__(type(self))
         new.__dict__.update(self.__dict__, _rows=tuple(rows))
         return new
@@ -53,7 +53,7 @@ class Report(Sequence[R], Generic[R]):
         raise NotImplementedError
 
     def _shown_heads(self) -> tuple[str, ...]:
-        """The heads, where they depend on the report."""
+        """The headings, if they depend on the report."""
         return self._HEADS
 
     def _before(self) -> list[str]:
@@ -65,11 +65,11 @@ class Report(Sequence[R], Generic[R]):
         return []
 
     def _tables(self) -> list[list[tuple[str, ...]]]:
-        """More tables below, each a list of rows of which the first are the heads."""
+        """More tables below, each a list of rows; the first row has the headings."""
         return []
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain values: its rows, each a dict, under ``rows``, and what else it says.
+        """The report as plain values: its rows as dicts under ``rows``, and its other facts.
 
         Returns
         -------
@@ -78,7 +78,7 @@ class Report(Sequence[R], Generic[R]):
         return {**plain(self._facts()), "rows": [plain(row) for row in self._rows]}
 
     def _facts(self) -> dict[str, Any]:
-        """What the report says besides its rows, by name."""
+        """The facts of the report besides its rows, by name."""
         return {}
 
     def _all_tables(self) -> list[list[tuple[str, ...]]]:
@@ -86,7 +86,7 @@ class Report(Sequence[R], Generic[R]):
         return [*first, *self._tables()]
 
     def __str__(self) -> str:
-        import textwrap  # for those who print alone
+        import textwrap  # here, because only printing needs it
 
         tables = [_drawn(table) for table in self._all_tables()] or [self._EMPTY]
         before, after = ([textwrap.fill(line, _WIDTH) for line in lines] for lines in (self._before(), self._after()))
@@ -95,7 +95,7 @@ class Report(Sequence[R], Generic[R]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from ._html import Room, page, paragraph, table  # for notebooks alone
+        from ._html import Room, page, paragraph, table  # here, because only notebooks need it
 
         room = Room()
         tables = ["".join(table(rows, rows[0][0], room)) for rows in self._all_tables()] or [paragraph(self._EMPTY)]
@@ -113,7 +113,7 @@ def _drawn(table: Sequence[tuple[str, ...]]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value of a report in dicts, lists, numbers and texts: named tuples become dicts, other tuples lists."""
+    """A value of a report as dicts, lists, numbers and texts: named tuples become dicts, other tuples lists."""
     if hasattr(value, "_asdict"):
         return {name: plain(each) for name, each in value._asdict().items()}
     if isinstance(value, dict):
