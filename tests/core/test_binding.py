@@ -88,8 +88,8 @@ def truth_fails():
         ),
         (("rnn_tanh", "qrnn", None, IH, HH), {"sequence": (-1, 1, False)}, ValueError, "num_layers from 1"),
         (("rnn_tanh", "qrnn", None, IH, HH), {"sequence": (1, 1, truth_fails())}, ArithmeticError, "neither"),
-        (("linear", "qrnn", None, IH), {"other": None}, TypeError, "sequence and options alone"),
-        (("linear", "qrnn", None, IH), {"sequence": None, "other": None}, TypeError, "sequence and options alone"),
+        (("linear", "qrnn", None, IH), {"other": None}, TypeError, "only the keywords sequence"),
+        (("linear", "qrnn", None, IH), {"sequence": None, "other": None}, TypeError, "only the keywords sequence"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
