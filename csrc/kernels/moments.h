@@ -8,7 +8,7 @@
 
 enum { HALF = LANES / 2, TILE_VECTORS = 3, TILE_COLUMNS = TILE_VECTORS * HALF };
 
-#define UNROLL_TILE QRNN_PRAGMA(GCC unroll 8)
+#define UNROLL_TILE QRNN_UNROLL(8)
 
 /* For each row, adds the products of V vectors of HALF columns at `wide` and HALF values at `tall`. */
 QRNN_INLINE void moments_tile(int V, size_t rows, const double *tall, const double *wide, double *outer, size_t stride)

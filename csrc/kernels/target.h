@@ -50,11 +50,15 @@
 #define QRNN_WASM 0
 #endif
 
+/* QRNN_UNROLL(n) before a loop of a constant number of turns, at most n, over arrays that are to be registers. clang
+ * makes them that only if the loop is gone before its passes for memory: told a count, it unrolls after them. */
 #define QRNN_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
+#define QRNN_UNROLL(n) QRNN_PRAGMA(clang loop unroll(full))
 #define QRNN_REGION(features) QRNN_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define QRNN_REGION_END QRNN_PRAGMA(clang attribute pop)
 #elif defined(__GNUC__)
+#define QRNN_UNROLL(n) QRNN_PRAGMA(GCC unroll n)
 #define QRNN_REGION(features) QRNN_PRAGMA(GCC push_options) QRNN_PRAGMA(GCC target(features))
 #define QRNN_REGION_END QRNN_PRAGMA(GCC pop_options)
 #endif

@@ -4,7 +4,7 @@
 
 /* The vectors of a panel, and the most sums that a tile has. */
 enum { VECS = QRNN_PANEL / LANES, TILE_MAX = LANES == 4 ? 32 : 24 };
-#define UNROLL QRNN_PRAGMA(GCC unroll 24)
+#define UNROLL QRNN_UNROLL(24)
 
 /* What all tiles of a product have in common. It is copied to locals, so that the compiler keeps it in registers. */
 struct tiled {
