@@ -1,4 +1,4 @@
-"""sensitivity: what the precision of each weight matrix costs in the outputs of a model."""
+"""sensitivity: the error that the precision of each weight matrix causes in the outputs of a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._watching import find_framework
 
 __all__ = ["PartReport", "SensitivityReport", "examined", "facts_of", "measured_on", "sensitivity", "trials_of"]
 
-#: What the columns of the table say.
+#: A sentence about the columns of the table.
 _ALONE = (
     "Error of the outputs if this matrix alone is quantized, at each level; in the column behind them, if it and those "
     "above it are float and all others int8."
@@ -25,21 +25,21 @@ _ALONE = (
 
 @public("qrnn.quantization")
 class PartReport(NamedTuple):
-    """What one weight matrix costs.
+    """The error that one weight matrix causes.
 
     Attributes
     ----------
     name : str
-        The parameter's, dotted: a key for `prepare` and `quantize_dynamic`.
+        The dotted name of the parameter, a key for `prepare` and `quantize_dynamic`.
     shape : tuple of int
     weights, time : float
         Its share of all weights, and of the estimated time of a call with all of them in int8.
     errors : dict of str to float
-        The error of the outputs if this matrix alone is quantized, by the names of the levels.
+        The error of the outputs if only this matrix is quantized, by the names of the levels.
     cumulative : float
         The error if this matrix and those above it are float, and all others int8.
     nbytes : int
-        Of the matrix in int8, with its scales.
+        Bytes of the matrix in int8, with its scales.
     choice : str or None
         The level that `autoquantize` chose.
     """
@@ -56,14 +56,14 @@ class PartReport(NamedTuple):
 
 @public("qrnn.quantization")
 class SensitivityReport(Report[PartReport]):
-    """A row for each weight matrix, the one that costs most first; prints as a table, in Jupyter as HTML.
+    """A row for each weight matrix, the largest error first; prints as a table, in Jupyter as HTML.
 
     Parameters
     ----------
     rows : iterable of PartReport
     facts : mapping
-        ``int8``, the error of the model with all of them in int8, and of what it was measured: ``sequences`` in
-        all and ``held_back``, ``batch`` and ``steps``, least and most.
+        ``int8``, the error of the model with all matrices in int8; and the data: ``sequences`` in all and
+        ``held_back``, the least and the most of ``batch`` and ``steps``.
     """
 
     _HEADS = ("weight", "shape", "weights", "time", "bytes", *(level.name for level in QUANTIZED), "those above float")
@@ -94,7 +94,7 @@ class SensitivityReport(Report[PartReport]):
 
 
 def measured_on(facts: Mapping[str, Any]) -> str:
-    """On what errors were measured, in a sentence."""
+    """A sentence about the data on which errors were measured."""
     held, rest = facts["held_back"], facts["sequences"] - facts["held_back"]
     return (
         f"Measured on {held:,} sequence{'s' * (held != 1)} held back from the {rest:,} that rounded by data, "
@@ -108,16 +108,16 @@ def _range(ends: Any) -> str:
 
 
 def sensitivity(model: Module, data: Any, metric: Metric | None = None) -> SensitivityReport:
-    """What each weight matrix of a model costs in its outputs: quantized alone, at each level, against float.
+    """Measure the error that each weight matrix of a model causes if only it is quantized, at each level.
 
     Parameters
     ----------
     model : Module
-        Float, of ``qrnn.nn`` or of PyTorch; it is not changed.
+        A float model of ``qrnn.nn`` or of PyTorch; it is not changed.
     data : iterable
-        Inputs, a call each, as for `measure`, of at least 2 sequences. Every other one, or of a single input every
-        other row of the batch, is held back: the rest rounds the weights of the levels "by data", and errors are
-        measured on what was held back.
+        Inputs, one for each call, as for `measure`, with at least 2 sequences. Every other input (of a single input,
+        every other row of the batch) is held back to measure errors on. The rest rounds the weights of the levels "by
+        data".
     metric : callable, optional
         As for `measure`.
 
@@ -149,7 +149,7 @@ def sensitivity(model: Module, data: Any, metric: Metric | None = None) -> Sensi
 
 
 def trials_of(model: Any, data: Any, metric: Any) -> Trials:
-    """The `Trials` of what a user gave."""
+    """The `Trials` for a user's arguments."""
     framework = find_framework(model)
     if framework is None:
         raise TypeError(f"model: expected a qrnn.nn.Module or a torch.nn.Module, got {type(model).__name__}")
@@ -161,7 +161,7 @@ def trials_of(model: Any, data: Any, metric: Any) -> Trials:
 
 
 def facts_of(trials: Trials) -> dict[str, Any]:
-    """What a report says of all parts and of the data."""
+    """The facts of a report about all parts and about the data."""
     return {
         "int8": trials.error(trials.all()),
         "sequences": trials.divided.sequences,
@@ -172,7 +172,7 @@ def facts_of(trials: Trials) -> dict[str, Any]:
 
 
 def examined(trials: Trials, tick: Callable[[int], object]) -> list[PartReport]:
-    """The rows of a report, the largest error in int8 first; `tick` counts `QUANTIZED` and one for each."""
+    """The rows of a report, the largest error in int8 first; `tick` counts len(QUANTIZED) + 1 for each."""
     errors = {part.name: _singles(trials, part, tick) for part in trials.parts}
     order = sorted(trials.parts, key=lambda part: -errors[part.name][INT8.name])
     weights, time = sum(part.size for part in order) or 1, trials.cost(trials.all()) or 1.0
@@ -195,7 +195,7 @@ def examined(trials: Trials, tick: Callable[[int], object]) -> list[PartReport]:
 
 
 def _singles(trials: Trials, part: Part, tick: Callable[[int], object]) -> dict[str, float]:
-    """The error of a part alone at each level; where data change no code, that of plain rounding."""
+    """The error of a single part at each level; if data change no code, it is that of plain rounding."""
     errors: dict[str, float] = {}
     own = trials.levels(part)
     for level in QUANTIZED:

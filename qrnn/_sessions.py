@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime as callables of arrays, like the models that they are compared with."""
+"""Sessions of ONNX Runtime as functions of arrays, like the models that they are compared with."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from . import _arrays
 
 __all__ = ["Session", "as_callable"]
 
-#: NumPy's name of what ONNX Runtime calls "tensor(NAME)", where they differ.
+#: NumPy's names of types that ONNX Runtime calls "tensor(NAME)", where the names differ.
 _TYPES = {"float": "float32", "double": "float64"}
 
 
 class Session:
-    """A session that is called with arrays: positional ones go to its inputs in turn, others by name.
+    """A session that is called with arrays: positional ones are its inputs in order, others its inputs by name.
 
     Parameters
     ----------
     session : onnxruntime.InferenceSession
-        Or anything else with ``run``, ``get_inputs`` and ``get_outputs`` of this kind.
+        Or any object with the same methods ``run``, ``get_inputs`` and ``get_outputs``.
     """
 
     def __init__(self, session: Any) -> None:
@@ -30,7 +30,7 @@ class Session:
         self._types = {each.name: _type_of(each.type) for each in session.get_inputs()}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Its output; of several a tuple."""
+        """Its output, or a tuple of several."""
         given = list(_arrays_in(args))
         if len(given) > len(self._types):
             raise TypeError(f"session: expected at most {len(self._types)} inputs, got {len(given)}: {self._names()}")
@@ -49,7 +49,7 @@ class Session:
 
     @property
     def nbytes(self) -> int | None:
-        """The bytes of the model that the session was made of, graph and weights; None where it does not say."""
+        """The bytes of the session's model, graph and weights; None if the session does not tell."""
         data, path = (getattr(self._session, name, None) for name in ("_model_bytes", "_model_path"))
         if isinstance(data, bytes):
             return len(data)
@@ -57,7 +57,7 @@ class Session:
 
 
 def _type_of(name: str) -> Any:
-    """The NumPy type of an input; None, which takes any, for what NumPy lacks."""
+    """The NumPy type of an input; None, which accepts any type, if NumPy lacks it."""
     inner = name.removeprefix("tensor(").removesuffix(")")
     try:
         return np.dtype(_TYPES.get(inner, inner))
@@ -75,6 +75,6 @@ def _arrays_in(args: Any) -> Iterator[Any]:
 
 
 def as_callable(model: Any) -> Callable[..., Any]:
-    """`model`, a session as a `Session`; what is neither callable nor a session stays what it is."""
+    """`model`; a session becomes a `Session`, anything else is returned unchanged."""
     session = all(callable(getattr(model, name, None)) for name in ("run", "get_inputs", "get_outputs"))
     return Session(model) if session and not callable(model) else model

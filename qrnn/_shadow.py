@@ -1,4 +1,4 @@
-"""The layers of a model of either package rounded by what they are called with in its float model."""
+"""Rounds the layers of a model, of either package, by the inputs that they get in the float model."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ __all__ = ["rounded_by_data"]
 def rounded_by_data(
     framework: Framework, model: Any, parts: Sequence[Part], levels: Iterable[Level], samples: Iterable[Sample]
 ) -> dict[str, dict[str, NDArray[Any]]]:
-    """For the name of each of `levels`, the codes, scales and biases of `parts` by the names of the model's parameters.
+    """For the name of each level, the codes, scales and biases of `parts` by the names of the model's parameters.
 
-    Layers over NumPy in the place of the model's are prepared and called with what these are called with.
+    NumPy layers with the same weights are prepared, and called with the inputs of the model's layers.
     """
     names = list(dict.fromkeys(part.module for part in parts))
     modules = dict(model.named_modules())
@@ -40,7 +40,7 @@ def rounded_by_data(
         spec = {f"{names.index(part.module)}.{part.weight}": level.qconfig for part in parts}
         prepared[level.name] = Converter(NUMPY, "qrnn").prepare(layers, False, None, spec)
         for layer in prepared[level.name].children():
-            layer._prepared.statistics.guarded = False  # each level is measured in the model's outputs instead
+            layer._prepared.statistics.guarded = False  # the model's outputs show how good each level is
     place = {name: index for index, name in enumerate(names)}
     for sample in samples:
         for seen in called(model, sample, names)[1]:
@@ -48,13 +48,13 @@ def rounded_by_data(
             for each in prepared.values():
                 each[place[seen.name]](*args, **kwargs)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is costly, which is what is asked
+        warnings.simplefilter("ignore")  # warnings about large errors: these are what is being measured
         converted = {name: Converter(NUMPY).convert(each, None, False, True) for name, each in prepared.items()}
     return {name: _named(each, names) for name, each in converted.items()}
 
 
 def _float_layer(framework: Framework, module: Any) -> FloatLayer:
-    """A float layer over NumPy with the weights of `module`."""
+    """A float NumPy layer with the weights of `module`."""
     if isinstance(module, FloatLayer):
         return module
     found = framework.find(module)
@@ -70,7 +70,7 @@ def _float_layer(framework: Framework, module: Any) -> FloatLayer:
 
 
 def _arguments(layer: FloatLayer, seen: Seen) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What a layer over NumPy takes in the place of what a layer was called with."""
+    """The arguments for a NumPy layer that correspond to those of a seen call."""
     kwargs = {name: value for name, value in seen.kwargs.items() if name != "out"}
     if not is_packed(seen.input):
         return seen.args, kwargs

@@ -1,4 +1,4 @@
-"""show_versions: what a bug report should say."""
+"""show_versions: the versions that a bug report should contain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["installed", "show_versions", "versions"]
 
 
 def _cpu() -> str:
-    """The CPU's name, as well as the system tells it."""
+    """The CPU's name, as far as the system tells it."""
     import platform
 
     try:
@@ -25,7 +25,7 @@ def _cpu() -> str:
 
 
 def installed(name: str) -> str:
-    """The version of a distribution that is installed, without importing it."""
+    """The version of an installed distribution. Does not import it."""
     from importlib import metadata
 
     try:
@@ -56,7 +56,7 @@ def versions() -> dict[str, Any]:
 
 
 def show_versions() -> None:
-    """Print the versions, the CPU and its instruction sets, the engine in force and the threads.
+    """Print the versions, the CPU and its instruction sets, the current engine and the number of threads.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""What calls of layers take and return, for type checkers: the core, which computes them, has one signature for all.
+"""The signatures of layers' calls, for type checkers, because the core has one signature for all layers.
 
-A layer has one of these classes as a base.
+Each layer has one of these classes as a base.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ __all__ = ["LogSoftmax", "Softmax", "checked_dim"]
 
 
 def checked_dim(dim: int, ndim: int) -> int:
-    """`dim`, perhaps negative, of an array of `ndim` dimensions; a number is taken for one dimension, as in PyTorch."""
+    """The dimension `dim`, which may be negative, of `ndim`; a single number counts as one dimension, as in PyTorch."""
     count = max(ndim, 1)
     if not -count <= dim < count:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-count}, {count - 1}], but got {dim})")
@@ -25,7 +25,7 @@ def checked_dim(dim: int, ndim: int) -> int:
 
 
 class _Softmax(ArrayModule):
-    """What normalizes along a dimension, in float64."""
+    """The base of modules that normalize along a dimension, in float64."""
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()

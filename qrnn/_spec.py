@@ -1,7 +1,7 @@
-"""What a layer is: its kind, sizes and options, and from the core's tables its matrices and their names.
+"""The specification of a layer: kind, sizes and options, and, from the core's tables, its matrices and their names.
 
-A `LayerSpec` describes float, prepared and quantized layers of both packages alike, and those of ``torch.nn``
-and ``torch.ao``: all of them name their parameters alike.
+A `LayerSpec` describes float, prepared and quantized layers of both packages, and those of ``torch.nn`` and
+``torch.ao``, because all of them use the same names for their parameters.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ class Kind(NamedTuple):
     """A row of the core's table of kinds."""
 
     family: str  # the class of torch.nn
-    gates: int  # rows of ih and hh, in hidden sizes
+    gates: int  # ih and hh have gates * hidden_size rows
     states: int  # 0: none; 1: h; 2: h and c
-    projects: bool  # may have an hr
+    projects: bool  # may have a projection matrix hr
     resets_before: bool  # a gate acts on h before the product
-    activations: tuple[str, ...]  # of each place
+    activations: tuple[str, ...]  # the default for each place
 
 
 class Engine(NamedTuple):
     """A row of the core's table of engines."""
 
     quantized: bool  # int8 weights, else float32
-    per_row: bool  # each batch row is quantized by itself
-    scale_per_row: bool  # of weights, by default
+    per_row: bool  # quantizes each batch row by itself
+    scale_per_row: bool  # weights have a scale for each row by default
     projects: bool
     resets_before: bool
-    options: bool  # has those of _options.py
-    activations: str  # the format of what its codes multiply
+    options: bool  # supports those of _options.py
+    activations: str  # the format of the activations that its weights multiply
 
 
 KINDS: Mapping[str, Kind] = {name: Kind(**row) for name, row in _core.kinds().items()}
@@ -70,10 +70,10 @@ class MatrixSpec(NamedTuple):
     """Names and shape of one weight matrix."""
 
     weight: str
-    bias: str | None  # None where there can be none
+    bias: str | None  # None if it can have none
     rows: int
     columns: int
-    multiplies: bool = True  # else it is what an option adds, and stays float32
+    multiplies: bool = True  # False: an option adds it, and it stays float32
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -94,7 +94,7 @@ class Slot(NamedTuple):
 
 
 class Sequence(NamedTuple):
-    """What tells a layer over sequences from a cell; the core takes it as a plain tuple."""
+    """The values that a layer over sequences has and a cell lacks; the core takes them as a plain tuple."""
 
     num_layers: int
     num_directions: int
@@ -120,7 +120,7 @@ class LayerSpec(NamedTuple):
     sequence: Sequence | None = None
     bias: bool = True
     dropout: float = 0.0
-    variant: Options | None = None  # options that are not the kind's own
+    variant: Options | None = None  # options that differ from the kind's defaults
 
     @property
     def row(self) -> Kind:
@@ -139,7 +139,7 @@ class LayerSpec(NamedTuple):
 
     @property
     def variant_options(self) -> dict[str, Any]:
-        """The options that are not the kind's own, as constructors take them."""
+        """The options that differ from the kind's defaults, as constructors take them."""
         return shown_options(self.variant, len(self.row.activations))
 
     @property
@@ -149,12 +149,12 @@ class LayerSpec(NamedTuple):
 
     @property
     def mode(self) -> str:
-        """PyTorch's name of what a layer over sequences computes."""
+        """PyTorch's name of the kind of a layer over sequences."""
         return (self.row.family if self.row.resets_before else self.kind).upper()
 
     @property
     def shown(self) -> str:
-        """The sizes, and the options that are not the default ones, as PyTorch shows them."""
+        """The sizes, and the options that are not defaults, as PyTorch shows them."""
         sequence = self.sequence or Sequence(1, 1, False)
         options = (
             ("proj_size", self.proj_size, 0),
@@ -181,15 +181,15 @@ class LayerSpec(NamedTuple):
 
     @property
     def matrices(self) -> tuple[MatrixSpec, ...]:
-        """The matrices in the core's order: of each layer and direction ih, hh and, with a projection, hr.
+        """The matrices in the core's order: for each layer and direction ih, hh and, with a projection, hr.
 
-        What options add comes after these, and learned states of all layers and directions come last.
+        After these come the matrices that options add; learned states of all layers and directions come last.
         """
         return _matrices(*self[:5], self.variant)
 
     @property
     def learned(self) -> tuple[MatrixSpec, ...]:
-        """Those that are learned states, h and of an LSTM c."""
+        """The learned states: h and, for an LSTM, c."""
         count = self.row.states if self.variant is not None and self.variant.initial_states else 0
         return self.matrices[len(self.matrices) - count :]
 
@@ -223,7 +223,7 @@ def _matrices(*sizes: Any) -> tuple[MatrixSpec, ...]:
 
 @functools.lru_cache(maxsize=256)
 def _slots(*sizes: Any) -> Mapping[str, Slot]:
-    """A layer in one direction has its weights, its biases, and then the projection and what options add."""
+    """The slots: for each layer and direction weights, biases, then the projection and what options add."""
     spec, found = LayerSpec(*sizes[:5])._replace(variant=sizes[5]), dict[str, Slot]()
     numbered = list(enumerate(spec.matrices))
     each = len(spec.directions[0])
@@ -235,7 +235,7 @@ def _slots(*sizes: Any) -> Mapping[str, Slot]:
     return found
 
 
-# ---- modules that are there
+# ---- existing modules
 
 
 def packed_spec(module: _core.Module) -> LayerSpec:
@@ -255,11 +255,11 @@ def rnn_kind(nonlinearity: Any) -> str:
 
 
 def gru_kind(reset_after: Any) -> str:
-    """The kind of a GRU: PyTorch's, whose reset gate acts on the recurrent product, or the one before it."""
+    """The kind of a GRU: PyTorch's, whose reset gate acts after the recurrent product, or the one before it."""
     return "gru" if reset_after else "gru_reset_before"
 
 
-#: The kind of a module whose family has several; the others have one.
+#: Functions that find the kind of a module whose family has several kinds.
 _KIND_BY_OPTION: Mapping[str, Callable[[Any], str]] = {
     "RNN": lambda mod: rnn_kind(mod.nonlinearity),
     "GRU": lambda mod: gru_kind(getattr(mod, "reset_after", True)),  # PyTorch has no other
@@ -273,9 +273,9 @@ def module_spec(name: str, mod: Any) -> LayerSpec:
     Parameters
     ----------
     name : str
-        What its class is called in ``torch.nn``: ``"LSTM"``, ``"LSTMCell"``, ...
+        The name of its class in ``torch.nn``: ``"LSTM"``, ``"LSTMCell"``, ...
     mod : module
-        Ours or PyTorch's, float or quantized.
+        A module of qrnn or PyTorch, float or quantized.
     """
     family = name.removesuffix("Cell")
     kind = _KIND_BY_OPTION[family](mod) if family in _KIND_BY_OPTION else _KIND_OF_FAMILY[family]
@@ -299,7 +299,7 @@ def is_torch_type(cls: type, name: str) -> bool:
 
 
 def checked_size(value: Any, name: str, least: int) -> int:
-    """`value` as an int of at least `least`; TypeError or ValueError naming it otherwise."""
+    """`value` as an int of at least `least`; otherwise raise TypeError or ValueError naming it."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -322,7 +322,7 @@ def cell_spec(kind: str, input_size: Any, hidden_size: Any, bias: Any, /, **opti
 
 
 def _varied(spec: LayerSpec, given: Mapping[str, Any]) -> LayerSpec:
-    """`spec` with the options of a constructor; of an RNN with tanh or relu by name the kind of these."""
+    """`spec` with the options of a constructor; an RNN with the activation tanh or relu gets that kind."""
     sequence, family = spec.sequence, spec.row.family
     directions = sequence.num_directions if sequence else 1
     forms = directions, spec.proj_size > 0, sequence is not None
@@ -359,7 +359,7 @@ def sequence_spec(
             raise TypeError(f"{name} should be of type bool, got: {type(value).__name__}")
     columns, hidden = _positive(input_size, "input_size"), _positive(hidden_size, "hidden_size")
     layers, projected = _positive(num_layers, "num_layers"), _integer(proj_size, "proj_size")
-    if layers > _core.MAX_LAYERS:  # refused before anything is made for each of them
+    if layers > _core.MAX_LAYERS:  # refused before anything is made for each layer
         raise ValueError(f"num_layers: expected at most {_core.MAX_LAYERS}, got {layers}")
     if projected < 0:
         raise ValueError("proj_size should be a positive integer or zero to disable projections")
@@ -370,7 +370,7 @@ def sequence_spec(
 
 
 def _possible(spec: LayerSpec) -> LayerSpec:
-    """`spec`, unless a matrix would have more rows or columns than NumPy allows, whose text is raised then."""
+    """`spec`; raises NumPy's error if a matrix would have more rows or columns than NumPy allows."""
     directions = spec.sequence.num_directions if spec.sequence else 1
     if max(spec.input_size, max(spec.row.gates, directions) * spec.hidden_size) > sys.maxsize:
         raise ValueError("Maximum allowed dimension exceeded")
@@ -392,7 +392,7 @@ def _positive(value: Any, name: str) -> int:
 
 
 def _checked_dropout(dropout: Any, num_layers: Any) -> float:
-    """`dropout` as a float; it acts in training alone, which modules over NumPy do not do."""
+    """`dropout` as a float; it acts only in training, which NumPy modules do not do."""
     number = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
     if not number or not 0 <= float(dropout) <= 1:
         raise ValueError(

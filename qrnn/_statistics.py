@@ -1,13 +1,13 @@
 """Second moments and means of the rows that the quantized products of a layer will multiply.
 
-To round the weights of a product ``W v`` by data takes running sums over the rows ``v`` as the engine sees them,
-quantized and de-quantized, each by its weight w: ``sum w``, ``sum w^2``, ``sum w v`` and ``sum w v v^T``, in float64.
-They add up over calls, over blocks of a call, and over copies of a model that saw other data.
+Rounding the weights of a product ``W v`` by data needs running sums over the rows ``v`` as the engine sees them,
+quantized and de-quantized, each with its weight w: ``sum w``, ``sum w^2``, ``sum w v`` and ``sum w v v^T``, in float64.
+They can be added up over calls, over blocks of a call, and over copies of a model that saw other data.
 """
 
 from __future__ import annotations
 
-from _thread import allocate_lock  # threading takes longer to import than all of this file
+from _thread import allocate_lock  # importing threading takes longer than all of this file
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK", "Moments", "Product", "Statistics"]
 
-#: Rows that are summed at once: enough to be worth a call of the core, so few that their doubles stay in the caches.
+#: Rows that are summed at once: enough for a call of the core to pay, and few enough for their doubles to fit caches.
 BLOCK = 128
 
 #: A product of a layer: the place of its matrix in the core's order, and which of the matrix's products it is.
 Product = tuple[int, int]
 
-# One for all, as a lock can be neither copied nor pickled. It is held for sums only.
+# One lock for all, because a lock can be neither copied nor pickled. It is held only while summing.
 _LOCK = allocate_lock()
 
 
 def _symmetric(outer: NDArray[np.float64]) -> NDArray[np.float64]:
-    """With what stands above the diagonal below it too."""
+    """The symmetric matrix with the upper triangle of `outer`."""
     return np.asarray(np.triu(outer) + np.triu(outer, 1).T)
 
 
 class _Sums(NamedTuple):
-    """What the core adds to in place."""
+    """The sums to which the core adds in place."""
 
     rows: NDArray[np.int64]  # (1,)
-    weight: NDArray[np.float64]  # (2,): of w and of w^2
+    weight: NDArray[np.float64]  # (2,): the sums of w and of w^2
     total: NDArray[np.float64]  # (columns,)
-    outer: NDArray[np.float64]  # (columns, columns); what lies below the diagonal does not count
+    outer: NDArray[np.float64]  # (columns, columns); undefined below the diagonal
 
     @classmethod
     def of(cls, columns: int) -> _Sums:
-        """The sums over no rows."""
+        """Sums over no rows: zeros."""
         return cls(np.zeros(1, np.int64), np.zeros(2), np.zeros(columns), np.zeros((columns, columns)))
 
 
@@ -60,7 +60,7 @@ class Moments:
     Parameters
     ----------
     engine : str, optional
-        An engine that quantizes each row by itself: rows are summed as it sees them. Default: as they are.
+        An engine that quantizes each row by itself: rows are summed as it sees them. Default: rows are not quantized.
 
     Examples
     --------
@@ -77,13 +77,13 @@ class Moments:
     def __init__(self, engine: str = "float32") -> None:
         self._engine = engine
         self._sums: _Sums | None = None  # None before the first row
-        # A few rows are kept until they fill a block: one sum of many takes less time than many of few.
+        # Few rows are kept until they fill a block: one sum of many rows takes less time than many sums of few.
         self._kept: NDArray[np.float32] | None = None  # (BLOCK, columns), of which the first `_kept_rows` count
         self._kept_weights = np.empty(0, np.float32)
         self._kept_rows = 0
 
     def add(self, rows: NDArray[np.float32], weights: NDArray[np.float32] | None = None) -> None:
-        """Take in `rows`, of shape (any, columns), by `weights`, of shape (any,); by 1 if they are None."""
+        """Add `rows`, of shape (any, columns), with `weights`, of shape (any,); None means weights of 1."""
         with _LOCK:
             if len(rows) >= BLOCK:
                 self._add_rows(rows, weights)
@@ -100,7 +100,7 @@ class Moments:
             self._kept_rows = end
 
     def add_zeros(self, columns: int, weights: NDArray[np.float32]) -> None:
-        """Take in a row of zeros, which every engine sees as they are, for each of `weights`."""
+        """Add a row of zeros for each of `weights`; every engine represents zeros exactly."""
         exact = weights[np.isfinite(weights)].astype(np.float64)
         with _LOCK:
             if self._sums is None:
@@ -109,7 +109,7 @@ class Moments:
             self._sums.weight[:] += exact.sum(), exact @ exact
 
     def _add_kept(self) -> None:
-        count, self._kept_rows = self._kept_rows, 0  # first: if Ctrl-C comes between, no row counts twice
+        count, self._kept_rows = self._kept_rows, 0  # set first, so that no row counts twice if Ctrl-C comes in between
         if count and self._kept is not None:
             self._add_rows(self._kept[:count], self._kept_weights[:count])
 
@@ -119,7 +119,7 @@ class Moments:
         _core.add_moments(self._engine, rows, self._sums, weights=weights)
 
     def _all(self) -> _Sums:
-        """The sums, with the rows that are kept; to be called with the lock."""
+        """The sums including the kept rows; the caller holds the lock."""
         self._add_kept()
         return self._sums or _Sums.of(0)
 
@@ -131,7 +131,7 @@ class Moments:
 
     @property
     def samples(self) -> float:
-        """How many rows of equal weight tell as much: ``(sum w)^2 / sum w^2``; 0 without weights above 0."""
+        """How many rows of equal weight would tell as much: ``(sum w)^2 / sum w^2``; 0 without weights above 0."""
         with _LOCK:
             total, squares = self._all().weight
             return float(total * total / squares) if squares else 0.0
@@ -149,7 +149,7 @@ class Moments:
             )
 
     def copy(self) -> Moments:
-        """The same sums, apart from these."""
+        """A copy with copies of the sums."""
         new = Moments(self._engine)
         new.merge(self)
         return new
@@ -169,8 +169,8 @@ class Moments:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
-        if state["count"]:  # arrays of a pickle may lie in memory that others share
-            weight = state.get("_weight", [state["count"]] * 2)  # of pickles without: rows of weight 1
+        if state["count"]:  # arrays of a pickle may share memory with others
+            weight = state.get("_weight", [state["count"]] * 2)  # older pickles: rows of weight 1
             arrays = [np.array(each, np.float64, order="C") for each in (weight, state["_sum"], state["_outer"])]
             self._sums = _Sums(np.array([state["count"]], np.int64), *arrays)
 
@@ -189,28 +189,28 @@ class Moments:
 
 @public("qrnn.quantization.statistics")
 class Statistics:
-    """The moments of the products of one layer, and a sample of its calls that they do not contain.
+    """The moments of the products of one layer, and a held-back sample of its calls that is not in them.
 
-    A matrix has one product, or two where its rows multiply different things: ``weight_hh`` of a GRU
+    A matrix has one product, or two if its rows multiply different things: ``weight_hh`` of a GRU
     that resets before the product multiplies h for r and z, and r*h for n.
 
     Parameters
     ----------
     engine : str
-        Whose quantization the rows go through.
+        The engine that quantizes the rows.
     engines : tuple of str
-        Likewise, where each matrix has its own; of one that stays float nothing is summed.
+        The engine of each matrix, if they differ; nothing is summed for a matrix that stays float.
 
     Attributes
     ----------
     enabled : bool
         Whether calls are observed.
     guarded : bool
-        Whether codes by data are tested on calls that are held back. If not, none is, and all of them are taken.
+        Whether codes by data are tested on held-back calls. If not, nothing is held back, and all codes are taken.
     steps : Module or None
         A cell's weights, packed as a layer over sequences.
     weights : bytes or None
-        The digest of the weights that it belongs to, where somebody keeps it.
+        The digest of the weights that the statistics belong to, if it is kept.
     """
 
     __module__ = "qrnn.quantization.statistics"  # the path in pickles
@@ -233,15 +233,15 @@ class Statistics:
         valid: NDArray[np.bool_] | None = None,
         weights: NDArray[np.float32] | None = None,
     ) -> None:
-        """Take in `rows` that the `product` multiplies; those that are not finite are left out.
+        """Add `rows` that the `product` multiplies; rows that are not finite are left out.
 
         Parameters
         ----------
         rows : ndarray, float32, shape (rows, columns) or (steps, rows, columns)
-            An engine with one scale for all rows has one for each step.
+            An engine with one scale for all rows uses one scale for each step.
         product : Product
         valid : ndarray of bool, shape (rows,) or (steps, rows), optional
-            Which of the rows are there. Default: all. Where each row is quantized by itself, `weights` say it.
+            Which of the rows are valid. Default: all. If each row is quantized by itself, `weights` tell it instead.
         weights : ndarray, float32, shape (rows,) or (steps, rows), optional
             Their weights; a row whose weight is NaN is not summed. Default: 1.
         """
@@ -254,7 +254,7 @@ class Statistics:
             if not finite.all():
                 valid = np.logical_and(finite.all(axis=-1), True if valid is None else valid)
             if valid is not None:
-                rows = np.where(valid[..., None], rows, np.float32(0))  # no scale depends on a 0
+                rows = np.where(valid[..., None], rows, np.float32(0))  # zeros do not change a scale
             rows = _core.fake_quantize(engine, rows)
         if valid is not None and not (per_row and weights is not None):
             weights = np.where(valid, np.float32(1) if weights is None else weights, np.float32(np.nan))
@@ -265,7 +265,7 @@ class Statistics:
         return self.engines[product[0]] if self.engines else self.engine
 
     def record_rows(self, rows: NDArray[np.float32], held: NDArray[np.bool_] | None = None) -> None:
-        """Take in the rows of a layer without a state, but for those that it holds back: `held`, or some."""
+        """Add the rows of a layer without a state, except those that it holds back: `held`, or some."""
         weights = np.ones(len(rows), np.float32)
         with _LOCK:
             if not self.guarded:
@@ -282,7 +282,7 @@ class Statistics:
         self.record(rows, (0, 0), None, weights)
 
     def offer(self, count: int, held: bool = False) -> list[int]:
-        """Which of the next `count` pieces of sequences to `hold` back, or to keep of those that are held anyway."""
+        """Which of the next `count` pieces of sequences to `hold` back; `held`: all are held back, which to keep."""
         with _LOCK:
             if not self.guarded:
                 return []
@@ -301,24 +301,24 @@ class Statistics:
         new: bool,
         rows: NDArray[np.bool_] | None = None,
     ) -> list[int]:
-        """Take in a call of a cell, see `OpenPieces.step`; returns its rows that are held back."""
+        """Add a call of a cell, see `OpenPieces.step`; returns its held-back rows."""
         if not self.guarded:
             return []
         with _LOCK:
             return self._open.step(self._held, x, before, after, new, rows)
 
     def held(self) -> list[Piece]:
-        """What was held back."""
+        """The held-back pieces."""
         with _LOCK:
             return [*self._held.pieces, *self._held_rows.pieces]
 
     @property
     def untouched(self) -> bool:
-        """Whether nothing was seen yet, or all of it forgotten."""
+        """Whether nothing was seen yet, or all of it was forgotten."""
         return not (self._moments or self._held.seen or self._held_rows.seen)
 
     def record_zeros(self, columns: int, product: Product, weights: NDArray[np.float32]) -> None:
-        """Take in a row of zeros for each of `weights`, as `record` takes rows."""
+        """Add a row of zeros for each of `weights`, like `record`."""
         if len(weights) and ENGINES[self._engine_of(product)].quantized:
             self._of(product).add_zeros(columns, weights)
 
@@ -340,7 +340,7 @@ class Statistics:
         return {product: moments for product, moments in found.items() if moments is not None}
 
     def belong_to(self, weights: bytes) -> None:
-        """Forget everything if it was seen of weights with another digest than `weights`."""
+        """Forget everything if it was seen with weights of another digest than `weights`."""
         if self.weights not in (None, weights):
             self.forget()
         self.weights = weights
@@ -355,7 +355,7 @@ class Statistics:
             self._held_rows.merge(other._held_rows)
 
     def forget(self) -> None:
-        """Forget everything that was seen, as of other weights."""
+        """Forget everything that was seen, because it belongs to other weights."""
         enabled, guarded = self.enabled, self.guarded
         self.__init__(self.engine, self.engines)  # type: ignore[misc]
         self.enabled, self.guarded = enabled, guarded
@@ -380,6 +380,6 @@ class Statistics:
         self.weights = state.get("weights")
         for product, moments in state["_moments"].items():
             self._of(product).merge(moments)
-        for name in ("_held", "_held_rows"):  # which older pickles have not
+        for name in ("_held", "_held_rows"):  # older pickles lack them
             if name in state:
                 getattr(self, name).load(state[name])

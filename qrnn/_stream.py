@@ -1,4 +1,4 @@
-"""stream: a model that is called frame by frame and keeps its states, for one stream or for many."""
+"""stream: calls a model frame by frame and keeps its states, for one stream or for many."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ __all__ = ["Stream", "stream"]
 class Stream:
     """A model with its states, as `stream` makes it.
 
-    ``s(*args, rows=None, **kwargs)`` calls the model with everything but `rows`: the streams, by their numbers, whose
-    rows the batch has, in this order. None: all, in the order of `rows`. Each layer with a state begins with that of
-    these streams; when the call has succeeded, they have what it ended with, and when it failed, what they had.
+    ``s(*args, rows=None, **kwargs)`` calls the model with all arguments but `rows`. These are the numbers of the
+    streams to which the rows of the batch belong, in this order; None means all streams, in the order of `s.rows`. Each
+    layer with a state begins with the states of these streams. If the call succeeds, the streams get the states with
+    which it ended; if it fails, they keep theirs.
 
     Attributes
     ----------
@@ -36,8 +37,8 @@ class Stream:
     Raises
     ------
     RuntimeError
-        When called, if a layer with a state is called twice, with a state or lengths of its own, in another thread
-        than the stream, or with a batch of another size than `rows` has.
+        When called: if a layer with a state is called twice, with an explicit state or lengths, in another thread
+        than the stream, or with a batch of another size than `rows`.
     """
 
     def __init__(self, model: Any, rows: int, framework: Framework) -> None:
@@ -87,23 +88,24 @@ class Stream:
         count : int, optional
             None: one.
         state : mapping of str to array_like, optional
-            What they begin with, as `state` gives it, a row each. None: zeros, or the layers' learned states.
+            The states that they begin with, in the form of `state`, a row for each. None: zeros, or the layers'
+            learned states.
 
         Returns
         -------
         int, or with `count` list of int
-            Their numbers: the smallest that are free.
+            Their numbers: the smallest free ones.
 
         Raises
         ------
         TypeError, ValueError
-            If an argument is wrong; nothing has changed then.
+            If an argument is wrong; then nothing has changed.
         """
         rows = self._table.add(1 if count is None else checked_size(count, "count", 0), state)
         return rows[0] if count is None else rows
 
     def drop(self, rows: Any) -> None:
-        """End streams, whose numbers are free from then on.
+        """End streams; their numbers are free afterwards.
 
         Parameters
         ----------
@@ -112,12 +114,12 @@ class Stream:
         Raises
         ------
         TypeError, ValueError
-            If one is no stream's number, or comes twice; nothing has changed then.
+            If a number is not that of a stream, or comes twice; then nothing has changed.
         """
         self._table.drop(rows)
 
     def reset(self, rows: Any = None) -> None:
-        """Have streams begin anew, with zeros or the layers' learned states.
+        """Restart streams, with zeros or the layers' learned states.
 
         Parameters
         ----------
@@ -133,7 +135,7 @@ class Stream:
 
     @property
     def state(self) -> dict[str, Array]:
-        """The states of all streams, a row for each of `rows`: copies."""
+        """Copies of the states of all streams, with a row for each of `rows`."""
         return self._table.state()
 
     @state.setter
@@ -149,18 +151,18 @@ class Stream:
 
 
 def stream(model: Any, rows: int = 1) -> Stream:
-    """Call a model frame by frame: what its layers remember is kept between the calls.
+    """Call a model frame by frame, and keep the states of its layers between the calls.
 
-    Frames one by one, in blocks or all at once give the same bits, and a stream that is stepped with others those that
-    it gives alone: with the engines ``qrnn`` and ``qrnn13`` and in float32, where layers read forwards and the model
-    computes each frame, and each row, by itself between them. See docs/streams.md.
+    Frames one by one, in blocks or all at once give the same bits, and a stream has the same bits whether it is stepped
+    alone or with others. This holds with the engines ``qrnn`` and ``qrnn13`` and in float32, if layers read forwards
+    and the model computes each frame, and each row, by itself between them. See docs/streams.md.
 
     Parameters
     ----------
     model : Module
-        Copied: its weights, which take no second memory, are those of now.
+        The model is copied, with its current weights; these take no additional memory.
     rows : int
-        How many streams there are to begin with.
+        How many streams there are at first.
 
     Returns
     -------
@@ -169,10 +171,10 @@ def stream(model: Any, rows: int = 1) -> Stream:
     Raises
     ------
     TypeError
-        If `model` is no Module.
+        If `model` is not a Module.
     ValueError
-        If a layer of it is bidirectional, prepared, or a convolution with another padding than "causal", or another
-        stride than 1.
+        If a layer is bidirectional or prepared, or is a convolution whose padding is not "causal" or whose stride is
+        not 1.
 
     Examples
     --------
@@ -215,7 +217,7 @@ def _key(name: str, state: str) -> str:
 
 
 def _stateful(framework: Framework, name: str, module: Any, seen: set[int]) -> Iterator[tuple[str, Any, Form]]:
-    """Name, module and form of everything with a state; what is below it is its own matter."""
+    """Name, module and form of every module with a state. Modules below one of these are not looked at."""
     if id(module) in seen:
         return
     seen.add(id(module))
@@ -230,11 +232,11 @@ def _stateful(framework: Framework, name: str, module: Any, seen: set[int]) -> I
         if form is None:
             yield from below
         else:
-            list(below)  # refuses what is prepared
+            list(below)  # raises if a module is prepared
 
 
 def _expect_no_lists(framework: Framework, name: str, module: Any) -> None:
-    """Raise ValueError if `module` keeps modules in a plain list, whose states nobody would find."""
+    """Raise ValueError if `module` keeps modules in a plain list, because their states would not be found."""
     for attribute, value in vars(module).items():
         items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
         if attribute != "_modules" and any(isinstance(item, framework.module_type) for item in items):

@@ -1,4 +1,4 @@
-"""The states of a stream, a row of each for every stream that it serves, and the calls that read and write them."""
+"""The table of a stream's states, with a row for each of its streams, and the calls that read and write it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = ["CURRENT", "Call", "Form", "Place", "Table", "current_call"]
 class Form(NamedTuple):
     """How a layer is streamed."""
 
-    base: type  # what its class is mixed with
-    shapes: dict[str, tuple[int, ...]]  # of a row of each state
+    base: type  # the class that its own class is mixed with
+    shapes: dict[str, tuple[int, ...]]  # the shape of a row of each state
     batch_axis: int | None = None  # see Place
-    starts: Mapping[str, Any] = MappingProxyType({})  # what states begin with, where it is not zeros
+    starts: Mapping[str, Any] = MappingProxyType({})  # initial values of states, if they are not zeros
 
 
 class Place(NamedTuple):
@@ -38,7 +38,7 @@ class Place(NamedTuple):
     table: Table
     name: str  # the layer's, dotted
     states: tuple[str, ...]  # keys of the table
-    batch_axis: int | None  # of the input of a layer over sequences; None: it is called step by step
+    batch_axis: int | None  # the batch axis of the input of a layer over sequences; None: it is called step by step
 
     @property
     def shown(self) -> str:
@@ -50,7 +50,7 @@ class Table:
     """Arrays with a row for each stream; rows come and go, and keep their numbers."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], starts: Mapping[str, Any]) -> None:
-        from threading import Lock  # not before: `import qrnn` does without it
+        from threading import Lock  # here, because `import qrnn` does not need it
 
         self.shapes = dict(shapes)
         self._starts: dict[str, Any] = {**dict.fromkeys(shapes, 0), **starts}  # of a row
@@ -58,11 +58,11 @@ class Table:
         self._capacity = 0
         self._free: list[int] = []  # a heap
         self._live: set[int] = set()
-        self._all: tuple[NDArray[np.intp], Index] | None = None  # None: some came or went
+        self._all: tuple[NDArray[np.intp], Index] | None = None  # None: streams were added or dropped
         self._lock = Lock()
 
     def checked(self, rows: Any) -> NDArray[np.intp]:
-        """The rows of an argument: live ones, each once; all for None."""
+        """The rows of an argument, which have to be live and different; all rows for None."""
         if rows is None:
             return self.rows
         try:
@@ -81,7 +81,7 @@ class Table:
         return np.array(numbers, np.intp)
 
     def add(self, count: int, state: Mapping[str, Any] | None) -> list[int]:
-        """Make `count` rows live, that begin anew or with `state`; returns their numbers."""
+        """Make `count` rows live, which start anew or with `state`; returns their numbers."""
         values = None if state is None else self._values(state, count)
         with self._lock:
             missing = count - len(self._free)
@@ -102,12 +102,12 @@ class Table:
         self._capacity += count
 
     def drop(self, rows: Any) -> None:
-        """Have live rows be live no more."""
+        """End live rows."""
         if rows is None:
             raise TypeError("rows: expected integers, got None")
         numbers = self.checked(rows).tolist()
         with self._lock:
-            gone = self._live.intersection(numbers)  # another thread may have dropped one since
+            gone = self._live.intersection(numbers)  # another thread may have dropped one meanwhile
             for row in gone:
                 heapq.heappush(self._free, row)
             self._live -= gone
@@ -118,7 +118,7 @@ class Table:
 
     @property
     def rows(self) -> NDArray[np.intp]:
-        """Those that are live, ascending: sorted when somebody asks, not whenever one comes or goes."""
+        """The live rows, ascending. They are sorted when they are asked for, not at every change."""
         return self._everything()[0]
 
     def _everything(self) -> tuple[NDArray[np.intp], Index]:
@@ -130,7 +130,7 @@ class Table:
             return self._all
 
     def index(self, rows: NDArray[np.intp]) -> Index:
-        """What finds `rows` in an array: where they follow one another a slice, which takes a third of the time."""
+        """An index that selects `rows` of an array: a slice if they are consecutive (a third of the time)."""
         everything = self._all
         if everything is not None and rows is everything[0]:
             return everything[1]
@@ -149,7 +149,7 @@ class Table:
                 self._arrays[name][index] = value
 
     def reset(self, rows: Any) -> None:
-        """Have rows begin anew."""
+        """Restart rows."""
         self.write(self._starts, self.index(self.checked(rows)))
 
     def state(self) -> dict[str, Array]:
@@ -176,7 +176,7 @@ class Table:
 
 
 class Call:
-    """A call of a stream: what its layers leave is written when all of it has succeeded."""
+    """A call of a stream. The states that its layers leave are written when the whole call has succeeded."""
 
     def __init__(self, table: Table, rows: NDArray[np.intp]) -> None:
         self.table, self._count, self._index = table, len(rows), table.index(rows)
@@ -184,7 +184,7 @@ class Call:
         self._left: dict[str, Any] = {}
 
     def take(self, place: Place, batch: int) -> list[Array]:
-        """The states that a layer begins with, the rows of the call first; RuntimeError for a second call of it."""
+        """The states that a layer begins with, batch first; RuntimeError for a second call of the layer."""
         if place.name in self._taken:
             raise RuntimeError(f"{place.shown}: expected one call of it in a call of the stream, got a second")
         if batch != self._count:
@@ -199,11 +199,11 @@ class Call:
             self._left[name] = state
 
     def finish(self) -> None:
-        """Write what was left."""
+        """Write the states that layers left."""
         self.table.write(self._left, self._index)
 
 
-#: The call of a stream that this thread or task is in.
+#: The call of a stream in which this thread or task is.
 CURRENT: ContextVar[Call | None] = ContextVar("qrnn_stream_call", default=None)
 
 

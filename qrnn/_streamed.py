@@ -1,4 +1,4 @@
-"""Layers of a streamed model: subclasses, made for each class, that take their state from the stream's table."""
+"""Layers of a streamed model: subclasses of their classes that take their state from the stream's table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["expect_its_forward", "form_of", "form_of_layer", "place_in"]
 
 
 def form_of(name: str, module: Module) -> Form | None:
-    """How `module` is streamed; None if it has no state. ValueError naming it where that cannot be."""
+    """How `module` is streamed; None if it has no state. ValueError naming it if it cannot be streamed."""
     if isinstance(module, Conv1d):
         return _form_of_convolution(name, module)
     base = next((each for each in (Cell, Recurrent, Layer) if isinstance(module, each)), None)
@@ -38,7 +38,7 @@ def form_of(name: str, module: Module) -> Form | None:
 
 
 def form_of_layer(name: str, module: Any, spec: LayerSpec) -> Form:
-    """How a recurrent layer, ours or PyTorch's, is streamed."""
+    """How a recurrent layer, of qrnn or PyTorch, is streamed."""
     sizes = dict(zip(("h", "c"), (spec.state_size, spec.hidden_size)[: spec.row.states]))
     if spec.sequence is None:
         return _form_of_cell(sizes)
@@ -47,12 +47,12 @@ def form_of_layer(name: str, module: Any, spec: LayerSpec) -> Form:
 
 
 def _form_of_cell(sizes: Mapping[str, int]) -> Form:
-    """How what is called step by step is streamed, by the sizes of its states."""
+    """How a module that is called step by step is streamed; `sizes` are those of its states."""
     return Form(StreamedLayer, {state: (size,) for state, size in sizes.items()})
 
 
 def _form_of_sequence(name: str, module: Any, sizes: Mapping[str, int]) -> Form:
-    """How what is called for sequences is streamed; ValueError naming it if it reads backwards too."""
+    """How a module that is called for sequences is streamed; ValueError naming it if it also reads backwards."""
     if module.bidirectional or getattr(module, "reverse", False):
         what = f"{name or 'the model'} ({type(module).__name__})"
         backwards = "backwards too" if module.bidirectional else "backwards"
@@ -62,7 +62,7 @@ def _form_of_sequence(name: str, module: Any, sizes: Mapping[str, int]) -> Form:
 
 
 def expect_its_forward(name: str, module: Any, base: Any) -> None:
-    """Raise ValueError naming `module` if its class has another forward than `base`, which takes no state perhaps."""
+    """Raise ValueError naming `module` if its class overrides the forward of `base`: it may take no state."""
     if type(module).forward is not base.forward:
         what = f"{name or 'the model'} ({type(module).__name__})"
         raise ValueError(f"model: expected layers without a forward of their own, got {what}: hold it in a Module")
@@ -81,7 +81,7 @@ def _form_of_convolution(name: str, module: Conv1d) -> Form | None:
 
 
 def place_in(module: Any, form: Form, place: Place) -> None:
-    """Have `module`, of a copy that belongs to a stream, take its state from `place`."""
+    """Make `module`, in a copy that belongs to a stream, take its state from `place`."""
     cls = type(module)
     members = {"__doc__": cls.__doc__, "__module__": cls.__module__}
     object.__setattr__(module, "__class__", type(cls.__name__, (form.base, cls), members))
@@ -89,12 +89,12 @@ def place_in(module: Any, form: Form, place: Place) -> None:
 
 
 class StreamedLayer:
-    """What a recurrent layer of a stream is besides its own class, which may be one of PyTorch's."""
+    """The second base of a recurrent layer in a stream, besides its own class, which may be PyTorch's."""
 
     _stream_place: Place
 
     def forward(self, input: Any, hx: Any = None, **options: Any) -> Any:
-        """The layer's call from the stream's state, which it changes."""
+        """Call the layer with the stream's state, and change that state."""
         place = self._stream_place
         inner: Any = super()
         call = current_call(place)
@@ -105,7 +105,7 @@ class StreamedLayer:
         dims = 1 if place.batch_axis is None else 2
         batched = x.ndim == dims + 1
         if x.ndim not in (dims, dims + 1):
-            return inner.forward(x, **options)  # which raises its own error
+            return inner.forward(x, **options)  # raises the layer's own error
         states = call.take(place, x.shape[place.batch_axis or 0] if batched else 1)
         hx = _arrays.like(tuple([_as_taken(place, state, batched) for state in states]), x)
         result = inner.forward(x, hx[0] if len(hx) == 1 else hx, **options)
@@ -128,7 +128,7 @@ def _as_taken(place: Place, state: Array, batched: bool) -> Array:
 
 
 def _as_kept(place: Place, state: Any, batched: bool) -> Array:
-    """A state that the layer returned, as the table has it."""
+    """A state that the layer returned, in the table's form."""
     array = _arrays.to_float32(state, "state")
     if not batched:
         return array[None]
@@ -136,7 +136,7 @@ def _as_kept(place: Place, state: Any, batched: bool) -> Array:
 
 
 class StreamedConvolution:
-    """What a causal Conv1d of a stream is besides its own class: frames that were, in the place of zeros."""
+    """The second base of a causal Conv1d in a stream: it puts earlier frames before the input instead of zeros."""
 
     _stream_place: Place
 

@@ -1,4 +1,4 @@
-"""summary: the layers of a model, with their shapes, numbers, precisions, bytes and shares of the time."""
+"""summary: the layers of a model, with their shapes, parameters, precisions, bytes and shares of the time."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from ._watching import find_framework, nbytes_of
 
 __all__ = ["LayerSummary", "SummaryReport", "summary"]
 
-#: Characters of the sizes and options of a layer in the table.
+#: The most characters of the sizes and options of a layer in the table.
 _SHOWN = 60
 
 
 @public("qrnn")
 class LayerSummary(NamedTuple):
-    """One module of a model: one that has weights, or none below it.
+    """One module of a model that has weights, or has no modules below it.
 
     Attributes
     ----------
     name : str
-        Dotted; of the model itself empty.
+        The dotted name; empty for the model itself.
     layer : str
-        Its class, sizes and options, as its text has them.
+        Its class, sizes and options, as in its repr.
     output : tuple of int or None
-        The shape of what it returned last for the data, of a tuple the first; None where there is no time.
+        The shape of its last result for the data, the first of a tuple; None if there is no `time`.
     parameters : int
-        Weights and biases, quantized ones too, and buffers.
+        How many numbers its weights, biases and buffers have, including quantized ones.
     precision : str
-        Of the weights: ``float32``, or the type of the codes and of what they multiply, such as ``int8 x u8``.
+        Of the weights: ``float32``, or the type of the codes and of the activations, such as ``int8 x u8``.
     nbytes : int or None
     time : Spread or None
-        Its calls, made alone again, as a part of a pass over the data; over the rounds. None where it was not called,
-        or has modules below it, which have theirs.
+        The time of its calls, repeated by themselves, divided by the time of a pass over the data; over the rounds.
+        None if it was not called, or if it has modules below it, which have their own times.
     """
 
     name: str
@@ -62,14 +62,13 @@ class SummaryReport(Report[LayerSummary]):
     ----------
     rows : iterable of LayerSummary
     facts : mapping
-        ``model``, the name of its class; ``modules``, how many it has; ``parameters``, and ``quantized``, those of
-        them that are weights of int8; ``nbytes``, None where it does not say; and ``seconds``, of a pass over the data,
-        a Spread, or None.
+        ``model``, the name of its class; ``modules``, how many it has; ``parameters``; ``quantized``, how many of them
+        are int8 weights; ``nbytes``, None if unknown; and ``seconds`` of a pass over the data, a Spread, or None.
 
     Attributes
     ----------
     facts : dict
-        As given.
+        The facts, as given.
     """
 
     _EMPTY = "no layers"
@@ -115,11 +114,11 @@ def summary(model: Any, data: Any = None, *, rounds: int = 20) -> SummaryReport:
     Parameters
     ----------
     model : Module
-        Of ``qrnn`` or of PyTorch, float, prepared or quantized, by ``torch.ao`` too; it is not changed.
+        A model of ``qrnn`` or of PyTorch, float, prepared or quantized, also by ``torch.ao``; it is not changed.
     data : iterable, optional
-        Inputs, a call each, as for `compare`; or a single array.
+        Inputs, one for each call, as for `compare`; or a single array.
     rounds : int
-        In how many rounds to take the times, at least 1.
+        How many rounds of timing, at least 1.
 
     Returns
     -------
@@ -128,7 +127,7 @@ def summary(model: Any, data: Any = None, *, rounds: int = 20) -> SummaryReport:
     Raises
     ------
     TypeError
-        If `model` is no module, or `data` are no inputs.
+        If `model` is not a module, or `data` are not inputs.
     ValueError
         If there is no input, or `rounds` is less than 1.
 
@@ -179,12 +178,12 @@ def summary(model: Any, data: Any = None, *, rounds: int = 20) -> SummaryReport:
     return SummaryReport(rows, facts)
 
 
-#: Under what the times of a whole pass stand: no module is called so.
+#: The key of the times of a whole pass; no module has this name.
 _WHOLE = "."
 
 
 def _share(times: Mapping[str, list[float]], name: str) -> Spread | None:
-    """The time of a layer as a part of the whole's in the same round."""
+    """The time of a layer divided by that of the whole model in the same round."""
     if name not in times:
         return None
     return spread(own / whole for own, whole in zip(times[name], times[_WHOLE], strict=True))
@@ -196,7 +195,7 @@ def _text(module: Any) -> str:
 
 
 def _layers(framework: Framework, model: Any) -> Iterator[tuple[str, Any]]:
-    """Name and module of each one that holds something or has none below it; not what a layer has for itself."""
+    """Name and module of each module that holds arrays or has no modules below it; parts of layers are left out."""
     inside = ""
     for name, module in model.named_modules():
         if inside and name.startswith(inside):
@@ -216,7 +215,7 @@ def _has_children(framework: Framework, module: Any) -> bool:
 def _timed(
     framework: Framework, model: Any, modules: Mapping[str, Any], samples: list[Sample], rounds: int
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, list[float]]]:
-    """The last output's shape of each layer that is called, and the seconds of its calls in each round."""
+    """For each layer that is called, the shape of its last output and the seconds of its calls in each round."""
     outputs, calls = dict[str, tuple[int, ...]](), dict[str, list[Sample]]()
 
     def see(name: str, layer: Any, args: tuple[Any, ...], kwargs: Any, result: Any) -> None:

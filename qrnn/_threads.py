@@ -8,11 +8,11 @@ __all__ = ["get_num_threads", "set_num_threads"]
 
 
 def set_num_threads(n: int) -> None:
-    """Let every call for a whole sequence compute with up to `n` threads, where it is worth them.
+    """Let every call for a whole sequence compute with up to `n` threads, if it is long enough for them.
 
-    Each thread takes a slice of the hidden units for the whole call, so the result has the same bits
-    for every `n`. Threads live as long as the call; small calls and single cells use the caller's
-    alone. Threads of Python that call modules at once are another matter: each has a team of its own.
+    Each thread computes a slice of the hidden units for the whole call, so the result has the same
+    bits for every `n`. Threads live as long as the call; small calls and single cells use only the
+    caller's thread. If several threads of Python call modules at once, each call has its own threads.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def set_num_threads(n: int) -> None:
     Raises
     ------
     TypeError, ValueError
-        If `n` is no int, or below 1.
+        If `n` is not an int, or is below 1.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""Times of several functions, measured in turn, so that what the machine does beside meets all of them alike."""
+"""Times of several functions, measured in turn, so that other work of the machine affects all of them equally."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Seconds", "Spread", "in_rounds", "interleaved", "spread"]
 
-#: Seconds that a function is repeated for in a round, so that the clock's own time does not count.
+#: How long a function is repeated in a round, in seconds, so that the time of reading the clock does not matter.
 BLOCK = 200e-6
 
 
@@ -39,7 +39,7 @@ class Seconds(NamedTuple):
 
 @public("qrnn.quantization")
 class Spread(NamedTuple):
-    """How several values of one thing lie.
+    """The spread of several values of one quantity.
 
     Attributes
     ----------
@@ -70,12 +70,12 @@ def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> d
 def in_rounds(
     functions: Mapping[str, Callable[[], object]], rounds: int, tick: Callable[[int], object] = lambda count: None
 ) -> dict[str, list[float]]:
-    """Seconds that a call of each function takes in each of so many rounds.
+    """The seconds that a call of each function takes in each of the rounds.
 
-    A round calls all functions in a new order, a short one as often as fills `BLOCK`; one more round goes before,
-    which finds out how often. The garbage collector waits meanwhile. `tick` counts the functions of all rounds.
+    A round calls all functions in a new order, and repeats a short one to fill `BLOCK`; a round before the first finds
+    out how often. The garbage collector is off meanwhile. `tick` counts the functions of all rounds.
     """
-    import random  # for those who measure alone
+    import random  # here, because only measuring needs it
 
     order, repeats = random.Random(0), dict.fromkeys(functions, 1)
     taken: dict[str, list[float]] = {name: [] for name in functions}

@@ -1,4 +1,4 @@
-"""Models of one float model with a precision for each matrix, built and measured on data held back."""
+"""Builds models from one float model with a precision for each matrix, and measures them on held-back data."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = ["Trials"]
 
 
 class Trials:
-    """What is tried of one model.
+    """The trials of one model.
 
     Parameters
     ----------
     framework : Framework
-        The model's.
+        The framework of the model.
     model : module
-        Float; it is not changed.
+        The float model; it is not changed.
     data : iterable
-        As for `measure`. One half calibrates, the other is measured on.
+        As for `measure`. One half calibrates, the other half is for measuring.
     metric : callable, optional
         As for `measure`.
 
@@ -45,7 +45,7 @@ class Trials:
     divided : Divided
         The data.
     batch, steps : tuple of int
-        Least and most rows of an input, and steps.
+        The least and the most rows of an input, and the same for steps.
     """
 
     def __init__(self, framework: Framework, model: Any, data: Any, metric: Metric | None) -> None:
@@ -74,18 +74,18 @@ class Trials:
         self._measured: dict[tuple[Level, ...], Measured] = {}
 
     def measured(self, choice: Mapping[str, Level]) -> Measured:
-        """The model with the level of each part that `choice` names, all others float, measured once."""
+        """Measure the model with the levels in `choice`, all other parts float; each choice is measured once."""
         key = tuple(choice.get(part.name, FLOAT) for part in self.parts)
         if key not in self._measured:
             self._measured[key] = self._reference.measured(self.built(choice), "the model", layers=False)
         return self._measured[key]
 
     def error(self, choice: Mapping[str, Level]) -> float:
-        """The error of that model."""
+        """The error of the model with the levels in `choice`."""
         return self.measured(choice).error
 
     def built(self, choice: Mapping[str, Level]) -> Any:
-        """That model: new, in eval mode."""
+        """A new model with the levels in `choice`, in eval mode."""
         of_module: dict[str, dict[str, Level]] = {}
         for part in self.parts:
             of_module.setdefault(part.module, {})[part.name] = choice.get(part.name, FLOAT)
@@ -98,7 +98,7 @@ class Trials:
         if not spec:
             return self._framework.copied(self._model).eval()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what stays float, which was said of the first model
+            warnings.simplefilter("ignore")  # the first model has warned about what stays float
             model = Converter(self._framework, "qrnn").quantize_dynamic(self._model, spec, qint8, None, False)
         self._put(model, [part for part in self.parts if choice.get(part.name, FLOAT).calibrated], choice)
         return model
@@ -115,12 +115,12 @@ class Trials:
             model.load_state_dict(state)
 
     def levels(self, part: Part) -> list[Level]:
-        """The levels, but for float, at which a part differs from those before: data need not change its codes."""
+        """The levels, except float, at which a part differs from earlier levels: data may change none of its codes."""
         keys = _keys(part)
         return [level for level in QUANTIZED if not level.calibrated or self._changed(keys, self._by_data[level.name])]
 
     def _changed(self, keys: tuple[str, ...], by_data: Mapping[str, NDArray[Any]]) -> bool:
-        """Whether data gave a part other codes than plain rounding, and codes at all."""
+        """Whether a part has codes by data that differ from plain rounding."""
         same = all(key not in by_data or by_data[key].tobytes() == self._plain[key].tobytes() for key in keys)
         return not same and by_data[keys[0]].dtype == self._plain[keys[0]].dtype
 
@@ -129,7 +129,7 @@ class Trials:
         return sum(self.cost_of(part, choice.get(part.name, FLOAT)) for part in self.parts)
 
     def cost_of(self, part: Part, level: Level) -> float:
-        """That of one part."""
+        """The estimated time of one part."""
         return cost(part, level, self.batch[1])
 
     def all(self, level: Level = INT8) -> dict[str, Level]:
@@ -138,14 +138,14 @@ class Trials:
 
 
 def _keys(part: Part) -> tuple[str, ...]:
-    """What a state has of a part: codes, scale and bias."""
+    """The keys of a part in a state: codes, scale and bias."""
     prefix = f"{part.module}." if part.module else ""
     own = (part.weight, f"{part.weight}_scale", *([] if part.bias is None else [part.bias]))
     return tuple(prefix + name for name in own)
 
 
 def _parts(framework: Framework, model: Any, quantized: Any, products: Mapping[str, float]) -> list[Part]:
-    """The weight matrices of the layers that are float in `model` and not in `quantized`."""
+    """The weight matrices of the layers that are float in `model` but not in `quantized`."""
     before, parts = dict(model.named_modules()), list[Part]()
     kind: Any = framework.quantized_base
     for name, module in quantized.named_modules():

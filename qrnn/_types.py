@@ -1,8 +1,8 @@
-"""Constants that stand where PyTorch has dtypes and quantization schemes.
+"""Constants that correspond to PyTorch's dtypes and quantization schemes.
 
-They carry no behaviour: a constant has a name, compares by identity and survives copy and pickle.
-PyTorch's own objects (``torch.qint8``, ``torch.per_tensor_symmetric``) are read by their name, so
-that PyTorch need not be imported.
+A constant has a name, compares by identity, survives copy and pickle, and does nothing else.
+PyTorch's own objects (``torch.qint8``, ``torch.per_tensor_symmetric``) are recognized by their names,
+so PyTorch need not be imported.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class _Constant:
-    """A named constant; one object a name and class, whatever copies or unpickles it."""
+    """A named constant. There is one object for a name and class, also after copying and unpickling."""
 
     __slots__ = ("_name",)
     _known: ClassVar[dict[tuple[type, str], Any]] = {}
@@ -100,12 +100,12 @@ _QSCHEMES = {s._name: s for s in (per_tensor_affine, per_tensor_symmetric, per_c
 
 
 def _torch_name(value: Any) -> str:
-    """``"qint8"`` of ``torch.qint8``; empty for what does not come from torch."""
+    """The name in PyTorch, such as ``"qint8"`` for ``torch.qint8``; empty if `value` does not come from torch."""
     return str(value).partition(".")[2] if type(value).__module__.partition(".")[0] == "torch" else ""
 
 
 def as_dtype(value: Any) -> dtype | None:
-    """The constant that `value` means: one of ours, one of PyTorch's, or a NumPy float type; else None."""
+    """The constant for `value`, which is one of qrnn's or PyTorch's or a NumPy float type; else None."""
     if isinstance(value, dtype):
         return value
     name = _torch_name(value)
@@ -118,12 +118,12 @@ def as_dtype(value: Any) -> dtype | None:
 
 
 def as_qscheme(value: Any) -> qscheme | None:
-    """The scheme that `value`, one of our constants or of PyTorch's, means; else None."""
+    """The scheme for `value`, which is one of qrnn's constants or of PyTorch's; else None."""
     return value if isinstance(value, qscheme) else _QSCHEMES.get(_torch_name(value))
 
 
 def expect_qint8(value: Any, name: str = "dtype") -> None:
-    """Raise ValueError unless `value` is qint8, the one type of quantized weights."""
+    """Raise ValueError unless `value` is qint8, the only type of quantized weights."""
     got = as_dtype(value)
     if got is qint8:
         return

@@ -1,4 +1,4 @@
-"""What calls take and return, as type checkers see it. Nothing here exists when a program runs."""
+"""The types that calls take and return, for type checkers. Nothing here exists when a program runs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     P = ParamSpec("P")
-    R = TypeVar("R", default=Any)  # of a Sequential: what it returns for an array; of a ModuleList: what it holds
+    R = TypeVar("R", default=Any)  # what a Sequential returns for an array, or what a ModuleList holds
     T = TypeVar("T")
     T_co = TypeVar("T_co", covariant=True)
 
     class Tensor(Protocol[T_co]):
-        """A tensor of PyTorch, by a method that arrays have not. T_co is torch.Tensor, also of a Parameter."""
+        """A tensor of PyTorch, recognized by a method that arrays lack. T_co is torch.Tensor, also for a Parameter."""
 
         def resolve_neg(self) -> T_co: ...
 
     class DLPack(Protocol):
-        """What has ``__dlpack__``, perhaps alone."""
+        """Any object with ``__dlpack__``."""
 
         def __dlpack__(self) -> Any: ...
 
     class HasForward(Protocol[P, T_co]):
-        """A module, by what its ``forward`` takes and returns."""
+        """A module, described by what its ``forward`` takes and returns."""
 
         def forward(self, *args: P.args, **kwargs: P.kwargs) -> T_co: ...
 
@@ -39,4 +39,4 @@ if TYPE_CHECKING:
     Lengths: TypeAlias = Iterable[SupportsIndex]
 
     def typed_as(function: T) -> Callable[[object], T]:
-        """Give the function that is decorated the type of another."""
+        """Give the decorated function the type of another."""

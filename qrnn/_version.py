@@ -1,4 +1,4 @@
-"""The package's version, which csrc/core/qrnn.h has."""
+"""The package's version, the same as in csrc/core/qrnn.h."""
 
 from ._core import VERSION as __version__
 

@@ -1,4 +1,4 @@
-"""What the layers of a model return while it is called, and how its data lie: steps, batch and lengths."""
+"""What the layers of a model return while it is called, and the layout of its data: steps, batch and lengths."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ class Seen(NamedTuple):
     layer: Any
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-    output: NDArray[Any]  # what it gives for each row: not the states
+    output: NDArray[Any]  # the output for each row, without states
 
     @property
     def input(self) -> Any:
-        """What its first product multiplies."""
+        """The input of its first product."""
         return self.args[0] if self.args else self.kwargs.get("input")
 
 
 def find_framework(model: Any) -> Framework | None:
-    """The framework whose module `model` is; None for any other callable."""
+    """The framework of the module `model`; None for any other callable."""
     framework = framework_of(model, NUMPY)
     return framework if isinstance(model, framework.module_type) else None
 
 
 def spec_of(framework: Framework, module: Any) -> LayerSpec | None:
-    """The spec of a layer that can be quantized, or is; None for any other module."""
+    """The spec of a layer that is quantized or can be; None for any other module."""
     found = framework.find(module)
     return None if found is None else module_spec(found[0].float_type.__name__, module)
 
 
 def nbytes_of(model: Any) -> int | None:
-    """The bytes of the weights of `model`; None where it does not say."""
+    """The bytes of the weights of `model`; None if unknown."""
     framework = find_framework(model)
     nbytes = getattr(model, "nbytes", None) if framework is None else framework.nbytes(model)
     return int(nbytes) if isinstance(nbytes, numbers.Integral) else None
 
 
 def layer_names(model: Any) -> list[str]:
-    """The names of the layers of `model` that can be quantized, or are."""
+    """The names of the layers of `model` that are quantized or can be."""
     framework = find_framework(model)
     if framework is None:
         return []
@@ -63,7 +63,7 @@ def layer_names(model: Any) -> list[str]:
 
 
 def called(model: Callable[..., Any], sample: Sample, names: Collection[str] = ()) -> tuple[Any, list[Seen]]:
-    """What `model` returns for `sample`, in eval mode and without gradients, and the calls of its layers of `names`."""
+    """The result of `model` for `sample`, in eval mode without gradients, and the calls of its layers `names`."""
     framework, seen = find_framework(model), list[Seen]()
     if framework is None:
         return model(*sample.args, **sample.kwargs), seen
@@ -80,7 +80,7 @@ def called(model: Callable[..., Any], sample: Sample, names: Collection[str] = (
 
 
 def layout_of(model: Any, sample: Sample, seen: Iterable[Seen]) -> Layout | None:
-    """How the rows of `sample` lie by what the first recurrent layer got; without one, by the first layer's rows."""
+    """The layout of `sample` by the input of the first recurrent layer; without one, by the first layer's rows."""
     framework = find_framework(model)
     if framework is None:
         return None
@@ -116,7 +116,7 @@ def _of_sequence(spec: LayerSpec, seen: Seen, lengths: Any) -> Layout:
 
 
 def _counts(lengths: Any, batch: int) -> NDArray[np.intp] | None:
-    """`lengths` as an array, unless they are of something else than the rows of the batch."""
+    """`lengths` as an array; None if they do not belong to the rows of the batch."""
     if lengths is None:
         return None
     counts = _arrays.to_numpy(lengths, "lengths")

@@ -14,23 +14,23 @@ __all__ = ["written_whole"]
 
 @contextlib.contextmanager
 def written_whole(path: str) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of `path` at the end, when all of it is on the disk.
+    """A file to write to. It replaces `path` at the end, when all of it is on the disk.
 
-    Whoever reads `path` meanwhile, and after a failure or a loss of power, finds the old file or the new one. A file
-    that was there hands on its permissions, and a link goes on pointing at what it pointed at.
+    A reader of `path` finds the old file or the new one at any time, even after a failure or a loss of power. The new
+    file gets the permissions of the old one, and a link keeps its target.
 
     Raises
     ------
     ValueError
-        If `path` is there and no regular file.
+        If `path` exists and is not a regular file.
     OSError
-        If it cannot be written; then what was there is there as before.
+        If it cannot be written; an existing file is then unchanged.
     """
     target = os.path.realpath(path)
     mode = _mode(target)
     folder = os.path.dirname(target)
     beside = os.path.join(folder, f".qrnn-{secrets.token_hex(8)}")
-    # As open() makes files: 0o666 without the bits of the umask.
+    # The permissions of open(): 0o666 without the bits of the umask.
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         with open(handle, "wb") as file:
@@ -48,7 +48,7 @@ def written_whole(path: str) -> Iterator[BinaryIO]:
 
 
 def _mode(target: str) -> int | None:
-    """The permissions of a file that is there; None if there is none."""
+    """The permissions of an existing file; None if there is none."""
     try:
         mode = os.stat(target).st_mode
     except FileNotFoundError:
@@ -59,7 +59,7 @@ def _mode(target: str) -> int | None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Have the new name on the disk too, where the system can."""
+    """Write the new name to the disk too, if the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

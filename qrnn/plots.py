@@ -1,6 +1,6 @@
-"""``qrnn.plots``: pictures of weights and of states, by matplotlib, which has to be installed.
+"""``qrnn.plots``: pictures of weights and of states. matplotlib has to be installed.
 
-Each function returns a figure of matplotlib's, which Jupyter shows and ``savefig`` writes.
+Each function returns a matplotlib figure, which Jupyter shows and ``savefig`` writes.
 
 Examples
 --------
