@@ -1,7 +1,7 @@
-"""A sample of what a layer was called with, which its statistics never see: what rounding by data is tested on.
+"""A sample of a layer's inputs that its statistics never see; rounding by data is tested on it.
 
-Pieces of sequences, each with the state that it begins with. A quarter of the first candidates is held back, of later
-ones less and less, so that all of the data are as likely to be in it.
+It consists of pieces of sequences, each with its initial state. A quarter of the first candidates is held back, and a
+smaller and smaller part of later ones, so that all data are equally likely to be in the sample.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["ROWS", "SEQUENCES", "SHARE", "STEPS", "OpenPieces", "Piece", "Reserv
 
 #: The most pieces of a reservoir, and the most steps of one.
 SEQUENCES, STEPS = 16, 96
-#: The steps of one where a call has few; of single steps, where their rows are so few.
+#: The fewest steps of a piece, for calls of few steps; and for how few rows pieces of single steps are that short.
 FEWEST, FEW_ROWS = 8, 8
-#: The most rows of one of a layer without a state, where a piece is a row.
+#: The most pieces for a layer without a state, where a piece is a row.
 ROWS = SEQUENCES * STEPS
-#: Of the first candidates, one in so many is held back.
+#: One in so many of the first candidates is held back.
 SHARE = 4
 
 
@@ -34,9 +34,9 @@ class Piece(NamedTuple):
     Attributes
     ----------
     steps : list of ndarray, float32, shape (any, columns)
-        Of x, one after the other.
+        The steps of x, one after the other.
     states : list of ndarray, float32, shape (layers * directions, columns)
-        Before the first of them, or, backwards, behind the last: h, and of an LSTM c.
+        The states before the first step (backwards, after the last): h, and for an LSTM c.
     """
 
     steps: list[Array]
@@ -56,7 +56,7 @@ class Reservoir:
     seen : int
         How many were offered.
     pieces : list
-        Of `Piece`, or of whatever else was put in.
+        The `Piece` objects, or other objects, that were put in.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -66,8 +66,8 @@ class Reservoir:
         self.pieces: list[Any] = []
 
     def offer(self, count: int) -> list[int]:
-        """Which of the next `count` candidates are to be held back; `put` takes them."""
-        # Seeded by how many there were: a model that is called twice with the same data keeps the same.
+        """Which of the next `count` candidates to hold back; they go to `put`."""
+        # Seeded by the number of candidates so far, so that the same data give the same sample again.
         random = np.random.default_rng(self.seen)
         numbers = self.seen + np.arange(count)
         chosen = random.random(count) < self._capacity / (numbers + 1)
@@ -78,22 +78,22 @@ class Reservoir:
         return [int(each) for each in chosen.nonzero()[0]]
 
     def offer_held(self, count: int) -> list[int]:
-        """As `offer`, of candidates that are held back whatever is said of them."""
+        """As `offer`, for candidates that are held back anyway."""
         numbers = self.seen + np.arange(count)
         chances = np.random.default_rng(self.seen).random(count)
         self.seen += count
         return [int(each) for each in np.flatnonzero(chances < self._capacity / (numbers + 1))]
 
     def put(self, piece: Any) -> None:
-        """Take `piece` in, where there is no room in the place of another."""
-        self._puts += 1  # several pieces of one call do not all come into the same place
+        """Add `piece`; if there is no room, it replaces another one."""
+        self._puts += 1  # so that several pieces of one call go to different places
         if len(self.pieces) < self._capacity:
             self.pieces.append(piece)
         else:
             self.pieces[int(np.random.default_rng([self.seen, self._puts]).integers(self._capacity))] = piece
 
     def merge(self, other: Reservoir) -> None:
-        """Take in what `other` holds; what no room is for is drawn by chance."""
+        """Add the pieces of `other`; if there is no room for all, chance decides."""
         pieces, self.seen = [*self.pieces, *other.pieces], self.seen + other.seen
         if len(pieces) > self._capacity:
             order = np.random.default_rng(self.seen).permutation(len(pieces))[: self._capacity]
@@ -101,19 +101,19 @@ class Reservoir:
         self.pieces = pieces
 
     def state(self) -> dict[str, Any]:
-        """What pickles keep: `seen`, and of each piece x and its states."""
+        """The state for pickles: `seen`, and x and states of each piece."""
         return {"seen": self.seen, "pieces": [(piece.x, piece.states) for piece in list(self.pieces)]}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Hold what `state` tells of."""
+        """Restore a state."""
         self.seen = state["seen"]
         self.pieces = [Piece([np.array(x)], [np.array(each) for each in states]) for x, states in state["pieces"]]
 
 
 def windows(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """The candidates of a batch of sequences: row and first step of each, those of all rows in turn; their steps.
+    """The candidates of a batch of sequences: row and first step of each, row after row; and their number of steps.
 
-    They have STEPS steps, but where a call has few, so many that it has some 32 candidates.
+    They have STEPS steps; if the call is short, fewer, so that there are about 32 candidates.
     """
     steps = min(STEPS, max(FEWEST, -(-int(lengths.sum()) // (2 * SEQUENCES))))
     counts = -(-lengths // steps)
@@ -125,15 +125,15 @@ def windows(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
 
 @functools.lru_cache(maxsize=16)
 def even_windows(batch: int, steps: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Those of rows that all have so many steps, not to be written to."""
+    """The candidates of rows that all have `steps` steps. The arrays must not be changed."""
     return windows(np.full(batch, steps))
 
 
 class OpenPieces:
-    """Pieces of single steps, put together: a call goes on where the state that it is given is what the last one gave.
+    """Pieces put together from single steps. A call continues a piece if its state is the result of the last call.
 
-    A call that does not, or the step after STEPS of them, begins new pieces, with the states that it is given. The
-    first pieces of calls of few rows are shorter, so that there are some.
+    A call that does not, or the step after STEPS steps, begins new pieces, with the states that it is given. The first
+    pieces of calls of few rows are shorter, so that some exist early.
     """
 
     def __init__(self) -> None:
@@ -151,20 +151,20 @@ class OpenPieces:
         new: bool,
         rows: NDArray[np.bool_] | None = None,
     ) -> list[int]:
-        """Take in a call; returns its rows that are held back.
+        """Add a call; returns its held-back rows.
 
         Parameters
         ----------
         reservoir : Reservoir
         x : ndarray, float32, shape (batch, columns)
         before : list of ndarray, float32, shape (batch, columns)
-            The states that it was given.
+            The states that the call was given.
         after : ndarray, float32, shape (batch, columns)
-            The h that it gave.
+            The h that it returned.
         new : bool
-            Whether it was given none.
+            Whether it was given no state.
         rows : ndarray of bool, shape (batch,), optional
-            Those that are held back whatever is said of them; then no others are.
+            Rows that are held back anyway; then no others are.
         """
         most = STEPS if len(x) >= FEW_ROWS or reservoir.seen > SHARE * SEQUENCES else 2 * FEWEST
         new = new or self._steps >= most or rows is not self._rows
@@ -182,5 +182,5 @@ class OpenPieces:
 
 
 def _of_these(rows: NDArray[np.intp], reservoir: Reservoir) -> list[int]:
-    """Which of `rows`, all held back, the reservoir takes."""
+    """Which of `rows`, which are all held back, the reservoir keeps."""
     return [int(rows[each]) for each in reservoir.offer_held(len(rows))]

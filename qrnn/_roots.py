@@ -15,7 +15,7 @@ from ._lstm import LSTM, LSTMCell, QuantizedLSTM, QuantizedLSTMCell
 
 
 class AnyModule(Protocol):
-    """A module of ours, or of PyTorch's, which goes to ``qrnn.torch``."""
+    """A module of qrnn, or of PyTorch, which goes to ``qrnn.torch``."""
 
     def named_modules(self) -> Any: ...
 

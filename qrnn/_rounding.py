@@ -1,7 +1,7 @@
-"""Rounding of weights by data: the codes and scales whose products err least on the inputs seen.
+"""Rounding of weights by data: finds the codes and scales with the least error of products on the inputs seen.
 
-For a row w of a matrix, its codes q and scale s, the error ``e = w - s q`` makes the product ``w v``
-wrong by ``e v``. Over inputs v of second moment S and mean m, a bias raised by ``k e m`` leaves ::
+For a row w of a matrix, with codes q and scale s, the error ``e = w - s q`` changes the product ``w v``
+by ``e v``. Over inputs v with second moment S and mean m, a bias raised by ``k e m`` leaves ::
 
     E (e v - k e m)^2 = e (S - k (2 - k) m m^T) e^T
 
@@ -10,7 +10,7 @@ with k = 0 where there is no bias. The measure of this file is ``e A e^T`` with 
     C = S - k (2 - k) m m^T
     A = C + d I,   d = (DAMPING + columns / samples) * mean diag C + FLOOR * mean diag S
 
-where d stands for what so few samples cannot show. docs/calibration.md derives and measures all of it.
+where d covers what so few samples cannot show. docs/calibration.md derives and measures all of this.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Codes", "Inputs", "Rounded", "damped", "rounded", "trust"]
 
-#: Between 0.001 and 0.03 the models of docs/calibration.md come out alike, slow memory better with less.
+#: From 0.001 to 0.03 the models of docs/calibration.md give about equal results; slow memory is better with less.
 DAMPING = 0.003
 FLOOR = 1e-6
-#: Times that the scale is fitted to the codes and the codes are gone over again.
+#: How often the scale is fitted to the codes and the codes are then improved.
 REFINEMENTS = 2
-#: Columns whose errors are fed back by one matrix product; those within a block by a vector each.
+#: Columns in a block: their errors are fed back to later blocks by one matrix product, within the block one by one.
 COLUMNS = 64
-#: Rows that are rounded together, so that the block that is worked on stays in the cache.
+#: Rows that are rounded together, so that a block stays in the cache.
 ROWS = 512
 
 _TINY = float(np.finfo(np.float32).tiny)
@@ -47,12 +47,12 @@ class Codes(NamedTuple):
     scale: NDArray[np.float32]
 
     def values(self) -> Array:
-        """What they stand for, exactly."""
+        """The values of the codes, exactly."""
         return np.asarray(self.codes * np.asarray(self.scale, np.float64).reshape(-1, 1))
 
 
 class Inputs(NamedTuple):
-    """What a product saw: second moment (columns, columns), mean (columns,), as how many rows of equal weight."""
+    """The inputs of a product: second moment (columns, columns), mean (columns,), number of rows of equal weight."""
 
     second_moment: Array
     mean: Array
@@ -60,7 +60,7 @@ class Inputs(NamedTuple):
 
 
 class Rounded(NamedTuple):
-    """What came of the rounding; errors are sums over the rows of the matrix."""
+    """The result of rounding; errors are sums over the rows of the matrix."""
 
     codes: Codes
     by_data: NDArray[np.bool_]  # (rows,): whether codes or scale differ from those without data
@@ -71,7 +71,7 @@ class Rounded(NamedTuple):
 
 
 def trust(inputs: Inputs) -> float:
-    """The factor k of the mean: how much of it is no accident of the samples.
+    """The factor k of the mean: the part of it that is not an accident of the samples.
 
     James and Stein's: ``1 - (trace of the covariance / samples) / |m|^2``, at least 0.
     """
@@ -109,15 +109,15 @@ def rounded(
     ----------
     weight : ndarray, float32, shape (rows, columns)
     plain : Codes
-        Those without data. A row that has its own scale, or a matrix that has one for all, keeps them
-        unless others are better by the measure. -128 is used only if it is among them.
+        The codes without data. A row with its own scale, or a matrix with one scale, keeps them unless
+        others are better by the measure. -128 is used only if it is among them.
     inputs : Inputs
     centred : bool
-        Whether there is a bias to take up the mean of the error.
+        Whether there is a bias that can absorb the mean of the error.
     fixed : bool
-        Whether the scale has to stay as it is.
+        Whether the scale must not change.
     tick : callable
-        Called with the number of rows after each pass over some; there are `passes` a row.
+        Called after each pass over some rows, with their number; there are `PASSES` passes over each row.
     allowed : tuple of int
         The least and the largest code.
 
@@ -127,7 +127,7 @@ def rounded(
 
     Examples
     --------
-    Two inputs that always agree: the error of one weight is taken back by the other.
+    Two inputs are always equal, so the error of one weight can be compensated by the other.
 
     >>> weight = np.float32([[1.27, 0.004, 0.004]])
     >>> plain = Codes(np.int8([[127, 0, 0]]), np.float32([0.01]))
@@ -198,11 +198,11 @@ def _search(
 class _Feedback:
     """Error feedback, column by column.
 
-    With A = U D U^T, U unit upper triangular, ``e A e^T`` is the sum of ``D_k r_k^2`` where
-    ``r = e U``: column k adds to its own error those of the columns before it. So each column, in turn,
-    is rounded to make r_k small: ``s q_k = w_k + sum over i < k of e_i U_ik``. These are the codes that
-    GPTQ finds by the Cholesky factor of the inverse of A, without the inverse. Columns of large A_kk go
-    first: most others are left to take up their errors.
+    With A = U D U^T, U unit upper triangular, ``e A e^T`` is the sum of ``D_k r_k^2`` where ``r = e U``:
+    r_k is column k's own error plus errors of the columns before it. So each column, in turn, is rounded
+    to make r_k small: ``s q_k = w_k + sum over i < k of e_i U_ik``. These are the codes that GPTQ finds
+    by the Cholesky factor of the inverse of A, but without the inverse. Columns with large A_kk go first,
+    while most other columns are left to compensate their errors.
     """
 
     def __init__(self, matrix: Array) -> None:
@@ -250,7 +250,7 @@ def _descend(
     matrix: Array,
     within: tuple[int, int],
 ) -> None:
-    """Replace each code by the one that makes the measure least while all others stay; in place.
+    """Replace each code, in place, by the one that minimizes the measure while all others stay.
 
     With ``g = e A``, raising code k by d changes the measure by ``d s (d s A_kk - 2 g_k)``.
     """

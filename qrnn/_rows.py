@@ -1,4 +1,4 @@
-"""The layers that can be quantized, and what they become: the one table, to which each file of layers adds its own."""
+"""The table of layers that can be quantized, and of their quantized types. Each file of layers adds its rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS: list[Row] = []
 
 
 def quantizes(float_type: type[FloatLayer]) -> Callable[[Q], Q]:
-    """Have a class be what `float_type` is quantized to."""
+    """Make a class the quantized type of `float_type`."""
 
     def added(quantized_type: Q) -> Q:
         quantized_type._float_type = float_type
@@ -34,7 +34,7 @@ def quantizes(float_type: type[FloatLayer]) -> Callable[[Q], Q]:
 
 
 def get_default_dynamic_quant_module_mappings() -> dict[type, Any]:
-    """What each float type becomes: a new dict.
+    """The type that each float type becomes, as a new dict.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Files of the safetensors format: arrays by name and texts, read and written.
+"""Reads and writes files of the safetensors format: arrays by name, and texts.
 
-The length of the header, 8 bytes; the header, JSON; the elements of all tensors, little-endian, one behind the other.
-Reading trusts nothing: memory is taken for what the file has bytes for, and nothing in it is run.
+A file has the length of the header in 8 bytes, the header in JSON, and the elements of all tensors, little-endian, one
+after the other. Reading trusts nothing: it allocates only what the file has bytes for, and executes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read", "write"]
 
-#: As in the package safetensors: longer headers are refused there too.
+#: The longest header, as in the package safetensors.
 _MAX_HEADER = 100_000_000
 
 #: Tensors begin at multiples of this, so that other readers can map them.
@@ -31,7 +31,7 @@ _ALIGNMENT = 8
 #: Elements of bfloat16 that become float32 at a time.
 _CHUNK = 1 << 18
 
-#: The types in a file as NumPy's, but for bfloat16, which NumPy lacks.
+#: NumPy's types for those in a file, except bfloat16, which NumPy lacks.
 _DTYPES: Mapping[str, np.dtype[Any]] = {
     name: np.dtype("?" if name == "BOOL" else f"<{name[0].lower()}{size}")
     for name, size in SIZES.items()
@@ -41,19 +41,19 @@ _NAMES: Mapping[np.dtype[Any], str] = {dtype: name for name, dtype in _DTYPES.it
 
 
 def read(path: str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """The arrays and the texts of a file.
+    """Read the arrays and the texts of a file.
 
     Returns
     -------
     dict of str to ndarray
-        Writable arrays of memory of their own, in the order of the header; bfloat16 as float32.
+        New writable arrays, in the order of the header; bfloat16 as float32.
     dict of str to str
         The metadata.
 
     Raises
     ------
     FormatError
-        If the file is none of this format, or not whole.
+        If the file is not of this format, or is incomplete.
     OSError
         If it cannot be read.
     """
@@ -87,11 +87,11 @@ def _decoded(text: bytes) -> str:
 
 
 def _array(file: BinaryIO, name: str, entry: Entry) -> NDArray[Any]:
-    """The elements of a tensor, at which `file` stands."""
+    """Read the elements of a tensor from the current position of `file`."""
     narrow = entry.dtype == "BF16"
     try:
         array: NDArray[Any] = np.empty(entry.shape, np.float32 if narrow else _DTYPES[entry.dtype])
-    except ValueError as error:  # no dimensions that NumPy has
+    except ValueError as error:  # NumPy does not support the dimensions
         raise FormatError(f"{name}: shape {list(entry.shape)}: {error}") from None
     flat = array.reshape(-1)
     if narrow:
@@ -106,7 +106,7 @@ def _array(file: BinaryIO, name: str, entry: Entry) -> NDArray[Any]:
 
 
 def _read_bfloat16(file: BinaryIO, name: str, flat: NDArray[np.float32]) -> None:
-    """bfloat16 are the upper halves of float32, bit for bit."""
+    """Read bfloat16, which are the upper halves of float32, bit for bit."""
     bits, chunk = flat.view(np.uint32), np.empty(min(_CHUNK, flat.size), "<u2")
     for start in range(0, flat.size, _CHUNK):
         part = chunk[: flat.size - start]
@@ -120,14 +120,14 @@ def _fill(file: Any, name: str, flat: NDArray[Any]) -> None:
 
 
 def write(path: str, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
-    """Write arrays and texts; the same give the same bytes.
+    """Write arrays and texts; equal ones give equal bytes.
 
     Raises
     ------
     ValueError
-        If a name or a type cannot be in such a file, or `path` is there and no regular file.
+        If such a file cannot hold a name or a type, or `path` exists and is not a regular file.
     OSError
-        If `path` cannot be written; then what was there is there as before.
+        If `path` cannot be written; an existing file is then unchanged.
     """
     # The largest elements come first, so that all are aligned to their size.
     order = sorted(arrays, key=lambda name: -arrays[name].dtype.itemsize)

@@ -1,4 +1,4 @@
-"""Data that models are called with, as a user gives it: a list of inputs; and how their rows lie."""
+"""A user's data for calls of models: a list of inputs, and the layout of their rows."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class Sample(NamedTuple):
     kwargs: Mapping[str, Any]
 
     def lengths(self, function: Callable[..., Any]) -> Any:
-        """What `function` gets as its argument ``lengths``; None for nothing."""
+        """The argument ``lengths`` that `function` gets; None if it gets none."""
         if "lengths" in self.kwargs:
             return self.kwargs["lengths"]
-        import inspect  # for those who measure alone
+        import inspect  # here, because only measuring needs it
 
         try:
             bound = inspect.signature(function).bind(*self.args, **self.kwargs)
         except (TypeError, ValueError):
-            return None  # a call in C has no signature; one that does not fit says so itself
+            return None  # a call in C has no signature; a call that does not fit raises its own error
         return bound.arguments.get("lengths")
 
 
 class Layout(NamedTuple):
-    """How the rows of a call lie."""
+    """The layout of the rows of a call."""
 
     steps: int
     batch: int
@@ -48,17 +48,17 @@ class Layout(NamedTuple):
     lengths: NDArray[np.intp] | None
 
     def valid(self) -> NDArray[np.bool_] | None:
-        """Which steps of which row are none of padding, (batch, steps); None for all."""
+        """Which steps of each row are not padding, (batch, steps); None: all."""
         return None if self.lengths is None else np.arange(self.steps) < self.lengths[:, None]
 
 
 def read_samples(data: Any, argument: str) -> list[Sample]:
-    """The inputs in `data`, which an error text calls `argument`.
+    """The inputs in `data`; error texts call it `argument`.
 
     Raises
     ------
     TypeError
-        If `data` is one array, or no iterable.
+        If `data` is a single array, or not iterable.
     ValueError
         If there is no input.
 
@@ -79,7 +79,7 @@ def read_samples(data: Any, argument: str) -> list[Sample]:
 
 
 def is_packed(value: Any) -> bool:
-    """Whether `value` is a PackedSequence of PyTorch's."""
+    """Whether `value` is a PackedSequence of PyTorch."""
     return isinstance(value, tuple) and hasattr(value, "batch_sizes")
 
 

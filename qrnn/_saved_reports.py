@@ -1,4 +1,4 @@
-"""What rounding by data did to the weights of a layer and to a model, as plain values in files, and back."""
+"""Converts reports about rounding by data to plain values for files, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._quantized_layer import QuantizedLayer
 
 __all__ = ["REPORTS", "Reports", "keep_reports", "plain", "plain_reports", "reports_of", "reports_of_entry"]
 
-#: The keys of reports in what a file says of a module: of the weights of a layer, of the layer, of a whole model.
+#: The keys of reports in a file's entry for a module: about a layer's weights, about the layer, about a whole model.
 WEIGHTS, LAYER, MODEL = REPORTS = ("calibration", "calibrated", "calibrated_model")
 
 
@@ -27,7 +27,7 @@ class Reports(typing.NamedTuple):
     model: ModelReport | None = None
 
     def keep(self, module: Any) -> None:
-        """Have `calibration_report` know of `module` what these say, of a model when its layers are known."""
+        """Keep the reports on `module` for `calibration_report`; a model's after those of its layers."""
         if self.weights:
             vars(module)["_calibration"] = self.weights
             if self.layer is not None:
@@ -37,7 +37,7 @@ class Reports(typing.NamedTuple):
 
 
 def plain(value: Any) -> Any:
-    """A number, a text, or a list or a dict of such, as JSON has them."""
+    """`value` as a number, a text, or a list or dict of these, for JSON."""
     if isinstance(value, (tuple, list)):
         return [plain(each) for each in value]
     if isinstance(value, dict):
@@ -50,7 +50,7 @@ def _plain_row(report: Any) -> dict[str, Any]:
 
 
 def plain_reports(module: Any) -> dict[str, Any]:
-    """An entry with the reports of a module; none where nothing is known."""
+    """An entry with the reports of a module; empty if there are none."""
     weights, layer, model = vars(module).get("_calibration"), vars(module).get("_calibrated"), model_report(module)
     found: dict[str, Any] = {}
     if weights:
@@ -63,7 +63,7 @@ def plain_reports(module: Any) -> dict[str, Any]:
 
 
 def reports_of_entry(entry: Mapping[str, Any]) -> Reports:
-    """The reports in an entry of a file; TypeError or ValueError if it does not hold such."""
+    """The reports in an entry of a file; TypeError or ValueError if they are not valid."""
     weights = entry.get(WEIGHTS)
     return Reports(
         tuple(_report(WeightReport, row, f"{WEIGHTS} to have rows") for row in ([] if weights is None else weights)),
@@ -80,7 +80,7 @@ def _report(kind: Any, row: Any, expected: str) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of a type of the fields of a report."""
+    """Whether a plain value fits the type of a report's field."""
     kinds = typing.get_args(hint)
     if not kinds:
         return type(value) is hint
@@ -93,7 +93,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def reports_of(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Reports]:
-    """The reports of each module of which there are some, children first; FormatError if they are none."""
+    """The reports of each module that has some, children first; FormatError if they are not valid."""
     try:
         return {
             name: reports_of_entry(entry)
@@ -105,7 +105,7 @@ def reports_of(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Re
 
 
 def keep_reports(model: Module, reports: Mapping[str, Reports]) -> None:
-    """Have `calibration_report` know what rounding by data did to the weights that were loaded into `model`."""
+    """Keep reports for the weights that were loaded into `model`, for `calibration_report`."""
     modules = dict(model.named_modules(remove_duplicate=False)) if reports else {}
     for name, report in reports.items():
         module: Any = modules.get(name)

@@ -1,4 +1,4 @@
-"""Which modules of a model are quantized, and how: what its user selected."""
+"""The user's selection: which modules of a model are quantized, and how."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _NOT_SELECTED = object()
 
 
 class Spec(NamedTuple):
-    """What a user gave to select modules."""
+    """A user's argument that selects modules."""
 
     qconfigs: Mapping[Any, Any]  # type or name to QConfig or None
-    spelled_out: bool  # whether the keys are the user's: not so where everything is selected
+    spelled_out: bool  # whether the keys are the user's; False if everything is selected
 
 
 NO_SPEC = Spec({}, False)
 
 
 def read_spec(framework: Framework, spec: Any, argument: str, empty_is_all: bool) -> Spec:
-    """What a user may give to select modules, checked."""
+    """Check a user's argument that selects modules."""
     if spec is None or (empty_is_all and isinstance(spec, Mapping) and not spec):
         spec = engine_qconfig
     if _is_qconfig(framework, spec):
@@ -49,7 +49,7 @@ def read_spec(framework: Framework, spec: Any, argument: str, empty_is_all: bool
 
 
 class Path(NamedTuple):
-    """One of the ways that lead to a module."""
+    """One of the paths to a module."""
 
     name: str
     parent: str | None
@@ -57,12 +57,12 @@ class Path(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What was selected of a model, and by what."""
+    """The selected modules of a model, and what selected them."""
 
-    argument: str  # whose value `spec` is
+    argument: str  # the name of the argument with the value `spec`
     spec: Spec
-    paths: list[Path]  # every one, parents first
-    qconfigs: dict[int, Any]  # of each module that was selected, or with None excluded, by identity
+    paths: list[Path]  # all paths, parents first
+    qconfigs: dict[int, Any]  # by identity, the qconfig of each selected module, or None if it is excluded
 
     def qconfig(self, module: Any) -> Any:
         """The qconfig of `module`; None if it was not selected."""
@@ -74,9 +74,9 @@ class Selection(NamedTuple):
 
 
 def select(framework: Framework, model: Any, spec: Spec, argument: str) -> Selection:
-    """The qconfig of every module: its attribute, else name, else type, else parent's; and above all, of its weights.
+    """Find the qconfig of every module: by its attribute, else name, else type, else its parent's; and of weights.
 
-    A module with several names goes by what any of them says; ValueError where they disagree.
+    For a module with several names, any of them may select it; ValueError if they disagree.
     """
     paths = list(paths_of(framework, model))
     by_name, given = _Selected(argument, "module"), spec.qconfigs
@@ -105,14 +105,14 @@ def select(framework: Framework, model: Any, spec: Spec, argument: str) -> Selec
 
 
 def _warn_of_strange(framework: Framework, path: Path, qconfig: LayerQConfig) -> None:
-    """Warn of weights that a LayerQConfig names and the layer at `path` has not."""
+    """Warn about weights that a LayerQConfig names and the layer at `path` lacks."""
     strange = sorted({name for name, _ in qconfig.matrices}.difference(framework.weights(path.module)))
     if strange and framework.find(path.module) is not None:
         warn(f"{path.name}.qconfig: no weight is named {', '.join(strange)}".lstrip("."))
 
 
 def _of_matrices(framework: Framework, paths: list[Path], spec: Spec, argument: str) -> dict[int, dict[str, Any]]:
-    """What the spec says of weights by their names, by the identity of their layers; warns of names of nothing."""
+    """The spec's QConfigs for weights by name, by the identity of their layers; warns about unknown names."""
     given = spec.qconfigs
     left = {key for key in given if isinstance(key, str)}.difference(path.name for path in paths)
     selected = _Selected(argument, "weight")
@@ -131,7 +131,7 @@ def _of_matrices(framework: Framework, paths: list[Path], spec: Spec, argument: 
 
 
 def selected_by_attributes(framework: Framework, model: Any) -> Selection:
-    """What the attributes ``qconfig`` of the modules say, each of its own."""
+    """The selection by the attributes ``qconfig`` of the modules."""
     paths = list(paths_of(framework, model))
     modules = {id(path.module): path.module for path in paths}
     found = {key: each.qconfig for key, each in modules.items() if hasattr(each, "qconfig")}
@@ -139,12 +139,12 @@ def selected_by_attributes(framework: Framework, model: Any) -> Selection:
 
 
 def _is_qconfig(framework: Framework, value: Any) -> bool:
-    """Whether `value` is a QConfig, ours or PyTorch's."""
+    """Whether `value` is a QConfig of qrnn or PyTorch."""
     return hasattr(value, "weight") and hasattr(value, "activation") and not isinstance(value, framework.module_type)
 
 
 def _by_type(framework: Framework, module: Any, spec: Mapping[Any, Any], default: Any) -> Any:
-    """What `spec` says of the type of `module`, or of those of its row."""
+    """The entry of `spec` for the type of `module`, or for the types of its row."""
     found = framework.find(module)
     types = [type(module)] if found is None else [type(module), found[0].float_type, found[0].quantized_type]
     return next((spec[each] for each in types if each in spec), default)
@@ -157,7 +157,7 @@ def paths_of(
     yield Path(name, parent, module)
     above = (*above, module)
     for child_name, child in framework.children(module):
-        if not any(child is each for each in above):  # a cycle has no last name
+        if not any(child is each for each in above):  # a cycle would have endless paths
             yield from paths_of(framework, child, f"{name}.{child_name}" if name else child_name, name, above)
 
 
@@ -169,7 +169,7 @@ class _Selected:
         self._by_key: dict[Any, tuple[str, Any]] = {}
 
     def add(self, key: Any, name: str, qconfig: Any) -> None:
-        """Select what has `key` under one name; ValueError if another name selects it with another qconfig."""
+        """Select the object `key` under one name; ValueError if another name selects it with another qconfig."""
         before, other = self._by_key.setdefault(key, (name, qconfig))
         if other is not qconfig and other != qconfig:
             raise ValueError(
@@ -178,7 +178,7 @@ class _Selected:
             )
 
     def get(self, key: Any, default: Any) -> Any:
-        """The qconfig of what has `key`, or `default`."""
+        """The qconfig of the object `key`, or `default`."""
         return self._by_key.get(key, ("", default))[1]
 
     def by_key(self) -> dict[Any, Any]:

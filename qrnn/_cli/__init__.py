@@ -1,4 +1,4 @@
-"""The command line ``qrnn``: what each command computes is in a file of its own, what is typed in ``_program.py``."""
+"""The command line ``qrnn``: ``_program.py`` parses what is typed, and each command has a file of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status, see `qrnn._cli._results`.
+    """Run the command line and return the exit status, see `qrnn._cli._results`.
 
     Parameters
     ----------

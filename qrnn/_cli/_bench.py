@@ -18,14 +18,14 @@ from ._results import NOT_POSSIBLE, CommandError, Result, table
 
 __all__ = ["bench"]
 
-#: Steps of a sequence: of no other size of an input, so that the axis of steps is known.
+#: Steps of a sequence: a number that no other size of an input has, so that the axis of steps is known.
 _STEPS = 101
 
 
 def bench(path: str, batches: Sequence[int] = (1, 4, 32), rounds: int = 20, engine: str | None = None) -> Result:
-    """Microseconds a step of the model in a file and of the same model in float32, by batch.
+    """Microseconds for a step of the model in a file and of the same model in float32, by batch.
 
-    A float model is measured beside what `engine` makes of it, a quantized one beside its weights in float32.
+    A float model is measured beside its form quantized by `engine`, a quantized one beside its float32 form.
     """
     found = opened(path)
     if found.model is None:
@@ -55,7 +55,7 @@ def _row(quantized: Module, plain: Module, batch: int, rounds: int) -> dict[str,
 
 
 def _in_float(model: Module) -> Module:
-    """A copy whose quantized layers are float ones with the weights that their codes stand for."""
+    """A copy with float layers instead of quantized ones; their weights are the values of the codes."""
     made: dict[int, Module] = {}
 
     def float_of(module: Module) -> Module:

@@ -1,4 +1,4 @@
-"""``qrnn compare``: models that a function of the user's gives, side by side, and whether qrnn is behind."""
+"""``qrnn compare``: compares models that a user's function returns, and says whether qrnn is behind."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class _Given(NamedTuple):
 
 
 def compare(target: str, rounds: int = 20) -> Result:
-    """The comparison of what ``FILE_OR_MODULE:FUNCTION`` gives; of a single float model with its quantized forms.
+    """Compare what ``FILE_OR_MODULE:FUNCTION`` returns; a single float model is compared with its quantized forms.
 
-    The status is `DIFFERENT` if a model of others is faster than every quantized one of qrnn by more than the spread.
+    The status is `DIFFERENT` if another package's model is faster than every quantized one of qrnn by more than the
+    spread.
     """
     given = _given(target, _function(target)())
     report = compared(given.models, given.data, given.metric, rounds=rounds)
@@ -49,7 +50,7 @@ def compare(target: str, rounds: int = 20) -> Result:
 
 
 def _behind(report: CompareReport, ours: list[str], theirs: list[str]) -> Iterator[str]:
-    """What says by how much each model of others is faster than all of ours."""
+    """Lines that say by how much other packages' models are faster than all of qrnn's."""
     for other in theirs:
         ratios = {name: report.time_ratio(name, other) for name in ours}
         known = {name: ratio for name, ratio in ratios.items() if ratio is not None}
@@ -64,7 +65,7 @@ def _is_numpy(model: Any) -> bool:
 
 
 def _is_ours(model: Any) -> bool:
-    """Whether a model has quantized layers of qrnn, over NumPy or PyTorch."""
+    """Whether a model has quantized layers of qrnn, for NumPy or PyTorch."""
     framework = find_framework(model)
     return framework is not None and any(isinstance(each, framework.quantized_base) for each in model.modules())
 
@@ -102,7 +103,7 @@ def _of_module(name: str) -> Any:
 
 
 def _of_file(path: str) -> Any:
-    """A file as a module, which finds those beside it as a program does."""
+    """Import a file as a module; like a program, it can import the files beside it."""
     path = os.path.abspath(path)
     spec = importlib.util.spec_from_file_location(os.path.basename(path).removesuffix(".py"), path)
     if spec is None or spec.loader is None:

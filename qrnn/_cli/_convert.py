@@ -24,10 +24,10 @@ __all__ = ["convert", "export"]
 def convert(
     source: str, target: str, engine: str | None = None, calibrate: str | None = None, max_error: float | None = None
 ) -> Result:
-    """Read a file, quantize the model in it where that is asked for, and write it.
+    """Read a file, quantize the model in it if that is asked for, and write it.
 
-    Without options it is written as it is. With `engine` it is quantized; with `calibrate`, a file of inputs, by data;
-    with `max_error` too each matrix gets the cheapest precision that keeps the error under it.
+    Without options the model is written unchanged. `engine` quantizes it; `calibrate`, a file of inputs, rounds by
+    data; with `max_error` in addition each matrix gets the cheapest precision that keeps the error below it.
     """
     if max_error is not None and calibrate is None:
         raise CommandError(NOT_POSSIBLE, "--max-error needs --calibrate: the error is measured on data")
@@ -40,7 +40,7 @@ def convert(
         data = None if calibrate is None else read_data(calibrate)
         model, report = _quantized(found, engine, data, max_error)
         found = found._replace(model=model, state=model.state_dict())
-    before = os.path.getsize(source)  # which `target` may be
+    before = os.path.getsize(source)  # `target` may be the same file
     write(found, target)
     after = os.path.getsize(target)
     layers = [] if found.model is None else [each for each in found.model.modules() if isinstance(each, QuantizedLayer)]
@@ -77,7 +77,7 @@ def _to_npz(found: Opened, target: str) -> None:
 def _quantized(
     found: Opened, engine: str | None, data: list[Call] | None, max_error: float | None
 ) -> tuple[Module, str]:
-    """The model quantized, and a report of what data did."""
+    """The quantized model, and a report about rounding by data."""
     model = _expect_model(found, "quantized")
     if not any(isinstance(each, FloatLayer) for each in model.modules()):
         raise CommandError(NOT_POSSIBLE, f"{found.path}: no float layer that could be quantized")

@@ -1,4 +1,4 @@
-"""Inputs of models: from files, or drawn."""
+"""Inputs of models: from files, or random."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 __all__ = ["drawn", "read_data", "steps_of"]
 
-#: What a call gets: positional arguments, or a dict of named ones.
+#: The arguments of a call: positional ones, or a dict of named ones.
 Call = Any
 
 
 def read_data(path: str) -> list[Call]:
-    """The inputs in a file of NumPy, a call each.
+    """The inputs in a NumPy file, one for each call.
 
-    Of a ``.npy`` each entry along the first axis is the input of a call. Of an ``.npz`` with the names that
-    ``np.savez`` gives, ``arr_0`` and so on, each array is one; with other names those are arguments, and each entry
-    along their first axes is a call.
+    In a ``.npy`` each entry along the first axis is the input of a call. In an ``.npz`` with the default names of
+    ``np.savez``, ``arr_0`` and so on, each array is the input of a call. With other names the arrays are the arguments
+    of these names, and each entry along their first axes is a call.
 
     Raises
     ------
     CommandError
-        If it is no such file.
+        If it is not such a file.
     """
     try:
         found = np.load(path, allow_pickle=False)
@@ -65,12 +65,12 @@ def _entries(where: str, array: NDArray[Any]) -> list[Any]:
 
 
 def drawn(model: Module, rows: int = 2, steps: int = 16, seed: int = 0) -> Call:
-    """An input that `model` takes, drawn, for `rows` rows and as many steps.
+    """A random input that `model` takes, for `rows` rows and `steps` steps.
 
     Raises
     ------
     CommandError
-        If the model takes none of those that its first layer suggests.
+        If the model takes none of the inputs that its first layer suggests.
     """
     tried: dict[tuple[int, ...], str] = {}
     for x in _candidates(model, rows, steps, np.random.default_rng(seed)):
@@ -86,7 +86,7 @@ def drawn(model: Module, rows: int = 2, steps: int = 16, seed: int = 0) -> Call:
 
 
 def _candidates(model: Module, rows: int, steps: int, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
-    """Inputs by the first layer that says how long its rows are."""
+    """Inputs to try, by the first layer that tells how long its rows are."""
     for _, module in model.named_modules():
         if isinstance(module, Embedding):
             yield rng.integers(0, max(module.num_embeddings, 1), (rows, steps))
@@ -106,5 +106,5 @@ def _candidates(model: Module, rows: int, steps: int, rng: np.random.Generator) 
 
 
 def steps_of(x: Call, steps: int) -> int:
-    """How many steps a call with a drawn input computes: 1 where it has no axis of so many."""
+    """How many steps a call with a random input computes: 1 if no axis has `steps` entries."""
     return steps if steps in x.shape else 1

@@ -34,11 +34,11 @@ def doctor() -> Result:
 
 
 def _checks() -> dict[str, bool]:
-    """Whether each instruction set of this CPU computes what the scalar one does."""
+    """Whether each instruction set of this CPU gives the same bits as the scalar one."""
     x = np.random.default_rng(0).standard_normal((7, 3, 33), dtype=np.float32)
     results: dict[str, bytes] = {}
     for isa in _config.isas():
-        with _random.other_generator():  # which gives each the same weights
+        with _random.other_generator():  # gives each the same weights
             layers: list[Any] = [nn.LSTM(33, 40, isa=isa), nn.GRU(33, 17, isa=isa)]
         layers += [quantize_dynamic(layer, engine=engine, isa=isa) for layer in layers for engine in ("qrnn", "fbgemm")]
         results[isa] = b"".join(layer(x)[0].tobytes() for layer in layers)

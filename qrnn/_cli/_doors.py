@@ -1,4 +1,4 @@
-"""Files of models, known by their content: the table of formats, each with what reads it."""
+"""Recognizes model files by their content: the table of formats, with the reader of each."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["DOORS", "Door", "Opened", "door_of", "opened"]
 
-#: Bytes at the beginning of a file that say what it is. HDF5 may begin later, at powers of two from 512 on.
+#: How many bytes at the beginning identify a file. HDF5 may begin later, at powers of two from 512 on.
 _HEAD = 4096
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class Head(NamedTuple):
-    """What is known of a file before it is read: its first bytes, and of a zip the names in it."""
+    """What is known about a file before it is read: its first bytes, and, for a zip, the names in it."""
 
     start: bytes
     names: tuple[str, ...]
@@ -40,11 +40,11 @@ class Door(NamedTuple):
     ----------
     name : str
     fits : callable
-        Whether a file is such, by its `Head`.
+        Whether a file has this format, by its `Head`.
     read : callable
-        From its path a Module, or its arrays by their names.
+        Makes, from the path, a Module or a dict of arrays by name.
     package : str or None
-        That of qrnn which reads it: its function ``summary``, where it has one, says what is in a file.
+        The package of qrnn that reads it; its function ``summary``, if it has one, describes the contents of a file.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Opened(NamedTuple):
 
 
 def _reader(package: str, name: str = "load") -> Callable[[str], Any]:
-    """The function `name` of a package of readers, imported when a file is there for it."""
+    """The function `name` of a reader package, imported when a file needs it."""
 
     def read(path: str) -> Any:
         function = getattr(importlib.import_module(package), name, None)
@@ -111,7 +111,7 @@ def _is_checkpoint(head: Head) -> bool:
 
 
 def _is_onnx(head: Head) -> bool:
-    """A message of protocol buffers that begins with a small ir_version, the first field of a ModelProto."""
+    """Whether it is a protocol buffers message that begins with a small ir_version, the first field of a ModelProto."""
     return len(head.start) > 2 and head.start[0] == 0x08 and 0 < head.start[1] < 64
 
 
@@ -154,7 +154,7 @@ def door_of(path: str) -> Door:
 
 
 def opened(path: str) -> Opened:
-    """Read a file; CommandError or FormatError if that cannot be."""
+    """Read a file; CommandError or FormatError if that is impossible."""
     door = door_of(path)
     try:
         found = door.read(path)

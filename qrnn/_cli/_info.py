@@ -1,4 +1,4 @@
-"""``qrnn info``: what is in a file."""
+"""``qrnn info``: describes what is in a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["info", "modules_of"]
 
 
 def info(path: str) -> Result:
-    """What a file is, and its modules or arrays; of one that cannot be read whole, what its reader says is in it."""
+    """Kind, modules or arrays of a file; if it cannot be read completely, its reader's summary."""
     door = door_of(path)
     values: dict[str, Any] = {"file": path, "format": door.name, "bytes": os.path.getsize(path)}
     lines = [f"{path}: {door.name}, {values['bytes']:,} bytes"]
@@ -38,7 +38,7 @@ def info(path: str) -> Result:
 
 
 def _summary(door: Door, path: str) -> str | None:
-    """What the package of a format says is in a file; None where it says nothing."""
+    """The summary of a file by the package of its format; None if the package makes none."""
     if door.package is None:
         return None
     try:
@@ -49,7 +49,7 @@ def _summary(door: Door, path: str) -> str | None:
 
 
 def modules_of(model: Module) -> list[dict[str, Any]]:
-    """Each module with weights: its name, class, engine, numbers of parameters and bytes; of a layer what it is."""
+    """For each module with weights: name, class, engine, numbers of parameters and bytes; a layer's description."""
     found = []
     for name, module in model.named_modules():
         own = module._own_nbytes()

@@ -1,4 +1,4 @@
-"""What is typed: commands, their arguments and texts, and what becomes of mistakes."""
+"""The commands, their arguments and help texts, and the handling of errors."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ __all__ = ["program", "run"]
 
 
 class _PipeClosed(Exception):
-    """Nobody reads any more what a command prints."""
+    """The reader of a command's output has closed the pipe."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line without a traceback for what a user did; the exit status."""
+    """Run the command line, without a traceback for a user's mistakes; returns the exit status."""
     with warnings.catch_warnings():
         warnings.showwarning = _warned
         return _run(arguments)
 
 
 def _warned(message: Warning | str, *others: Any, **named: Any) -> None:
-    """A warning as a line, without the place in a program that it came from."""
+    """Print a warning as a line, without the place in the program."""
     _said(f"warning: {message}", FINE)
 
 
@@ -55,7 +55,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except FormatError as error:
         return _said(str(error), NO_FILE)
     except _PipeClosed:
-        # What is left in the buffer has nobody to read it: Python would complain of it at its end.
+        # The rest of the buffer cannot be written; otherwise Python would complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:
@@ -72,7 +72,7 @@ def _said(text: str, status: int) -> int:
 
 
 def _command(function: Callable[..., Result]) -> Callable[..., int]:
-    """`function` as a command with ``--json``, which prints what it gives and returns its status."""
+    """`function` as a command with ``--json``, which prints its result and returns its status."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one object of JSON.")
     @functools.wraps(function)
@@ -84,14 +84,14 @@ def _command(function: Callable[..., Result]) -> Callable[..., int]:
         except OSError as error:
             if error.errno != errno.EPIPE:
                 raise
-            raise _PipeClosed from error  # of an OSError click ends the process by itself
+            raise _PipeClosed from error  # click would end the process for an OSError
         return result.status
 
     return called
 
 
 def _plain(value: Any) -> Any:
-    """`value` with infinities and NaN, which JSON has not, as text."""
+    """`value` with infinities and NaN, which JSON lacks, as text."""
     if isinstance(value, dict):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):

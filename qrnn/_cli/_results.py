@@ -1,4 +1,4 @@
-"""What commands give: values for programs, lines for people, and a status for the shell."""
+"""The results of commands: values for programs, lines for people, and a status for the shell."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = [
     "table",
 ]
 
-#: The exit statuses; click's own, 2, is that of a command line that cannot be read.
+#: The exit statuses. Status 2 is click's, for a command line that cannot be parsed.
 FINE, DIFFERENT, NO_FILE, NOT_POSSIBLE, MISSING = 0, 1, 3, 4, 5
-#: As shells have them: 128 and the number of the signal.
+#: As in shells: 128 plus the number of the signal.
 INTERRUPTED, PIPE_CLOSED = 130, 141
 
 
 class Result(NamedTuple):
-    """What a command gives."""
+    """The result of a command."""
 
     values: dict[str, Any]
     lines: Sequence[str]
@@ -33,7 +33,7 @@ class Result(NamedTuple):
 
 
 class CommandError(Exception):
-    """What a user did or has keeps a command from being carried out.
+    """A command cannot be carried out because of what the user gave or has installed.
 
     Parameters
     ----------

@@ -18,16 +18,16 @@ __all__ = ["verify"]
 
 
 def verify(first: str, second: str, data: str | None = None, tolerance: float = 1e-5) -> Result:
-    """Compare the outputs of two models, or where one file holds a state dict, the arrays of both.
+    """Compare the outputs of two models, or, if one file holds a state dict, the arrays of both.
 
     Parameters
     ----------
     first, second : str
         Files.
     data : str, optional
-        A file of inputs. None: one that is drawn.
+        A file of inputs. None: a random input.
     tolerance : float
-        Of the largest difference, in parts of max(1, |first|).
+        The largest allowed difference, relative to max(1, |first|).
     """
     a, b = opened(first), opened(second)
     if a.model is not None and b.model is not None:
@@ -71,7 +71,7 @@ def _different(text: str) -> dict[str, Any]:
 
 
 def _largest(x: Any, y: Any) -> float:
-    """The largest difference in parts of max(1, |x|); the same infinities and NaN are none."""
+    """The largest difference relative to max(1, |x|); equal infinities and NaN do not differ."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if not x.size:
         return 0.0

@@ -1,4 +1,4 @@
-"""``qrnn.backends``, where PyTorch has ``torch.backends``."""
+"""``qrnn.backends``, the counterpart of ``torch.backends``."""
 
 from . import quantized
 

@@ -2,7 +2,7 @@
 
 ``engine`` can be read and assigned; assignment checks the name. ``supported_engines`` lists the
 names. A module keeps the engine it was made with, whatever is assigned later. Inside
-``with qrnn.engine(...)`` that block's engine stands above this default.
+``with qrnn.engine(...)`` the engine of that block takes precedence over this default.
 
 Examples
 --------

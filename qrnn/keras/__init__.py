@@ -1,4 +1,4 @@
-"""``qrnn.keras``: models and recurrent layers of Keras as modules of ``qrnn.nn``, from their files or configs.
+"""``qrnn.keras``: reads models and recurrent layers of Keras, from files or configs, as modules of ``qrnn.nn``.
 
 Keras itself is not needed.
 """

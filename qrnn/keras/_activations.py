@@ -1,4 +1,4 @@
-"""Activations of Keras by the names and numbers of ``qrnn.nn``."""
+"""Translates activations of Keras to the names and parameters of ``qrnn.nn``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["HARD_SIGMOID", "Activation", "activation", "expect_hard_sigmoid_vers
 
 Activation = str | tuple[str, float] | tuple[str, float, float]
 
-#: Functions of Keras that ``qrnn.nn`` has. The slope of hard_sigmoid goes by the version.
+#: Functions of Keras that ``qrnn.nn`` has. The slope of hard_sigmoid depends on the version.
 _FUNCTIONS: Mapping[str, Activation] = {
     "celu": ("elu", 1.0),
     "elu": ("elu", 1.0),
@@ -28,7 +28,7 @@ _FUNCTIONS: Mapping[str, Activation] = {
 #: Slope and offset by Keras' first number: 0.2 x + 0.5 in Keras 1 and 2, x / 6 + 0.5 in Keras 3.
 HARD_SIGMOID: Mapping[int, tuple[float, float]] = {1: (0.2, 0.5), 2: (0.2, 0.5), 3: (1 / 6, 0.5)}
 
-#: Layers that serve as activations: the name here, and the names of alpha's entry in a config, Keras 3's first.
+#: Layers that serve as activations: qrnn's name, and the names of alpha's entry in a config, that of Keras 3 first.
 _LAYERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ELU": ("elu", ("alpha",)),
     "LeakyReLU": ("leaky_relu", ("negative_slope", "alpha")),
@@ -42,7 +42,7 @@ def major_version(version: Any) -> int | None:
     Raises
     ------
     FormatError
-        If it is none of 1, 2 and 3.
+        If it is not 1, 2 or 3.
     """
     if version is None:
         return None
@@ -53,21 +53,21 @@ def major_version(version: Any) -> int | None:
 
 
 def activation(value: Any, version: int | None, where: str) -> Activation:
-    """What a config has as an activation, as ``qrnn.nn`` says it.
+    """The activation in a config, in the form that ``qrnn.nn`` takes.
 
     Parameters
     ----------
     value : str, dict or None
-        A name, what Keras serializes of a function or of a layer, or None for linear.
+        A name, a function or a layer as Keras serializes it, or None for linear.
     version : int, optional
-        Keras' first number, which hard_sigmoid asks for.
+        Keras' major version, which hard_sigmoid needs.
     where : str
-        What error texts begin with.
+        The beginning of error texts.
 
     Raises
     ------
     FormatError
-        If there is no such activation here.
+        If qrnn has no such activation.
 
     Examples
     --------
@@ -88,12 +88,12 @@ def activation(value: Any, version: int | None, where: str) -> Activation:
 
 
 def function_name(value: Any, where: str) -> Any:
-    """The name of a function, from what a config has of it: a str, where the config is Keras' own.
+    """The name of a function in a config: a str, if it is Keras' own function.
 
     Raises
     ------
     FormatError
-        If it is a function of a user's own.
+        If it is a user's own function.
     """
     if not isinstance(value, Mapping):
         return value
@@ -105,7 +105,7 @@ def function_name(value: Any, where: str) -> Any:
 
 
 def expect_hard_sigmoid_version(version: int | None, where: str) -> int:
-    """`version`; FormatError if it is not known, which hard_sigmoid asks for."""
+    """`version`; FormatError if it is unknown, because hard_sigmoid needs it."""
     if version is None:
         raise FormatError(f"{where}: hard_sigmoid: expected version=, as its slope is another in Keras 2 and 3")
     return version

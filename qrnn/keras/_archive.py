@@ -1,4 +1,4 @@
-"""Files of Keras by what is in them: a zip with config and weights, or HDF5 with either or with weights alone."""
+"""Files of Keras, recognized by their content: a zip with config and weights, or HDF5 with both or only weights."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from ._hdf5 import SIGNATURE, Group, opened
 
 __all__ = ["ModelFile", "config_of", "model_file"]
 
-#: Characters of a config, of a model of tens of thousands of layers: as objects they take twenty times that memory.
+#: The most characters of a config, enough for tens of thousands of layers; as objects they take twenty times as much.
 _MAX_CONFIG = 1 << 24
 
-#: How many times its compressed bytes a part of a zip may have. Weights hardly get smaller.
+#: How many times larger than its compressed bytes a part of a zip may be. Weights hardly compress.
 _EXPANSION = 100
 
-#: Nesting of a config that Python's own reader of JSON and what walks over it take.
+#: The deepest nesting of a config that Python's JSON reader, and code that walks over the config, can handle.
 _MAX_DEPTH = 100
 
 
 class ModelFile(NamedTuple):
-    """What a file has.
+    """The contents of a file.
 
     Attributes
     ----------
     kind : str
-        For texts: what the file is.
+        The kind of file, for texts.
     config : object
-        The model's config, as JSON has it; None where the file has weights alone.
+        The model's config, as values of JSON; None if the file has only weights.
     version : str or None
-        Keras' version, if the file says it.
+        Keras' version, if the file tells it.
     weights : Group
-        Where they are.
+        The group with the weights.
     legacy : bool
-        Whether weights stand by the names of layers, with lists of their names, and not by classes and numbers.
+        Whether weights are stored by the names of layers, with lists of their names, instead of classes and numbers.
     """
 
     kind: str
@@ -50,12 +50,12 @@ class ModelFile(NamedTuple):
 
 
 def model_file(path: str) -> ModelFile:
-    """What the file `path` has.
+    """The contents of the file `path`.
 
     Raises
     ------
     FormatError
-        If it is none of Keras, not whole, or takes more memory than a file of its size may.
+        If it is not a file of Keras, is incomplete, or needs more memory than a file of its size may.
     OSError
         If it cannot be read.
     """
@@ -71,14 +71,14 @@ def model_file(path: str) -> ModelFile:
 
 
 def config_of(config: Any) -> Any:
-    """A config that a user gives: JSON as text, the path of a file of it, or what that holds.
+    """A config from a user: JSON text, the path of a JSON file, or the values in it.
 
     Raises
     ------
     TypeError
-        If it is nothing of that.
+        If it is something else.
     FormatError
-        If it is no JSON.
+        If it is not JSON.
     OSError
         If the file cannot be read.
     """
@@ -125,7 +125,7 @@ def _hint(names: list[str]) -> str:
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int | None) -> bytes:
-    """A part of a zip, which takes no more memory than it may."""
+    """A part of a zip; FormatError if it needs more memory than it may."""
     info = archive.getinfo(name)
     limit = _EXPANSION * info.compress_size + 4096
     limit = limit if most is None else min(limit, most)
@@ -179,7 +179,7 @@ def _parsed(text: str | bytes, where: str) -> Any:
 
 
 def _expect_depth(config: Any, where: str) -> None:
-    """Level by level, so that nothing that walks over it later goes deeper."""
+    """Check the nesting level by level, without recursion, so that later code does not recurse deeper."""
     level = [config] if isinstance(config, (dict, list)) else []
     for _ in range(_MAX_DEPTH):
         parts = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]

@@ -1,4 +1,4 @@
-"""Modules of the layers of a config, and of models in models."""
+"""Makes modules from the layers of a config, also for models inside models."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Built", "build_all", "chained", "weighted"]
 
 _RECURRENT = ("SimpleRNN", "GRU", "LSTM", "RNN", "CuDNNGRU", "CuDNNLSTM", "Bidirectional")
 
-#: Models in models, as deep as they may be.
+#: The deepest nesting of models inside models.
 _MAX_DEPTH = 20
 
 
 class Built(NamedTuple):
-    """A layer of a config, and what became of it.
+    """A layer of a config, and the module made from it.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ def build_all(tree: Tree, weights: Sequence[Weights], version: int | None, depth
             continue
         try:
             found.append(Built(entry, _build(entry, own, version, depth), None))
-            if depth == 0:  # those of a model in a model may stand in one list
+            if depth == 0:  # layers of an inner model may share one list of weights
                 own.finish(entry.where)
         except FormatError as error:
             found.append(Built(entry, None, str(error)))
@@ -68,7 +68,7 @@ def build_all(tree: Tree, weights: Sequence[Weights], version: int | None, depth
 
 
 def chained(tree: Tree, built: Sequence[Built]) -> tuple[Model, list[str]]:
-    """The model of a tree, and all that keeps it from being what Keras has there."""
+    """The model of a tree, and the reasons why it would not be equal to Keras'."""
     problems = [each.problem for each in built if each.problem is not None] + tree.problems
     layers: dict[str, Module] = {}
     for place, number in enumerate(tree.chain):
@@ -83,7 +83,7 @@ def chained(tree: Tree, built: Sequence[Built]) -> tuple[Model, list[str]]:
 
 
 def _outputs(module: Module, count: int) -> str | None:
-    """Have a layer give so many outputs; what is wrong where it cannot."""
+    """Make a layer return `count` outputs; returns the problem if it cannot."""
     if not isinstance(module, RecurrentLayer):
         return None if count == 1 else f"expected one output, got {count}"
     outputs = 2 if module.layer.bidirectional and module.merge_mode is None else 1
@@ -97,7 +97,7 @@ def _outputs(module: Module, count: int) -> str | None:
 
 
 def _child_name(name: str, taken: Mapping[str, Module]) -> str:
-    """The name of a layer as that of a child: no dot, nothing that a model has already."""
+    """A child's name for a layer: without dots, and different from what the model already has."""
     name = name.replace(".", "_") or "layer"
     while name in taken or hasattr(Model, name) or name in ("training", "_stream_place"):
         name += "_"
@@ -139,7 +139,7 @@ def _build(entry: Entry, weights: Weights, version: int | None, depth: int) -> M
 
 
 def _inner(entry: Entry, key: str) -> Entry:
-    """The layer that a layer has as an entry of its config."""
+    """The inner layer in the entry `key` of a layer's config."""
     value: Any = entry.config.get(key)
     name, config = serialized(value, f"{entry.where}: {key}")
     own = str(config.get("name", f"{entry.name}/{key}"))
@@ -153,7 +153,7 @@ def _as_model(entry: Entry) -> dict[str, Any]:
 
 
 def _recurrent(entry: Entry, weights: Weights, version: int | None) -> RecurrentLayer:
-    """A recurrent layer or a Bidirectional: the names of its weights go by its config, or its configs."""
+    """A recurrent layer or a Bidirectional; the names of its weights depend on its config, or its two configs."""
     config, where = entry.config, entry.where
     if entry.class_name != "Bidirectional":
         parts = [(layer_config(entry.class_name, config, version, where).flags["use_bias"], _part(entry.class_name))]
@@ -170,5 +170,5 @@ def _recurrent(entry: Entry, weights: Weights, version: int | None) -> Recurrent
 
 
 def _part(class_name: str) -> str:
-    """Where a recurrent layer keeps its weights: in its cell, but for those of cuDNN."""
+    """Where a recurrent layer keeps its weights: in its cell, except cuDNN's layers."""
     return "" if class_name.startswith("CuDNN") else "cell"

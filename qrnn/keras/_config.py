@@ -1,4 +1,4 @@
-"""Configs of Keras' recurrent layers: which entries there are, and what a layer is by them."""
+"""Configs of Keras' recurrent layers: which entries they may have, and the layer that they describe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._activations import Activation, activation
 
 __all__ = ["IDLE", "LayerConfig", "expect_known", "flag", "integer", "layer_config", "number", "serialized"]
 
-#: The classes, and of what kind they are.
+#: The classes and their families.
 _FAMILIES: Mapping[str, str] = {
     "SimpleRNN": "RNN",
     "GRU": "GRU",
@@ -20,7 +20,7 @@ _FAMILIES: Mapping[str, str] = {
 }
 _CELLS: Mapping[str, str] = {"SimpleRNNCell": "SimpleRNN", "GRUCell": "GRU", "LSTMCell": "LSTM"}
 
-#: Entries that act in training alone, or not on results.
+#: Entries that act only in training, or do not change results.
 IDLE = frozenset(
     {
         *("autocast", "batch_input_shape", "batch_shape", "build_config", "dropout", "dtype", "implementation"),
@@ -29,13 +29,13 @@ IDLE = frozenset(
     }
 )
 
-#: The largest number of float32.
+#: The largest float32 number.
 _LARGEST = 3.4028235e38
 
-#: Endings of the names of further ones.
+#: The endings of names of further such entries.
 _ENDINGS = ("_initializer", "_regularizer", "_constraint")
 
-#: Flags of a layer, and what they are where a config has none.
+#: Flags of a layer, and their values if a config lacks them.
 _FLAGS: Mapping[str, bool] = {
     "go_backwards": False,
     "return_sequences": False,
@@ -45,7 +45,7 @@ _FLAGS: Mapping[str, bool] = {
     "zero_output_for_mask": False,
 }
 
-#: Entries that have to be as they are here.
+#: Entries that must have these values.
 _FIXED: Mapping[str, Any] = {"time_major": False, "num_constants": None}
 
 
@@ -59,10 +59,10 @@ class LayerConfig(NamedTuple):
     flags : dict
         go_backwards, return_sequences, return_state, stateful, use_bias, zero_output_for_mask.
     activations : tuple
-        Of gates and candidate, in the order of ``qrnn.nn``.
+        Activations of gates and candidate, in the order of ``qrnn.nn``.
     reset_after : bool
     cudnn : bool
-        Whether the class is one whose weights are in cuDNN's order.
+        Whether the weights of this class are in cuDNN's order.
     """
 
     family: str
@@ -74,12 +74,12 @@ class LayerConfig(NamedTuple):
 
 
 def serialized(value: Any, where: str) -> tuple[str, Mapping[str, Any]]:
-    """Class name and config of a layer or cell that a config holds.
+    """Class name and config of a layer or cell inside a config.
 
     Raises
     ------
     FormatError
-        If `value` is none.
+        If `value` is not a layer or cell.
     """
     if isinstance(value, Mapping) and isinstance(value.get("class_name"), str):
         config = value.get("config")
@@ -134,12 +134,12 @@ def number(config: Mapping[str, Any], name: str, default: float, where: str) -> 
 
 
 def layer_config(class_name: str, config: Mapping[str, Any], version: int | None, where: str) -> LayerConfig:
-    """What a layer SimpleRNN, GRU, LSTM, CuDNNGRU, CuDNNLSTM or RNN is.
+    """The description of a layer SimpleRNN, GRU, LSTM, CuDNNGRU, CuDNNLSTM or RNN.
 
     Raises
     ------
     FormatError
-        If the class is another, or an entry of the config is not what it can be here.
+        If the class is another one, or an entry of the config has a value that is not supported.
     """
     if class_name == "RNN":
         return _of_cell(config, version, where)
@@ -161,12 +161,12 @@ def layer_config(class_name: str, config: Mapping[str, Any], version: int | None
 
 
 def expect_known(config: Mapping[str, Any], known: set[str], where: str) -> None:
-    """Refuse entries that may change results in a way that is not known here.
+    """Refuse unknown entries, because they may change results.
 
     Raises
     ------
     FormatError
-        If there is one that is not among `known`, or that is not as it has to be.
+        If an entry is not among `known`, or does not have its required value.
     """
     for name, value in config.items():
         if name not in known and not name.endswith(_ENDINGS):
@@ -190,7 +190,7 @@ def _activations(
 
 
 def _of_cell(config: Mapping[str, Any], version: int | None, where: str) -> LayerConfig:
-    """A layer RNN around one of Keras' own cells: options of the layer, and of its cell."""
+    """A layer RNN with one of Keras' own cells: options of the layer, and of its cell."""
     name, inner = serialized(config.get("cell"), f"{where}: cell")
     if name not in _CELLS:
         raise FormatError(f"{where}: cell: expected one of {', '.join(_CELLS)}, got {name!r}")

@@ -16,7 +16,7 @@ class Entry(NamedTuple):
     class_name, name : str
     config : mapping
     custom : str or None
-        The package of a class of a user's own.
+        The package of a user's own class.
     """
 
     class_name: str
@@ -26,20 +26,20 @@ class Entry(NamedTuple):
 
     @property
     def where(self) -> str:
-        """What error texts begin with."""
+        """The beginning of error texts."""
         return f"{self.class_name} {self.name!r}"
 
 
 class Call(NamedTuple):
-    """A call of a layer: what goes in, as names and numbers of outputs, and what else.
+    """A call of a layer: its inputs, as names and numbers of outputs, and its other arguments.
 
     Attributes
     ----------
     inputs : list of tuple
     constants : list
-        Arguments by their places that are no outputs.
+        Positional arguments that are not outputs.
     mask : tuple or None
-        The output that goes in as the argument `mask`.
+        The output that is passed as the argument `mask`.
     others : list of str
         Names of further arguments.
     """

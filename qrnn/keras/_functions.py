@@ -1,4 +1,4 @@
-"""Activations of Keras as modules: those of ``qrnn.nn``, and one module for the others."""
+"""Activations of Keras as modules: modules of ``qrnn.nn``, and one module for all others."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _silu(x: Array) -> Any:
     return x * np.exp(_log_sigmoid(x))
 
 
-#: Functions of float64 and of their numbers.
+#: The functions, of float64 arrays and of their parameters.
 _FUNCTIONS: Mapping[str, Function] = {
     "exponential": np.exp,
     "gelu": lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))),
@@ -74,10 +74,10 @@ _FUNCTIONS: Mapping[str, Function] = {
     "thresholded_relu": lambda x, theta: np.where(x > theta, x, 0),
 }
 
-#: How many numbers a function takes, if any.
+#: How many parameters a function takes, if any.
 _COUNTS = {"hard_sigmoid": 2, "relu": 3, "thresholded_relu": 1}
 
-#: Those of qrnn.nn by their names.
+#: The modules of qrnn.nn by Keras' names.
 _MODULES: Mapping[str, Callable[[], Module]] = {
     "celu": ELU,
     "elu": ELU,
@@ -106,8 +106,8 @@ class Activation(ArrayModule):
         exponential, gelu, hard_shrink, hard_sigmoid, hard_silu, log_sigmoid, mish, relu, selu, silu, soft_shrink,
         sparse_plus, squareplus, tanh_shrink or thresholded_relu, as Keras has them.
     numbers : sequence of float or None
-        Of hard_sigmoid slope and offset, of relu max_value, which may be None, negative_slope and threshold, of
-        thresholded_relu theta.
+        Slope and offset for hard_sigmoid; max_value, which may be None, negative_slope and threshold for relu; theta
+        for thresholded_relu.
 
     Raises
     ------
@@ -139,7 +139,7 @@ class Activation(ArrayModule):
 
 @public("qrnn.keras")
 class MaskedSoftmax(Masked):
-    """Softmax along a dimension that leaves out what a mask leaves out, as Keras' layer Softmax.
+    """Softmax along a dimension, without the elements that a mask leaves out, as Keras' layer Softmax.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class MaskedSoftmax(Masked):
         self.axis = int(axis)
 
     def forward(self, input: Any, mask: Any = None) -> Any:
-        """The softmax of `input` and, where there is a `mask`, of -1e9 in the place of what it leaves out.
+        """The softmax of `input`; with a `mask`, elements that it leaves out count as -1e9.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class MaskedSoftmax(Masked):
 
 
 def function(value: Any, version: int | None, where: str) -> Module | None:
-    """The module of what a config has as an activation; None for linear.
+    """The module for the activation in a config; None for linear.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Files of HDF5: groups, attributes and arrays, read from bytes that may be anything.
+"""Reads HDF5 files: groups, attributes and arrays. The bytes are not trusted.
 
-What h5py writes by default, and of later layouts what small groups need. Every address and size is compared with the
-file's, no part of it is read twice by a circle, and links to other files are refused.
-Addresses and lengths have 8 bytes, numbers are little-endian.
+It reads what h5py writes by default, and of later layouts what small groups need. Every address and size is compared
+with the file's size, circles do not cause endless reading, and links to other files are refused. Addresses and lengths
+have 8 bytes, numbers are little-endian.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DATASPACE, _LINK_INFO, _DATATYPE, _EXTERNAL, _LINK, _LAYOUT, _FILTERS = 0x01, 0x02, 0x03, 0x07, 0x06, 0x08, 0x0B
 _ATTRIBUTE, _CONTINUATION, _SYMBOL_TABLE, _ATTRIBUTE_INFO = 0x0C, 0x10, 0x11, 0x15
 
-#: A bit of a message's flags: what it says stands elsewhere.
+#: A bit of a message's flags: its content is stored elsewhere.
 _SHARED = 2
 
 
@@ -42,12 +42,12 @@ def opened(content: bytes) -> Group:
     Parameters
     ----------
     content : bytes
-        All of the file. The format's signature stands at its beginning, or at 512, 1024, 2048, ... .
+        The whole file. The format's signature is at its beginning, or at 512, 1024, 2048, ... .
 
     Raises
     ------
     FormatError
-        If it is no such file, or has another layout than those that are read here.
+        If it is not such a file, or has a layout that is not supported.
     """
     start = 0
     while content[start : start + 8] != SIGNATURE:
@@ -68,7 +68,7 @@ def opened(content: bytes) -> Group:
 
 
 class _Object:
-    """What has a header: a group or an array."""
+    """An object with a header: a group or an array."""
 
     def __init__(self, file: Bytes, name: str, address: int) -> None:
         self._file, self.name = file, name
@@ -124,16 +124,16 @@ class Group(_Object):
                 raise FormatError(f"HDF5: {name or '/'}: expected links in its header or in a tree, got them in a heap")
 
     def names(self) -> list[str]:
-        """Of what is in it."""
+        """The names of its arrays and groups."""
         return list(self._links)
 
     def find(self, path: str) -> Group | Dataset | None:
-        """What has the name `path`, or several joined by "/"; None if there is none.
+        """The object with the name `path`, which may be several names joined by "/"; None if there is none.
 
         Raises
         ------
         FormatError
-            If it is a link by a name, in this file or in another one.
+            If it is a link by name, in this file or to another one.
         """
         place: Group | Dataset | None = self
         for part in filter(None, path.split("/")):
@@ -187,17 +187,17 @@ class Dataset(_Object):
         return self._named(lambda: self._described().shape)  # type: ignore[no-any-return]
 
     def read(self) -> NDArray[Any]:
-        """The array: numbers, in memory of its own; bfloat16 as float32.
+        """The numbers as a new array; bfloat16 as float32.
 
         Raises
         ------
         FormatError
-            If the file does not have all of it, or has it in a way that is not read here.
+            If the file does not have all of it, or stores it in a way that is not supported.
         """
         return self._named(lambda: self._described().read(self._file, self._is_bfloat16()))  # type: ignore[no-any-return]
 
     def _is_bfloat16(self) -> bool:
-        """Whether it says so, as Keras has it say where HDF5 has no such type."""
+        """Whether an attribute says so; Keras writes it because HDF5 lacks the type."""
         return self.attribute("dtype") == "bfloat16"
 
     def _named(self, get: Any) -> Any:
@@ -211,7 +211,7 @@ class Dataset(_Object):
 
 
 def _messages_1(file: Bytes, address: int) -> Iterator[_Message]:
-    """The messages of a header of version 1, those of its continuations too."""
+    """The messages of a header of version 1, including its continuations."""
     if file.number(address, 1) != 1:
         raise FormatError(f"HDF5: expected a header at {address}, got {file.take(address, 4)!r}")
     left, blocks = file.number(address + 2, 2), [(address + 16, file.number(address + 8, 4))]
@@ -231,7 +231,7 @@ def _messages_1(file: Bytes, address: int) -> Iterator[_Message]:
 
 
 def _messages_2(file: Bytes, address: int) -> Iterator[_Message]:
-    """Those of a header of version 2, in whose blocks a checksum comes last."""
+    """The messages of a header of version 2, whose blocks end with a checksum."""
     flags, at = file.number(address + 5, 1), address + 6
     at += (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
     width, extra = 1 << (flags & 3), 2 if flags & 4 else 0
@@ -295,7 +295,7 @@ def _links_of_tree(file: Bytes, tree: int, heap: int) -> Iterator[tuple[str, int
 
 
 def _link(file: Bytes, at: int) -> tuple[str, int | str]:
-    """A link that a message of a header is."""
+    """The link in a message of a header."""
     flags, kind = file.number(at + 1, 1), 0
     at += 2
     if flags & 8:

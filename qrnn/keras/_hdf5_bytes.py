@@ -1,4 +1,4 @@
-"""The bytes of a file of HDF5: numbers at addresses, and trees, with an end to all that a circle would repeat."""
+"""The bytes of an HDF5 file: numbers at addresses, and trees, with limits so that circles end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["NOWHERE", "Bytes", "Leaf", "padded"]
 
-#: The address of what is not there.
+#: The address of something that does not exist.
 NOWHERE = (1 << 64) - 1
 
-#: Parts, headers and their messages, links and texts, that a file may have, and one for every 2 bytes of it.
+#: How many parts (headers and their messages, links and texts) a file may have, plus one for every 2 bytes of it.
 _PARTS = 10_000
 
-#: How many times the file's bytes unpacked arrays may have. Weights hardly get smaller; of zeros deflate packs 1,000.
+#: How many times larger than the file unpacked arrays may be. Weights hardly compress; deflate packs zeros 1,000 times.
 _EXPANSION = 100
 
 
@@ -34,8 +34,8 @@ class Leaf(NamedTuple):
 class Bytes:
     """A file, read at addresses.
 
-    Each part is entered, and there is an end to how many are: 10,000 and one for every 2 bytes. What is read of names
-    and arrays in all calls together is at most twice the file, and 100 times the file once it is unpacked.
+    The number of parts that are entered is limited: 10,000 and one for every 2 bytes. All names and arrays that are
+    read, in all calls together, are at most twice the file, or 100 times the file after unpacking.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -44,13 +44,13 @@ class Bytes:
         self._left = {False: 2 * len(content) + 4096, True: _EXPANSION * (len(content) + 4096)}
 
     def take(self, at: int, count: int) -> bytes:
-        """`count` bytes from the address `at` on; FormatError where the file ends before."""
+        """`count` bytes from the address `at` on; FormatError if the file ends before."""
         if at + count > len(self._content):
             raise FormatError(f"HDF5: expected {count} bytes at {at}, got a file of {len(self._content)}")
         return self._content[at : at + count]
 
     def numbers(self, at: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """`count` numbers from `at` on, in memory of their own."""
+        """`count` numbers from `at` on, as a new array."""
         if at + count * dtype.itemsize > len(self._content):
             raise FormatError(f"HDF5: expected {count} numbers at {at}, got a file of {len(self._content)} bytes")
         return np.frombuffer(self._content, dtype, count, at).copy()
@@ -60,7 +60,7 @@ class Bytes:
         return int.from_bytes(self.take(at, size), "little")
 
     def enter(self, address: int = 0, parts: int = 1) -> None:
-        """Count parts; FormatError if they are nowhere, or there were more than a file can have."""
+        """Count parts; FormatError if the address is nowhere, or there were more parts than a file can have."""
         self._parts -= parts
         if address == NOWHERE:
             raise FormatError("HDF5: expected an address, got that of nothing")
@@ -68,13 +68,13 @@ class Bytes:
             raise FormatError("HDF5: expected parts that end, got a circle of them")
 
     def spend(self, count: int, compressed: bool = False) -> None:
-        """Count bytes of arrays; FormatError if there were more than a file of this size can say."""
+        """Count bytes of arrays; FormatError if there were more than a file of this size can have."""
         self._left[compressed] -= count
         if self._left[compressed] < 0:
             raise FormatError(f"HDF5: expected no more than a file of {len(self._content)} bytes can hold")
 
     def leaves(self, tree: int, kind: int, key_size: int, level: int | None = None) -> Iterator[Leaf]:
-        """What a tree of version 1 leads to: the addresses of its keys and children."""
+        """The leaves of a tree of version 1: the addresses of its keys and children."""
         self.enter(tree)
         if self.take(tree, 5) != b"TREE" + bytes([kind]):
             raise FormatError(f"HDF5: expected a tree at {tree}, got {self.take(tree, 5)!r}")
@@ -92,5 +92,5 @@ class Bytes:
 
 
 def padded(size: int) -> int:
-    """`size` up to a multiple of 8."""
+    """`size` rounded up to a multiple of 8."""
     return (size + 7) // 8 * 8

@@ -1,4 +1,4 @@
-"""Arrays and attributes of files of HDF5: types of numbers, shapes, and where the numbers stand."""
+"""Arrays and attributes of HDF5 files: types of numbers, shapes, and where the numbers are stored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Array", "Type", "Value", "attribute_value", "dataspace", "datatype",
 #: An attribute: a text, texts, or numbers.
 Value = Any
 
-#: Dimensions that NumPy has at least.
+#: The dimensions that every NumPy supports.
 _MAX_DIMS = 32
 
 #: Floats by their bytes, the place and the bits of the exponent, those of the mantissa, and the exponent of 1.
@@ -40,8 +40,8 @@ class Type(NamedTuple):
     Attributes
     ----------
     name : str
-        That of NumPy, with its order of bytes; "bfloat16", "text" for a text of `size` bytes, "reference" for one that
-        stands in a heap, "bytes" for what HDF5 knows nothing of.
+        NumPy's name, with the byte order; "bfloat16"; "text" for a text of `size` bytes; "reference" for a text in a
+        heap; "bytes" for opaque bytes.
     size : int
     """
 
@@ -50,7 +50,7 @@ class Type(NamedTuple):
 
 
 def datatype(file: Bytes, at: int) -> Type:
-    """The type that the message at `at` says; FormatError if it is not read here."""
+    """The type in the message at `at`; FormatError if it is not supported."""
     kind, bits, size = file.number(at, 1) & 15, file.number(at + 1, 1), file.number(at + 4, 4)
     order = ">" if bits & 1 else "<"
     if kind == 0 and size in (1, 2, 4, 8):
@@ -70,7 +70,7 @@ def datatype(file: Bytes, at: int) -> Type:
 
 
 def dataspace(file: Bytes, at: int) -> tuple[int, ...]:
-    """The shape that the message at `at` says; FormatError if there is none."""
+    """The shape in the message at `at`; FormatError if there is none."""
     version, dims = file.number(at, 1), file.number(at + 1, 1)
     if version not in (1, 2) or dims > _MAX_DIMS or (version == 2 and file.number(at + 3, 1) == 2):
         raise FormatError(f"expected a shape of at most {_MAX_DIMS} dimensions, got {dims}, version {version}")
@@ -86,13 +86,13 @@ class Array(NamedTuple):
     shape : tuple of int
     type : Type
     kind : int
-        0: the numbers stand in the header, 1: in one piece, 2: in pieces, the chunks, that a tree leads to.
+        0: the numbers are in the header; 1: in one piece; 2: in pieces (chunks), which a tree finds.
     start, size : int
-        Where they are, and how many bytes; of chunks the tree.
+        Where the numbers are, and how many bytes; for chunks, where the tree is.
     chunk : tuple of int
         The shape of a chunk.
     filters : tuple of int
-        What was done to chunks, in this order.
+        The filters that were applied to chunks, in this order.
     """
 
     shape: tuple[int, ...]
@@ -104,7 +104,7 @@ class Array(NamedTuple):
     filters: tuple[int, ...]
 
     def read(self, file: Bytes, bfloat16: bool) -> NDArray[Any]:
-        """The numbers. `bfloat16`: what HDF5 has no type for are such."""
+        """The numbers. `bfloat16`: opaque elements are bfloat16."""
         if self.type.name in ("text", "reference") or (self.type.name == "bytes" and not bfloat16):
             raise FormatError(f"expected numbers, got {self.type.name}")
         if self.type.name in ("bytes", "bfloat16"):
@@ -133,7 +133,7 @@ class Array(NamedTuple):
 
 
 def layout(file: Bytes, at: int, shape: tuple[int, ...], type: Type, filters: int | None) -> Array:
-    """The array whose numbers stand where the message at `at` says; `filters` is the address of another, if any."""
+    """The array whose place is in the message at `at`; `filters` is the address of the message of filters, if any."""
     version, kind = file.number(at, 1), file.number(at + 1, 1)
     if version not in (3, 4) or kind > 2 or (version == 4 and kind == 2):
         raise FormatError(f"expected a layout that HDF5 1.8 reads, got version {version}, class {kind}")
@@ -150,7 +150,7 @@ def layout(file: Bytes, at: int, shape: tuple[int, ...], type: Type, filters: in
 
 
 def _filters(file: Bytes, at: int) -> tuple[int, ...]:
-    """What was done to chunks; FormatError if it cannot be undone here."""
+    """The filters that were applied to chunks; FormatError if one cannot be undone."""
     version, count = file.number(at, 1), file.number(at + 1, 1)
     if version not in (1, 2):
         raise FormatError(f"expected filters of version 1 or 2, got {version}")
@@ -168,7 +168,7 @@ def _filters(file: Bytes, at: int) -> tuple[int, ...]:
 
 
 def _of_chunks(file: Bytes, array: Array, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The numbers of an array in chunks, each of which has to be there."""
+    """The numbers of an array in chunks; every chunk has to exist."""
     chunk, steps = array.chunk, array.filters
     length, total = math.prod(chunk) * dtype.itemsize, math.prod(array.shape) * dtype.itemsize
     needed = math.prod(-(-size // step) for size, step in zip(array.shape, chunk))
@@ -193,7 +193,7 @@ def _of_chunks(file: Bytes, array: Array, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _undone(content: bytes, steps: Sequence[int], mask: int, size: int, length: int) -> bytes:
-    """A chunk of `length` bytes as it was before its filters; bits of `mask` say which were left out."""
+    """A chunk of `length` bytes with its filters undone; bits of `mask` tell which were not applied."""
     for index in reversed(range(len(steps))):
         if mask >> index & 1:
             continue
@@ -236,7 +236,7 @@ def attribute_value(file: Bytes, type_at: int, shape_at: int, at: int, stop: int
 
 
 def _of_heap(file: Bytes, at: int) -> bytes:
-    """What a reference of 16 bytes refers to: a length, the address of a heap, a number in it."""
+    """The bytes that a reference of 16 bytes (a length, the address of a heap, a number in it) refers to."""
     length, heap, number = file.number(at, 4), file.number(at + 4, 8), file.number(at + 12, 4)
     if not length:
         return b""

@@ -1,4 +1,4 @@
-"""Layers of Keras that are not recurrent, from their configs and weights: a row for each class."""
+"""Makes layers of Keras that are not recurrent from their configs and weights: a table with a row for each class."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class LayerRow(NamedTuple):
     Attributes
     ----------
     read : callable
-        The module, from config, weights, Keras' first number and what error texts begin with.
+        Makes the module from config, weights, Keras' major version and the beginning of error texts.
     known : tuple of str
-        Entries of the config that `read` knows, besides those that do not act.
+        Entries of the config that `read` knows, besides those that do not change results.
     weighted : callable
-        Whether a layer with a config has weights.
+        Whether a layer with this config has weights.
     """
 
     read: Reader
@@ -52,12 +52,12 @@ class LayerRow(NamedTuple):
 
 
 def expect_plain(config: Config, where: str) -> None:
-    """Refuse layers whose weights are quantized by Keras, or stand in two parts.
+    """Refuse layers whose weights Keras has quantized, or stores in two parts.
 
     Raises
     ------
     FormatError
-        If it is one.
+        If it is such a layer.
     """
     for name in ("lora_rank", "quantization_config"):
         if config.get(name) is not None:
@@ -68,7 +68,7 @@ def expect_plain(config: Config, where: str) -> None:
 
 
 def _new(make: Callable[[], Module], where: str, **parameters: Array | None) -> Any:
-    """A module with these weights; FormatError where a class refuses a size."""
+    """A module with these weights; FormatError if a class refuses a size."""
     try:
         module = make()
         for name, array in parameters.items():
@@ -80,7 +80,7 @@ def _new(make: Callable[[], Module], where: str, **parameters: Array | None) -> 
 
 
 def _with_activation(module: Module, config: Config, version: int | None, where: str, name: str) -> Module:
-    """The module, and behind it the activation that it has."""
+    """The module, followed by its activation."""
     value = config.get("activation")
     if isinstance(value, Mapping) and str(value.get("class_name")) in ROWS:
         inner = value.get("config")
@@ -284,7 +284,7 @@ def _permute(config: Config, weights: Weights, version: int | None, where: str) 
     return _new(lambda: Permute(_integers(config, "dims", where)), where)  # type: ignore[no-any-return]
 
 
-#: Layers that may stand as the activation of another.
+#: Layers that may be the activation of another layer.
 _FUNCTION_LAYERS = (_relu, _leaky_relu, _elu, _thresholded_relu, _softmax)
 
 _PLAIN = ("lora_rank", "lora_alpha", "quantization_config", "quantization_mode")
@@ -304,7 +304,7 @@ def _always(config: Config) -> bool:
     return True
 
 
-#: By the names of classes.
+#: The rows by the names of classes.
 ROWS: Mapping[str, LayerRow] = {
     "Activation": LayerRow(_activation, ("activation",)),
     "ActivityRegularization": LayerRow(_identity, ("l1", "l2")),

@@ -1,4 +1,4 @@
-"""load, layers and summary: models of Keras from their files."""
+"""load, layers and summary: read models of Keras from their files."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class LayerSummary(NamedTuple):
     ----------
     name, class_name : str
     recurrent : dict or None
-        Of a recurrent layer what ``describe()`` gives of its layer of ``qrnn.nn``, and what it is called with.
+        For a recurrent layer, the result of ``describe()`` for its layer of ``qrnn.nn``, and how it is called.
     problem : str or None
-        Why it is not read.
+        Why it cannot be read.
     """
 
     name: str
@@ -43,18 +43,18 @@ class LayerSummary(NamedTuple):
 
 @public("qrnn.keras")
 class Summary(NamedTuple):
-    """What a file of Keras has, as `summary` tells it; ``str`` of it is a table.
+    """The contents of a file of Keras, as `summary` returns them; ``str`` of it is a table.
 
     Attributes
     ----------
     kind : str
-        ".keras", ".h5" or ".weights.h5", by what is in the file.
+        ".keras", ".h5" or ".weights.h5", by the contents of the file.
     version : str or None
         Keras' version, if it is known.
     layers : list of LayerSummary
-        In the order of the config.
+        The layers in the order of the config.
     problems : list of str
-        All that keeps `load` from reading the model; empty where it does.
+        The reasons why `load` cannot read the model; empty if it can.
     """
 
     kind: str
@@ -70,12 +70,12 @@ class Summary(NamedTuple):
         return "\n".join([f"{self.kind} of Keras {self.version or '(version unknown)'}", *lines, *problems])
 
 
-#: What `describe` says of every layer alike.
+#: Entries of `describe` that are the same for every layer.
 _ALIKE = ("num_layers", "batch_first", "dropout", "proj_size", "engine", "version")
 
 
 def _shown(layer: LayerSummary) -> str:
-    """The sizes and options of a recurrent layer, but for those that are False or of all layers."""
+    """The sizes and options of a recurrent layer, without those that are False or the same for all layers."""
     if layer.problem is not None:
         return "not read"
     entries = (layer.recurrent or {}).items()
@@ -83,19 +83,20 @@ def _shown(layer: LayerSummary) -> str:
 
 
 def load(path: str | os.PathLike[str], *, config: Any = None, version: Any = None) -> Model:
-    """Read a model of Keras from a file: a Module that computes what it does at inference.
+    """Read a model of Keras from a file, as a Module that computes what the model does at inference.
 
-    What the file is, its content says: ``.keras`` of Keras 2.12 to 3, ``.h5`` of Keras 2 and 3, weights alone
-    (``.weights.h5``) of both with their config. Neither Keras nor h5py is needed, and nothing in a file is run.
+    The file is recognized by its content: ``.keras`` of Keras 2.12 to 3, ``.h5`` of Keras 2 and 3, or only weights
+    (``.weights.h5``) of both, with their config. Neither Keras nor h5py is needed, and nothing in a file is executed.
 
     Parameters
     ----------
     path : str or PathLike
     config : dict, str or PathLike, optional
-        The model's config, of a file that has weights alone: what ``model.to_json()`` gives, the path of a file of it,
-        or what it holds.
+        The model's config, for a file that has only weights: the result of ``model.to_json()``, the path of a file of
+        it, or the values in it.
     version : str or int, optional
-        Keras' version, where a file does not say it, as weights alone do not; the activation hard_sigmoid asks for it.
+        Keras' version, if the file does not tell it; files of only weights do not. The activation hard_sigmoid needs
+        it.
 
     Returns
     -------
@@ -105,10 +106,10 @@ def load(path: str | os.PathLike[str], *, config: Any = None, version: Any = Non
     Raises
     ------
     FormatError
-        If the file is cut short, changed or of another format, or has layers, options or calls that are not read: all
-        of them are named.
+        If the file is cut short, changed or of another format, or has layers, options or calls that are not
+        supported; the text names all of them.
     TypeError
-        If `path` or `config` is nothing of that.
+        If `path` or `config` is something else.
     OSError
         If a file cannot be read.
 
@@ -134,23 +135,23 @@ def load(path: str | os.PathLike[str], *, config: Any = None, version: Any = Non
 
 
 def layers(path: str | os.PathLike[str], *, config: Any = None, version: Any = None) -> dict[str, Module]:
-    """The layers of a file that are read, of a model that as a whole is not: by their names, in the config's order.
+    """Read those layers of a file that can be read, even if the whole model cannot: by name, in the config's order.
 
     Parameters
     ----------
     path, config, version
-        As `load` takes them.
+        As for `load`.
 
     Returns
     -------
     dict of str to Module
-        What is a chain inside of the model can be put into a `Model`. Of a layer that gives its states too,
-        ``return_state`` is True.
+        Layers that form a chain inside the model can be put into a `Model`. ``return_state`` is True for a layer that
+        also returns its states.
 
     Raises
     ------
     FormatError, TypeError, OSError
-        As `load`, but not for layers that are not read, which `summary` names.
+        As for `load`, but not for layers that cannot be read; `summary` names these.
 
     Examples
     --------
@@ -168,12 +169,12 @@ def layers(path: str | os.PathLike[str], *, config: Any = None, version: Any = N
 
 
 def summary(path: str | os.PathLike[str], *, config: Any = None, version: Any = None) -> Summary:
-    """What a file of Keras has: its layers, the sizes and options of recurrent ones, and all that `load` cannot read.
+    """Describe a file of Keras: its layers, sizes and options of recurrent ones, and all that `load` cannot read.
 
     Parameters
     ----------
     path, config, version
-        As `load` takes them.
+        As for `load`.
 
     Returns
     -------
@@ -182,7 +183,7 @@ def summary(path: str | os.PathLike[str], *, config: Any = None, version: Any = 
     Raises
     ------
     FormatError, TypeError, OSError
-        As `load`, but not for layers that are not read.
+        As for `load`, but not for layers that cannot be read.
 
     Examples
     --------
@@ -204,7 +205,7 @@ def summary(path: str | os.PathLike[str], *, config: Any = None, version: Any = 
 
 @contextmanager
 def _named(path: str) -> Iterator[None]:
-    """Have errors begin with the file's name, and draw none of the program's random numbers."""
+    """Make errors begin with the file's name, and leave the program's random generator alone."""
     try:
         with other_generator():
             yield
@@ -238,7 +239,7 @@ def _read(path: str, config: Any, version: Any) -> tuple[ModelFile, Tree, Sequen
 
 
 def _version(file: ModelFile, given: Any) -> str | None:
-    """What is given, or the file says, or its config."""
+    """The version from the argument, or the file, or its config."""
     if given is not None:
         return str(given)
     if file.version is not None or not isinstance(file.config, dict):

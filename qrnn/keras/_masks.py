@@ -1,6 +1,6 @@
-"""Masks of models of calls: Keras 3 writes how they are computed, as operations beside the layers.
+"""Masks in functional models: Keras 3 writes their computation as operations beside the layers.
 
-The layers of a chain make and pass on the same masks by themselves; here is seen to it that they are the same.
+The layers of a chain make and pass on masks by themselves. This file checks that these are the same masks.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from ._entries import Call, Entry
 
 __all__ = ["masks_of"]
 
-#: Classes whose outputs have no mask.
+#: Classes whose outputs have no mask: they end masks.
 _ENDING = frozenset(
     {
         *("Conv1D", "Flatten", "MaxPooling1D", "AveragePooling1D", "GlobalAveragePooling1D", "GlobalMaxPooling1D"),
         *("RepeatVector", "Reshape", "Permute"),
     }
 )
-#: Those whose outputs have one if each step has an output.
+#: Classes whose outputs have a mask if each step has an output.
 _RECURRENT = frozenset({"SimpleRNN", "GRU", "LSTM", "RNN", "CuDNNGRU", "CuDNNLSTM"})
 
 
 def masks_of(
     entries: Sequence[Entry], calls: Sequence[Sequence[Call]], chain: Sequence[int], numbers: Mapping[str, int]
 ) -> tuple[set[int], list[str]]:
-    """Which operations do nothing but compute the masks that layers of a chain get anyway.
+    """Find the operations that only compute masks which the layers of a chain get anyway.
 
     Returns
     -------
     set of int
-        Their numbers.
+        The numbers of these operations.
     list of str
-        Layers that get another mask than that.
+        Layers that get a different mask.
     """
     idle, problems = set[int](), list[str]()
-    source: int | None = None  # the layer that made the mask which the input has
+    source: int | None = None  # the layer that made the mask of the current input
     for number in chain:
         entry, mask = entries[number], calls[number][0].mask
         if mask is not None:
@@ -64,7 +64,7 @@ def _gives_rows(entry: Entry) -> bool:
 def _operations(
     entries: Sequence[Entry], calls: Sequence[Sequence[Call]], numbers: Mapping[str, int], source: int, mask: str
 ) -> list[int]:
-    """The operations that compute `mask` as the layer `source` does from its input; none if they are others."""
+    """The operations that compute `mask` like the layer `source` from its input; empty if they compute another."""
     maker, found = entries[source], list[int]()
     value: Any = 0
     place = numbers.get(mask, -1)

@@ -1,4 +1,4 @@
-"""Model: layers of Keras one after the other, with their masks."""
+"""Model: a chain of Keras layers, with their masks."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["Model"]
 
 @public("qrnn.keras")
 class Model(Masked):
-    """Layers one after the other, called as a model of Keras at inference.
+    """A chain of layers, called like a model of Keras at inference.
 
-    Masks that Masking and Embedding make go on as in Keras: recurrent layers, means over steps and Softmax take them,
-    layers of the same steps pass them on, others end them.
+    Masks from Masking and Embedding are passed on as in Keras: recurrent layers, means over steps and Softmax use them,
+    layers that keep the steps pass them on, others end them.
 
     Parameters
     ----------
     layers : mapping of str to Module
-        By the names that they have as children.
+        The layers by their names as children.
 
     Raises
     ------
     TypeError, KeyError
-        If a value is no Module, or a name is not one that a child can have.
+        If a value is not a Module, or a name is not possible for a child.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Model(Masked):
     def _from_parts(
         cls, options: Mapping[str, Any], children: Mapping[str, Module], arrays: Mapping[str, Any]
     ) -> Model:
-        """A model of these children, which is all that a file has of one."""
+        """A model of these children; a file has nothing else about a model."""
         if options or arrays:
             raise ValueError(f"Model: expected children alone, got {sorted([*options, *arrays])}")
         return cls(children)
@@ -67,19 +67,19 @@ class Model(Masked):
         Parameters
         ----------
         inputs : array_like
-            With the batch first, and the dimensions that the first layer takes.
+            The batch first, then the dimensions that the first layer takes.
         mask : array_like of bool, shape (batch, steps), optional
-            False for steps to be left out.
+            False for steps to leave out.
 
         Returns
         -------
-        ndarray, or tuple of them where a recurrent layer at the end gives several
+        ndarray, or tuple of them if a recurrent layer at the end returns several
             Tensors if `inputs` is one.
         """
         return _called(self, inputs, mask)[0]
 
     def _frame_modules(self) -> list[tuple[str, Module]]:
-        """What a frame of a stream goes through, with names."""
+        """The names and modules that a frame of a stream goes through."""
         return list(self._children())
 
 

@@ -1,4 +1,4 @@
-"""Layers of Keras that ``qrnn.nn`` lacks, or has with other dimensions: wrappers of its modules, and small ones."""
+"""Layers of Keras that ``qrnn.nn`` lacks or has with other dimensions: wrappers of its modules, and small modules."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["Convolution", "Embedding", "Masked", "Masking", "Normalization", "Ti
 
 
 class Masked(Module):
-    """A layer that does something to masks, or has them do something: ``layer(input, mask=None)``."""
+    """The base of layers that change or use masks: ``layer(input, mask=None)``."""
 
     def compute_mask(self, input: Any, mask: Any = None) -> Any:
-        """The mask of the output, or None: here that of the input."""
+        """The mask of the output, or None; here that of the input."""
         return mask
 
 
@@ -53,7 +53,7 @@ class Masking(Masked):
         return (_arrays.to_float32(input, "input") != np.float32(self.mask_value)).any(axis=-1)
 
     def forward(self, input: Any, mask: Any = None) -> Any:
-        """`input` in float32, with zeros in the steps that are left out."""
+        """`input` in float32, with zeros in steps that are left out."""
         x = _arrays.to_float32(input, "input")
         return _arrays.like(np.where(self.compute_mask(x)[..., None], x, np.float32(0)), input)
 
@@ -69,7 +69,7 @@ class Embedding(Masked):
     ----------
     layer : nn.Embedding
     mask_zero : bool
-        Whether the integer 0 stands for a step that is left out.
+        Whether the integer 0 means a step to leave out.
 
     Examples
     --------
@@ -89,14 +89,14 @@ class Embedding(Masked):
         return _arrays.to_numpy(input, "input") != 0 if self.mask_zero else None
 
     def forward(self, input: Any, mask: Any = None) -> Any:
-        """The row of each integer, shape (*, embedding_dim); of other numbers, that of what is before their point.
+        """The row of each integer, shape (*, embedding_dim); other numbers are truncated to integers.
 
         Raises
         ------
         TypeError
-            If `input` is no array of real numbers.
+            If `input` is not an array of real numbers.
         ValueError, IndexError
-            If one of them is not finite, or no row's.
+            If a number is not finite, or has no row.
         """
         indices = _arrays.to_numpy(input, "input")
         if indices.dtype.kind not in "iu":
@@ -106,7 +106,7 @@ class Embedding(Masked):
         return _arrays.like(self.layer(indices), input)
 
     def _frame_modules(self) -> list[tuple[str, Module]]:
-        """What a frame of a stream goes through, with names."""
+        """The names and modules that a frame of a stream goes through."""
         if self.mask_zero:
             raise ValueError("model: expected one without masks, got an Embedding with mask_zero=True")
         return [("layer", self.layer)]
@@ -117,7 +117,7 @@ class Embedding(Masked):
 
 @public("qrnn.keras")
 class TimeDistributed(Masked):
-    """A layer for each step of a sequence by itself, as Keras' TimeDistributed.
+    """Applies a layer to each step of a sequence by itself, as Keras' TimeDistributed.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class TimeDistributed(Masked):
         return _arrays.like(y.reshape(*x.shape[:2], *y.shape[1:]), input)
 
     def _frame_modules(self) -> list[tuple[str, Module]]:
-        """What a frame of a stream goes through, with names."""
+        """The names and modules that a frame of a stream goes through."""
         return [("layer", self.layer)]
 
 
@@ -160,14 +160,14 @@ class Convolution(Masked):
     Parameters
     ----------
     layer : nn.Conv1d
-        With the padding "same" or "causal" if its stride is 1; else without padding.
+        It has the padding "same" or "causal" if its stride is 1; else no padding.
     padding : {"valid", "same", "causal"}
-        Keras': with a stride, "same" are as many zeros as give an output for each stride that begins.
+        Keras' padding. With a stride, "same" adds as many zeros as give an output for each started stride.
 
     Raises
     ------
     ValueError
-        If `padding` is another, or the layer's own is not that or none.
+        If `padding` is another one, or the layer's own padding is neither the same nor none.
 
     Examples
     --------
@@ -187,7 +187,7 @@ class Convolution(Masked):
         self.padding = padding
 
     def compute_mask(self, input: Any, mask: Any = None) -> None:
-        """None, as steps of the output are not those of the input."""
+        """None, because the steps of the output are not those of the input."""
 
     def forward(self, input: Any, mask: Any = None) -> Any:
         """The convolution, shape (batch, steps of the output, channels).
@@ -195,7 +195,7 @@ class Convolution(Masked):
         Raises
         ------
         ValueError, RuntimeError
-            If `input` has not 3 dimensions or other channels than the layer.
+            If `input` does not have 3 dimensions, or has other channels than the layer.
         """
         x = _arrays.to_float32(input, "input")
         if x.ndim != 3:
@@ -206,7 +206,7 @@ class Convolution(Masked):
         return _arrays.like(np.ascontiguousarray(self.layer(x.swapaxes(1, 2)).swapaxes(1, 2)), input)
 
     def _zeros(self, steps: int) -> tuple[int, int]:
-        """How many come before and after the input here, where the layer itself adds none."""
+        """How many zeros to add before and after the input, if the layer itself adds none."""
         if self.layer.padding != (0,) or self.padding == "valid":
             return 0, 0
         reach, stride = self.layer.dilation[0] * (self.layer.kernel_size[0] - 1), self.layer.stride[0]
@@ -216,7 +216,7 @@ class Convolution(Masked):
         return count // 2, count - count // 2
 
     def _frame_modules(self) -> list[tuple[str, Module]]:
-        """What a frame of a stream goes through, with names."""
+        """The names and modules that a frame of a stream goes through."""
         return [("layer", self.layer)]
 
     def extra_repr(self) -> str:
@@ -230,7 +230,7 @@ class Normalization(Masked):
     Parameters
     ----------
     layer : nn.BatchNorm1d or nn.LayerNorm
-        A BatchNorm1d has its channels along `axis`; a LayerNorm takes mean and variance over `axis`.
+        A BatchNorm1d has its channels along `axis`; a LayerNorm computes mean and variance over `axis`.
     axis : int or sequence of int
         Numbers of dimensions, which may be negative.
 
@@ -255,7 +255,7 @@ class Normalization(Masked):
         Raises
         ------
         ValueError, RuntimeError
-            If it lacks a dimension, or has other sizes there than the layer.
+            If it lacks a dimension, or its sizes there differ from the layer's.
         """
         x = _arrays.to_float32(input, "input")
         if any(not -x.ndim <= each < x.ndim for each in self.axis):
@@ -267,7 +267,7 @@ class Normalization(Masked):
         return _arrays.like(np.ascontiguousarray(np.moveaxis(y, last, axes)), input)
 
     def _frame_modules(self) -> list[tuple[str, Module]]:
-        """What a frame of a stream goes through, with names."""
+        """The names and modules that a frame of a stream goes through."""
         if self.axis not in ((-1,), (2,)):
             raise ValueError(f"model: expected a normalization of frames, got one over the dimensions {self.axis}")
         return [("layer", self.layer)]

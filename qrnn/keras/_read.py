@@ -1,4 +1,4 @@
-"""read_layer: a recurrent layer of Keras, from its config and weights."""
+"""read_layer: makes a recurrent layer from a config and weights of Keras."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ._weights import array_count, direction
 
 __all__ = ["read_layer"]
 
-#: What the two layers of a Bidirectional have to share. Whether masked outputs are zero it sets itself.
+#: Options that both layers of a Bidirectional must share. It sets itself whether masked outputs are zero.
 _SHARED = ("return_sequences", "return_state", "stateful")
 
 
 def read_layer(
     class_name: str, config: Mapping[str, Any], weights: Sequence[Any], *, version: Any = None
 ) -> RecurrentLayer:
-    """A float32 layer that computes what a recurrent layer of Keras does at inference.
+    """Make a float32 layer that computes what a recurrent layer of Keras does at inference.
 
     Parameters
     ----------
     class_name : str
-        SimpleRNN, GRU, LSTM, CuDNNGRU, CuDNNLSTM, RNN around one of Keras' own cells, or Bidirectional around any of
-        them.
+        SimpleRNN, GRU, LSTM, CuDNNGRU, CuDNNLSTM, RNN with one of Keras' own cells, or Bidirectional with any of
+        these.
     config : mapping
-        What ``layer.get_config()`` gives.
+        The result of ``layer.get_config()``.
     weights : sequence of array_like
-        What ``layer.get_weights()`` gives: kernel, recurrent kernel and, where there is one, bias; of a Bidirectional
-        those of the forward layer and then of the other.
+        The result of ``layer.get_weights()``: kernel, recurrent kernel and bias, if there is one; for a
+        Bidirectional, those of the forward layer and then those of the backward layer.
     version : str or int, optional
-        Keras' version, as "2.15.0" or 3; the activation hard_sigmoid asks for it.
+        Keras' version, as "2.15.0" or 3; the activation hard_sigmoid needs it.
 
     Returns
     -------
@@ -43,14 +43,15 @@ def read_layer(
     Raises
     ------
     TypeError
-        If `config` is no mapping or `weights` no sequence.
+        If `config` is not a mapping or `weights` not a sequence.
     FormatError
-        If an entry of the config or an array is not what Keras has there, or ``qrnn.nn`` lacks an option.
+        If an entry of the config or an array is not as in Keras, or ``qrnn.nn`` lacks an option.
 
     Notes
     -----
-    Dropout does not act at inference, initializers, regularizers and constraints act in training, and ``unroll`` and
-    ``implementation`` say how: all of them are left aside. So is ``dtype``: weights become float32.
+    Options that do not change results at inference are ignored: dropout, initializers, regularizers and constraints
+    act only in training, and ``unroll`` and ``implementation`` choose the method. ``dtype`` is ignored too: weights
+    become float32.
 
     Examples
     --------
@@ -80,7 +81,7 @@ def read_layer(
 
 
 def _layer(configs: Sequence[LayerConfig], weights: Sequence[Sequence[Any]], where: str) -> SequenceLayer:
-    """The layer of ``qrnn.nn`` in one direction or two."""
+    """The layer of ``qrnn.nn`` with one direction or two."""
     first = configs[0]
     directions = [direction(own, arrays, where) for own, arrays in zip(configs, weights)]
     activations = [own.activations for own in configs]
@@ -95,7 +96,7 @@ def _layer(configs: Sequence[LayerConfig], weights: Sequence[Sequence[Any]], whe
 def _bidirectional(
     config: Mapping[str, Any], weights: Sequence[Any], version: int | None, where: str
 ) -> RecurrentLayer:
-    """A Bidirectional: its layer forwards, and a second one like it backwards."""
+    """A Bidirectional: its layer forwards, and a similar one backwards."""
     expect_known(config, {*IDLE, "layer", "backward_layer", "merge_mode", "num_constants"}, where)
     merge_mode = config.get("merge_mode", "concat")
     if merge_mode not in MERGE_MODES:
@@ -114,7 +115,7 @@ def _bidirectional(
 
 
 def _expect_alike(forward: LayerConfig, backward: LayerConfig, where: str) -> None:
-    """Refuse directions that one layer of ``qrnn.nn`` does not have."""
+    """Refuse directions that one layer of ``qrnn.nn`` cannot combine."""
     for name, layer, wanted in (("layer", forward, False), ("backward_layer", backward, True)):
         if layer.flags["go_backwards"] is not wanted:
             raise FormatError(f"{where}: {name}: go_backwards: expected {wanted}, got {not wanted}")

@@ -1,4 +1,4 @@
-"""RecurrentLayer: a layer of ``qrnn.nn`` that is called as one of Keras."""
+"""RecurrentLayer: a layer of ``qrnn.nn`` that is called like one of Keras."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
 
 __all__ = ["MERGE_MODES", "RecurrentLayer"]
 
-#: What becomes of the outputs of two directions.
+#: How the outputs of two directions are combined.
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 
 
 @public("qrnn.keras")
 class RecurrentLayer(Module):
-    """A recurrent layer with the arguments and results of one of Keras, or of a Bidirectional.
+    """A recurrent layer with the arguments and results of Keras' layers, or of a Bidirectional.
 
     Parameters
     ----------
     layer : RNN, GRU or LSTM
-        Of one layer, with ``batch_first=True``; of two directions for a Bidirectional. One with ``reverse=True`` is
-        called as Keras' ``go_backwards=True``: its outputs are in the order in which it reads.
+        It has one layer and ``batch_first=True``, and two directions for a Bidirectional. With ``reverse=True`` it is
+        called like Keras' ``go_backwards=True``: its outputs are in the order in which it reads.
     return_sequences : bool
-        Whether the output is that of each step, or that of the last one.
+        Whether to return the output of each step, or of the last one.
     return_state : bool
-        Whether the last states come too.
+        Whether to return the last states too.
     stateful : bool
-        Whether a call begins with the states at the end of the call before; see `reset_state`. Such a layer must not
-        be called by several threads at once.
+        Whether a call begins with the states at the end of the previous call; see `reset_state`. Such a layer must
+        not be called by several threads at once.
     zero_output_for_mask : bool
-        Whether the output of a step that the mask leaves out is zero, or that of the step before.
+        Whether the output of a step that the mask leaves out is zero, or the output of the step before.
     merge_mode : {"concat", "sum", "mul", "ave", None}
-        Of a Bidirectional: what becomes of the outputs of its directions; None: both come.
+        How a Bidirectional combines the outputs of its directions; None: both are returned.
 
     Attributes
     ----------
     layer : module
-        `convert` and `quantize_dynamic` put the quantized layer in its place.
+        `convert` and `quantize_dynamic` replace it by the quantized layer.
     return_sequences, return_state, stateful, zero_output_for_mask : bool
     merge_mode : str or None
 
@@ -89,24 +89,24 @@ class RecurrentLayer(Module):
         self._states: tuple[Array, ...] | None = None
 
     def reset_state(self) -> None:
-        """Have the next call begin with zeros."""
+        """Make the next call begin with zeros."""
         self._states = None
 
     def compute_mask(self, sequences: Any, mask: Any = None) -> Any:
-        """The mask of the output: that of the input where each step has one, else None."""
+        """The mask of the output: that of the input if each step has an output, else None."""
         return mask if self.return_sequences else None
 
     def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
-        """What the layer computes.
+        """Compute the layer.
 
         Parameters
         ----------
         sequences : array_like, shape (batch, steps, features)
         initial_state : list of array_like, each of shape (batch, units), optional
-            h, and of an LSTM c; of a Bidirectional those of the forward direction and then of the other. A single
-            array where there is one.
+            h, and for an LSTM c; for a Bidirectional, those of the forward direction and then of the backward one. A
+            single array if there is one state.
         mask : array_like of bool, shape (batch, steps), optional
-            False for steps to be left out, wherever they are.
+            False for steps to leave out; they may be anywhere.
 
         Returns
         -------
@@ -117,7 +117,7 @@ class RecurrentLayer(Module):
         Raises
         ------
         TypeError
-            If an argument is no array of real numbers.
+            If an argument is not an array of real numbers.
         ValueError, RuntimeError
             If a shape does not fit.
         """
@@ -126,20 +126,20 @@ class RecurrentLayer(Module):
             raise ValueError(f"sequences: expected 3 dimensions, (batch, steps, features), got shape {x.shape}")
         keep = _to_mask(mask, x.shape[:2])
         lengths = None
-        if keep is not None:  # the steps that are kept, moved to the front of their row
+        if keep is not None:  # move the kept steps to the front of their row
             first = np.argsort(~keep, axis=1, kind="stable")
             x, lengths = np.take_along_axis(x, first[..., None], axis=1), keep.sum(axis=1)
         y, states = self.layer(x, self._first_states(initial_state), lengths=lengths)
         pair = states if isinstance(states, tuple) else (states,)
         if self.stateful:
-            self._states = tuple(each.copy() for each in pair)  # what is returned is the caller's
+            self._states = tuple(each.copy() for each in pair)  # the caller may change the returned arrays
         merged = self._merged(self._outputs(y, pair[0], keep))
         if not self.return_state:
             return _arrays.like(tuple(merged) if len(merged) > 1 else merged[0], sequences)
         return _arrays.like((*merged, *(each[d] for d in range(len(pair[0])) for each in pair)), sequences)
 
     def _frame_modules(self) -> list[tuple[str, Module]]:
-        """What a frame of a stream goes through, with names."""
+        """The names and modules that a frame of a stream goes through."""
         return [("layer", self.layer)]
 
     def _first_states(self, given: Any) -> Any:
@@ -162,7 +162,7 @@ class RecurrentLayer(Module):
         return hx if lstm else hx[0]
 
     def _outputs(self, y: Array, last: Array, keep: NDArray[Any] | None) -> list[Array]:
-        """The output of each direction, from those of the steps that are kept and from the last states."""
+        """The output of each direction, from the outputs of the kept steps and the last states."""
         count, backwards = len(last), self.layer.reverse
         if keep is not None and backwards:
             keep = keep[:, ::-1]  # in the order in which steps are read, as Keras' outputs are
@@ -173,8 +173,8 @@ class RecurrentLayer(Module):
             return [np.where(shown, each, np.float32(0)) for each in last]
         if keep is None:
             return np.split(y[:, ::-1] if backwards else y, count, axis=2)
-        read = np.cumsum(keep, axis=1)  # how many steps were, of those that are kept
-        place = read[:, -1:] - read if backwards else read - 1  # of the last of them, among those that are kept
+        read = np.cumsum(keep, axis=1)  # how many kept steps there were so far
+        place = read[:, -1:] - read if backwards else read - 1  # the place of the last kept step among the kept ones
         shown = keep if self.zero_output_for_mask or count == 2 else read > 0
         spread = np.take_along_axis(y, np.clip(place, 0, y.shape[1] - 1)[..., None], axis=1)
         return np.split(np.where(shown[..., None], spread, np.float32(0)), count, axis=2)
@@ -197,7 +197,7 @@ class RecurrentLayer(Module):
 
 
 def _to_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
-    """A mask as an array of bool; None for one that leaves nothing out."""
+    """A mask as a bool array; None if it leaves nothing out."""
     if mask is None:
         return None
     array = _arrays.to_numpy(mask, "mask")

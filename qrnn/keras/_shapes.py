@@ -18,7 +18,7 @@ __all__ = ["GlobalPooling", "Permute", "Pooling", "Repeat", "Reshape"]
 
 
 def _mean(x: Array, axis: int) -> Array:
-    """In float64, each row by itself."""
+    """The mean in float64, each row by itself."""
     mean: Array = np.ascontiguousarray(np.moveaxis(x, axis, -1), np.float64).mean(axis=-1).astype(np.float32)
     return mean
 
@@ -47,9 +47,9 @@ class _Unmasked(Masked):
         Raises
         ------
         TypeError
-            If `input` is no array of real numbers.
+            If `input` is not an array of real numbers.
         ValueError
-            If it has dimensions that the layer does not take.
+            If its dimensions do not fit the layer.
         """
         x = _arrays.to_float32(input, "input")
         return _arrays.like(np.ascontiguousarray(self._compute(x, mask)), input)
@@ -70,7 +70,7 @@ class GlobalPooling(_Unmasked):
     Parameters
     ----------
     function : {"average", "max"}
-        The mean is that of the steps that a mask keeps; the maximum knows no mask.
+        The mean is over the steps that a mask keeps; the maximum ignores masks.
     keepdims : bool
         Whether the dimension of steps stays, with the size 1.
 
@@ -95,7 +95,7 @@ class GlobalPooling(_Unmasked):
             if keep.shape != x.shape[:2]:
                 raise ValueError(f"mask: expected shape {x.shape[:2]}, got {keep.shape}")
             rows = np.where(keep[:, None], x.swapaxes(1, 2), 0).astype(np.float64)
-            with np.errstate(all="ignore"):  # a row of no steps is NaN, as Keras' is
+            with np.errstate(all="ignore"):  # a row without steps is NaN, as in Keras
                 y = (rows.sum(axis=-1) / keep.sum(axis=1)[:, None]).astype(np.float32)
         return y[:, None] if self.keepdims else y
 
@@ -111,9 +111,9 @@ class Pooling(_Unmasked):
     ----------
     function : {"average", "max"}
     pool_size, strides : int
-        Steps of an output, and from one to the next.
+        How many steps an output covers, and how many lie from one output to the next.
     padding : {"valid", "same"}
-        "same", of a maximum alone: an output for each stride that begins.
+        "same" gives an output for each started stride; only for the maximum.
 
     Examples
     --------
@@ -148,7 +148,7 @@ class Pooling(_Unmasked):
 
 @public("qrnn.keras")
 class Repeat(_Unmasked):
-    """A row as each of so many steps, as Keras' RepeatVector.
+    """Repeats a row as `n` steps, as Keras' RepeatVector.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class Repeat(_Unmasked):
 
 @public("qrnn.keras")
 class Reshape(_Unmasked):
-    """Other dimensions behind that of the batch, as Keras' Reshape.
+    """Changes the dimensions after the batch, as Keras' Reshape.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ class Reshape(_Unmasked):
 
 @public("qrnn.keras")
 class Permute(_Unmasked):
-    """Dimensions behind that of the batch in another order, as Keras' Permute.
+    """Changes the order of the dimensions after the batch, as Keras' Permute.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where the weights of a layer stand in a file: by the names of layers, or by their classes and numbers."""
+"""Finds the weights of a layer in a file: by the names of layers, or by their classes and numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ByName", "ByNumber", "Weights"]
 
-#: What layers keep beside weights: the states of random numbers.
+#: Arrays of layers that are not weights, such as states of random generators.
 _IDLE = ("seed_generator", "iterations")
 
 _GROUPS = ("layers", "_layer_checkpoint_dependencies")
@@ -31,39 +31,39 @@ class Weights:
         Parameters
         ----------
         names : sequence of str
-            As Keras names variables: kernel, bias, ... .
+            Keras' names of variables: kernel, bias, ... .
         where : str
-            What error texts begin with.
+            The beginning of error texts.
         part : str
-            Path of the layer inside of this one that has them.
+            The path of the inner layer that has them.
 
         Raises
         ------
         FormatError
-            If the file has others there.
+            If the file has other arrays there.
         """
         raise NotImplementedError
 
     def inside(self, part: str) -> Weights:
-        """The weights of the layer that this one has as `part`."""
+        """The weights of the inner layer `part`."""
         raise NotImplementedError
 
     def of_layers(self, layers: Sequence[Entry], weighted: Sequence[bool]) -> list[Weights]:
-        """The weights of the layers of a model; `weighted` says which of them have some.
+        """The weights of the layers of a model; `weighted` tells which layers have weights.
 
         Raises
         ------
         FormatError
-            If the file has not as many.
+            If the file has weights for another number of layers.
         """
         raise NotImplementedError
 
     def finish(self, where: str) -> None:
-        """Refuse a layer of which arrays are left; FormatError names them."""
+        """Refuse a layer with arrays that were not taken; FormatError names them."""
 
 
 class ByNumber(Weights):
-    """Of Keras 3 and of .keras files of Keras 2: groups by class and order, and in them arrays by numbers."""
+    """Weights in files of Keras 3 and .keras files of Keras 2: groups by class and order, with arrays by number."""
 
     def __init__(self, root: Group, path: str = "") -> None:
         self._root, self._path = root, path
@@ -92,7 +92,7 @@ class ByNumber(Weights):
 
 
 def _snake_case(name: str) -> str:
-    """A class's name as Keras has it in paths."""
+    """A class's name in the form that Keras uses in paths."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
@@ -105,9 +105,9 @@ def _array(found: Any, where: str) -> NDArray[Any]:
 
 
 class ByName(Weights):
-    """Of .h5 files: groups by the names of layers, each with a list of the names of its arrays.
+    """Weights in .h5 files: groups by the names of layers, each with a list of the names of its arrays.
 
-    Those of a model inside of a model, or of the two layers of a Bidirectional, stand in one list, in their order.
+    The arrays of an inner model, or of the two layers of a Bidirectional, are in one list, in their order.
     """
 
     def __init__(self, arrays: Sequence[tuple[str, Dataset | None]]) -> None:
@@ -126,7 +126,7 @@ class ByName(Weights):
         if not set(needed) <= set(groups):
             if len(needed) != len(groups):
                 raise FormatError(f"expected weights of {len(needed)} layers, {needed!r:.80}, got {len(groups)}")
-            groups = dict(zip(needed, groups.values()))  # those of a model with other names
+            groups = dict(zip(needed, groups.values()))  # the file's model has other names
         return [cls(groups.get(each.name, ())) for each in layers]
 
     def take(self, names: Sequence[str], where: str, part: str = "") -> list[NDArray[Any]]:
@@ -165,7 +165,7 @@ def _arrays(root: Group, layer: str) -> list[tuple[str, Dataset | None]]:
 
 
 def _texts(group: Group, name: str) -> list[str]:
-    """An attribute that is a list of texts, also where it is in several, as a long one is."""
+    """An attribute that is a list of texts; a long list is split into several attributes."""
     found = group.attribute(name)
     if found is None:
         found, part = [], group.attribute(f"{name}0")

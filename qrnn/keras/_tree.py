@@ -1,4 +1,4 @@
-"""Which layers a config of a model has, and in which order they are called."""
+"""Finds the layers in a model's config, and the order in which they are called."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Tree(NamedTuple):
     Attributes
     ----------
     layers : list of Entry
-        All of them, in the order of the config, which is that of the weights.
+        All layers, in the order of the config, which is also the order of the weights.
     chain : list of int
-        Numbers of those that are called, in this order.
+        The numbers of the layers that are called, in this order.
     outputs : int
-        How many of the last one's outputs are the model's.
+        How many outputs of the last layer are outputs of the model.
     problems : list of str
-        What keeps the model from being a chain.
+        The reasons why the model is not a chain.
     """
 
     layers: list[Entry]
@@ -47,7 +47,7 @@ def tree_of(config: Any) -> Tree:
     Raises
     ------
     FormatError
-        If it is none, or of a class that is not Sequential or functional.
+        If it is not such a config, or the class is neither Sequential nor functional.
     """
     if isinstance(config, list):
         return _sequential(config)
@@ -65,14 +65,14 @@ def tree_of(config: Any) -> Tree:
 
 
 def _serialized(config: Any) -> tuple[str, Mapping[str, Any]]:
-    """Class and config; of old files the config may be a bare list."""
+    """Class and config; in old files the config may be a bare list."""
     if isinstance(config, Mapping) and isinstance(config.get("config"), list):
         return str(config.get("class_name")), {"layers": config["config"]}
     return serialized(config, "config")
 
 
 def _custom(config: Any) -> str | None:
-    """The package of a class of a user's own; None of Keras' own ones."""
+    """The package of a user's own class; None for Keras' own classes."""
     package, registered = config.get("module"), config.get("registered_name")
     if ">" in str(registered):
         return str(registered).partition(">")[0]
@@ -106,7 +106,7 @@ def _sequential(layers: list[Any]) -> Tree:
 
 
 def _functional(layers: list[Any], config: Mapping[str, Any]) -> Tree:
-    """Backwards from the output, which has to lead to the input by way of one layer each."""
+    """Follow the calls backwards from the output to the input; each layer must have one input."""
     entries, problems = _entries(layers), list[str]()
     numbers = {each.name: i for i, each in enumerate(entries)}
     calls = [_calls(each, entry.where) for each, entry in zip(layers, entries)]
@@ -158,7 +158,7 @@ def _calls(layer: Mapping[str, Any], where: str) -> list[Call]:
 
 
 def _call(node: Any, where: str) -> Call:
-    """A call as Keras 3 has it, arguments with outputs in them, or as a list of outputs."""
+    """A call, as arguments that contain outputs (Keras 3) or as a list of outputs."""
     if isinstance(node, Mapping):
         given, args = node.get("kwargs"), node.get("args")
         keywords = given if isinstance(given, Mapping) else {}
@@ -178,7 +178,7 @@ def _others(keywords: Mapping[str, Any], mask: Any) -> list[str]:
 
 
 def _histories(value: Any) -> Iterator[tuple[str, int, int]]:
-    """The outputs that arguments of a call hold."""
+    """The outputs inside the arguments of a call."""
     if isinstance(value, Mapping):
         if value.get("class_name") == "__keras_tensor__":
             config = value.get("config")
@@ -192,7 +192,7 @@ def _histories(value: Any) -> Iterator[tuple[str, int, int]]:
 
 
 def _lists(value: Any) -> Iterator[list[Any]]:
-    """The lists [name, number of its call, number of its output, perhaps arguments] in lists of such."""
+    """The innermost lists [name, number of its call, number of its output, perhaps arguments]."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list) and value and isinstance(value[0], str):

@@ -1,4 +1,4 @@
-"""Weights of Keras' recurrent layers, in PyTorch's shapes and order of gates."""
+"""Converts weights of Keras' recurrent layers to PyTorch's shapes and order of gates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ORDER = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 1, 2, 3)}
 
 
 def array_count(layer: LayerConfig) -> int:
-    """How many arrays a layer has: kernel, recurrent kernel and, where there is one, bias."""
+    """How many arrays a layer has: kernel, recurrent kernel and bias, if there is one."""
     return 3 if layer.flags["use_bias"] else 2
 
 
@@ -31,7 +31,7 @@ def direction(layer: LayerConfig, weights: Sequence[Any], where: str) -> Directi
     Raises
     ------
     FormatError
-        If their number or a shape is not that of the layer.
+        If their number or a shape does not fit the layer.
     """
     count = array_count(layer)
     if len(weights) != count:
@@ -54,9 +54,9 @@ def direction(layer: LayerConfig, weights: Sequence[Any], where: str) -> Directi
 def _biases(
     layer: LayerConfig, bias: Any, cudnn: bool, order: tuple[int, ...], where: str
 ) -> tuple[Array | None, Array | None]:
-    """The two biases of PyTorch. Keras has one; two where a GRU resets after the product, or cuDNN's weights are kept.
+    """The two biases of PyTorch. Keras has one; two for a GRU that resets after the product, or with cuDNN's weights.
 
-    cuDNN's are a row of both, by whose size they are told apart from those that Keras itself computes with.
+    cuDNN's biases are a single row of both, whose size distinguishes them from Keras' own.
     """
     if bias is None:
         return None, None

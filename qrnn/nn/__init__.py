@@ -1,4 +1,4 @@
-"""``qrnn.nn``: float32 modules over NumPy, where PyTorch has ``torch.nn``."""
+"""``qrnn.nn``: float32 modules for NumPy, the counterpart of ``torch.nn``."""
 
 from . import modules, quantized
 from .modules import *  # noqa: F403

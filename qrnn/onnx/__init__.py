@@ -1,4 +1,4 @@
-"""``qrnn.onnx``: models of ONNX files as modules of ``qrnn.nn``, and what recurrent nodes they hold.
+"""``qrnn.onnx``: reads models of ONNX files, or only their recurrent nodes, as modules of ``qrnn.nn``; writes models.
 
 Files are read with the package `onnx`, and written with `onnxscript`.
 """

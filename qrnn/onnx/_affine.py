@@ -1,4 +1,4 @@
-"""Values as affine forms of others: what a gate of an unrolled cell is before its activation."""
+"""Values as affine forms of other values, such as a gate of an unrolled cell before its activation."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Affine", "Forms", "identity"]
 
-#: How many sums and parts of one another are followed: between a product and an activation there are a few.
+#: How many nested sums and slices are followed; there are a few between a product and an activation.
 _DEEPEST = 30
 
 
 class Affine(NamedTuple):
-    """``sum of weight @ value + bias``, of which the weights are (rows, columns).
+    """``sum of weight @ value + bias``, with weights of shape (rows, columns).
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Affine(NamedTuple):
 
 
 class Forms:
-    """The operations of a scope by what they give, and affine forms of values, each computed once."""
+    """The operations of a scope by their results, and the affine forms of values, each computed once."""
 
     def __init__(self, scope: Scope, ops: Sequence[Op]) -> None:
         self.scope = scope
@@ -58,25 +58,25 @@ class Forms:
         self._zeros: dict[int, Array] = {}
 
     def op(self, name: str) -> Op | None:
-        """What gives a value, if an operation of this scope does."""
+        """The operation of this scope that computes a value; None if there is none."""
         return self.ops[self.index[name]] if name in self.index else None
 
     def is_module(self, name: str, kind: str) -> str | None:
-        """The argument of an activation, if one of the class `kind` gives the value `name`."""
+        """The argument of the activation of class `kind` that computes the value `name`; else None."""
         op = self.op(name)
         if op is not None and op.kind == "module" and type(op.options["module"]).__name__ == kind:
             return str(op.inputs[0])
         return None
 
     def pair(self, name: str, kind: str) -> tuple[str, str] | None:
-        """The two arguments of the function `kind`, if it gives the value `name`."""
+        """The two arguments of the function `kind` that computes the value `name`; else None."""
         op = self.op(name)
         return (op.inputs[0], op.inputs[1]) if op is not None and op.kind == kind and len(op.inputs) == 2 else None
 
     def affine(self, name: str) -> Affine | None:
-        """The value as an affine form of others; None if it is none."""
+        """The value as an affine form of others; None if it is not one."""
         if name not in self._known:
-            self._known[name] = None  # as for a value that depends on itself, or on a long chain
+            self._known[name] = None  # stays so for a value that depends on itself, or on a long chain
             op = self.op(name)
             if op is not None and self._depth < _DEEPEST:
                 self._depth += 1
@@ -120,14 +120,14 @@ class Forms:
         return Affine(parts, biases[0] if biases else None, rows)
 
     def made(self, function: Any, *arrays: Array) -> Array:
-        """What a function makes of arrays: once, so that steps that have the same weights share them."""
+        """The result of a function of arrays, computed once, so that steps with the same weights share it."""
         key = (function, *map(identity, arrays))
         if key not in self._made:
-            self._made[key] = (function(*arrays), arrays)  # which keeps these where they are
+            self._made[key] = (function(*arrays), arrays)  # keeps the arrays alive, so that their keys stay valid
         return self._made[key][0]
 
     def joined(self, *arrays: Array) -> Array:
-        """Arrays one behind the other."""
+        """Arrays joined along their first axis."""
         return self.made(_joined, *arrays)
 
     def zeros(self, rows: int) -> Array:
@@ -143,7 +143,7 @@ class Forms:
 
 
 def identity(array: Array | None) -> Any:
-    """What two arrays of the same elements of the same memory have in common; it must not be freed."""
+    """A key that is equal for arrays of the same elements in the same memory, as long as it is not freed."""
     return None if array is None else (array.ctypes.data, array.shape, array.strides)
 
 
@@ -152,7 +152,7 @@ def _joined(*arrays: Array) -> Array:
 
 
 def _list(value: Any) -> list[int]:
-    """The numbers of an option, which may be one."""
+    """The numbers of an option, which may be a single number."""
     return [int(each) for each in np.ravel(value)]
 
 

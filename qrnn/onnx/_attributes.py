@@ -13,17 +13,17 @@ __all__ = ["OPERATORS", "NodeOptions", "Operator", "node_options", "read_attribu
 
 
 class Operator(NamedTuple):
-    """What tells the recurrent operators apart.
+    """The differences between the recurrent operators.
 
     Attributes
     ----------
     order : tuple of int
-        ONNX's part of each gate of PyTorch's order.
+        The place in ONNX of each gate in PyTorch's order.
     activations : tuple of str
-        Where a node names none.
+        The activations of a node that names none.
     inputs, outputs : tuple of str
     attributes : tuple of str
-        Those that the others lack.
+        Attributes that the other operators lack.
     """
 
     order: tuple[int, ...]
@@ -48,7 +48,7 @@ OPERATORS: Mapping[str, Operator] = {
     ),
 }
 
-#: Where an AttributeProto keeps a value of each attribute, and the number of that type.
+#: The field of an AttributeProto that holds a value of each type, and the number of the type.
 _INT, _FLOAT, _STRING, _FLOATS, _STRINGS = ("i", 2), ("f", 1), ("s", 3), ("floats", 6), ("strings", 8)
 _FIELDS: Mapping[str, tuple[str, int]] = {
     "activation_alpha": _FLOATS,
@@ -60,11 +60,11 @@ _FIELDS: Mapping[str, tuple[str, int]] = {
     "input_forget": _INT,
     "layout": _INT,
     "linear_before_reset": _INT,
-    "output_sequence": _INT,  # before opset 7; says whether Y is wanted, and Y is always there
+    "output_sequence": _INT,  # before opset 7; whether Y is wanted, but Y is always computed
 }
 _OF_SOME = frozenset(name for operator in OPERATORS.values() for name in operator.attributes)
 
-#: ONNX's names, which are compared without regard to case, and those of ``qrnn.nn``, whose defaults are ONNX's.
+#: ONNX's names, compared case-insensitively, and the names in ``qrnn.nn``, whose defaults are ONNX's.
 _ACTIVATIONS: Mapping[str, str] = {name.replace("_", ""): name for name in ACTIVATIONS if name != "linear"}
 
 
@@ -116,12 +116,12 @@ def _text(value: bytes | str) -> str:
 
 
 def node_options(op_type: str, attributes: Mapping[str, Any], where: str) -> NodeOptions:
-    """What the attributes of a node say.
+    """The options in the attributes of a node.
 
     Raises
     ------
     FormatError
-        If a value is none of those that ONNX has.
+        If a value is not valid in ONNX.
     """
     direction = attributes.get("direction", "forward")
     if direction not in ("forward", "reverse", "bidirectional"):
@@ -144,7 +144,7 @@ def node_options(op_type: str, attributes: Mapping[str, Any], where: str) -> Nod
 
 
 def _flag(attributes: Mapping[str, Any], name: str, where: str) -> int:
-    """The attribute `name`, which is 0 or 1; 0 where there is none."""
+    """The attribute `name`, which is 0 or 1; 0 if there is none."""
     value = attributes.get(name, 0)
     if value not in (0, 1):
         raise FormatError(f"{where}: {name}: expected 0 or 1, got {value}")
@@ -152,7 +152,7 @@ def _flag(attributes: Mapping[str, Any], name: str, where: str) -> int:
 
 
 def _activation_options(op_type: str, attributes: Mapping[str, Any], num_directions: int, where: str) -> dict[str, Any]:
-    """The arguments of the layer that say its activations."""
+    """The layer's arguments for its activations."""
     defaults = OPERATORS[op_type].activations
     names = attributes.get("activations", list(defaults) * num_directions)
     if len(names) != len(defaults) * num_directions:
@@ -172,7 +172,7 @@ def _activation_options(op_type: str, attributes: Mapping[str, Any], num_directi
 
 
 def _activation(name: str, given: list[list[float]], where: str) -> str | tuple[Any, ...]:
-    """An activation as ``qrnn.nn`` says it, with the next alpha and beta, which it takes off the lists `given`."""
+    """An activation in the form of ``qrnn.nn``, with the next alpha and beta, which are removed from `given`."""
     own = _ACTIVATIONS.get(name.lower())
     if own is None:
         raise FormatError(f"{where}: activations: expected one of {', '.join(_ACTIVATIONS)}, got {name!r}")
@@ -184,7 +184,7 @@ def _activation(name: str, given: list[list[float]], where: str) -> str | tuple[
 
 
 def _next(values: list[float], default: float | None, where: str) -> float:
-    """The first of `values`, which it takes off, or the default where none is left."""
+    """Remove and return the first of `values`, or return the default if none is left."""
     value = values.pop(0) if values else default
     if value is None:
         raise FormatError(f"{where}: expected a number, as ONNX has no default, got none")

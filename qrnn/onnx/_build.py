@@ -1,4 +1,4 @@
-"""From a scope to modules: the layers, and where nothing is missing a `Graph` of all."""
+"""Makes modules from a scope: the layers, and, if nothing is missing, a `Graph` of everything."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def all_ops(scope: Scope) -> Iterator[tuple[Scope, Op]]:
 
 
 def layers_of(scope: Scope) -> dict[str, Module]:
-    """The recurrent layers and cells by the names of their nodes; one that is called many times comes once."""
+    """The recurrent layers and cells by the names of their nodes; one that is called several times comes once."""
     cells: dict[tuple[Any, ...], Module] = {}
     found: dict[str, Module] = {}
     for _, op in all_ops(scope):
@@ -62,11 +62,11 @@ def _cell_module(cell: Cell) -> Module:
 
 
 def inputs_of(scope: Scope) -> tuple[dict[str, str], list[str]]:
-    """The inputs of a graph with their types, and texts of those that no array can be."""
+    """The inputs of a graph with their types, and texts about inputs that are not arrays."""
     found, wrong = dict[str, str](), list[str]()
     for each in scope.graph.input:
         if scope.find(each.name) is not None:
-            continue  # in files of IR version 3, which list initializers among the inputs too
+            continue  # files of IR version 3 list initializers among the inputs too
         kind = DATA_TYPES.get(each.type.tensor_type.elem_type) if each.type.HasField("tensor_type") else None
         if kind is None:
             wrong.append(f"input {each.name!r}: a type that is no array of numbers")
@@ -75,7 +75,7 @@ def inputs_of(scope: Scope) -> tuple[dict[str, str], list[str]]:
 
 
 def module_of(scope: Scope) -> tuple[Graph | None, list[str]]:
-    """A module of all that the outputs of the graph need, or None, and texts of what is missing for it."""
+    """A module of all that the outputs of the graph need, or None, and texts about what is missing for it."""
     inputs, missing = inputs_of(scope)
     ops = _needed(_fused(scope), scope.outputs())
     missing += _missing_of(ops)
@@ -105,7 +105,7 @@ def _needed(ops: Sequence[Op], outputs: Sequence[str]) -> list[Op]:
 
 
 def _fused(scope: Scope) -> list[Op]:
-    """The operations, with a constant that is added to a product alone as its bias."""
+    """The operations. A constant that is added to a product becomes its bias, if only the sum uses the product."""
     users: dict[str, int] = dict.fromkeys(scope.outputs(), 1)
     for op in scope.ops:
         for name in flat(op.inputs):
@@ -122,7 +122,7 @@ def _fused(scope: Scope) -> list[Op]:
 
 
 def _with_bias(scope: Scope, op: Op, products: dict[str, Op]) -> tuple[Op, Op] | None:
-    """The product of which `op` is the sum with a constant row, and the two as one."""
+    """If `op` adds a constant row to a product: that product, and the two as one operation."""
     for x, y in ((op.inputs[0], op.inputs[1]), (op.inputs[1], op.inputs[0])):
         product, bias = products.get(x), scope.find(y)
         if product is None or bias is None or bias.dtype.kind != "f":
@@ -146,7 +146,7 @@ class _Parts:
         self._names: dict[str, str] = {}
 
     def free_name(self, wanted: str) -> str:
-        """A name for a child or a constant, which is not taken."""
+        """A free name for a child or a constant."""
         name = base = re.sub(r"\W+", "_", wanted, flags=re.ASCII).strip("_") or "unnamed"
         number = 1
         while name in self._taken or name in self.modules or name in self.constants or hasattr(Graph, name):

@@ -1,4 +1,4 @@
-"""Cells that an exporter unrolled: LSTM and GRU among the operations of a scope, found by their equations."""
+"""Finds LSTM and GRU cells that an exporter wrote as single operations, by their equations."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Cell(NamedTuple):
 
 
 def with_cells(scope: Scope) -> list[Op]:
-    """The operations of a scope, with one of kind ``"cell"`` for those that compute a step of an LSTM or GRU.
+    """The operations of a scope, with an operation of kind ``"cell"`` for those that compute a step of an LSTM or GRU.
 
-    What only the cell needed stays behind it: nothing takes what it gives.
+    Operations that only the cell needed remain, but nothing uses their results.
     """
     forms = Forms(scope, scope.ops)
     cells: dict[int, Op] = {}
@@ -43,7 +43,7 @@ def with_cells(scope: Scope) -> list[Op]:
 
 
 def _agree(forms: Forms, cells: Iterable[Op]) -> None:
-    """Where input and state have one size, those that come from outside look alike: the steps that follow tell them."""
+    """Tell input and state apart in first steps, where both come from outside and have one size, by later steps."""
     ops = [op for op in cells if len(op.inputs) == 3]
     keys = {id(op): tuple(map(identity, op.options["cell"].weights[:2])) for op in ops}
     sure = {keys[id(op)] for op in ops if forms.op(op.inputs[1]) is not None}
@@ -56,7 +56,7 @@ def _agree(forms: Forms, cells: Iterable[Op]) -> None:
 
 
 def _found(forms: Forms) -> Iterator[tuple[Op, list[int]]]:
-    """Cells, with the places of the operations that give their results."""
+    """Cells, with the places of the operations that compute their results."""
     for i, op in enumerate(forms.ops):
         if op.kind == "module" and type(op.options["module"]).__name__ == "Tanh":
             cell = _lstm(forms, op)
@@ -76,7 +76,7 @@ def _either(pair: tuple[str, str]) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def _lstm(forms: Forms, tanh: Op) -> tuple[Op, list[int]] | None:
-    """The cell of which `tanh` is that of the new c."""
+    """The cell in which `tanh` is applied to the new c."""
     new_c = tanh.inputs[0]
     pair = forms.pair(new_c, "add")
     found = None if pair is None else _cell_state(forms, pair)
@@ -99,7 +99,7 @@ def _lstm(forms: Forms, tanh: Op) -> tuple[Op, list[int]] | None:
 
 
 def _cell_state(forms: Forms, pair: tuple[str, str]) -> tuple[str, list[Affine]] | None:
-    """Of ``f c + i g`` the value c and the forms of i, f and g."""
+    """From ``f c + i g``, the value c and the forms of i, f and g."""
     for kept, new in _either(pair):
         first, second = forms.pair(kept, "mul"), forms.pair(new, "mul")
         if first is None or second is None:
@@ -135,7 +135,7 @@ def _lstm_op(forms: Forms, gates: list[Affine], c: str, new_h: str, new_c: str, 
 def _joined(
     forms: Forms, stacked: Affine, only: str, hidden: int, c: str, new_h: str, new_c: str, name: str
 ) -> Op | None:
-    """A cell whose input and state were joined before one product, as in TensorFlow's."""
+    """A cell whose input and state were joined before one product, as in TensorFlow."""
     pieces = _pieces(forms, only)
     if pieces is None or not _flat(forms, *pieces, c):
         return None
@@ -148,7 +148,7 @@ def _joined(
 
 
 def _pieces(forms: Forms, name: str) -> tuple[str, str] | None:
-    """Of two values joined along the last axis both."""
+    """Both values, if two were joined along the last axis."""
     op = forms.op(name)
     if op is None or op.kind != "concat" or len(op.inputs) != 2 or op.options.get("axis") not in (1, -1):
         return None
@@ -156,7 +156,7 @@ def _pieces(forms: Forms, name: str) -> tuple[str, str] | None:
 
 
 def _is_state(forms: Forms, h: str, c: str) -> bool:
-    """Whether h and c come from one another: the step before gave both, or both come from outside of it."""
+    """Whether h and c belong together: the step before returned both, or both come from outside."""
     first, second = forms.op(h), forms.op(c)
     if first is None or second is None:
         return first is second
@@ -180,7 +180,7 @@ def _gru(forms: Forms, op: Op, place: int) -> tuple[Op, list[int]] | None:
 
 
 def _gru_parts(forms: Forms, op: Op) -> Iterator[tuple[str, str, str]]:
-    """The values that z, n and h may be."""
+    """The possible values of z, n and h."""
     for first, second in _either((op.inputs[0], op.inputs[1])):
         left, right = forms.pair(first, "mul"), forms.pair(second, "mul")
         if left is None:
@@ -203,7 +203,7 @@ def _is_one(forms: Forms, name: str) -> bool:
 
 
 def _gru_op(forms: Forms, update: Affine, inner: str, h: str, op: Op) -> Op | None:
-    """The cell, from the forms of z and what goes into the tanh."""
+    """The cell, from the form of z and the input of the tanh."""
     for reset_after, x_part, h_part, reset in _candidates(forms, inner, h):
         gates = [reset, update]
         stacked = _stacked(forms, gates)
@@ -232,7 +232,7 @@ def _gru_op(forms: Forms, update: Affine, inner: str, h: str, op: Op) -> Op | No
 
 
 def _candidates(forms: Forms, inner: str, h: str) -> Iterator[tuple[bool, Affine, Affine, Affine]]:
-    """Ways to read what goes into the tanh: reset_after, its form of x, that of h, and the form of r."""
+    """Ways to read the input of the tanh: reset_after, its form of x, its form of h, and the form of r."""
     pair = forms.pair(inner, "add")
     for first, second in _either(pair) if pair is not None else ():
         product = forms.pair(second, "mul")  # W x + r (R h)
@@ -270,7 +270,7 @@ def _split_joined(forms: Forms, form: Affine, h: str | None, hidden: int) -> Aff
 
 
 def _stacked(forms: Forms, gates: Sequence[Affine]) -> Affine | None:
-    """Forms of the same values and as many rows, one below the other."""
+    """Forms of the same values with equal numbers of rows, stacked."""
     first = gates[0]
     if any(each.rows != first.rows or set(each.parts) != set(first.parts) for each in gates):
         return None
@@ -291,6 +291,6 @@ def _biases(form: Affine) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
 
 
 def _flat(forms: Forms, *names: str) -> bool:
-    """Whether values are rows of a batch, as far as that is known."""
+    """Whether values are rows of a batch, as far as is known."""
     ranks = [forms.scope.known_dims(name) for name in names]
     return all(dims is None or len(dims) == 2 for dims in ranks)

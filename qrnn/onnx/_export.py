@@ -1,4 +1,4 @@
-"""export: a model of ``qrnn.nn`` as an ONNX file."""
+"""export: writes a model of ``qrnn.nn`` as an ONNX file."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ def export(
     Parameters
     ----------
     model : Module
-        Of ``qrnn.nn``, of a user's own class, or read from a file. Its quantized layers must be of engine ``qrnn`` or
-        ``qrnn13``.
+        A model of ``qrnn.nn``, of a user's own class, or read from a file. Its quantized layers must have engine
+        ``qrnn`` or ``qrnn13``.
     args : array_like or tuple of array_like
-        Example inputs: the model is called with them, and what it does is written down. A state that is a pair comes
-        as a pair.
+        Example inputs. The model is called with them, and its operations are recorded. An LSTM's state is a pair.
     path : path, optional
-        Where to write the file.
+        The file to write.
     input_names, output_names : sequence of str, optional
         Names of the graph's inputs and outputs; by default those of a `Graph`, else ``input``, ``input_1`` and so on.
 
@@ -48,16 +47,16 @@ def export(
     ImportError
         If onnxscript or onnx is not installed.
     TypeError
-        If `model` is no module of qrnn, or its forward does something that is not followed.
+        If `model` is not a module of qrnn, or its forward does something that cannot be recorded.
     ValueError
-        If a layer, an option or a function has no operators, or there is another number of names.
+        If a layer, an option or a function has no operators, or the number of names does not fit.
 
     Notes
     -----
-    A forward of your own is followed, as by tracing in PyTorch: modules, arithmetic, indices and NumPy's
-    ``concatenate``, ``stack``, ``reshape``, ``transpose`` and their like. What Python computes of shapes is kept as it
-    is in the example; sizes of all inputs stay free otherwise. `lengths` are for float layers. The arithmetic of
-    quantized layers, to the bits of sums and products, is that of qrnn; tanh and sigmoid are the runtime's.
+    Your own forward is recorded, as by tracing in PyTorch: modules, arithmetic, indices and NumPy's ``concatenate``,
+    ``stack``, ``reshape``, ``transpose`` and similar functions. Values that Python computes from shapes are those of
+    the example; otherwise the sizes of all inputs stay free. `lengths` work only with float layers. Sums and products
+    of quantized layers have the bits of qrnn; tanh and sigmoid are the runtime's.
 
     Examples
     --------
@@ -119,7 +118,7 @@ def _names(given: Sequence[str] | None, own: list[str] | None, stem: str, count:
 
 
 def _inputs(recorder: Any, given: Any, names: Any) -> Any:
-    """Values that stand for the examples; sizes of their dimensions are free."""
+    """Values that stand for the examples; the sizes of their dimensions are free."""
     import onnx_ir
 
     from ._recorder import Traced
@@ -133,7 +132,7 @@ def _inputs(recorder: Any, given: Any, names: Any) -> Any:
 
 
 def _output(recorder: Any, result: Any, name: str) -> Any:
-    """The value of a result under its own name."""
+    """The value of a result under the name of the output."""
     import onnx_ir
 
     from ._recorder import traced_of

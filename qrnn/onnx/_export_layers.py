@@ -1,4 +1,4 @@
-"""Layers of ``qrnn.nn`` as operators of ONNX: float ones as nodes RNN, GRU and LSTM, others by their arithmetic."""
+"""Writes layers of ``qrnn.nn`` as ONNX operators: float ones as nodes RNN, GRU and LSTM, others by their arithmetic."""
 
 # mypy: ignore-errors
 # Onnxscript's operators have no types.
@@ -21,7 +21,7 @@ from ._translations import Weight, ints, layers, product, step
 
 __all__ = ["cell", "linear", "recurrent"]
 
-#: Options of a step that ONNX's nodes have.
+#: Options of a step that ONNX's nodes support.
 _IN_NODES = frozenset({"activations", "clip", "peepholes", "input_forget", "reverse"})
 
 
@@ -32,7 +32,7 @@ def linear(recorder: Recorder, name: str, layer: Any, x: Any) -> Any:
 
 
 def cell(recorder: Recorder, name: str, layer: Any, x: Any, states: list[Any], batched: bool) -> list[Any]:
-    """A cell: its next states. `states` are values, or None."""
+    """The next states of a cell. `states` are values, or None."""
     count = layer._spec.row.states
     states = states or [None] * count
     if not _quantized(layer):
@@ -48,7 +48,7 @@ def cell(recorder: Recorder, name: str, layer: Any, x: Any, states: list[Any], b
 def recurrent(
     recorder: Recorder, name: str, layer: Any, x: Any, states: list[Any], batched: bool, lengths: Any = None
 ) -> tuple[Any, list[Any]]:
-    """A layer over sequences: outputs, and the last states of all layers and directions."""
+    """The outputs of a layer over sequences, and the last states of all layers and directions."""
     spec, sequence = layer._spec, layer._spec.sequence
     if _quantized(layer) or spec.proj_size:
         _expect_plain(name, layer)
@@ -85,7 +85,7 @@ def _quantized(layer: Any) -> bool:
 
 
 def _expect_plain(name: str, layer: Any) -> None:
-    """Raise ValueError if a layer has options that its operators have not."""
+    """Raise ValueError if a layer has options that its operators lack."""
     options, spec = layer._spec.variant_options, layer._spec
     if options or spec.row.resets_before:
         what = next(iter(options), "reset_after")
@@ -119,7 +119,7 @@ def _node(
     directions: int,
     lengths: Any = None,
 ) -> tuple[Any, list[Any]]:
-    """One layer, or with 0 `directions` a cell, as a node: Y, and the last states."""
+    """Write one layer, or a cell if `directions` is 0, as a node; returns Y and the last states."""
     spec = layer._spec
     unknown = [each for each in spec.variant_options if each not in _IN_NODES]
     if unknown:
@@ -174,7 +174,7 @@ def _attributes(spec: Any, directions: int) -> dict[str, Any]:
 
 
 def _activations(chosen: tuple[Activation, ...]) -> dict[str, Any]:
-    """The attributes that say activations; ONNX has no linear one, but ``alpha x + beta``."""
+    """The attributes for activations. ONNX has no linear one, but ``alpha x + beta``."""
     known = [Activation("affine", 1.0, 0.0) if each.name == "linear" else each for each in chosen]
     values = {
         "activation_alpha": [each.alpha for each in known if len(ACTIVATIONS[each.name]) > 0],

@@ -1,4 +1,4 @@
-"""What modules of ``qrnn.nn`` are as operators of ONNX: one table, by class."""
+"""The ONNX operators of modules of ``qrnn.nn``: one table, by class."""
 
 # mypy: ignore-errors
 # Onnxscript's operators have no types.
@@ -24,7 +24,7 @@ __all__ = ["followed"]
 
 
 def followed(recorder: Recorder, name: str, module: Module) -> Module:
-    """A module that is called with values: one that writes itself down, or the same with such modules inside."""
+    """`module` in a form that can be called with values: it records itself, or contains modules that do."""
     if isinstance(module, Choice):
         raise ValueError(f"{name or 'model'}: expected no If, which is not written")
     if isinstance(module, Graph):
@@ -39,7 +39,7 @@ def followed(recorder: Recorder, name: str, module: Module) -> Module:
 
 
 class _Written(Module):
-    """A module that, called with values, has the recorder write down what it computes."""
+    """A module that, called with values, makes the recorder write what it computes."""
 
     def __init__(self, recorder: Recorder, name: str, module: Any) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class _Written(Module):
 
 
 class _Steps(Module):
-    """The steps of a `Graph`, with values."""
+    """The steps of a `Graph`, run with values."""
 
     def __init__(self, recorder: Recorder, name: str, graph: Graph) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ def _flat(value: Any) -> tuple[Any, ...]:
 
 
 def _wrapped(recorder: Recorder, result: Any, values: Any) -> Any:
-    """Arrays with the values of the graph that stand for them, nested as the arrays are."""
+    """Arrays joined with the graph's values for them, in the same nesting."""
     left = list(values) if isinstance(values, (tuple, list)) else [values]
 
     def wrap(each: Any) -> Any:
@@ -134,7 +134,7 @@ def _node(
     initial_h: Any = None,
     initial_c: Any = None,
 ) -> Any:
-    """A node of a file: the layer's results with the axes that ONNX has."""
+    """A node that came from a file: the layer's results with ONNX's axes."""
     layer = node.layer
     both = 2 if layer.bidirectional else 1
     kept = {"sequence_lens": sequence_lens, "initial_h": initial_h, "initial_c": initial_c}
@@ -173,7 +173,7 @@ _Written_ = Callable[..., Any]
 
 
 def _plain(operator: str, *names: str, **others: str) -> _Written_:
-    """An operator of one value; `names` are its attributes and the module's, `others` those of other names."""
+    """An operator of one value. `names` are attributes that the module has too, `others` those with other names."""
 
     def written(recorder: Recorder, name: str, module: Any, x: Any) -> Any:
         attributes = {key: getattr(module, own) for key, own in {**dict(zip(names, names)), **others}.items()}

@@ -1,4 +1,4 @@
-"""A model as it lies in a file, in memory, or as a ModelProto."""
+"""A model from a file, from bytes in memory, or from a ModelProto."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .._format_error import FormatError
 
 __all__ = ["Source", "open_model"]
 
-#: Protocol buffers end here.
+#: The most bytes of a protocol buffers message.
 _MAX_BYTES = 2**31 - 1
 
 
@@ -20,9 +20,9 @@ class Source(NamedTuple):
     ----------
     model : onnx.ModelProto
     name : str
-        What error texts call it.
+        Its name in error texts.
     folder : str, optional
-        Where its external data lie.
+        The folder of its external data.
     size : int
         Bytes of the model itself.
     """
@@ -34,7 +34,7 @@ class Source(NamedTuple):
 
     @property
     def external(self) -> int:
-        """Bytes of files beside the model that its tensors name."""
+        """Bytes of the files with external data that its tensors name."""
         if self.folder is None:
             return 0
         files = {
@@ -55,9 +55,9 @@ def open_model(source: Any) -> Source:
     ImportError
         If the package `onnx` is not installed.
     TypeError
-        If `source` is none of them.
+        If `source` is something else.
     FormatError
-        If it is no ONNX model.
+        If it is not an ONNX model.
     OSError
         If the file cannot be read.
     """
@@ -85,15 +85,15 @@ def _bytes_of(path: str) -> int:
     try:
         return os.lstat(path).st_size
     except (OSError, ValueError):
-        return 0  # as whoever reads it will say
+        return 0  # reading it will raise the error
 
 
 def _parsed(onnx: Any, content: bytes, name: str) -> Any:
-    """Bytes as a ModelProto that has a graph and says which operators it uses."""
+    """Bytes as a ModelProto, which must have a graph and tell which operators it uses."""
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
-    except Exception as error:  # google.protobuf's DecodeError, whose package is onnx's affair
+    except Exception as error:  # google.protobuf's DecodeError; only onnx needs to know that package
         raise FormatError(f"{name}: expected an ONNX model: {error}") from None
     if not model.HasField("graph") or not model.opset_import:
         raise FormatError(f"{name}: expected an ONNX model, got {_guess(content)}")
@@ -101,7 +101,7 @@ def _parsed(onnx: Any, content: bytes, name: str) -> Any:
 
 
 def _guess(content: bytes) -> str:
-    """What a file may be in place of an ONNX model."""
+    """A guess at what a file is if it is not an ONNX model."""
     if content[4:8] == b"TFL3":
         return "a TFLite model"
     for start, what in ((b"PK", "a zip archive"), (b"\x89HDF", "an HDF5 file"), (b"\x80", "a pickle")):

@@ -1,4 +1,4 @@
-"""Functions of ONNX, written in onnxscript's part of Python: the arithmetic of formats and the steps of layers."""
+"""ONNX functions, written in onnxscript's subset of Python: the arithmetic of formats and the steps of layers."""
 
 # mypy: ignore-errors
 # which mypy cannot read.
@@ -22,18 +22,18 @@ __all__ = ["DOMAIN", "OWN_FUNCTIONS", "Format", "functions_of"]
 
 
 def _script_of(own: Any) -> Callable[[Any], Any]:
-    """Makes a Python function one of the model, in the domain `own`; exporting writes it out where it is called."""
+    """Turn a Python function into a function of the model, in the domain `own`; exporting expands its calls."""
     return onnxscript.script(own, default_opset=op)
 
 
-#: Where the functions are that others call inside of loops.
+#: The domain of functions that others call inside loops.
 DOMAIN = "qrnn"
 _script = _script_of(onnxscript.values.Opset(DOMAIN, 1))
 
 
 @_script
 def _product(v, codes, offset, sums, scale, bias) -> FLOAT[...]:
-    """Equations (2) to (5) of csrc/README.md: a row's range, its codes, their product, float again."""
+    """Equations (2) to (5) of csrc/README.md: a row's range, its codes, their product, and back to float."""
     zero = op.Constant(value_float=0.0)
     most = op.Constant(value_float=255.0)
     last = op.Constant(value_ints=[-1])
@@ -55,7 +55,7 @@ def _product(v, codes, offset, sums, scale, bias) -> FLOAT[...]:
 
 @_script
 def _product13(v, codes, offset, sums, scale, bias) -> FLOAT[...]:
-    """The same of engine qrnn13, whose codes are two planes of 7 bits: a sum of products needs more than 32."""
+    """The same for engine qrnn13. Its codes are two planes of 7 bits, because whole sums need more than 32 bits."""
     last = op.Constant(value_ints=[-1])
     least = op.Constant(value_float=1.1754943508222875e-38)
     one = op.Constant(value_float=1.0)
@@ -78,7 +78,7 @@ def _product13(v, codes, offset, sums, scale, bias) -> FLOAT[...]:
 
 @_script
 def _product_float(v, weight, offset, sums, scale, bias) -> FLOAT[...]:
-    """The product of a float32 weight, of which the columns come where codes do, and nothing beside them."""
+    """The product of a float32 weight, whose columns are passed as `weight`; the other arguments are not used."""
     return op.Add(op.MatMul(v, weight), bias)
 
 
@@ -110,11 +110,11 @@ def _lstm(y_ih, y_hh, c) -> tuple[FLOAT[...], FLOAT[...]]:
     return op.Mul(op.Sigmoid(o), op.Tanh(c_new)), c_new
 
 
-# ---- what the operators become
+# ---- functions for layers
 
 
 class _Kind(NamedTuple):
-    """The functions that layers of a kind become."""
+    """The functions for layers of a kind."""
 
     step: Callable[..., Any]  # of both products, h and, where there is one, c: the next state
     steps: Callable[..., Any]  # a layer in one direction: outputs and the last state
@@ -122,7 +122,7 @@ class _Kind(NamedTuple):
 
 
 class Format(NamedTuple):
-    """The functions that matrices become which multiply a format, where standard operators have its arithmetic."""
+    """The functions for matrices that multiply a format; standard operators have to have its arithmetic."""
 
     product: Callable[..., Any]
     kinds: dict[str, _Kind]  # by that of W_hh
@@ -130,9 +130,9 @@ class Format(NamedTuple):
 
 
 def _format(name: str, product: Any, products: dict[str, Any]) -> Format:
-    """Those around the `product` of h: the products of x, (time, batch, rows), go in step by step.
+    """The functions that use `product` for h; the products of x, (time, batch, rows), are taken step by step.
 
-    `products` are those by which a projection multiplies, by the names of their formats.
+    `products` are the products for projections, by the names of their formats.
     """
     script = _script_of(onnxscript.values.Opset(f"{DOMAIN}.{name}", 1))
 
@@ -192,7 +192,7 @@ def _format(name: str, product: Any, products: dict[str, Any]) -> Format:
 
 
 def _projected(name: str, product: Any, last: Any) -> Any:
-    """The steps of an LSTM by the `product` of h, with a projection by the product `last`."""
+    """The steps of an LSTM with `product` for h and the product `last` for a projection."""
     script = _script_of(onnxscript.values.Opset(f"{DOMAIN}.{name}", 1))
 
     @script
@@ -214,7 +214,7 @@ def _projected(name: str, product: Any, last: Any) -> Any:
 
 _PRODUCTS = {"u8": _product, "s13": _product13, FLOAT32: _product_float}
 _FORMATS = {name: _format(name, product, _PRODUCTS) for name, product in _PRODUCTS.items()}
-#: All of them, what others call first.
+#: All functions; a function comes before those that call it.
 OWN_FUNCTIONS = (
     *(_rnn_tanh, _rnn_relu, _gru, _lstm, *_PRODUCTS.values()),
     *(function for format in _FORMATS.values() for function in format.functions),

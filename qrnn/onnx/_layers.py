@@ -1,4 +1,4 @@
-"""Recurrent nodes as operations of a scope: ONNX's own, and ONNX Runtime's quantized LSTM."""
+"""Reads recurrent nodes as operations of a scope: ONNX's own, and ONNX Runtime's quantized LSTM."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DYNAMIC_QUANTIZE_LSTM = "DynamicQuantizeLSTM"
 
 
 def read_recurrent(node: Node) -> None:
-    """A node RNN, GRU or LSTM; Unsupported with what `read_node` refuses."""
+    """Read a node RNN, GRU or LSTM; raises Unsupported for what `read_node` refuses."""
     _add(node, _read(node.proto, node.scope, node))
 
 
@@ -36,13 +36,13 @@ def _read(proto: Any, constants: Mapping[str, Any], node: Node) -> RecurrentNode
         return read_node(proto, constants)
     except FormatError as error:
         text = str(error)
-        for start in (f"{proto.op_type} {proto.name!r}: ", f"{proto.op_type}: "):  # which `node` says too
+        for start in (f"{proto.op_type} {proto.name!r}: ", f"{proto.op_type}: "):  # `node` adds this text itself
             text = text.removeprefix(start)
         raise Unsupported(text) from None
 
 
 def _add(node: Node, layer: RecurrentNode, note: str = "") -> None:
-    """Have the scope call a layer; initial states that are zeros are none."""
+    """Make the scope call a layer; initial states of zeros are left out."""
     scope, called = node.scope, list[str]()
     for name in ("X", "sequence_lens", "initial_h", "initial_c"):
         kept = getattr(layer, name, None)
@@ -59,10 +59,10 @@ def _add(node: Node, layer: RecurrentNode, note: str = "") -> None:
 
 
 def read_quantized_lstm(node: Node) -> None:
-    """ONNX Runtime's LSTM of 8 bits: its codes and scales in a quantized layer, where int8 holds them.
+    """Read ONNX Runtime's 8-bit LSTM; its codes and scales go to a quantized layer, if they fit int8.
 
-    Codes minus their zero points are int8 where they are signed and symmetric, as ONNX Runtime's tools write them by
-    default, and mostly where they are unsigned; else the layer is float32, of the same weights.
+    Codes minus their zero points fit int8 if they are signed and symmetric, as ONNX Runtime's tools write them by
+    default, and mostly also if they are unsigned. Otherwise the layer is float32, with the same weights.
     """
     names = [*node.proto.input, *[""] * (12 - len(node.proto.input))]
     if len(names) > 12:
@@ -84,12 +84,12 @@ def read_quantized_lstm(node: Node) -> None:
 
 
 class _Codes:
-    """The codes of a matrix, (directions, 4 * hidden_size, columns), and what they stand for.
+    """The codes of a matrix, (directions, 4 * hidden_size, columns), and their values.
 
     Attributes
     ----------
     codes : ndarray, int8, or None
-        Less the zero points; None where int8 does not hold them.
+        Codes minus zero points; None if they do not fit int8.
     scale : ndarray, float32, shape (directions, 4 * hidden_size, 1)
     floats : ndarray, float32
     """
@@ -110,7 +110,7 @@ class _Codes:
 
     @staticmethod
     def _of_rows(node: Node, values: Any, shape: tuple[int, ...]) -> Any:
-        """A value for each row, of one for each row or for each direction."""
+        """A value for each row, from values for each row or for each direction."""
         if values.shape == shape[:2]:
             return values[:, :, None]
         if values.size == shape[0]:
@@ -119,7 +119,7 @@ class _Codes:
 
 
 def _quantized(node: Node, layer: Any, found: Mapping[str, _Codes]) -> Any:
-    """The quantized layer of a float one, with the codes of the file."""
+    """The quantized layer for a float one, with the codes of the file."""
     quantized = dynamic.LSTM.from_float(layer)
     state, order = quantized.state_dict(), OPERATORS["LSTM"].order
     for i, suffix in enumerate(("", "_reverse")[: 2 if layer.bidirectional else 1]):

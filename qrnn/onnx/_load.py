@@ -1,4 +1,4 @@
-"""load: the recurrent layers of an ONNX model, and a module of the whole of it."""
+"""load: reads the recurrent layers of an ONNX model, and the whole model as a module."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["LoadedModel", "load", "scope_of"]
 
 @public("qrnn.onnx")
 class LoadedModel:
-    """What `load` reads.
+    """The result of `load`.
 
     Attributes
     ----------
     layers : dict of str to Module
-        The recurrent layers by the names of their nodes, those in bodies of If, Loop and Scan too: a `RecurrentNode`
-        for a node and for a Loop or Scan that is a layer, an ``LSTMCell`` or ``GRUCell`` for a cell that was unrolled,
-        once for all its steps. A node without a name has that of its operator, with a number from the second on.
+        The recurrent layers by the names of their nodes, also those inside If, Loop and Scan. A node, or a Loop or
+        Scan that is a layer, is a `RecurrentNode`; an unrolled cell is an ``LSTMCell`` or ``GRUCell``, one for all its
+        steps. A node without a name gets the name of its operator, with a number from the second on.
     module : Graph or None
-        The whole model, called with its inputs in order or by name; its layers are those of `layers`.
+        The whole model, called with its inputs in order or by name; it shares the layers in `layers`.
     missing : list of str
-        What keeps there from being a `module`, by node.
+        The reasons why there is no `module`, by node.
 
     Examples
     --------
@@ -50,12 +50,12 @@ class LoadedModel:
 
 
 def load(path: Any) -> LoadedModel:
-    """Read an ONNX model: its recurrent layers, and where qrnn has all that it needs the whole of it.
+    """Read an ONNX model: its recurrent layers, and the whole model if qrnn has all that it needs.
 
     Parameters
     ----------
     path : path, bytes or onnx.ModelProto
-        Data in other files are read where they lie in the folder of the path or below.
+        External data are read if they are in the folder of the path or below.
 
     Returns
     -------
@@ -66,15 +66,15 @@ def load(path: Any) -> LoadedModel:
     ImportError
         If the package `onnx` is not installed.
     TypeError
-        If `path` is none of these.
+        If `path` is something else.
     FormatError
-        If it is no ONNX model, or one that is damaged.
+        If it is not an ONNX model, or is damaged.
     OSError
         If the file cannot be read.
 
     Notes
     -----
-    All floats become float32. Nothing in the file is run but its graph, when the module is called.
+    All floats become float32. Nothing in the file is executed, except its graph when the module is called.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def load(path: Any) -> LoadedModel:
     >>> quantized = qrnn.quantize_dynamic(read.module)
     """
     scope = scope_of(path)
-    with other_generator():  # so that weights which are drawn and replaced do not change a user's
+    with other_generator():  # temporary random weights do not change the user's generator
         try:
             layers = layers_of(scope)
             module, missing = module_of(scope)

@@ -1,4 +1,4 @@
-"""Layers that an exporter wrote as Scan or Loop: a body that is a cell and nothing else, over the steps of a value."""
+"""Finds layers that an exporter wrote as Scan or Loop: the body is a cell and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["layer_of_loop"]
 
 
 class _Steps(NamedTuple):
-    """What a loop does with its cell.
+    """How a loop calls its cell.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class _Steps(NamedTuple):
     sequence : str
         The value that is read step by step.
     axis : int
-        That of its steps.
+        The axis of its steps.
     first : list of str
         The first states.
     last : list of str
@@ -43,7 +43,7 @@ class _Steps(NamedTuple):
 
 
 def layer_of_loop(node: Node, body: Scope) -> bool:
-    """Have the scope of a Scan or Loop call a recurrent layer, if it is one; whether it is."""
+    """If a Scan or Loop is a recurrent layer, make its scope call one; returns whether it is."""
     cells = [op for op in body.ops if op.kind == "cell"]
     if len(cells) != 1:
         return False
@@ -55,7 +55,7 @@ def layer_of_loop(node: Node, body: Scope) -> bool:
 
 
 def _states(body: Scope, cell: Op, inputs: list[str], results: list[str]) -> list[int] | None:
-    """The places of h and c among the states of a body, if it hands them on from step to step."""
+    """The places of h and c among the states of a body, if it passes them on from step to step."""
     places = []
     for taken, given in zip(cell.inputs[1:], cell.outputs):
         if taken not in inputs or inputs.count(taken) != 1:
@@ -127,7 +127,7 @@ def _of_loop(node: Node, body: Scope, cell: Op) -> _Steps | None:
 
 
 def _goes_on(node: Node, body: Scope) -> bool:
-    """Whether nothing but the number of steps ends a loop."""
+    """Whether only the number of steps ends a loop."""
     condition, given = node.constant(1), body.outputs()[0]
     if node.given(1) and (condition is None or not condition.all()):
         return False
@@ -136,7 +136,7 @@ def _goes_on(node: Node, body: Scope) -> bool:
 
 
 def _is_length(node: Node, sequence: str, axis: int) -> bool:
-    """Whether a Loop's number of steps is the size of an axis of a value."""
+    """Whether a Loop's number of steps is the size of this axis of the value."""
     scope, count = node.scope, node.constant(0)
     if count is not None:
         dims = scope.known_dims(sequence)
@@ -156,14 +156,14 @@ def _is_length(node: Node, sequence: str, axis: int) -> bool:
 
 
 def _only(value: Any) -> int:
-    """The number of an option; -1 where it is not one."""
+    """The single number of an option; -1 if there is not exactly one."""
     while isinstance(value, list) and len(value) == 1:
         value = value[0]
     return value if isinstance(value, int) else -1
 
 
 def _add(node: Node, steps: _Steps) -> None:
-    """The operations that take the place of a loop: a layer, and the axes that ONNX's nodes have and a loop has not."""
+    """Add the operations that replace a loop: a layer, and changes of axes, which differ from those of ONNX's nodes."""
     scope, cell = node.scope, steps.cell.options["cell"]
     assert isinstance(cell, Cell)
     options: dict[str, Any] = {} if cell.family == "LSTM" else {"reset_after": cell.reset_after}

@@ -1,4 +1,4 @@
-"""Operators of ONNX that are modules of ``qrnn.nn``."""
+"""Reads ONNX operators that are modules of ``qrnn.nn``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _elu(node: Node) -> None:
 
 def _softplus(node: Node) -> None:
     node.expect()
-    _module(node, nn.Softplus(threshold=40.0))  # where float32 knows no difference; ONNX has none
+    _module(node, nn.Softplus(threshold=40.0))  # float32 shows no difference there; ONNX has no threshold
 
 
 def _hard_sigmoid(node: Node) -> None:
@@ -60,7 +60,7 @@ def _softmax(cls: Any) -> Callable[[Node], None]:
         last = dims is not None and axis in (-1, len(dims) - 1)
         if node.opset >= 13 or last:
             return _module(node, cls(axis))
-        # Before version 13 all dimensions from the axis on are one.
+        # Before version 13 all dimensions from the axis on count as one.
         flat, made, shape = (f"{node.outputs[0]}:{name}" for name in ("flat", "made", "shape"))
         scope = node.scope
         scope.add(Op("shape", node.inputs, [shape], {}, node.name))
@@ -72,7 +72,7 @@ def _softmax(cls: Any) -> Callable[[Node], None]:
 
 
 def _identity(node: Node) -> None:
-    """Another name; of training Dropout does nothing, and its mask is not there."""
+    """Give a value another name. Dropout does nothing at inference; its mask is not computed."""
     if len(node.outputs) > 1 and node.outputs[1]:
         raise Unsupported("the output mask")
     node.scope.alias(node.outputs[0], node.inputs[0])

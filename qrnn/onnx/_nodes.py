@@ -1,4 +1,4 @@
-"""A node of a graph, with its attributes as plain values and its inputs under the names that they have here."""
+"""A node of a graph, with its attributes as plain values and its inputs under their names in the scope."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "Unsupported", "domain_of"]
 
-#: Where an AttributeProto keeps a value, by its type.
+#: The field of an AttributeProto that holds a value, by its type.
 _FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings", 10: "graphs"}
 
 
 class Unsupported(Exception):
-    """What a node has and qrnn has not; the text says it."""
+    """A node needs something that qrnn lacks; the text says what."""
 
 
 def domain_of(name: str) -> str:
-    """A domain of operators under its shorter name."""
+    """The short name of a domain of operators."""
     return "" if name == "ai.onnx" else name
 
 
@@ -34,7 +34,7 @@ class Node:
     proto : onnx.NodeProto
     scope : Scope
     op_type, domain, name : str
-        The name is the operator's, with a number, where the node has none.
+        A node without a name gets that of the operator, with a number.
     inputs, outputs : list of str
         ``""`` for those that are left out.
     """
@@ -54,7 +54,7 @@ class Node:
 
     @property
     def where(self) -> str:
-        """What texts call it."""
+        """The name of the node in texts."""
         return f"{self.scope.where}{self.op_type} {self.name!r}"
 
     @property
@@ -63,15 +63,15 @@ class Node:
         return self.scope.file.opsets.get(self.domain, 1)
 
     def constant(self, index: int) -> NDArray[Any] | None:
-        """The input of this number, if it is there and a constant."""
+        """The input of this number, if it is given and constant."""
         return self.scope.find(self.inputs[index]) if self.given(index) else None
 
     def given(self, index: int) -> bool:
-        """Whether there is an input of this number."""
+        """Whether the input of this number is given."""
         return index < len(self.inputs) and bool(self.inputs[index])
 
     def names(self) -> list[str]:
-        """Those of its attributes."""
+        """The names of its attributes."""
         return list(self._attributes)
 
     def attribute(self, name: str, default: Any = None) -> Any:
@@ -109,7 +109,7 @@ class Node:
         return value
 
     def expect(self, *known: str) -> None:
-        """Raise `Unsupported` if it has an attribute that is none of `known`."""
+        """Raise `Unsupported` if it has an attribute that is not in `known`."""
         for name in self._attributes:
             if name not in known:
                 raise Unsupported(f"attribute {name}")

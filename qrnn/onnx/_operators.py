@@ -1,4 +1,4 @@
-"""What each operator of ONNX becomes: one table, from nodes to operations of a `Scope`."""
+"""Converts ONNX operators: one table, from nodes to operations of a `Scope`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._tensors import DATA_TYPES, type_name
 
 __all__ = ["OPERATORS", "convert"]
 
-#: Elements of a constant that becomes an option of a step.
+#: The most elements of a constant that may become an option of a step.
 _MAX_OPTION = 4096
 
 
@@ -27,10 +27,10 @@ class _Row(NamedTuple):
     ----------
     function : str
     inputs : tuple of str
-        The function's parameters that the inputs are: ``""`` for a value, else one that may be a constant or, in other
-        versions, an attribute of that name.
+        For each input ``""`` if it is a value, or the name of the function's parameter, for an input that may be a
+        constant or, in other versions, an attribute of this name.
     attributes : tuple of str
-        Attributes that are options of the same name.
+        Attributes that are options of the same names.
     """
 
     function: str
@@ -40,7 +40,7 @@ class _Row(NamedTuple):
 
 _BINARY = ("", "")
 _WITHOUT_INPUTS = frozenset({"Constant", "Range"})
-#: Attributes that are lists of integers, and texts; others are numbers.
+#: Attributes that are lists of integers, and attributes that are texts; others are numbers.
 _LISTS = frozenset({"axes", "ends", "pads", "perm", "repeats", "shape", "split", "starts", "steps"})
 _TEXTS = frozenset({"approximate", "mode"})
 _REDUCED = ("reduce", ("", "axes"), ("keepdims", "noop_with_empty_axes"))
@@ -88,14 +88,14 @@ _ROWS: Mapping[str, _Row] = {
 
 
 def convert(node: Node) -> None:
-    """Have the node's scope do what it does.
+    """Add to the node's scope the operations that the node does.
 
     Raises
     ------
     Unsupported
-        If qrnn has not what the node asks for.
+        If qrnn lacks what the node needs.
     FormatError
-        If the node is not as ONNX says.
+        If the node is not valid in ONNX.
     """
     if node.op_type not in _WITHOUT_INPUTS and not node.given(0):
         raise FormatError(f"{node.where}: expected an input, got none")

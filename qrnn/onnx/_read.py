@@ -1,4 +1,4 @@
-"""read_node: a recurrent node of an ONNX graph."""
+"""read_node: reads a recurrent node of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _OF_CALLS = ("sequence_lens", "initial_h", "initial_c")
 
 
 def read_node(node: Any, initializers: Mapping[str, Any]) -> RecurrentNode:
-    """A float32 layer that computes what a node RNN, GRU or LSTM of an ONNX graph does.
+    """Make a float32 layer that computes what a node RNN, GRU or LSTM of an ONNX graph does.
 
     Parameters
     ----------
     node : onnx.NodeProto
-        Or whatever has its ``op_type``, ``domain``, ``name``, ``input``, ``output`` and ``attribute``.
+        Or any object with its ``op_type``, ``domain``, ``name``, ``input``, ``output`` and ``attribute``.
     initializers : mapping of str to array_like or onnx.TensorProto
-        The constants of the graph by name: W, R, and where the node has them B and P have to be among them.
-        sequence_lens and initial states may be.
+        The constants of the graph by name. They must include W, R, and B and P if the node has them; they may include
+        sequence_lens and initial states.
 
     Returns
     -------
@@ -38,9 +38,9 @@ def read_node(node: Any, initializers: Mapping[str, Any]) -> RecurrentNode:
     Raises
     ------
     TypeError
-        If `initializers` is no mapping.
+        If `initializers` is not a mapping.
     FormatError
-        If the node is not as ONNX says, has a weight that is no constant, or an option that ``qrnn.nn`` lacks.
+        If the node is not valid in ONNX, or has a weight that is not constant or an option that ``qrnn.nn`` lacks.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def read_node(node: Any, initializers: Mapping[str, Any]) -> RecurrentNode:
 
 
 def _names(given: Any, known: tuple[str, ...], where: str) -> dict[str, str]:
-    """The graph's names by ONNX's; an empty one stands for what is left out."""
+    """The graph's names by ONNX's names; an empty name means that something is left out."""
     names = list(given)
     while names and not names[-1]:
         names.pop()
@@ -103,7 +103,7 @@ def _array(value: Any) -> Any:
     """A constant as an array."""
     if not hasattr(value, "data_type"):
         return value
-    # Whoever has a TensorProto has the package.
+    # A TensorProto exists only if the package is installed.
     from onnx import numpy_helper
 
     return numpy_helper.to_array(value)

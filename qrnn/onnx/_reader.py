@@ -1,4 +1,4 @@
-"""From the nodes of a graph to the operations of a `Scope`: recurrent nodes, bodies, and functions of the file."""
+"""Reads the nodes of a graph as operations of a `Scope`: recurrent nodes, bodies, and functions of the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._scope import File, Op, Scope, expect_texts
 
 __all__ = ["read_model"]
 
-#: How deep functions of a file may call one another.
+#: The deepest nesting of calls of a file's functions.
 _MAX_DEPTH = 30
 
 #: The attributes of the nodes that have bodies, which are graphs.
@@ -30,7 +30,7 @@ def read_model(source: Source) -> Scope:
     Raises
     ------
     FormatError
-        If it is not as ONNX says.
+        If it is not valid in ONNX.
     """
     model = source.model
     opsets = {domain_of(each.domain): int(each.version) for each in model.opset_import}
@@ -60,7 +60,7 @@ def _read_nodes(scope: Scope, graph: Any, depth: int) -> None:
 
 
 def _missing(scope: Scope, inputs: list[Any], outputs: list[str], what: str, name: str) -> None:
-    """Keep that there is something that qrnn has not."""
+    """Note that qrnn lacks something."""
     scope.ops.append(Op("missing", [each for each in inputs if each], outputs, {"what": what}, name))
 
 
@@ -95,7 +95,7 @@ def _body(node: Node, name: str) -> Scope:
 
 
 def _read_if(node: Node, depth: int) -> None:
-    """The branch that a constant chooses, in place; or both."""
+    """Insert the branch that a constant chooses; or keep both branches."""
     condition = node.constant(0)
     if not node.given(0):
         raise FormatError(f"{node.where}: expected a condition, got none")
@@ -129,7 +129,7 @@ def _read_loop(node: Node) -> None:
 
 
 def _like_cells(body: Scope) -> str:
-    """What is to be said of a body whose operations are like those of a recurrent cell."""
+    """A note about a body whose operations are like those of a recurrent cell."""
     kinds = [type(op.options.get("module")).__name__ for op in body.ops]
     sigmoids, tanhs = kinds.count("Sigmoid"), kinds.count("Tanh")
     products = sum(op.kind in ("linear", "matmul") for op in body.ops)
@@ -143,7 +143,7 @@ def _like_cells(body: Scope) -> str:
 
 
 def _call(node: Node, function: Any, depth: int) -> None:
-    """The nodes of a function, with names of this call."""
+    """Insert the nodes of a function, with names for this call."""
     if len(node.inputs) > len(function.input) or len(node.outputs) > len(function.output):
         raise FormatError(f"{node.where}: expected {len(function.input)} inputs and {len(function.output)} outputs")
     for each in function.opset_import:
@@ -163,7 +163,7 @@ def _call(node: Node, function: Any, depth: int) -> None:
 
 
 def _rename(proto: Any, names: dict[str, str], prefix: str, attributes: Mapping[str, Any]) -> None:
-    """Give a node the names of a call, and the values of attributes that refer to it."""
+    """Give a node the names of a call, and the values of attributes that refer to the call's."""
     expect_texts(prefix, proto.name, proto.op_type, *proto.input, *proto.output)
     expect_texts(prefix, *(name for each in proto.attribute for name in (each.name, each.ref_attr_name)))
     proto.input[:] = [names.get(name, prefix + name) if name else "" for name in proto.input]

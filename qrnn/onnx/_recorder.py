@@ -1,4 +1,4 @@
-"""Values of a graph that is being written, beside arrays: what a forward does with them is written down."""
+"""Records what a forward does: each array of an example has a value of the graph that is being written."""
 
 # mypy: ignore-errors
 # Onnxscript's operators have no types.
@@ -22,7 +22,7 @@ __all__ = ["Recorder", "Traced", "apply", "traced_of"]
 
 
 class Recorder(evaluator.Evaluator):
-    """Writes down what onnxscript's operators and functions are called with, while it is the default evaluator."""
+    """Writes a node for each call of onnxscript's operators and functions, while it is the default evaluator."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -32,7 +32,7 @@ class Recorder(evaluator.Evaluator):
         return self.node(operator.name, args, kwargs)
 
     def eval(self, schema: Any, args: Any, kwargs: Any) -> Any:
-        """As onnxscript before 0.6 calls it."""
+        """The method that onnxscript before 0.6 calls."""
         return self.node(schema.name, args, kwargs)
 
     def eval_function(self, function: Any, args: Any, kwargs: Any) -> Any:
@@ -40,7 +40,7 @@ class Recorder(evaluator.Evaluator):
         return self.node(function.name, args, kwargs, len(own.outputs), own.domain)
 
     def node(self, name: str, args: Any, kwargs: Any, count: int = 1, domain: str = "") -> Any:
-        """A node: its result, or its `count` results as a tuple."""
+        """Add a node; returns its result, or its `count` results as a tuple."""
         inputs = list(args)
         while inputs and inputs[-1] is None:
             inputs.pop()
@@ -49,7 +49,7 @@ class Recorder(evaluator.Evaluator):
         return new.outputs[0] if count == 1 else tuple(new.outputs)
 
     def constant(self, array: Any, name: str = "") -> Any:
-        """A constant of the graph, under `name` or one like it that is free."""
+        """Add a constant to the graph, under `name` or a similar free name."""
         base, number = name or "constant", 0
         while (free := base if not number and name else f"{base}_{number}") in self.initializers:
             number += 1
@@ -61,7 +61,7 @@ class Recorder(evaluator.Evaluator):
         return value
 
     def model(self, inputs: list[Any], outputs: list[Any]) -> Any:
-        """The model of what was written down, without functions: where one is called stand its nodes."""
+        """The recorded model without functions: each call is expanded to its nodes."""
         graph = onnx_ir.Graph(
             inputs, outputs, nodes=self.nodes, initializers=list(self.initializers.values()), name="model",
             opset_imports={"": op.version},
@@ -83,14 +83,14 @@ class Recorder(evaluator.Evaluator):
 
 @functools.cache
 def _functions() -> list[tuple[str, bytes]]:
-    """The domain of each function, and it as a FunctionProto."""
+    """Each function with its domain, as a FunctionProto in bytes."""
     return [(each.opset.domain, each.to_function_proto().SerializeToString()) for each in OWN_FUNCTIONS]
 
 
 class Traced:
-    """An array of an example, and the value of the graph that stands for it.
+    """An array of an example, with the graph's value for it.
 
-    It has what forwards do with arrays: arithmetic, indices, shapes, and NumPy's functions of the same names.
+    It supports what forwards do with arrays: arithmetic, indices, shapes, and NumPy's functions of the same names.
     """
 
     def __init__(self, recorder: Recorder, array: Any, value: Any) -> None:
@@ -138,7 +138,7 @@ class Traced:
         return _indexed(self, index if isinstance(index, tuple) else (index,))
 
     def reshape(self, *shape: Any) -> Any:
-        """Leading sizes that stay are those of each call, whatever they are then."""
+        """Leading sizes that do not change stay free: each call has its own."""
         sizes = [int(size) for size in (shape[0] if len(shape) == 1 and np.ndim(shape[0]) else shape)]
         kept = 0
         while kept < min(len(sizes), self.ndim) and sizes[kept] == self.shape[kept] != 0:
@@ -172,7 +172,7 @@ class Traced:
         return self._reduced("reduce_min", axis, keepdims)
 
 
-#: NumPy's functions of elements, and ours.
+#: NumPy's element-wise functions, and qrnn's.
 _UFUNCS = {
     **{"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "negative": "neg", "maximum": "max"},
     **{"minimum": "min", "exp": "exp", "log": "log", "sqrt": "sqrt", "tanh": "tanh", "absolute": "abs", "power": "pow"},
@@ -202,7 +202,7 @@ def traced_of(recorder: Recorder, value: Any, like: Any = None) -> Traced:
     return Traced(recorder, array.astype(kind), recorder.constant(array.astype(kind)))
 
 
-#: The operators of functions, with their parameters that are inputs: "" for values.
+#: The operators of functions, with the parameters that are inputs: "" for values.
 _OPERATORS = {
     **{name: (name.capitalize(), ("",)) for name in ("abs", "ceil", "cos", "erf", "exp", "floor", "identity", "log")},
     **{name: (name.capitalize(), ("",)) for name in ("neg", "not", "reciprocal", "round", "shape", "sign", "sin")},
@@ -240,7 +240,7 @@ _OPERATORS = {
 
 
 def apply(recorder: Recorder, function: str, args: list[Any], options: dict[str, Any]) -> Any:
-    """A function of ``_graph_functions``, or tanh, of values: its result, written down too."""
+    """Apply a function of ``_graph_functions``, or tanh, to values, and record it."""
     like = next((each for each in args if isinstance(each, Traced)), None)
     values = [None if each is None else traced_of(recorder, each, like) for each in args]
     arrays = [None if each is None else each.array for each in values]

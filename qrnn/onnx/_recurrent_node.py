@@ -1,4 +1,4 @@
-"""RecurrentNode: a layer of ``qrnn.nn`` that is called as a node of ONNX."""
+"""RecurrentNode: a layer of ``qrnn.nn`` that is called like a node of ONNX."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ class RecurrentNode(Module):
     Parameters
     ----------
     layer : RNN, GRU or LSTM
-        Of one layer; ``batch_first`` where `layout` is 1.
+        It has one layer, and ``batch_first`` if `layout` is 1.
     layout : int
         0: X is (steps, batch, input_size), Y (steps, directions, batch, hidden_size) and states (directions, batch,
         hidden_size). 1: (batch, steps, input_size), (batch, steps, directions, hidden_size) and (batch, directions,
         hidden_size).
     inputs, outputs : mapping of str to str
         The graph's names of the node's inputs and outputs, by ONNX's names for the operator: X, sequence_lens,
-        initial_h, initial_c; Y, Y_h, Y_c. Those that the node leaves out, and inputs that are weights, are not there.
+        initial_h, initial_c; Y, Y_h, Y_c. Those that the node leaves out, and inputs that are weights, are missing.
     sequence_lens, initial_h, initial_c : array_like, optional
-        What the graph holds as constants for these inputs; used where a call gives none.
+        Constants of the graph for these inputs, used if a call does not give them.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not such.
+        If an argument is of another type or form.
 
     Attributes
     ----------
     layer : module
-        `convert` and `quantize_dynamic` put the quantized layer in its place.
+        `convert` and `quantize_dynamic` replace it by the quantized layer.
     layout : int
     inputs, outputs : dict of str to str
     sequence_lens, initial_h, initial_c : ndarray or None
@@ -91,26 +91,26 @@ class RecurrentNode(Module):
         self.register_buffer("initial_c", _constant(initial_c, "initial_c", "fiu", 3))
 
     def forward(self, X: Any, sequence_lens: Any = None, initial_h: Any = None, initial_c: Any = None) -> Any:
-        """What the node computes.
+        """Compute the node.
 
         Parameters
         ----------
         X : array_like
             See `layout`.
         sequence_lens : array_like of int, shape (batch,), optional
-            Steps of each row; Y is zero behind them.
+            Steps of each row; Y is zero after them.
         initial_h, initial_c : array_like, optional
-            Zeros by default; `initial_c` is for an LSTM alone.
+            Zeros by default; `initial_c` is only for an LSTM.
 
         Returns
         -------
         tuple of ndarray, float32
-            Y and Y_h, and of an LSTM Y_c; tensors if X is one.
+            Y and Y_h, and for an LSTM Y_c; tensors if X is one.
 
         Raises
         ------
         TypeError
-            If an argument is no array of real numbers, or there is no such state.
+            If an argument is not an array of real numbers, or the layer has no such state.
         ValueError, RuntimeError
             If a shape does not fit.
         """
@@ -127,7 +127,7 @@ class RecurrentNode(Module):
         return _arrays.like((y, *(self._outer(each) for each in pair)), X)
 
     def _frame_modules(self) -> list[tuple[str, Module]]:
-        """What a frame of a stream goes through, with names."""
+        """The names and modules that a frame of a stream goes through."""
         for name in ("sequence_lens", "initial_h", "initial_c"):
             constant = getattr(self, name)
             if constant is not None and (name == "sequence_lens" or constant.any()):
@@ -139,7 +139,7 @@ class RecurrentNode(Module):
         return 2 if self.layer.bidirectional else 1
 
     def _outer(self, state: Array) -> Array:
-        """A state with its axes as `layout` says, or back."""
+        """A state with its axes changed to those of `layout`, or back."""
         return np.ascontiguousarray(state.swapaxes(0, 1)) if self.layout else state
 
     def _states(self, batch: int, initial_h: Any, initial_c: Any) -> Any:

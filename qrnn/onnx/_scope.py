@@ -1,4 +1,4 @@
-"""A graph as it is being read: what its values are, which are constants, and the operations that are left to do."""
+"""A graph that is being read: its values, its constants, and the operations that are not constant."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["File", "Op", "Scope", "expect_texts", "flat"]
 
-#: What constants of a graph may take beside the file's own size eight times: those that graphs compute are small.
+#: How many bytes constants may take beyond eight times the file's size; constants that graphs compute are small.
 _SLACK = 1 << 25
 
-#: Nodes that are read, those of functions at each call.
+#: The most nodes to read; those of functions count at each call.
 _MAX_NODES = 1_000_000
 
-#: Functions whose results may be larger than what they take.
+#: Functions whose results may be larger than their arguments.
 _GROWING = frozenset({"constant_of_shape", "expand", "pad", "range", "tile"})
-#: Functions that are left to a call: their cost is no sum of sizes.
+#: Functions that are not computed while reading, because their cost is not a sum of sizes.
 _NOT_FOLDED = frozenset({"matmul"})
 
 
@@ -40,11 +40,11 @@ class Op:
     kind : str
         A function of ``_graph_functions``; or ``"linear"``, with its weight and bias among the options; ``"module"``
         and ``"layer"``, with the module; ``"cell"``, with its weights; ``"choice"``, with the branches of an If;
-        ``"missing"``, with the text of what is not there.
+        ``"missing"``, with a text about what is missing.
     inputs, outputs : list of str
     options : dict
     name : str
-        The node's, or where it has none what stands for it.
+        The name of the node, or a substitute if it has none.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Op:
 
 @dataclass
 class File:
-    """What all graphs of a file share.
+    """The data that all graphs of a file share.
 
     Attributes
     ----------
@@ -66,11 +66,11 @@ class File:
     functions : dict
         The file's own functions by domain and name.
     most, taken : int
-        Bytes that constants may take, and those that they take so far.
+        Bytes that constants may take, and that they have taken so far.
     nodes : int
-        Nodes so far.
+        How many nodes were read so far.
     names, op_types : dict
-        How often a name came so far, and the operators of nodes by their names.
+        How often a name occurred so far, and the operators of nodes by their names.
     """
 
     source: Source
@@ -91,7 +91,7 @@ class File:
         return self.opsets.get("", 1)
 
     def take(self, count: int) -> None:
-        """Count bytes of constants; FormatError where a file asks for many times its own size."""
+        """Count bytes of constants; FormatError if a file needs many times its own size."""
         self.taken += count
         if self.taken > self.most:
             raise FormatError(
@@ -106,25 +106,25 @@ class File:
             )
 
     def unique(self, name: str) -> str:
-        """`name`, with a number behind it where it came before."""
+        """`name`, with a number added if it occurred before."""
         count = self.names.get(name, 0)
         self.names[name] = count + 1
         return self.unique(f"{name}_{count}") if count else name
 
 
 class Scope(Mapping[str, Any]):
-    """A graph, or the body of a node, which sees the values around it.
+    """A graph, or the body of a node, which can use the values of the graph around it.
 
-    As a mapping it holds the constants that it sees, by their names.
+    As a mapping it holds the constants that it can use, by their names.
 
     Parameters
     ----------
     file : File
     graph : onnx.GraphProto
     parent : Scope, optional
-        What is around it.
+        The scope around it.
     where : str
-        What is around it, for texts: ``""`` or ``"If 'x': then_branch: "``.
+        The place of the graph, for texts: ``""`` or ``"If 'x': then_branch: "``.
     """
 
     def __init__(self, file: File, graph: Any, parent: Scope | None = None, where: str = "") -> None:
@@ -134,7 +134,7 @@ class Scope(Mapping[str, Any]):
         self._constants: dict[str, NDArray[Any]] = {}
         self._aliases: dict[str, str] = {}
         self._tensors: dict[str, Any] = {each.name: each for each in graph.initializer}
-        #: Sizes that are known of a value's dimensions, and of a value that holds sizes its elements.
+        #: The known sizes of a value's dimensions; for a value that holds sizes, its known elements.
         self.dims: dict[str, tuple[int | None, ...]] = {}
         self.sizes: dict[str, list[int | None]] = {}
         ends = (each.name for each in (*graph.input, *graph.output))
@@ -148,14 +148,14 @@ class Scope(Mapping[str, Any]):
                     self.dims[info.name] = tuple(_size(dim) for dim in info.type.tensor_type.shape.dim)
 
     def take_over(self, graph: Any) -> None:
-        """Have the constants of `graph`, whose nodes are read as this one's."""
+        """Take over the constants of `graph`, whose nodes are read as nodes of this graph."""
         self._tensors.update((each.name, each) for each in graph.initializer)
         self._note_dims(graph)
 
     # ---- constants
 
     def find(self, name: str) -> NDArray[Any] | None:
-        """The constant of a name, here or around; None if it is none."""
+        """The constant of this name, here or in the scopes around; None if it is not a constant."""
         if name in self._constants:
             return self._constants[name]
         if name in self._tensors:
@@ -184,23 +184,23 @@ class Scope(Mapping[str, Any]):
         return isinstance(name, str) and self.find(name) is not None
 
     def outputs(self) -> list[str]:
-        """The values that the graph gives, by their first names."""
+        """The outputs of the graph, by their first names."""
         return [self.named(each.name) for each in self.graph.output]
 
     def free(self) -> list[str]:
-        """The values from around it that its operations take."""
+        """The values of scopes around it that its operations use."""
         own = {each.name for each in self.graph.input} | {name for op in self.ops for name in op.outputs}
         taken = [name for op in self.ops for name in flat(op.inputs)] + self.outputs()
         return [name for name in dict.fromkeys(taken) if name and name not in own and self.find(name) is None]
 
     def keep(self, name: str, array: NDArray[Any]) -> None:
-        """Have the value `name` be a constant."""
+        """Make the value `name` a constant."""
         self._constants[name] = array
 
     # ---- values
 
     def alias(self, name: str, of: str) -> None:
-        """Have `name` be another name of the value `of`."""
+        """Make `name` another name of the value `of`."""
         self._aliases[name] = self.named(of)
 
     def named(self, name: str) -> str:
@@ -210,7 +210,7 @@ class Scope(Mapping[str, Any]):
         return name if self.parent is None else self.parent.named(name)
 
     def known_dims(self, name: str) -> tuple[int | None, ...] | None:
-        """Sizes of the dimensions of a value, None for those that are not known; None if there are none known."""
+        """The sizes of a value's dimensions, None for an unknown one; None if nothing is known."""
         constant = self.find(name) if name in self._constants or name in self._tensors else None
         if constant is not None:
             return constant.shape
@@ -221,7 +221,7 @@ class Scope(Mapping[str, Any]):
     # ---- operations
 
     def add(self, op: Op) -> None:
-        """Do an operation now, where it takes constants alone, or keep it."""
+        """Compute an operation now if it takes only constants, else keep it."""
         if op.kind in FUNCTIONS and op.kind not in _NOT_FOLDED:
             values = [None if not name else self.find(name) for name in op.inputs]
             if all(value is not None for value, name in zip(values, op.inputs) if name):
@@ -248,14 +248,14 @@ class Scope(Mapping[str, Any]):
 
 
 def expect_texts(where: str, *values: Any) -> None:
-    """Raise FormatError if one of the names in a file is no text, but bytes that are no UTF-8."""
+    """Raise FormatError if one of the names in a file is not text, but bytes that are not UTF-8."""
     for value in values:
         if not isinstance(value, str):
             raise FormatError(f"{where}: expected names in UTF-8, got {value!r:.80}")
 
 
 def flat(inputs: Iterable[Any]) -> list[str]:
-    """Names of the values that an operation takes, those of pairs too."""
+    """Names of the values that an operation takes, including those in pairs."""
     return [name for each in inputs for name in ((each,) if isinstance(each, str) else each)]
 
 
@@ -264,7 +264,7 @@ def _size(dim: Any) -> int | None:
 
 
 def _most_bytes(op: Op, values: list[Any]) -> int:
-    """Bytes that results of constants take at most; ValueError where that cannot be said."""
+    """The most bytes that the results for constants can take; ValueError if unknown."""
     arrays = [value for value in values if value is not None]
     if op.kind in _GROWING:
         return 8 * _grown(op, values)
@@ -285,7 +285,7 @@ _BROADCAST = frozenset(
 
 
 def _grown(op: Op, values: list[Any]) -> int:
-    """Elements of the result of a function whose numbers say how many."""
+    """How many elements the result of a function in `_GROWING` has, by its arguments."""
 
     def numbers(index: int, name: str) -> list[float]:
         given = values[index] if index < len(values) else op.options[name]

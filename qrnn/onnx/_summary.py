@@ -1,4 +1,4 @@
-"""summary: the recurrent nodes of an ONNX model and what surrounds them, before anything is made of them."""
+"""summary: lists the recurrent nodes of an ONNX model and their neighbors, without making modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._scope import Op, Scope, flat
 
 __all__ = ["NodeRow", "Summary", "summary"]
 
-#: What the text of a row does not repeat.
+#: Options that the text of a row does not repeat.
 _SAID = frozenset(
     {"kind", "num_layers", "input_size", "hidden_size", "bidirectional", "reverse", "version", "engine", "precision"}
 )
@@ -29,16 +29,17 @@ class NodeRow(NamedTuple):
     Attributes
     ----------
     name, op : str
-        The node's, and its operator: RNN, GRU, LSTM, DynamicQuantizeLSTM, Scan or Loop, or ``"LSTM cell"`` and ``"GRU
-        cell"`` where other nodes compute a step.
+        The name of the node, and its operator: RNN, GRU, LSTM, DynamicQuantizeLSTM, Scan or Loop; or ``"LSTM cell"``
+        or ``"GRU cell"`` if other nodes compute a step.
     input_size, hidden_size : int
     direction : str
     options : dict
-        What else the layer of ``qrnn.nn`` is: `describe`.
+        The other entries of `describe` for the layer of ``qrnn.nn``.
     where : str
         The bodies around it.
     producers, consumers : list of str
-        The nodes that its inputs come from and its outputs go to: operator and name; inputs and outputs of the graph.
+        The nodes (operator and name) that its inputs come from and its outputs go to; also the graph's inputs and
+        outputs.
     note : str
     """
 
@@ -61,7 +62,7 @@ class Summary(Report[NodeRow]):
     Attributes
     ----------
     unsupported : list of str
-        All that qrnn has not, by node, needed or not: operators and domains that are not known, loops.
+        All that qrnn lacks, by node, whether it is needed or not: unknown operators and domains, loops.
     opsets : dict of str to int
     """
 
@@ -91,7 +92,7 @@ class Summary(Report[NodeRow]):
 
 
 def summary(path: Any) -> Summary:
-    """What recurrent nodes an ONNX model has, what surrounds them, and what qrnn has not.
+    """List the recurrent nodes of an ONNX model, their neighbors, and what qrnn lacks.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def summary(path: Any) -> Summary:
     Raises
     ------
     ImportError, TypeError, FormatError, OSError
-        As `load`.
+        As for `load`.
 
     Examples
     --------

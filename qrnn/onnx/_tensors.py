@@ -1,4 +1,4 @@
-"""TensorProtos as arrays, with those whose bytes lie in another file."""
+"""Reads TensorProtos as arrays, also those whose bytes are in another file."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class _Type(NamedTuple):
     Attributes
     ----------
     name : str
-        ONNX's.
+        ONNX's name.
     dtype : str
-        Of an element in ``raw_data``, little-endian; ``"bfloat16"`` for two bytes that NumPy has no type for.
+        The type of an element in ``raw_data``, little-endian; ``"bfloat16"`` for two bytes for which NumPy has no type.
     field : str
-        Where a TensorProto without ``raw_data`` has the elements.
+        The field in which a TensorProto without ``raw_data`` has the elements.
     kind : str
-        What a graph of this type is computed in.
+        The type in which qrnn computes values of this type.
     """
 
     name: str
@@ -56,7 +56,7 @@ DATA_TYPES: Mapping[int, _Type] = {
     16: _Type("BFLOAT16", "bfloat16", "int32_data", "float32"),
 }
 
-#: Dimensions that an array of NumPy has at most.
+#: The most dimensions of an array that every NumPy supports.
 _MAX_DIMENSIONS = 32
 
 
@@ -72,15 +72,15 @@ def array_of(tensor: Any, where: str, folder: str | None = None) -> NDArray[Any]
     ----------
     tensor : onnx.TensorProto
     where : str
-        What error texts begin with.
+        The beginning of error texts.
     folder : str, optional
-        Where files with further data lie; without it, such data are refused.
+        The folder of files with external data; without it, such data are refused.
 
     Raises
     ------
     FormatError
-        If it has not the elements that its shape says, is of a type that NumPy lacks, or its data lie in a file that
-        is not in the folder.
+        If its elements do not fit its shape, its type is one that NumPy lacks, or its data are in a file outside of
+        the folder.
     """
     kind = DATA_TYPES.get(tensor.data_type)
     if kind is None:
@@ -121,7 +121,7 @@ def _decoded(data: bytes, kind: _Type, shape: tuple[int, ...], where: str) -> ND
 
 
 def _of_field(tensor: Any, kind: _Type, shape: tuple[int, ...], where: str) -> NDArray[Any]:
-    """The elements that a field of numbers has."""
+    """The elements in a field of numbers."""
     values = getattr(tensor, kind.field)
     if len(values) != math.prod(shape):
         raise FormatError(f"{where}: expected {math.prod(shape)} elements in {kind.field}, got {len(values)}")
@@ -134,7 +134,7 @@ def _of_field(tensor: Any, kind: _Type, shape: tuple[int, ...], where: str) -> N
 
 
 def _external(tensor: Any, where: str, folder: str | None, wanted: int) -> bytes:
-    """The bytes of a tensor in a file beside the model, which is nowhere else and no link."""
+    """The bytes of a tensor in a file beside the model; the file must be in the folder and not be a link."""
     fields = {each.key: each.value for each in tensor.external_data}
     location = fields.get("location", "")
     if folder is None:

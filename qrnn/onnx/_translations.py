@@ -1,8 +1,8 @@
-"""Layers as operators of ONNX that keep the arithmetic of engines ``qrnn`` and ``qrnn13``, for either package.
+"""Writes layers as ONNX operators with the arithmetic of engines ``qrnn`` and ``qrnn13``, for either package.
 
-Sums of products are exact in MatMulInteger, whose weights are stored with an offset of 128: with signed ones ONNX
-Runtime saturates on CPUs without VNNI. The fused multiply-add of the engine is a product and a sum in float64, rounded
-once. A weight that stays float is a MatMul, whose sums have the order of whoever computes it.
+MatMulInteger computes sums of products exactly. Its weights are stored with an offset of 128, because with signed
+weights ONNX Runtime saturates on CPUs without VNNI. The fused multiply-add of the engine is a product and a sum in
+float64, rounded once. A weight that stays float is a MatMul; the order of its sums is the runtime's.
 """
 
 # mypy: ignore-errors
@@ -25,7 +25,7 @@ def ints(*values: int) -> Any:
 
 
 class Weight(NamedTuple):
-    """A weight with what belongs to it: values of the graph that is being written."""
+    """A weight with its scale, bias and format: values of the graph that is being written."""
 
     weight: Any
     scale: Any
@@ -34,7 +34,7 @@ class Weight(NamedTuple):
 
 
 def _parts(matrix: Weight) -> tuple[Any, ...]:
-    """What a product takes of a matrix: columns of codes + 128, the 128, sums of rows, scales, bias."""
+    """The arguments of a product for a matrix: columns of codes + 128, the 128, sums of rows, scales, bias."""
     codes, scale, bias, format = matrix
     bias = op.Constant(value_float=-0.0) if bias is None else bias  # -0 changes no float
     if format == FLOAT:
@@ -58,12 +58,12 @@ def product(input: Any, matrix: Weight, engine: str) -> Any:
     function = functions_of(matrix.format, engine).product
     if matrix.weight.shape[1] > 0:
         return function(input, *_parts(matrix))
-    y = _zeros(input, matrix.weight.shape[0])  # onnxruntime's MatMulInteger returns memory here that nobody wrote
+    y = _zeros(input, matrix.weight.shape[0])  # onnxruntime's MatMulInteger returns uninitialized memory in this case
     return y if matrix.bias is None else op.Add(y, matrix.bias)
 
 
 def step(kind: str, engine: str, input: Any, state: tuple[Any, ...], both: list[Weight]) -> Any:
-    """A cell with the matrices of input and state: the next state; of state None zeros are the first."""
+    """The next state of a cell with the matrices of input and state; an element None of the state means zeros."""
     ih, hh = both
     if state[0] is None:
         state = (_zeros(input, hh.weight.shape[1]),) * len(state)
@@ -81,7 +81,7 @@ def layers(
     directions: int,
     batch_first: bool,
 ) -> tuple[Any, ...]:
-    """All layers, of which `matrices` has a list for each direction: outputs, and the last states."""
+    """The outputs and last states of all layers; `matrices` has a list for each direction."""
     x = input if batched else op.Unsqueeze(input, ints(1))
     x = op.Transpose(x, perm=[1, 0, 2]) if batched and batch_first else x
     last: list[tuple[Any, ...]] = []
@@ -111,13 +111,13 @@ def _first_state(kind: str, x: Any, state: Any, own: list[Weight], index: int, b
 
 
 def _direction(kind: str, engine: str, x: Any, first: list[Any], matrices: list[Weight], reverse: bool) -> Any:
-    """A layer in one direction: outputs and last state."""
+    """The outputs and the last state of a layer in one direction."""
     ih, hh, *projection = matrices
     y = functions_of(ih.format, engine).product(x, *_parts(ih))
     y = _reversed(y) if reverse else y
     becomes = functions_of(hh.format, engine).kinds[kind]
     if projection:
-        functions_of(projection[0].format, engine)  # which says what is not there
+        functions_of(projection[0].format, engine)  # raises for a format without functions
     steps = becomes.projected[projection[0].format] if projection else becomes.steps
     output, *end = steps(y, *first, *(part for matrix in (hh, *projection) for part in _parts(matrix)))
     return (_reversed(output) if reverse else output, *end)

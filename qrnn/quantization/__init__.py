@@ -1,4 +1,4 @@
-"""``qrnn.quantization``: from a float model to a quantized one, as ``torch.ao.quantization``."""
+"""``qrnn.quantization``: turns float models into quantized ones, as ``torch.ao.quantization``."""
 
 from .. import _observers
 from .._autoquantize import ChoiceReport, autoquantize

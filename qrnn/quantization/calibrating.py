@@ -1,4 +1,4 @@
-"""The path by which pickles of calibrated modules name the rows of their report."""
+"""The module path that pickles of calibrated modules use for the rows of their report."""
 
 from .._calibration_report import LayerReport, WeightReport
 

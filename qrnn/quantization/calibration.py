@@ -1,4 +1,4 @@
-"""The same names as ``qrnn.quantization``, by the path that pickled reports have."""
+"""The same names as ``qrnn.quantization``, under the module path that pickled reports use."""
 
 from .._calibration import disable_observer, enable_observer, merge_statistics
 from .._calibration_report import CalibrationReport, LayerReport, ModelReport, WeightReport, calibration_report

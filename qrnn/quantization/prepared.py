@@ -1,4 +1,4 @@
-"""The path by which pickles name prepared modules."""
+"""The module path that pickles use for prepared modules."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ __all__ = ["Preparation", "PreparedLayer"]
 
 
 def __getattr__(name: str) -> Any:
-    """``PreparedLSTM`` and so on, which are made from the float classes."""
+    """``PreparedLSTM`` and so on; these classes are made from the float classes."""
     if name in PREPARED_TYPES:
         return PREPARED_TYPES[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The path by which pickles of prepared modules name what was recorded."""
+"""The module path that pickles of prepared modules use for their statistics."""
 
 from .._statistics import Moments, Statistics
 

@@ -1,4 +1,4 @@
-"""``qrnn.tflite``: recurrent layers and models of TensorFlow Lite files as modules of ``qrnn.nn``.
+"""``qrnn.tflite``: reads recurrent layers and models of TensorFlow Lite files as modules of ``qrnn.nn``.
 
 TensorFlow is not needed, nor is any other package.
 """

@@ -1,4 +1,4 @@
-"""Builder: operations as operators are read one by one, the cells among them, and the `Graph` of all."""
+"""Builder: collects operations while operators are read, finds cells among them, and makes the `Graph` of all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ._schema import Operator
 
 __all__ = ["ACTIVATIONS", "CLIPS", "Builder"]
 
-#: Fused activations, and operators of that name, as modules or as bounds of a clip.
+#: Fused activations, and operators with their names, as modules or as bounds of a clip.
 ACTIVATIONS: Mapping[str, Callable[[], Any]] = {
     "RELU": nn.ReLU,
     "TANH": nn.Tanh,
@@ -36,10 +36,10 @@ CLIPS = {"RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0), "RELU_0_TO_1": (0.0, 
 #: Names of attributes of a `Graph`, which no child may have.
 _TAKEN = frozenset([*dir(Graph), "inputs", "outputs", "steps", "training"])
 
-#: Axes, sizes and limits are few.
+#: The most numbers in a constant of axes, sizes or limits.
 _MOST_NUMBERS = 64
 
-#: Scales of a graph that rows of a cell's weights are compared with.
+#: The most scales of a graph with which rows of a cell's weights are compared.
 _MOST_SCALES = 64
 
 
@@ -50,7 +50,7 @@ def _free(name: str, *taken: Iterable[str]) -> str:
 
 
 def codes_of(weights: Direction, scales: Sequence[float]) -> dict[str, QTensor]:
-    """The codes of a cell's weights, if they are codes times one of `scales` in each row, bit for bit; else none."""
+    """The codes of a cell's weights, if each row is codes times one of `scales`, bit for bit; else empty."""
     found = {name: _codes(getattr(weights, name), scales) for name in ("weight_ih", "weight_hh")}
     return {name: each for name, each in found.items() if each is not None} if all(found.values()) else {}
 
@@ -84,7 +84,7 @@ class _Children:
         self._made: dict[Any, str] = {}
 
     def named(self, op: Op) -> str:
-        """The name of the module that an operation calls; of the same weights there is one."""
+        """The name of the module that an operation calls; equal weights share one module."""
         options = op.options
         key = tuple(id(options.get(name)) for name in ("module", "weight", "bias", "codes"))
         if key not in self._made:
@@ -104,21 +104,21 @@ class Builder:
     Parameters
     ----------
     constants : Constants
-        Of `graph`.
+        The constants of `graph`.
     graph : FileGraph
 
     Attributes
     ----------
     ops : list of Op
-        What was read, in order.
+        The operations so far, in order.
     name : str
-        Which operator the next operations are of.
+        The operator to which the next operations belong.
     """
 
     def __init__(self, constants: Constants, graph: FileGraph) -> None:
         self.constants, self.tensors, self._graph = constants, graph.tensors, graph
         self.ops: list[Op] = []
-        self.bodies: tuple[Any, ...] = ()  # none, for what walks through those of other scopes
+        self.bodies: tuple[Any, ...] = ()  # empty, for code that also walks through scopes of ONNX
         self._kept: dict[str, Any] = {}
         self._names: dict[int, str] = {}
         self._dims: dict[str, tuple[int, ...]] = {}
@@ -129,20 +129,20 @@ class Builder:
             self._names[index] = name
             self._dims[name] = self.tensors[index].shape
 
-    # ---- what is read for the search of cells, as of a scope of ONNX
+    # ---- what the search for cells reads, as in a scope of ONNX
 
     def find(self, name: str) -> Any:
         """The constant of a name, or None."""
         return self._kept.get(name)
 
     def known_dims(self, name: str) -> tuple[int, ...] | None:
-        """The sizes of a value, or None; those of the file, whose batch may be another."""
+        """The sizes of a value in the file, or None; a call may have another batch."""
         return self._dims.get(name)
 
     def cells(self) -> dict[str, Any]:
-        """The recurrent layers, and the cells of LSTMs and GRUs among the operations, by operators' names.
+        """The recurrent layers, and the LSTM and GRU cells among the operations, by operators' names.
 
-        Operations that are a step of a cell become one that calls it.
+        Operations that form a step of a cell are replaced by one that calls it.
         """
         scope: Any = self
         scales = self._scales()
@@ -159,7 +159,7 @@ class Builder:
         return {name: made.get(id(layer), layer) for name, layer in found.items()}
 
     def _scales(self) -> list[float]:
-        """The scales of products with codes: few, as a matrix has one as a rule; none, where there are many."""
+        """The scales of products with codes. There are few, because most matrices have one; empty if there are many."""
         codes = [op.options["codes"] for op in self.ops if op.kind == "linear"]
         found = {scale for each in codes if each is not None for scale in scales_of(each).tolist()}
         return [] if len(found) > _MOST_SCALES else sorted(found)
@@ -172,7 +172,7 @@ class Builder:
         Raises
         ------
         FormatError
-            If nothing gives a value that an operator or a result needs, or an input is quantized.
+            If nothing computes a value that an operator or a result needs, or if an input is quantized.
         """
         inputs = {self._names[index]: self._type_of(index) for index in self._graph.inputs}
         outputs = [self.value(index) for index in self._graph.outputs]
@@ -193,7 +193,7 @@ class Builder:
         return tensor.type
 
     def _needed(self, outputs: Sequence[str]) -> list[Op]:
-        """The operations that values depend on: cells leave some behind that nothing takes."""
+        """The operations that values depend on; those that cells replaced are not among them."""
         wanted, found = set(outputs), list[Op]()
         for op in reversed(self.ops):
             if wanted.intersection(op.outputs):
@@ -213,7 +213,7 @@ class Builder:
     # ---- values
 
     def value(self, index: int) -> str:
-        """The name of the value of a tensor, which a constant gets here."""
+        """The name of a tensor's value; a constant gets its name here."""
         if index not in self._names:
             if index < 0 or not self.constants.is_constant(index):
                 name = "none" if index < 0 else repr(self.tensors[index].name)
@@ -225,7 +225,7 @@ class Builder:
         return self._names[index]
 
     def _array(self, index: int) -> Any:
-        """A constant: codes as what they stand for."""
+        """A constant; codes become their values."""
         tensor = self.tensors[index]
         if tensor.quantization is None and tensor.type not in ("float16", "float32", "float64"):
             return self.constants.numbers(index)
@@ -242,17 +242,17 @@ class Builder:
         return [int(each) for each in array.ravel()]
 
     def input(self, operator: Operator, at: int) -> int:
-        """The number of the tensor that an operator takes as its input `at`."""
+        """The number of the tensor that is an operator's input `at`."""
         if at >= len(operator.inputs) or operator.inputs[at] < 0:
             raise FormatError(f"{operator.name}: expected an input {at}, got none")
         return operator.inputs[at]
 
     def first(self, operator: Operator) -> str:
-        """The name of the value that an operator takes first."""
+        """The name of an operator's first value."""
         return self.value(self.input(operator, 0))
 
     def number(self, operator: Operator, at: int) -> int:
-        """The one integer of a constant input."""
+        """The single integer of a constant input."""
         found = self.numbers(operator, at)
         if len(found) != 1:
             raise FormatError(f"{operator.name}: expected one integer as input {at}, got {len(found)}")
@@ -263,7 +263,7 @@ class Builder:
         return len(self.tensors[self.input(operator, at)].shape)
 
     def _new(self, name: str) -> str:
-        """A name that no value has."""
+        """A new name for a value."""
         name = _free(name, self._dims)
         self._dims.setdefault(name, ())
         return name
@@ -275,18 +275,18 @@ class Builder:
         return name
 
     def unknown(self, operator: Operator) -> None:
-        """Say that the results of an operator are not known here, but that there are some."""
+        """Note that the results of an operator exist but are unknown here."""
         for index in operator.outputs:
             if index >= 0 and index not in self._names:
                 self.gives(index, self.new())
 
     def gives(self, index: int, name: str) -> None:
-        """Say that the value called `name` is that of the tensor `index`.
+        """Note that `name` is the value of the tensor `index`.
 
         Raises
         ------
         FormatError
-            If something else gives that tensor too.
+            If that tensor has a value already.
         """
         if index < 0 or index in self._names:
             raise FormatError(f"expected outputs that nothing else gives, got tensor {index}")
@@ -299,32 +299,32 @@ class Builder:
         self.ops.append(Op(kind, list(inputs), list(outputs), options, self.name))
 
     def apply(self, function: str, inputs: Sequence[str], **options: Any) -> str:
-        """Call a function: the name of its result."""
+        """Add a call of a function; returns the name of its result."""
         result = self.new()
         self._add(function, inputs, [result], options)
         return result
 
     def split(self, value: str, count: int, axis: int, sizes: Sequence[int] | None = None) -> list[str]:
-        """Divide a value along an axis: the names of the parts."""
+        """Divide a value along an axis; returns the names of the parts."""
         results = [self.new() for _ in range(count)]
         options = {"axis": axis, **({"num_outputs": count} if sizes is None else {"split": list(sizes)})}
         self._add("split", [value], results, options)
         return results
 
     def module(self, module: Any, value: str) -> str:
-        """Call a module without weights: the name of its result."""
+        """Add a call of a module without weights; returns the name of its result."""
         result = self.new()
         self._add("module", [value], [result], {"module": module})
         return result
 
     def linear(self, value: str, weight: Any, bias: Any, codes: Any) -> str:
-        """Multiply by a weight and add a bias: the name of the result."""
+        """Multiply by a weight and add a bias; returns the name of the result."""
         result = self.new()
         self._add("linear", [value], [result], {"weight": weight, "bias": bias, "codes": codes})
         return result
 
     def activated(self, value: str, name: str) -> str:
-        """What comes out of an activation that is built in or an operator."""
+        """The name of the result of an activation, fused or an operator."""
         if name == "NONE":
             return value
         if name in CLIPS:
@@ -335,7 +335,7 @@ class Builder:
         return self.module(ACTIVATIONS[name](), value)
 
     def recurrent(self, operator: Operator, layer: Any) -> None:
-        """A step that calls a recurrent layer, from whose results the operator's are its outputs."""
+        """Add a call of a recurrent layer; its outputs are the results of the operator."""
         value, sequence = self.first(operator), self.new()
         if self.rank(operator) != 3:
             raise FormatError(f"{operator.name}: expected an input of 3 dimensions, got {self.rank(operator)}")

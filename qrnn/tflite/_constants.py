@@ -1,4 +1,4 @@
-"""Constants of a graph as weights: float ones, and codes with their scales."""
+"""Reads constants of a graph as weights: floats, and codes with their scales."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Constants", "Weight"]
 
 
 class Weight(NamedTuple):
-    """A weight as float32, and its codes where the file has int8 ones with scales."""
+    """A weight as float32, and its codes if the file has int8 codes with scales."""
 
     array: Array
     codes: QTensor | None = None
@@ -33,7 +33,7 @@ class Constants:
     ----------
     model : Model
     graph : Graph
-        One of its graphs.
+        One of the model's graphs.
     """
 
     def __init__(self, model: Model, graph: Graph) -> None:
@@ -46,12 +46,12 @@ class Constants:
         return self._source(index) is not None
 
     def numbers(self, index: int) -> NDArray[Any]:
-        """The values of a constant, of whatever type: sizes, axes and the like; codes are not scaled.
+        """The values of a constant of any type, such as sizes and axes; codes are not scaled.
 
         Raises
         ------
         FormatError
-            If there are none.
+            If it is not a constant.
         """
         source = self._source(index)
         array = None if source is None else self._model.constant(source)
@@ -66,7 +66,7 @@ class Constants:
         Raises
         ------
         FormatError
-            If it is no such constant.
+            If it is not such a constant.
         """
         found = self.read(index, where)
         return Weight(weight(found.array, where, shape), found.codes)
@@ -77,7 +77,7 @@ class Constants:
         Raises
         ------
         FormatError
-            If it is no constant, or its codes have no scales that fit.
+            If it is not a constant, or its codes have no fitting scales.
         """
         if index not in self._known:
             source = None if index < 0 else self._source(index)
@@ -107,7 +107,7 @@ class Constants:
 
 
 def _computed(model: Model, graph: Graph) -> dict[int, int]:
-    """Tensors that DEQUANTIZE makes of constants, and these: the float weights of files that hold smaller types."""
+    """The results of DEQUANTIZE for constants, with these constants: float weights stored in smaller types."""
     return {
         operator.outputs[0]: operator.inputs[0]
         for operator in graph.operators
@@ -142,7 +142,7 @@ def _dequantized(array: NDArray[Any], tensor: Tensor, where: str) -> Array:
 
 
 def _codes(array: NDArray[Any], tensor: Tensor) -> QTensor | None:
-    """Codes and scales of a matrix, where its zero points are 0 and scales go by rows; None where they are not."""
+    """Codes and scales of a matrix; None unless its zero points are 0 and its scales are per row or one for all."""
     scale, zero = _scales(array, tensor, tensor.name)
     if zero.any() or (scale.ndim and scale.shape != (array.shape[0], 1)):
         return None

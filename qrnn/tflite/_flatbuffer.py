@@ -1,8 +1,9 @@
 """Reading flatbuffers that may be damaged: every place is checked, and the work is bounded by the size.
 
-A table is a signed 32-bit distance back to its vtable, and then its fields. The vtable has its own size, the table's,
-and for each slot the distance of its field from the table, 0 where there is none: all of 16 bits. A vector is a 32-bit
-count and its elements; a text is a vector of bytes. What is not a number is kept as a 32-bit distance to it.
+A table is a signed 32-bit distance back to its vtable, followed by its fields. The vtable holds, in 16 bits each, its
+own size, the table's size, and for each slot the distance of its field from the table, 0 for a missing field. A vector
+is a 32-bit count and its elements; a text is a vector of bytes. A field that is not a number holds a 32-bit distance to
+its value.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Flatbuffer", "Table"]
 
-#: What reading a table costs, in bytes; so much an element costs besides.
+#: The cost of reading a table, in bytes, and the additional cost of an element.
 _TABLE, _ELEMENT = 16, 8
-#: Bytes that may be read for each one of the file: parts of a file may be shared, but not without end.
+#: How many bytes may be read for each byte of the file: its parts may be shared, but not without limit.
 _MOST_READ, _SLACK = 64, 1 << 16
 
 
@@ -34,7 +35,7 @@ class Flatbuffer:
     ----------
     content : bytes
     identifier : bytes
-        The four bytes behind the first four.
+        The four bytes after the first four.
 
     Raises
     ------
@@ -58,7 +59,7 @@ class Flatbuffer:
         Raises
         ------
         FormatError
-            If parts of the file are read again and again.
+            If parts of the file are read too often.
         """
         self._left -= count
         if self._left < 0:
@@ -72,13 +73,13 @@ class Flatbuffer:
             self._outside(at)
 
     def slice(self, at: int, size: int) -> bytes:
-        """So many bytes from a place on."""
+        """`size` bytes from a place on."""
         if at < 0 or at + size > len(self.content):
             self._outside(at + size)
         return self.content[at : at + size]
 
     def target(self, at: int) -> int:
-        """Where the distance that is kept at a place leads."""
+        """The place to which the distance stored at a place leads."""
         place: int = at + self.number(at, "I")
         return place
 
@@ -101,7 +102,7 @@ class Table:
         self._fields = struct.unpack(f"<{size // 2 - 2}H", file.slice(vtable + 4, size - 4))
 
     def _place(self, slot: int) -> int | None:
-        """Where a field is; None where there is none."""
+        """The place of a field; None if it is missing."""
         distance = self._fields[slot] if slot < len(self._fields) else 0
         return self._at + distance if distance else None
 
@@ -111,7 +112,7 @@ class Table:
         return default if place is None else self._file.number(place, kind)
 
     def table(self, slot: int) -> Table | None:
-        """A table, or None where there is none."""
+        """A table, or None if it is missing."""
         place = self._place(slot)
         return None if place is None else Table(self._file, self._file.target(place))
 
@@ -127,7 +128,7 @@ class Table:
         return start + 4, count
 
     def array(self, slot: int, kind: str) -> NDArray[Any]:
-        """A vector of numbers, of a type of NumPy: a view of the file; empty where there is none."""
+        """A vector of numbers of a NumPy type: a view of the file; empty if it is missing."""
         dtype = np.dtype(f"<{kind}")
         start, count = self._vector(slot, dtype.itemsize)
         return np.frombuffer(self._file.content, dtype, count, start) if count else np.empty(0, dtype)
@@ -140,7 +141,7 @@ class Table:
         return found
 
     def text(self, slot: int) -> str:
-        """A text; empty where there is none."""
+        """A text; empty if it is missing."""
         array = self.array(slot, "u1")
         self._file.spend(array.size)
         return array.tobytes().decode("utf-8", "replace")

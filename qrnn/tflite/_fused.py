@@ -1,4 +1,4 @@
-"""Fused recurrent operators as layers of ``qrnn.nn``, or of ``qrnn`` where their weights are int8."""
+"""Reads fused recurrent operators as layers of ``qrnn.nn``, or of ``qrnn`` if their weights are int8."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ __all__ = ["FUSED", "Read", "read_fused"]
 
 
 class Read(NamedTuple):
-    """A recurrent layer that was read, and what is said of its weights."""
+    """A recurrent layer that was read, and the type of its weights."""
 
     layer: Any
     weights: str  # float32, int8 or integer
 
 
-#: Functions of a fused activation; others are named.
+#: The functions of fused activations; errors name any other.
 _FUNCTIONS = {"NONE": "linear", "RELU": "relu", "TANH": "tanh"}
-#: The gates of an LSTM, in PyTorch's order too. Behind x it takes matrices of x for each, matrices of h, peepholes of
-#: i, f and o, biases, the projection and its bias.
+#: The gates of an LSTM; the order is also PyTorch's. After x, the operator takes matrices of x for each gate, matrices
+#: of h, peepholes of i, f and o, biases, the projection and its bias.
 _GATES = ("input", "forget", "cell", "output")
 
 
 def read_fused(constants: Constants, graph: Graph, operator: Operator, where: str) -> Read:
-    """The layer that an operator computes.
+    """Read the layer that an operator computes.
 
     Parameters
     ----------
     constants : Constants
-        Of `graph`.
+        The constants of `graph`.
     graph : Graph
     operator : Operator
         One of `FUSED`.
     where : str
-        What error texts begin with.
+        The beginning of error texts.
 
     Raises
     ------
     FormatError
-        If an input is missing or of another shape, or ``qrnn.nn`` lacks what the operator does.
+        If an input is missing or has another shape, or ``qrnn.nn`` lacks what the operator does.
     """
     return FUSED[operator.name](_Reader(constants, graph, operator, where))
 
@@ -87,7 +87,7 @@ class _Reader:
     def made(
         self, family: str, directions: Sequence[Direction], codes: Sequence[Mapping[str, QTensor]], options: Any
     ) -> Read:
-        """The layer: with the file's codes where x is float, in float32 where all is integer."""
+        """The layer: with the file's codes if x is float, in float32 if everything is integer."""
         if not self.has(0):
             raise FormatError(f"{self.where}: expected an input, got none")
         layer = float_layer(self.where, family, directions, self.batch_first, options)
@@ -172,9 +172,9 @@ def _lstm_options(read: _Reader, direction: Direction, base: int) -> dict[str, A
 
 
 def _lstm_direction(read: _Reader, base: int, name: str, norms: int | None) -> tuple[Direction, dict[str, QTensor]]:
-    """The weights behind the input `base` - 1; the gains of normalized gates are at `norms`, if they can be there.
+    """The weights from input `base` on; the gains of normalized gates are at `norms`, if the operator has them.
 
-    Without an input gate that is 1 - f, and f = sigmoid(a) = 1 - sigmoid(-a): here i = sigmoid(-a) and f = 1 - i.
+    Without an input gate, i is 1 - f. As f = sigmoid(a) = 1 - sigmoid(-a), the layer has i = sigmoid(-a) and f = 1 - i.
     """
     coupled = not read.has(base)
     hidden = read.weight(base + 1, f"{name}input to forget weights", (None, None)).array.shape[0]
@@ -208,12 +208,12 @@ def _lstm_direction(read: _Reader, base: int, name: str, norms: int | None) -> t
 
 
 def _present(coupled: bool) -> range:
-    """The gates that have weights of their own."""
+    """The gates that have weights."""
     return range(1 if coupled else 0, 4)
 
 
 def _gate_weights(read: _Reader, base: int, name: str, shape: tuple[int | None, ...], coupled: bool) -> list[Weight]:
-    """The matrices of the four gates, i f g o; of a coupled input gate those of the forget gate with minus signs."""
+    """The matrices of the four gates, i f g o; a coupled input gate gets the negated matrices of the forget gate."""
     found = [read.weight(base + gate, f"{name} {_GATES[gate]} weights", shape) for gate in _present(coupled)]
     sizes = {each.array.shape for each in found}
     if len(sizes) > 1:
@@ -233,19 +233,19 @@ def _negative(weight: Weight, where: str) -> Weight:
 
 
 def _peepholes(read: _Reader, base: int, name: str, hidden: int, coupled: bool) -> Any:
-    """What i, f and o see of c."""
+    """The peephole weights of i, f and o."""
     f, o = (read.vector(base + gate, f"{name}cell to {_GATES[2 * gate - 1]}", hidden) for gate in (1, 2))
     i = -f if coupled else read.vector(base, f"{name}cell to input", hidden)
     return np.stack([i, f, o])
 
 
 def _codes(read: _Reader, parts: Mapping[str, Sequence[Weight]]) -> dict[str, QTensor]:
-    """The codes of matrices whose parts have some; none where no part has any.
+    """The codes of the matrices; empty if no part of them has codes.
 
     Raises
     ------
     FormatError
-        If some have codes and others have not.
+        If some parts have codes and others do not.
     """
     having = [each.codes is not None for weights in parts.values() for each in weights]
     if not any(having):
@@ -266,7 +266,7 @@ def _stacked(tensors: Sequence[QTensor]) -> QTensor:
     return QTensor(np.concatenate([each.int_repr() for each in tensors]), np.concatenate(scales))
 
 
-#: What reads each fused operator.
+#: The function that reads each fused operator.
 FUSED: Mapping[str, Callable[[_Reader], Read]] = {
     "UNIDIRECTIONAL_SEQUENCE_RNN": _rnn,
     "BIDIRECTIONAL_SEQUENCE_RNN": _rnn_pair,

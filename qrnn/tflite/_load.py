@@ -1,4 +1,4 @@
-"""load and summary: recurrent layers of TensorFlow Lite files, and whole models where all of it is read."""
+"""load and summary: read recurrent layers of TensorFlow Lite files, and whole models if all of it is supported."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from ._steps import add_operator
 
 __all__ = ["LoadedModel", "OperatorSummary", "Summary", "load", "summary"]
 
-#: Recurrent operators, and those that a recurrent layer may be hidden in, which are not read.
+#: Operators that are, or may contain, recurrent layers and are not supported.
 _UNREAD = ("RNN", "LSTM", "SVDF", "WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_CASE")
 
 
-#: Of a description what layers of files have alike, and the kind, which comes first.
+#: Entries of a description that are the same for all layers of files; and the kind, which is shown first.
 _NOT_SHOWN = ("bias", "engine", "kind", "num_layers", "version")
 
 
 @public("qrnn.tflite")
 class LoadedModel(NamedTuple):
-    """What `load` found in a file.
+    """The result of `load`.
 
     Attributes
     ----------
     layers : dict of str to module
-        The recurrent layers, by the names of the tensors that they give.
+        The recurrent layers, by the names of their output tensors.
     module : Module or None
-        What the model computes, if all of it is read.
+        The whole model, if all of it is supported.
     missing : list of str
-        What is not read, and why: texts that begin with the names of the tensors that the operators give.
+        What is not supported, and why; each text begins with the name of the operator's output tensor.
     """
 
     layers: dict[str, Any]
@@ -53,11 +53,11 @@ class OperatorSummary(NamedTuple):
     Attributes
     ----------
     name, operator : str
-        The tensor that it gives, and its kind; "unrolled" for a cell that is there as sums and products.
+        Its output tensor, and its kind; "unrolled" for a cell that consists of sums and products.
     weights : str
-        "float32", "int8", or "integer" where states are integers too.
+        "float32", "int8", or "integer" if states are integers too.
     layer : dict or None
-        What ``describe()`` gives of the layer.
+        The result of ``describe()`` for the layer.
     problem : str or None
         Why it is not read.
     """
@@ -71,7 +71,7 @@ class OperatorSummary(NamedTuple):
 
 @public("qrnn.tflite")
 class Summary(NamedTuple):
-    """What a file has, as `summary` tells it; ``str`` of it is a table.
+    """The contents of a file, as `summary` returns them; ``str`` of it is a table.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Summary(NamedTuple):
     others : dict of str to int
         The other operators, and how often they occur.
     missing : list of str
-        As `load` gives it.
+        As in the result of `load`.
     """
 
     recurrent: list[OperatorSummary]
@@ -101,7 +101,7 @@ def _shown(each: OperatorSummary) -> str:
 
 
 class _Found(NamedTuple):
-    """What a file has, all of it."""
+    """The complete contents of a file."""
 
     model: Model
     read: dict[str, tuple[str, Read]]
@@ -110,9 +110,9 @@ class _Found(NamedTuple):
 
 
 def load(path: str | os.PathLike[str]) -> LoadedModel:
-    """Read a TensorFlow Lite file: its recurrent layers, and the model where all of it is read.
+    """Read a TensorFlow Lite file: its recurrent layers, and the whole model if all of it is supported.
 
-    TensorFlow is not needed, nor is any other package, and nothing in a file is run.
+    Neither TensorFlow nor any other package is needed, and nothing in a file is executed.
 
     Parameters
     ----------
@@ -121,17 +121,17 @@ def load(path: str | os.PathLike[str]) -> LoadedModel:
     Returns
     -------
     LoadedModel
-        Layers are those of ``qrnn.nn``, and those of ``qrnn`` where a file has int8 weights beside float inputs: with
-        the file's codes and scales. Fully integer ones become float32. They are called as others of ``qrnn``, and
-        return states, with ``batch_first`` as the file has it.
+        Layers are those of ``qrnn.nn``; if a file has int8 weights and float inputs, those of ``qrnn`` with the
+        file's codes and scales. Fully integer layers become float32. They are called like others of ``qrnn`` and
+        return states; ``batch_first`` is as in the file.
 
     Raises
     ------
     FormatError
-        If the file is cut short, changed or of another kind. What it holds that is not read is no error: `missing`
-        names it.
+        If the file is cut short, changed or of another kind. Unsupported contents are not an error: `missing` names
+        them.
     TypeError
-        If `path` is no path.
+        If `path` is not a path.
     OSError
         If the file cannot be read.
 
@@ -152,7 +152,7 @@ def _texts(missing: dict[str, str]) -> list[str]:
 
 
 def summary(path: str | os.PathLike[str]) -> Summary:
-    """What a TensorFlow Lite file has: its recurrent operators, what surrounds them, and what is not read.
+    """Describe a TensorFlow Lite file: its recurrent operators, the others, and what is not supported.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def summary(path: str | os.PathLike[str]) -> Summary:
     Raises
     ------
     FormatError, TypeError, OSError
-        As `load`.
+        As for `load`.
 
     Examples
     --------
@@ -196,14 +196,14 @@ def _read(path: str | os.PathLike[str]) -> _Found:
     except TypeError:
         raise TypeError(f"path: expected a str or a PathLike, got {type(path).__name__}") from None
     try:
-        with other_generator():  # none of the program's random numbers is drawn
+        with other_generator():  # temporary random weights do not change the program's generator
             return _of_model(read_model(name))
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from None
 
 
 def _named(model: Model) -> Iterator[tuple[str, Operator]]:
-    """The operators of all graphs with names, those of the tensors that they give."""
+    """The operators of all graphs, with the names of their output tensors."""
     taken: set[str] = set()
     for graph in model.graphs:
         for operator in graph.operators:
@@ -241,7 +241,7 @@ def _of_model(model: Model) -> _Found:
                     builder.recurrent(operator, found.layer)
                 elif operator.name == "WHILE" and number == 0:
                     read[name] = operator.name, _cell(read_loop(model, builder, operator))
-                    builder.unknown(operator)  # what the loop gives besides
+                    builder.unknown(operator)  # the other results of the loop
                     loops |= {operator.options["cond"], operator.options["body"]}
                 else:
                     add_operator(builder, operator)

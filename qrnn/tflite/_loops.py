@@ -1,4 +1,4 @@
-"""WHILE as a recurrent layer: a body that is a step of an LSTM or GRU, over the steps of a value."""
+"""Reads WHILE as a recurrent layer: its body is a step of an LSTM or GRU, over the steps of a value."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["read_loop"]
 
 
 def read_loop(model: Model, outer: Builder, operator: Operator) -> Any:
-    """The layer over sequences that a WHILE is; `outer` has it in the place of the operator then.
+    """Read a WHILE as a layer over sequences, which replaces the operator in `outer`.
 
-    A sequence is read as ``GATHER(x, t)`` along its first axis, t counts from 0 to its length, and states go from one
-    step to the next.
+    The body reads ``GATHER(x, t)`` along the first axis, t counts from 0 to the length, and states go from one step to
+    the next.
 
     Raises
     ------
@@ -105,7 +105,7 @@ class _Loop:
         return self.outer.find(self.outer.value(index))
 
     def expect_steps(self, cond: Graph) -> None:
-        """Raise FormatError unless as many steps are done as the sequence has."""
+        """Raise FormatError unless the loop does as many steps as the sequence has."""
         constants = Constants(self.model, cond)
         limits: dict[int, list[int]] = {}
         for each in cond.operators:
@@ -133,7 +133,7 @@ class _Loop:
         return int(array.item())
 
     def _writes_all(self, place: int) -> bool:
-        """Whether a value is a sequence, at whose place of each step the new h is written."""
+        """Whether a value is a sequence into which each step writes the new h at its place."""
         written = self.raw.get(self.results[place])
         if written is None or written.name != "DYNAMIC_UPDATE_SLICE" or len(written.inputs) != 3:
             return False
@@ -149,7 +149,7 @@ class _Loop:
         return counted and as_long and self._through(update, ("unsqueeze",)) == self.cell.outputs[0]
 
     def _through(self, name: str, kinds: tuple[str, ...]) -> str:
-        """What a value is the same numbers of."""
+        """The value from which `name` came by operations that keep its numbers."""
         op = self.makers.get(name)
         while op is not None and op.kind in kinds:
             name = op.inputs[0]
@@ -157,7 +157,7 @@ class _Loop:
         return name
 
     def replace(self) -> Any:
-        """Have `outer` call a layer in the place of the WHILE: the layer."""
+        """Make `outer` call a layer instead of the WHILE; returns the layer."""
         cell = self.cell.options["cell"]
         options: dict[str, Any] = {} if cell.family == "LSTM" else {"reset_after": cell.reset_after}
         layer: Any = float_layer("WHILE", cell.family, [cell.weights], False, options)

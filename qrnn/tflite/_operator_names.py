@@ -32,5 +32,5 @@ DILATE STABLEHLO_RNG_BIT_GENERATOR REDUCE_WINDOW STABLEHLO_COMPOSITE STABLEHLO_S
 STABLEHLO_CASE
 """
 
-#: In the order of their codes, from 0 on.
+#: The names in the order of their codes, from 0 on.
 OPERATORS = tuple(_NAMES.split())

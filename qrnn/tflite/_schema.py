@@ -1,4 +1,4 @@
-"""What a TensorFlow Lite file holds: graphs of tensors and operators, and the constants.
+"""The contents of a TensorFlow Lite file: graphs of tensors and operators, and constants.
 
 The slots are those of the schema (schema.fbs, version 3).
 """
@@ -23,7 +23,7 @@ __all__ = ["OPTIONS", "Graph", "Model", "Operator", "Quantization", "Tensor", "r
 
 IDENTIFIER = b"TFL3"
 
-#: Types of tensors by their codes; NumPy's of those whose constants are read.
+#: The types of tensors by their codes; NumPy's names for those whose constants are read.
 TYPES = (
     *("float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8", "float64"),
     *("complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4", "bfloat16", "int2", "uint4"),
@@ -34,7 +34,7 @@ _DTYPES = {
     for name in ("float32", "float16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool")
 }
 
-#: What goes through an activation that an operator has built in.
+#: The activations that an operator may have fused, by their codes.
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 
 _ACTIVATION = ("activation", "b", 0)
@@ -86,16 +86,16 @@ OPTIONS: Mapping[str, tuple[int, tuple[tuple[str, str, Any], ...]]] = {
 
 
 class Quantization(NamedTuple):
-    """How codes are to be read: ``(code - zero_point) * scale``, one of each or one along an axis."""
+    """How to read codes: ``(code - zero_point) * scale``, with one of each or with several along an axis."""
 
     scale: list[float]
     zero_point: list[int]
     axis: int
-    custom: bool  # in another way
+    custom: bool  # quantized in another way
 
 
 class Tensor(NamedTuple):
-    """A value of a graph: a constant where its buffer has bytes."""
+    """A value of a graph; it is a constant if its buffer has bytes."""
 
     name: str
     shape: tuple[int, ...]
@@ -107,7 +107,7 @@ class Tensor(NamedTuple):
 
 
 class Operator(NamedTuple):
-    """An operator; an input that is left out is -1. `options` is empty for one that is not read."""
+    """An operator; a missing input is -1. `options` is empty for an operator that is not supported."""
 
     name: str
     inputs: tuple[int, ...]
@@ -126,19 +126,19 @@ class Graph(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What a file holds."""
+    """The contents of a file."""
 
     file: Flatbuffer
     graphs: list[Graph]
     buffers: list[NDArray[np.uint8]]
 
     def constant(self, tensor: Tensor) -> NDArray[Any] | None:
-        """The codes or numbers of a constant, in the file's memory; None for what is none.
+        """The codes or numbers of a constant, in the file's memory; None if the tensor is not a constant.
 
         Raises
         ------
         FormatError
-            If they are of a type that is not read, or not as many as the shape says.
+            If their type is not supported, or their number does not fit the shape.
         """
         data = self.buffers[tensor.buffer]
         if not data.size or tensor.variable:
@@ -180,7 +180,7 @@ def read_model(path: str | os.PathLike[str]) -> Model:
 
 
 def _operator_name(table: Table) -> str:
-    """The name of an operator: that of a custom one as "CUSTOM name"."""
+    """The name of an operator; a custom operator is called "CUSTOM name"."""
     code = max(table.number(0, "b"), table.number(3, "i"))
     if not 0 <= code < len(OPERATORS):
         return f"operator {code}"
@@ -188,7 +188,7 @@ def _operator_name(table: Table) -> str:
 
 
 def _buffer(file: Flatbuffer, table: Table) -> NDArray[np.uint8]:
-    """The bytes of a constant. Those of files above 2 GB lie behind the flatbuffer, at a place of the whole file."""
+    """The bytes of a constant. In files above 2 GB they are after the flatbuffer, at a place in the whole file."""
     offset, size = table.number(1, "Q"), table.number(2, "Q")
     if offset > 1:
         return np.frombuffer(file.slice(offset, size), np.uint8)
@@ -226,7 +226,7 @@ def _tensor(table: Table, buffers: int) -> Tensor:
 
 
 def _quantization(table: Table) -> Quantization | None:
-    """How codes are to be read; None where only a range was noted."""
+    """How to read codes; None if the file only has a range."""
     scale, zero_point = table.numbers(2, "f4"), table.numbers(3, "i8")
     custom = bool(table.number(4, "B"))
     if not scale and not custom:
@@ -244,7 +244,7 @@ def _operator(table: Table, codes: list[str], tensors: int) -> Operator:
 
 
 def _options(table: Table, name: str) -> dict[str, Any]:
-    """The options of an operator by their names; defaults where a file has none."""
+    """The options of an operator by their names; defaults for those that the file lacks."""
     known = OPTIONS.get(name)
     if known is None:
         return {}

@@ -1,4 +1,4 @@
-"""Operators around recurrent layers as steps of a `Graph`."""
+"""Reads the operators around recurrent layers as steps of a `Graph`."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ._schema import Operator
 
 __all__ = ["add_operator", "expect_known"]
 
-#: Operators that are one function of `Graph` of one value, and of two.
+#: Operators that are a single function of `Graph`, of one value and of two.
 _OF_ONE = {"ABS": "abs", "CEIL": "ceil", "EXP": "exp", "FLOOR": "floor", "LOG": "log", "NEG": "neg", "SQRT": "sqrt"}
 _OF_TWO = {"ADD": "add", "DIV": "div", "MAXIMUM": "max", "MINIMUM": "min", "MUL": "mul", "POW": "pow", "SUB": "sub"}
 _PLAIN = {**_OF_ONE, **_OF_TWO}
 
 
 def add_operator(build: Builder, operator: Operator) -> None:
-    """The steps of an operator.
+    """Add the steps of an operator.
 
     Raises
     ------
     FormatError
-        If it is not among those that are read, or uses what is not.
+        If it is not supported, or uses something that is not.
     """
     expect_known(operator)
     name = operator.name
     if name == "DEQUANTIZE" and all(index >= 0 and build.constants.is_constant(index) for index in operator.outputs):
-        return  # a weight, which whoever takes it reads as a constant
+        return  # a weight, which its user reads as a constant
     if name in _PLAIN:
         values = [build.value(build.input(operator, at)) for at in range(2 if name in _OF_TWO else 1)]
         results = [build.apply(_PLAIN[name], values)]
@@ -40,14 +40,14 @@ def add_operator(build: Builder, operator: Operator) -> None:
     if len(results) != len(operator.outputs):
         raise FormatError(f"{name}: expected {len(results)} outputs, got {len(operator.outputs)}")
     fused = operator.options.get("activation", "NONE")
-    if fused not in ("NONE", "RELU", *CLIPS):  # which TensorFlow Lite itself leaves out
+    if fused not in ("NONE", "RELU", *CLIPS):  # TensorFlow Lite itself ignores it
         raise FormatError(f"{name}: activation: expected NONE, RELU or one with bounds, got {fused}")
     for index, result in zip(operator.outputs, results):
         build.gives(index, build.activated(result, fused))
 
 
 def expect_known(operator: Operator) -> None:
-    """Raise FormatError if an operator is not among those that are read."""
+    """Raise FormatError if an operator is not supported."""
     if not any(operator.name in each for each in (_PLAIN, ACTIVATIONS, CLIPS, _OPERATORS)):
         raise FormatError(f"{operator.name}: no such operator is read")
 
@@ -130,7 +130,7 @@ def _strided_slice(build: Builder, operator: Operator) -> str:
     return build.apply("squeeze", (value,), axes=shrunk) if shrunk else value
 
 
-#: Behind the end of every axis.
+#: A position after the end of every axis.
 _FAR = 1 << 31
 
 
@@ -172,7 +172,7 @@ def _leaky_relu(build: Builder, operator: Operator) -> str:
 
 
 def _same(build: Builder, operator: Operator) -> str:
-    """QUANTIZE and DEQUANTIZE of what is computed, which is float here."""
+    """QUANTIZE and DEQUANTIZE of computed values, which are float here."""
     return build.first(operator)
 
 
@@ -184,7 +184,7 @@ def _fill(build: Builder, operator: Operator) -> str:
     return build.apply("expand", (build.value(build.input(operator, 1)), build.first(operator)))
 
 
-#: What makes the steps of an operator: names of its results, or the name of its one.
+#: Functions that add the steps of an operator, and return the name of its result or the names of several.
 _OPERATORS: Mapping[str, Callable[[Builder, Operator], str | list[str]]] = {
     "CONCATENATION": _concatenation,
     "DEQUANTIZE": _same,

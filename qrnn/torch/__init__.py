@@ -1,14 +1,14 @@
 """``qrnn.torch``: quantized recurrent networks in torch models.
 
-What ``torch.ao`` offers, on torch modules and tensors, computed by the same C core:
+It offers what ``torch.ao`` does, for torch modules and tensors, computed by the C core of qrnn:
 
 * ``qrnn.torch.nn.quantized.dynamic``: RNNCell, LSTMCell, GRUCell, RNN, LSTM, GRU and Linear with int8 weights;
-* `prepare`, `convert`, `quantize_dynamic`: from a float model to a quantized one, in one step or by
+* `prepare`, `convert`, `quantize_dynamic`: quantize a float model, in one step or with
   quantization-aware training in between;
-* `quantize_`: the same in place, by a config object, in the style of torchao;
-* `from_torch_ao`: from a model that ``torch.ao`` quantized.
+* `quantize_`: quantizes in place, by a config object, in the style of torchao;
+* `from_torch_ao`: converts a model that ``torch.ao`` quantized.
 
-Importing it imports PyTorch and registers the operators ``torch.ops.qrnn.*``, which compiled and exported
+Importing this package imports PyTorch and registers the operators ``torch.ops.qrnn.*``, which compiled and exported
 programs call.
 
 Examples

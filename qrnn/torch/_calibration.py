@@ -1,4 +1,4 @@
-"""What rounding by data did to torch models."""
+"""The report about rounding by data, for torch models."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["calibration_report"]
 
 
 def calibration_report(model: torch.nn.Module) -> CalibrationReport:
-    """What rounding by data did to each weight and layer of a converted model, see ``qrnn.quantization``.
+    """Report what rounding by data did to each weight and layer of a converted model, see ``qrnn.quantization``.
 
     Parameters
     ----------
     model : torch.nn.Module
-        As `convert` returned it, or a copy of that.
+        A model that `convert` returned, or a copy of it.
 
     Returns
     -------
     CalibrationReport
-        Empty if the model was converted without data. A layer whose weights were replaced or loaded since has no
+        Empty if the model was converted without data. A layer whose weights were replaced or loaded later has no
         rows.
 
     Raises
     ------
     TypeError
-        If `model` is no torch.nn.Module.
+        If `model` is not a torch.nn.Module.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Calling the core with tensors: their memory goes in, and tensors over its arrays come out."""
+"""Calls the core with the memory of tensors, and returns tensors over the memory of its results."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _float32, _OTHER_FLOATS = torch.float32, (torch.float64, torch.float16, torch.bf
 
 
 def traced(input: Any) -> bool:
-    """Whether a call is being recorded or its tensors hold no plain memory: then an operator is called.
+    """Whether a call is being recorded, or its tensors have no plain memory; then an operator is called instead.
 
-    So are fake and meta tensors, ``torch.compile``, ``torch.export`` and ``torch.jit.trace``.
+    This holds for fake and meta tensors, ``torch.compile``, ``torch.export`` and ``torch.jit.trace``.
     """
     kind = type(input)
     if kind is _Tensor or kind is _Parameter:
@@ -42,18 +42,18 @@ def traced(input: Any) -> bool:
 
 
 def is_proxy(input: Any) -> bool:
-    """Whether ``torch.fx`` traces a model symbolically: the call of a layer is to be one node."""
+    """Whether ``torch.fx`` traces a model symbolically; then the call of a layer has to be one node."""
     return isinstance(input, _Proxy)
 
 
 def as_node(module: torch.nn.Module, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """The node of a call of `module` with a proxy, as tracers make it of a module of ``torch.nn``."""
+    """The node for a call of `module` with a proxy, as tracers make it for modules of ``torch.nn``."""
     path = input.tracer.path_of_module(module)
     return input.tracer.create_proxy("call_module", path, (input, *args), kwargs)
 
 
 def array_of(value: Any, name: str) -> Any:
-    """The memory of a tensor as an array, of whatever type it has."""
+    """The memory of a tensor as an array of the same type."""
     try:
         return (value.detach() if value.requires_grad else value).numpy()
     except (AttributeError, RuntimeError, TypeError):
@@ -76,12 +76,12 @@ def expect_tensor(value: Any, name: str) -> None:
 
 
 def result_type(input: torch.Tensor) -> torch.dtype:
-    """The type of all that a call gives back: that of its input where a float layer may have it, else float32."""
+    """The type of a call's results: that of its input if a float layer may have it, else float32."""
     return input.dtype if input.dtype in _OTHER_FLOATS else _float32
 
 
 def to_tensors(result: Any, input: torch.Tensor) -> Any:
-    """What the core computed of `input`: tensors over its arrays, or of the type that they are to have."""
+    """The core's results for `input` as tensors: over its arrays, or converted to the type of results."""
     if isinstance(result, tuple):
         return tuple(to_tensors(each, input) for each in result)
     tensor = _from_numpy(result)
@@ -89,26 +89,26 @@ def to_tensors(result: Any, input: torch.Tensor) -> Any:
 
 
 def state_of(hx: Any) -> Any:
-    """A state, a tensor or a pair of them, as the core takes it."""
+    """A state, a tensor or a pair of them, in the form that the core takes."""
     if not isinstance(hx, (tuple, list)):
         return array_of(hx, "hx")
-    if len(hx) == 2:  # texts are made for no other
+    if len(hx) == 2:  # names for error texts exist only for pairs
         return array_of(hx[0], "hx[0]"), array_of(hx[1], "hx[1]")
     return tuple(array_of(each, f"hx[{index}]") for index, each in enumerate(hx))
 
 
 def call(packed: Any, input: Any, hx: Any = None) -> Any:
-    """A cell of the core, of tensors; `hx` is None, a tensor or a pair."""
+    """Call a cell of the core with tensors; `hx` is None, a tensor or a pair."""
     return to_tensors(packed(array_of(input, "input"), None if hx is None else state_of(hx)), input)
 
 
 def call_linear(packed: Any, input: Any) -> Any:
-    """A linear layer of the core, of a tensor."""
+    """Call a linear layer of the core with a tensor."""
     return to_tensors(packed(array_of(input, "input")), input)
 
 
 def call_sequence(packed: Any, input: Any, hx: Any, lengths: Any) -> Any:
-    """A layer of the core over sequences, of tensors; `lengths` may be a list too."""
+    """Call a layer of the core over sequences with tensors; `lengths` may also be a list."""
     state = None if hx is None else state_of(hx)
     if lengths is None:
         return to_tensors(packed(array_of(input, "input"), state), input)

@@ -1,4 +1,4 @@
-"""`load_checkpoint`: the state dict in a file that ``torch.save`` wrote."""
+"""`load_checkpoint`: reads the state dict in a file that ``torch.save`` wrote."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from .._format_error import FormatError
 
 __all__ = ["load_checkpoint"]
 
-#: Keys under which training programs keep the state dict of a model, those that say so most clearly first.
+#: Keys under which training programs keep the state dict of a model, the clearest first.
 _NESTS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "params", "weights")
 
-#: Dicts around a state dict: a file can have one inside of itself.
+#: The deepest nesting of dicts around a state dict; a dict in a file can contain itself.
 _DEEPEST = 8
 
-#: A class or function that a file asks for, in the text of ``torch.load``.
+#: A pattern for the class or function that a file asks for, in the error text of ``torch.load``.
 _REFUSED = re.compile(r"GLOBAL (\S+) was not")
 
-#: What wrappers of PyTorch put before every name: DataParallel, torch.compile.
+#: Prefixes that PyTorch's wrappers, DataParallel and torch.compile, add to every name.
 _PREFIXES = ("module.", "_orig_mod.")
 
 
 def load_checkpoint(path: str | os.PathLike[str], key: str | None = None) -> dict[str, torch.Tensor]:
-    """The state dict of a model in a ``.pt`` or ``.pth`` file, wherever the training program put it.
+    """Read the state dict of a model in a ``.pt`` or ``.pth`` file, wherever the training program put it.
 
     Parameters
     ----------
     path : str or PathLike
-        What ``torch.save`` wrote: a state dict, or dicts around one under names such as ``"model"`` or
-        ``"state_dict"``. It is read with ``weights_only=True``, so that nothing in it is run.
+        A file of ``torch.save``: a state dict, or dicts that contain one under names such as ``"model"`` or
+        ``"state_dict"``. It is read with ``weights_only=True``, so nothing in it is executed.
     key : str, optional
-        Under which name the state dict lies, where a file has several or an unusual one: "encoder", or with dots for
-        dicts inside of dicts, "models.encoder".
+        The name of the state dict, if a file has several or an unusual one: "encoder", or, with dots for nested
+        dicts, "models.encoder".
 
     Returns
     -------
     dict of str to torch.Tensor
-        On the CPU, without the prefixes ``module.`` and ``_orig_mod.`` where all names have them; for
-        ``load_state_dict`` of a model of ``torch.nn``, ``qrnn.torch`` or ``qrnn.nn``.
+        Tensors on the CPU, for ``load_state_dict`` of a model of ``torch.nn``, ``qrnn.torch`` or ``qrnn.nn``. The
+        prefixes ``module.`` and ``_orig_mod.`` are removed if all names have them.
 
     Raises
     ------
     FormatError
-        If the file cannot be read so (a whole pickled model, a TorchScript archive), or holds no state dict, alone or
-        under such a name. A file of the safetensors format is for ``qrnn.load``.
+        If the file cannot be read in this way (a whole pickled model, a TorchScript archive), or has no state dict,
+        or none under such a name. A file of the safetensors format is for ``qrnn.load``.
     OSError
         If there is no such file.
 
@@ -80,7 +80,7 @@ def load_checkpoint(path: str | os.PathLike[str], key: str | None = None) -> dic
 
 
 def _reason(error: Exception) -> str:
-    """What the file has, from the text of ``torch.load``, whose advice is to run what the file holds."""
+    """What the file has, taken from the text of ``torch.load``, whose advice is to execute the file's contents."""
     text = str(error)
     if "TorchScript" in text:
         return "a TorchScript archive: qrnn.torch.recurrent_layers reads the module that torch.jit.load gives"
@@ -89,14 +89,14 @@ def _reason(error: Exception) -> str:
 
 
 def _at(found: Any, key: str) -> dict[str, torch.Tensor] | None:
-    """The state dict under `key`, whose dots lead into dicts inside of dicts."""
+    """The state dict under `key`, in which dots lead into nested dicts."""
     for name in key.split("."):
         found = found.get(name) if isinstance(found, Mapping) else None
     return _state(found)
 
 
 def _state(found: Any, depth: int = 0) -> dict[str, torch.Tensor] | None:
-    """The state dict that `found` is, or holds under a name that says so."""
+    """The state dict that `found` is, or has under one of the known names."""
     if not isinstance(found, Mapping) or not found or depth > _DEEPEST:
         return None
     if all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()):

@@ -1,6 +1,6 @@
-"""Checks of calls whose tensors do not go to the core: PyTorch would take some arguments that the core refuses.
+"""Checks calls whose tensors do not go to the core, because PyTorch would accept arguments that the core refuses.
 
-The core checks, with its exceptions and texts, but computes nothing.
+The core does the checks, with its exceptions and texts, but computes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._calls import array_of, expect_tensor
 
 __all__ = ["States", "check_call", "check_packed"]
 
-#: The tensors of a state: (h,), or (h, c) of an LSTM.
+#: The tensors of a state: (h,), or (h, c) for an LSTM.
 States = tuple[torch.Tensor, ...]
 
 

@@ -1,4 +1,4 @@
-"""``quantize_``, in the style of PyTorch's successor library torchao: in place, by a config object."""
+"""``quantize_``: quantizes in place, by a config object, in the style of torchao, the successor of ``torch.ao``."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ __all__ = [
 class DynamicConfig:
     """How `quantize_` quantizes: int8 weights, and inputs quantized in each call.
 
-    Each of PyTorch's engines and qrnn's has a class of its own, whose `engine` is fixed.
+    Each engine of PyTorch and qrnn has its own subclass, whose `engine` is fixed.
 
     Parameters
     ----------
     engine : str, optional
         Default: the current one, see ``qrnn.engine``.
     qconfig : QConfig, optional
-        How weights are quantized, ours or PyTorch's. Default: by the engine's own rule.
+        How weights are quantized; a QConfig of qrnn or PyTorch. Default: by the engine's own rule.
     isa : str, optional
         Default: ``QRNN_ISA``, else the best.
 
     Raises
     ------
     TypeError, ValueError
-        If `engine` or `isa` is unknown, or another engine than that of the class.
+        If `engine` or `isa` is unknown, or `engine` is not that of the class.
 
     Examples
     --------
@@ -116,19 +116,19 @@ def quantize_(
     filter_fn: Callable[[torch.nn.Module, str], bool] | None = None,
     device: Any = None,
 ) -> None:
-    """Quantize the layers of a model in place, as ``torchao.quantization.quantize_`` does its Linears.
+    """Quantize the layers of a model in place, as ``torchao.quantization.quantize_`` does with Linears.
 
     The model keeps its mode.
 
     Parameters
     ----------
     model : torch.nn.Module
-        No layer itself, as nothing could be changed in place then: see `quantize_dynamic`.
+        It must not be a layer itself, because a layer cannot be replaced in place; see `quantize_dynamic`.
     config : DynamicConfig
-        One for each engine: `QRNNDynamicConfig` and so on.
+        There is one for each engine: `QRNNDynamicConfig` and so on.
     filter_fn : callable, optional
-        ``filter_fn(module, name)`` says whether a layer with its dotted name is quantized. Asked of layers that
-        have a quantized form. Default: all of them.
+        ``filter_fn(module, name)`` says whether to quantize the layer with this dotted name. It is called for
+        layers that have a quantized form. Default: all of them.
     device : None or "cpu"
         Where the layers compute.
 
@@ -142,7 +142,7 @@ def quantize_(
     Warns
     -----
     UserWarning
-        As `quantize_dynamic`.
+        As for `quantize_dynamic`.
 
     Examples
     --------

@@ -18,7 +18,7 @@ __all__ = ["RNN", "RNNCell"]
 class RNNCell(RNNCellConstructor, ElmanCell, Cell[torch.Tensor]):
     """An Elman cell with int8 weights, as ``torch.ao.nn.quantized.dynamic.RNNCell``.
 
-    ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products are of 8-bit integers.
+    ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or ``max(0, ...)``; both products multiply 8-bit integers.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class RNN(RNNConstructor, ElmanLayer, Sequence[torch.Tensor]):
     input_size, hidden_size : int
         Sizes of an input and a hidden row, at least 1.
     num_layers : int
-        Layers above one another.
+        Layers, each of which reads the output of the one before.
     nonlinearity : {"tanh", "relu"}
     bias : bool
         Whether there are biases.

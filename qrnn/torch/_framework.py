@@ -1,4 +1,4 @@
-"""The description of PyTorch's modules, and of ours for them, for the converter."""
+"""The description of PyTorch's modules, and of qrnn's modules for PyTorch, for the converter."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class TorchFramework(Framework):
     rows = ROWS
 
     def find(self, module: Any) -> tuple[Row, type] | None:
-        """As for every framework; but the output projection of PyTorch's attention belongs to no row.
+        """As for every framework, except that the output projection of PyTorch's attention has no row.
 
-        Its weight is read, it is not called.
+        PyTorch reads its weight instead of calling it.
         """
         return None if isinstance(module, NonDynamicallyQuantizableLinear) else super().find(module)
 
@@ -75,7 +75,7 @@ class TorchFramework(Framework):
 
     def reads(self, above: Any, module: Any) -> bool:
         if isinstance(module, PreparedLayer):
-            return False  # somebody chose it, and its weight is there
+            return False  # it was chosen, and its weight is a parameter
         if isinstance(above, torch.nn.TransformerEncoderLayer):
             return module is above.linear1 or module is above.linear2
         return isinstance(above, torch.nn.MultiheadAttention) and isinstance(module, NonDynamicallyQuantizableLinear)
@@ -91,7 +91,7 @@ class TorchFramework(Framework):
 
     @contextmanager
     def evaluating(self, model: Any) -> Iterator[None]:
-        """In eval mode, without gradients; every module gets its mode back."""
+        """Eval mode without gradients; afterwards every module gets its mode back."""
         modes = [(module, module.training) for module in model.modules()]
         model.eval()
         try:
@@ -102,7 +102,7 @@ class TorchFramework(Framework):
                 module.training = training
 
     def adapted(self, value: Any) -> Any:
-        """Arrays as tensors, float ones of PyTorch's default type; inside of tuples, lists and dicts too."""
+        """Arrays as tensors, floats in PyTorch's default type; also inside of tuples, lists and dicts."""
         if isinstance(value, np.ndarray):
             kind = torch.get_default_dtype() if value.dtype.kind == "f" else None
             return torch.as_tensor(value.copy(), dtype=kind)
@@ -113,7 +113,7 @@ class TorchFramework(Framework):
         return value
 
     def contents(self, module: Any) -> list[Content]:
-        """The parameters and buffers of a module itself, and the weights of one of ours, or of ``torch.ao``'s."""
+        """The parameters and buffers of a module itself, and the weights of a module of qrnn or ``torch.ao``."""
         if isinstance(module, QuantizedLayer):
             own = set(module._weight_names())
             return [*contents(module), *_arrays(each for each in _tensors(module) if each[0] not in own)]
@@ -166,7 +166,7 @@ class TorchFramework(Framework):
 
 
 def _nbytes(tensors: Iterable[Any], modules: Iterable[Any]) -> int | None:
-    """Bytes of tensors, and of codes, scales and biases that ``torch.ao`` keeps in objects of C++."""
+    """Bytes of tensors, and of codes, scales and biases that ``torch.ao`` keeps in C++ objects."""
     own = {id(each): each for each in tensors}
     total = int(sum(each.numel() * each.element_size() for each in own.values()))
     try:
@@ -176,13 +176,13 @@ def _nbytes(tensors: Iterable[Any], modules: Iterable[Any]) -> int | None:
 
 
 def _tensors(module: Any) -> Iterator[tuple[str, Any]]:
-    """Name and tensor of what a module holds itself."""
+    """Names and tensors that a module itself holds."""
     yield from module.named_parameters(recurse=False)
     yield from module.named_buffers(recurse=False)
 
 
 def _arrays(tensors: Iterable[tuple[str, Any]]) -> list[Content]:
-    """What they are; a matrix among them multiplies floats."""
+    """The description of tensors; matrices among them multiply floats."""
     found = ((name, tuple(each.shape), str(each.dtype).removeprefix("torch.")) for name, each in tensors)
     return [Content(*each, each[2] if each[0].startswith("weight") and len(each[1]) == 2 else "") for each in found]
 

@@ -27,7 +27,7 @@ class GRUCell(GRUCellConstructor, GRULayer, Cell[torch.Tensor]):
     bias : bool
         Whether there are biases.
     reset_after : bool
-        Whether the reset gate is applied after the recurrent product or before it, which PyTorch's engines do not have.
+        Whether the reset gate is applied after the recurrent product, or before it, which PyTorch's engines lack.
     {parameters}
     Examples
     --------
@@ -48,7 +48,7 @@ class GRU(GRUConstructor, GRULayer, Sequence[torch.Tensor]):
     input_size, hidden_size : int
         Sizes of an input and a hidden row, at least 1.
     num_layers : int
-        Layers above one another.
+        Layers, each of which reads the output of the one before.
     bias : bool
         Whether there are biases.
     batch_first : bool
@@ -60,7 +60,7 @@ class GRU(GRUConstructor, GRULayer, Sequence[torch.Tensor]):
     proj_size : None
         Raises ValueError, as in PyTorch.
     reset_after : bool
-        Whether the reset gate is applied after the recurrent product or before it, which PyTorch's engines do not have.
+        Whether the reset gate is applied after the recurrent product, or before it, which PyTorch's engines lack.
     {parameters}
     Examples
     --------

@@ -71,12 +71,12 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
         Returns
         -------
         torch.Tensor, shape (..., out_features)
-            Of the float type of `x`, float32 for integers; without a gradient.
+            It has the float type of `x`, float32 for integers, and no gradient.
 
         Raises
         ------
         TypeError
-            If `x` is no tensor of real numbers on the CPU.
+            If `x` is not a tensor of real numbers on the CPU.
         RuntimeError
             If its last size differs from in_features.
         """
@@ -107,13 +107,13 @@ class Linear(LinearConstructor, LinearLayer, QuantizedLayer):
         Parameters
         ----------
         w : QTensor or quantized torch.Tensor, shape (out_features, in_features)
-            A float tensor, if the weight stays float.
+            A float tensor if the weight stays float.
         b : torch.Tensor, shape (out_features,), or None
 
         Raises
         ------
         TypeError, ValueError
-            If one does not fit; nothing has changed then.
+            If one does not fit; then nothing has changed.
         """
         self._replace_all({"weight": w}, {"bias": b})
 

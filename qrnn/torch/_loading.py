@@ -1,4 +1,4 @@
-"""Loading the state dict of a quantized layer: its own entries, or those of a module of ``torch.ao``."""
+"""Loads the state dict of a quantized layer: its own entries, or those of a module of ``torch.ao``."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from . import _torch_ao
 __all__ = ["FloatEntries", "LayerEntries", "load_the_rest", "mark_codes", "without_mark"]
 
 
-#: The key of a layer's metadata by which PyTorch takes the entries of a state themselves and copies no values.
+#: The key in a layer's metadata that makes PyTorch use the tensors of a state themselves instead of copying values.
 _ASSIGN = "assign_to_params_buffers"
-#: What it says in states of quantized layers: true to PyTorch, and not what a caller's ``assign=True`` puts there.
+#: Its value in states of quantized layers: true for PyTorch, and different from that of a caller's ``assign=True``.
 _CODES = "codes"
 
 
 def mark_codes(destination: Any, prefix: str) -> None:
-    """Have PyTorch's float layers refuse the codes in the state `destination`, whose values they would copy.
+    """Make PyTorch's float layers refuse the codes in the state `destination` instead of copying their values.
 
-    An integer tensor cannot become a parameter with a gradient, so that taking it raises where copying does not.
+    An integer tensor cannot become a parameter with a gradient, so using it raises an error; copying would not.
     """
     metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])
     if metadata is not None:
@@ -35,23 +35,23 @@ def mark_codes(destination: Any, prefix: str) -> None:
 
 
 def without_mark(metadata: Any) -> Any:
-    """A layer's metadata without what `mark_codes` put there, for layers that look at each entry themselves."""
+    """A layer's metadata without the mark of `mark_codes`, for layers that check each entry themselves."""
     return {key: value for key, value in metadata.items() if value != _CODES}
 
 
 class Entries(Protocol):
-    """What a state dict holds for one layer and PyTorch is not to load."""
+    """The entries of a state dict for one layer that PyTorch must not load."""
 
     def take(self, state_dict: dict[str, Any]) -> None:
-        """Take the entries out of `state_dict`; what is left there is PyTorch's to load."""
+        """Take the entries out of `state_dict`; PyTorch loads the rest."""
 
     def keys(self) -> set[str]:
         """The keys that were taken."""
 
 
 def load_the_rest(mod: torch.nn.Module, entries: Entries, load: Callable[[], None], missing_keys: list[str]) -> None:
-    """Have `load`, PyTorch's for `mod`, load what `entries` leaves; what they took is not missing."""
-    # The last of the hooks, as others may rename keys.
+    """Call `load`, PyTorch's loading for `mod`, for the entries that `entries` leaves; taken ones are not missing."""
+    # The last of the hooks, because others may rename keys.
     hook = mod._register_load_state_dict_pre_hook(lambda state, *_: entries.take(state))
     try:
         load()
@@ -62,7 +62,7 @@ def load_the_rest(mod: torch.nn.Module, entries: Entries, load: Callable[[], Non
 
 
 def take_format(layer: Described, state_dict: dict[str, Any], prefix: str, errors: list[str]) -> str | None:
-    """Take what a state says of `layer` out of it, and note in `errors` what differs; its key, or None."""
+    """Take the description of `layer` out of a state, and note differences in `errors`; returns its key, or None."""
     key = prefix + FORMAT
     if key not in state_dict:
         return None
@@ -71,7 +71,7 @@ def take_format(layer: Described, state_dict: dict[str, Any], prefix: str, error
 
 
 class FloatEntries:
-    """What a state dict holds for a float layer and is none of its values: integers, as codes are, and the format.
+    """The entries of a state dict for a float layer that are not its values: integers, such as codes, and the format.
 
     Parameters
     ----------
@@ -79,9 +79,9 @@ class FloatEntries:
     names : collection of str
         The float parameters.
     prefix : str
-        What the layer's keys begin with.
+        The beginning of the layer's keys.
     errors : list of str
-        Where everything that is wrong is noted.
+        A list to which everything that is wrong is added.
     """
 
     def __init__(self, layer: Described, names: Collection[str], prefix: str, errors: list[str]) -> None:
@@ -105,19 +105,19 @@ class FloatEntries:
 
 
 class LayerEntries:
-    """What a state dict holds for one quantized layer.
+    """The entries of a state dict for one quantized layer.
 
     Parameters
     ----------
     layer : Described
     spec : LayerSpec
-        The layer's.
+        The layer's specification.
     names : collection of str
-        The buffers that are to be loaded.
+        The buffers to load.
     prefix : str
-        What the layer's keys begin with.
+        The beginning of the layer's keys.
     errors : list of str
-        Where everything that is wrong is noted.
+        A list to which everything that is wrong is added.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class LayerEntries:
         self.without_bias = False
 
     def take(self, state_dict: dict[str, Any]) -> None:
-        """Take the layer's entries out of `state_dict`; what is left there is PyTorch's to load."""
+        """Take the layer's entries out of `state_dict`; PyTorch loads the rest."""
         try:
             self.without_bias = _torch_ao.make_plain(state_dict, self._prefix, self._spec)
         except KeyError as error:
@@ -148,7 +148,7 @@ class LayerEntries:
         return {self._prefix + name for name in self._taken}
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What was taken and fits, as new tensors by the names of buffers."""
+        """The taken entries that fit, as new tensors by the names of buffers."""
         readers, tensors = self._readers(), {}
         for name, value in self._taken.items():
             read, expected = readers[name]
@@ -160,12 +160,12 @@ class LayerEntries:
         return tensors
 
     def warn_if_silent(self) -> None:
-        """Warn if the state had weights and did not say what layer they are of."""
+        """Warn if the state had weights but no description of their layer."""
         if self._silent and self._taken:
             warn(says_nothing([self._prefix + FORMAT]))
 
     def _readers(self) -> dict[str, tuple[Callable[..., Any], Any]]:
-        """What reads each buffer, and what that is told to expect."""
+        """The function that reads each buffer, and the shape or size that it expects."""
         readers: dict[str, tuple[Callable[..., Any], Any]] = {}
         for each in self._spec.matrices:
             if self._stays_float(each):

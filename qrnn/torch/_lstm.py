@@ -50,7 +50,7 @@ class LSTM(LSTMConstructor, Sequence[tuple[torch.Tensor, torch.Tensor]]):
     input_size, hidden_size : int
         Sizes of an input and a hidden row, at least 1.
     num_layers : int
-        Layers above one another.
+        Layers, each of which reads the output of the one before.
     bias : bool
         Whether there are biases.
     batch_first : bool
@@ -60,7 +60,7 @@ class LSTM(LSTMConstructor, Sequence[tuple[torch.Tensor, torch.Tensor]]):
     bidirectional : bool
         Whether there is a reverse direction.
     proj_size : int
-        Size of a projected state, 0 for none; engine ``qrnn`` alone has one.
+        Size of a projected state; 0: no projection. PyTorch's engines have no projections.
     {parameters}
     Examples
     --------

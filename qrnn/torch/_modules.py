@@ -1,4 +1,4 @@
-"""What is asked of any torch module: its copies and its hooks."""
+"""Copies and hooks of any torch module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["HOOKS", "NotScripted", "copy_hooks", "deep_copied", "leave_hooks", "
 M = TypeVar("M", bound=torch.nn.Module)
 T = TypeVar("T")
 
-#: Attribute of a module that is to replace another: keys of the hooks that it will leave behind.
+#: The attribute of a module that will replace another: the keys of hooks that it will drop then.
 _LEFT = "_leaves_hooks"
 
 #: Attributes of a module that hold its hooks.
@@ -28,7 +28,7 @@ HOOKS = (
 
 
 class NotScripted:
-    """A module that ``torch.jit.script`` refuses before it looks into it."""
+    """A module that ``torch.jit.script`` refuses at once, without compiling it."""
 
     def __prepare_scriptable__(self) -> Any:
         raise RuntimeError(
@@ -37,7 +37,7 @@ class NotScripted:
 
 
 class _DetachedCopies(TorchFunctionMode):
-    """Have ``deepcopy`` copy a tensor that a computation made, which PyTorch refuses: detached, with its values."""
+    """Make ``deepcopy`` copy tensors that a computation made, which PyTorch refuses: detached, with their values."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.Tensor.__deepcopy__ and not args[0].is_leaf:
@@ -46,19 +46,19 @@ class _DetachedCopies(TorchFunctionMode):
 
 
 def deep_copied(value: T, memo: dict[int, Any] | None = None) -> T:
-    """A deep copy of anything that holds modules and tensors, whatever calls left in them; `memo` as for ``deepcopy``.
+    """A deep copy of an object with modules and tensors, which may hold computed tensors; `memo` as for ``deepcopy``.
 
-    Modules may keep states and weights that a hook computed.
+    Such tensors are states, or weights that a hook computed.
     """
     with _DetachedCopies():
         return deepcopy(value, memo)
 
 
 def take_hooks(new: torch.nn.Module, mod: torch.nn.Module, but: Collection[Hashable] = ()) -> None:
-    """Give the hooks of `mod` to `new`, which takes its place.
+    """Give the hooks of `mod` to `new`, which will replace it.
 
-    They are not copied: what registering one returned still removes it. So those whose keys are in `but` go when
-    `new` is in its place, by `leave_hooks`, or are never in its copies.
+    The hooks are not copied, so the handle of each still removes it. Hooks whose keys are in `but` are dropped by
+    `leave_hooks`, when `new` has replaced `mod`, and are never in copies of `new`.
     """
     for name in HOOKS:
         new.__dict__[name] = mod.__dict__[name]
@@ -67,14 +67,14 @@ def take_hooks(new: torch.nn.Module, mod: torch.nn.Module, but: Collection[Hasha
 
 
 def leave_hooks(new: torch.nn.Module) -> None:
-    """Drop the hooks that `new` was to leave behind, from what it took over too."""
+    """Drop the hooks that `new` should not keep, also from the dicts that it shares with the replaced module."""
     for key in new.__dict__.pop(_LEFT, ()):
         for name in HOOKS:
             new.__dict__[name].pop(key, None)
 
 
 def copy_hooks(new: M) -> M:
-    """`new` with copies of its hooks, for use beside the module that it took them over from."""
+    """`new` with copies of its hooks, for use beside the module from which it took them."""
     for name in HOOKS:
         new.__dict__[name] = new.__dict__[name].copy()
     leave_hooks(new)

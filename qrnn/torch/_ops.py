@@ -1,8 +1,7 @@
 """The torch operators ``qrnn::linear, cell, lstm_cell, sequence, lstm``.
 
-Their arguments are plain weight, scale and bias tensors and the name of an engine, so that a compiled or
-exported program holds nothing but tensors; a float weight has no scale. They have no gradient. Eager calls of modules
-don't come here.
+Their arguments are plain weight, scale and bias tensors and the name of an engine, so a compiled or exported program
+holds nothing but tensors; a float weight has no scale. They have no gradient. Eager calls of modules do not use them.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _LAYER_WEIGHTS = (
     "Tensor? lengths, Tensor[] weights, Tensor[] scales, Tensor[] biases, str engine, "
     "int num_layers, int num_directions, bool batch_first"
 )
-#: What each matrix multiplies, if not all go by the engine: formats with commas between them, "" for the engine's.
+#: The formats that matrices multiply, separated by commas, if some are not the engine's; "" means the engine's.
 _FORMATS = 'str activations=""'
 _SCHEMAS = (
     f"linear(Tensor input, Tensor weight, Tensor? weight_scale, Tensor? bias, str engine, {_FORMATS}) -> Tensor",
@@ -65,7 +64,7 @@ def _packed(
     activations: str,
     sequence: Layers | None = None,
 ) -> _core.Module:
-    """The packed module of these tensors, kept as long as the first of them lives."""
+    """The packed module for these tensors, kept as long as the first of them exists."""
 
     def make() -> _core.Module:
         arrays = [[None if t is None else array_of(t, "weight") for t in each] for each in (weights, scales, biases)]
@@ -110,9 +109,9 @@ def _layers(kind: str, input: Any, hx: Any, options: Sequence[Any], activations:
 
 
 def beside_weights(floats: Sequence[bool], scales: Any, biases: Any, each: int) -> tuple[list[Any], list[Any]]:
-    """Scale and bias, or None, of every weight, of which a direction has `each`.
+    """Scale and bias, or None, of every weight; a direction has `each` weights.
 
-    The lists leave out what is not there: scales of those that are `floats`, all biases or those of projections.
+    The given lists leave out what does not exist: scales of weights in `floats`, all biases, or biases of projections.
     """
     scales, biases = iter(scales), iter(biases)
     return (
@@ -179,19 +178,19 @@ def _fake_lstm(input: Any, h: Any, c: Any, *rest: Any) -> Any:
 
 
 def call_linear_operator(layer: Any, input: Any) -> Any:
-    """A linear layer by its operator."""
+    """Call a linear layer by its operator."""
     (weight,), (scale,), (bias,) = layer._tensors()
     return torch.ops.qrnn.linear(input, weight, scale, bias, layer.engine, _formats_of(layer))
 
 
 def _formats_of(layer: Any) -> str:
-    """What the argument ``activations`` says of a layer."""
+    """The argument ``activations`` for a layer."""
     own = layer._precisions
     return ",".join([own.get(weight, "") for weight, _, _ in layer._names]) if own else ""
 
 
 def call_cell_operator(layer: Any, input: Any, hx: Any) -> Any:
-    """A cell by its operator."""
+    """Call a cell by its operator."""
     (weight_ih, weight_hh), (scale_ih, scale_hh), (bias_ih, bias_hh) = layer._tensors()
     spec, engine, activations = layer._spec, layer.engine, _formats_of(layer)
     rest = (weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh)
@@ -202,7 +201,7 @@ def call_cell_operator(layer: Any, input: Any, hx: Any) -> Any:
 
 
 def call_sequence_operator(layer: Any, input: Any, hx: Any, lengths: Any) -> Any:
-    """A layer over a sequence by its operator."""
+    """Call a layer over sequences by its operator."""
     spec, engine, activations = layer._spec, layer.engine, _formats_of(layer)
     weights, scales, biases = layer._tensors()
     if lengths is not None and not isinstance(lengths, torch.Tensor):

@@ -1,12 +1,12 @@
-"""What is made of weights, such as the core's packed modules: kept until the weights change.
+"""Caches of objects made from weights, such as the core's packed modules. They are kept until the weights change.
 
-Weights change in three ways, so there are three rules that tell whether they did, each a `Cache`:
+There are three kinds of weights, and a `Cache` for each, which tells whether they have changed:
 
-* `BufferCache`, of the buffers of a quantized layer. One changes when another tensor takes its place, or in place,
+* `BufferCache`, for the buffers of a quantized layer. A buffer is replaced by another tensor, or changed in place,
   which PyTorch counts.
-* `OperatorCache`, of an operator's arguments. They change in the same ways, but the cache must not keep them
-  alive: what was made of them goes with the first of them.
-* `ValueCache`, of the weights of a layer in training. Optimisers may change them through ``.data``, which
+* `OperatorCache`, for an operator's arguments. They change in the same ways, but the cache must not keep them
+  alive: its entry is dropped with the first of them.
+* `ValueCache`, for the weights of a layer in training. Optimizers may change them through ``.data``, which
   PyTorch does not count, so their values are compared.
 """
 
@@ -27,11 +27,11 @@ T = TypeVar("T")
 
 
 class Cache(ABC, Generic[S, T]):
-    """Things by key, each made of some sources, and made again when those have changed.
+    """Objects by key, each made from some sources, and made again when these have changed.
 
-    A subclass's `get` returns what was made of sources that are unchanged, or makes it now.
+    A subclass's `get` returns the cached object if the sources are unchanged, or makes a new one.
 
-    Any number of threads may use one, as what was made and what it was made of are one entry. Copies are empty.
+    Several threads may use a cache, because an object and its sources are one entry. Copies are empty.
     """
 
     def __init__(self) -> None:
@@ -45,11 +45,11 @@ class Cache(ABC, Generic[S, T]):
 
     @abstractmethod
     def _remember(self, key: Hashable, sources: S) -> Any:
-        """What tells whether other sources are the same, and unchanged."""
+        """A value that tells later whether sources are the same and unchanged."""
 
     def _renew(self, key: Hashable, sources: S, make: Callable[[], T]) -> T:
-        """What `make` makes now, kept."""
-        # Remembered first: a source that changes while `make` runs has changed for the next call.
+        """Call `make` and keep its result."""
+        # Remembered first, so that a change while `make` runs counts as a change in the next call.
         remembered = self._remember(key, sources)
         made = make()
         self._entries[key] = remembered, made
@@ -57,15 +57,15 @@ class Cache(ABC, Generic[S, T]):
 
 
 def _version_of(tensor: torch.Tensor | None) -> int | None:
-    """The count of changes in place; None for inference tensors, which keep none."""
+    """The number of changes in place; None for inference tensors, which do not count them."""
     return None if tensor is None or tensor.is_inference() else tensor._version
 
 
 class BufferCache(Cache[Any, T]):
-    """What a layer's `_pack` makes of its buffers."""
+    """The result of a layer's `_pack` for its buffers."""
 
     def get(self, layer: Any) -> T:
-        """What is made of the present buffers of `layer`, always the same one; this is part of every eager call."""
+        """The object for the current buffers of `layer`, always the same one. Part of every eager call."""
         if None in self._entries:
             buffers, (remembered, made) = layer._buffers, self._entries[None]
             for name, tensor, version in remembered:
@@ -81,11 +81,11 @@ class BufferCache(Cache[Any, T]):
 
 
 class OperatorCache(Cache[Sequence[Any], T]):
-    """What is made of tensors that others own, the first of them no None."""
+    """Objects made from tensors that others own; the first tensor is not None."""
 
     def get(self, key: Hashable, sources: Sequence[Any], make: Callable[[], T]) -> T:
-        """What was made of `sources` under `key`, or what `make` makes of them now."""
-        entry = self._entries.get(key)  # in one step, as it may go at any moment
+        """The object that was made from `sources` under `key`, or a new one from `make`."""
+        entry = self._entries.get(key)  # in one step, because it may be dropped at any moment
         if entry is not None and len(entry[0]) == len(sources):
             for (reference, version), tensor in zip(entry[0], sources):
                 if reference() is not tensor or (version is not None and tensor._version != version):
@@ -104,14 +104,14 @@ class OperatorCache(Cache[Sequence[Any], T]):
 
 
 def _nothing() -> None:
-    """What stands for a weak reference to None."""
+    """A substitute for a weak reference to None."""
 
 
 class ValueCache(Cache[Sequence[Any], T]):
-    """What is made of arrays, compared by their values, and of other objects, compared by identity."""
+    """Objects made from arrays, compared by their values, and from other sources, compared by identity."""
 
     def get(self, key: Hashable, sources: Sequence[Any], make: Callable[[], T]) -> T:
-        """What was made of `sources` under `key`, or what `make` makes of them now."""
+        """The object that was made from `sources` under `key`, or a new one from `make`."""
         if key in self._entries:
             remembered, made = self._entries[key]
             for old, new in zip(remembered, sources):

@@ -1,4 +1,4 @@
-"""What layers do with a PackedSequence, and with the states that belong to one."""
+"""Calls of layers with a PackedSequence, and the order of its states."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["joined", "permuted", "run_packed"]
 
 
 def run_packed(module: Any, spec: LayerSpec, packed: PackedSequence, hx: Any, lengths: Any) -> Any:
-    """`module` of a PackedSequence: padded rows in packed order and their lengths, and back."""
+    """Call `module` with a PackedSequence, as padded rows in packed order with lengths; the result is packed again."""
     if torch.compiler.is_exporting():
         raise RuntimeError(
             f"{type(module).__name__}: a PackedSequence cannot be exported, as its sizes are data: give the padded "
@@ -33,10 +33,10 @@ def run_packed(module: Any, spec: LayerSpec, packed: PackedSequence, hx: Any, le
 
 
 def permuted(states: Any, order: Any) -> Any:
-    """The tensors of a state, if there is one, with their batch rows in another order."""
+    """The tensors of a state, if there is one, with batch rows in another order."""
     return states if states is None or order is None else tuple(each[:, order] for each in states)
 
 
 def joined(spec: LayerSpec, states: tuple[Any, ...]) -> Any:
-    """A state as callers have it: a pair for an LSTM, else a tensor."""
+    """A state in the form of callers: a pair for an LSTM, else a tensor."""
     return states if spec.row.states == 2 else states[0]

@@ -1,8 +1,8 @@
 """Prepared modules: trainable float modules that compute what their quantized ones will.
 
-In training mode a prepared module's forward quantizes weights, inputs and states to the grid of its engine
-and has a gradient (see ``_training``). In eval mode the engine itself computes, with plain codes, and the call is
-observed for calibration. What tells the two apart is `Preparation.observe` and `Preparation.train`.
+In training mode the forward of a prepared module quantizes weights, inputs and states to the grid of its engine, and
+has a gradient (see ``_training``). In eval mode the engine itself computes, with plain codes, and the call is observed
+for calibration. `Preparation.train` and `Preparation.observe` handle the two.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ _PLACE = "qrnn.torch.quantization.prepared"
 class Preparation(_preparation.Preparation):
     """What a prepared module keeps for its conversion, and what it was converted to for its last calls.
 
-    Calibration or training: a call in eval mode is observed, and `convert` rounds the weights by what was seen. A call
-    in training mode is quantization-aware training of plain codes: what was seen is dropped, nothing is observed from
-    then on (but after ``enable_observer``), and `convert` rounds plainly, so that it changes no bit of what eval mode
-    computes. Statistics of weights that have changed since, by whatever way, are dropped too.
+    A module is either calibrated or trained. A call in eval mode is observed, and `convert` rounds the weights by what
+    was seen. A call in training mode is quantization-aware training of plain codes: it drops the observations and ends
+    observing (until ``enable_observer``), and `convert` rounds plainly, so that it changes no bit of what eval mode
+    computes. Statistics are also dropped if the weights have changed since in any other way.
     """
 
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
@@ -72,7 +72,7 @@ class Preparation(_preparation.Preparation):
         super().__setstate__({**state, "_packed": ValueCache(), "_float": ValueCache(), "_codes": ValueCache()})
 
     def observe(self, mod: PreparedLayer, input: Any, hx: Any = None, lengths: Any = None) -> None:
-        """Take in a call in eval mode, which the engine has computed: the float layer is called with the same."""
+        """Observe a call in eval mode, which the engine has computed: the float layer is called with the same input."""
         if not self.statistics.enabled:
             return
         matrices = float_matrices(mod, mod._spec)
@@ -88,17 +88,17 @@ class Preparation(_preparation.Preparation):
         recorded_call(packed, self.statistics, (array_of(input, "input"),), given)
 
     def train(self) -> None:
-        """Take in a call in training mode: what was observed is of weights that will change."""
+        """Note a call in training mode: drop the observations, because the weights will change."""
         if self.statistics.enabled:
             self.statistics.forget()
             self.statistics.enabled = False
 
     def matrices(self, mod: PreparedLayer, qconfig: Any, computed: Mapping[str, Any] = MappingProxyType({})) -> Any:
-        """Each matrix of `mod` as it is now, or as `computed` has it, quantized, in a list."""
+        """The current matrices of `mod`, or those in `computed`, quantized."""
         spec, matrices = mod._spec, []
         for index, matrix in enumerate(float_matrices(mod, spec, computed)):
             make = functools.partial(self._quantized, index, spec.matrices[index].weight, matrix, qconfig)
-            # The next step of a cell has the same weights.
+            # The next step of a cell uses the same weights.
             quantized = self._codes.get(index, (qconfig, matrix.weight), make)
             matrices.append(quantized._replace(bias=matrix.bias))
         return matrices
@@ -120,7 +120,7 @@ class Preparation(_preparation.Preparation):
         return new
 
     def packed_module(self, mod: PreparedLayer) -> _core.Module:
-        """The core's module that `mod` would be converted to now."""
+        """The core's module for `mod` if it were converted now."""
         spec, qconfig = mod._spec, mod.qconfig
         arrays = [array for matrix in float_matrices(mod, spec) for array in matrix]
 
@@ -131,7 +131,7 @@ class Preparation(_preparation.Preparation):
 
 
 def _digest(matrices: list[Matrix]) -> bytes:
-    """What tells the values of float matrices from others."""
+    """A digest of the values of float matrices."""
     digest = hashlib.blake2b(digest_size=16)
     for matrix in matrices:
         for array in (matrix.weight, matrix.bias):
@@ -141,7 +141,7 @@ def _digest(matrices: list[Matrix]) -> bytes:
 
 
 class PreparedLayer(NotScripted, Described, torch.nn.Module):
-    """A float module that ``prepare`` put in place and ``convert`` quantizes."""
+    """A float module that ``prepare`` inserts and ``convert`` quantizes."""
 
     _float_type: ClassVar[type[torch.nn.Module]]
     _prepared: Preparation
@@ -149,7 +149,7 @@ class PreparedLayer(NotScripted, Described, torch.nn.Module):
 
     @classmethod
     def _prepare(cls, mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> PreparedLayer:
-        """Prepare `mod`, a float module, whose parameters are kept, or a quantized one, with its engine."""
+        """Prepare `mod`: a float module, whose parameters are kept, or a quantized one, whose engine is kept."""
         new, original = cls.__new__(cls), None
         if isinstance(mod, QuantizedLayer):
             original = [m.copied() for m in mod._matrices()]
@@ -180,15 +180,15 @@ class PreparedLayer(NotScripted, Described, torch.nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load what PyTorch does, but for integers, as codes are: with any `strict` they are errors."""
+        """Load as PyTorch does, except integers, such as codes: these are errors with any `strict`."""
         names = [name for name, each in self._parameters.items() if each is not None and each.is_floating_point()]
         entries = FloatEntries(self, names, prefix, error_msgs)
         arguments = state_dict, prefix, without_mark(local_metadata), strict, missing_keys, unexpected_keys, error_msgs
         load_the_rest(self, entries, functools.partial(super()._load_from_state_dict, *arguments), missing_keys)
 
     def _expect_computing(self) -> None:
-        """Raise RuntimeError in ``torch.jit.trace`` and ``torch.export``: they would keep this call's values."""
-        if torch.compiler.is_dynamo_compiling():  # which leaves the call to Python
+        """Raise RuntimeError in ``torch.jit.trace`` and ``torch.export``: these would record this call's values."""
+        if torch.compiler.is_dynamo_compiling():  # it leaves the call to Python
             return
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             raise RuntimeError(
@@ -197,7 +197,7 @@ class PreparedLayer(NotScripted, Described, torch.nn.Module):
             )
 
     def _directions(self) -> list[list[Product]]:
-        """The products, with fake-quantized weights, of each layer in each direction."""
+        """The products of each layer in each direction, with fake-quantized weights."""
         matrices = iter(self._prepared.matrices(self, self.qconfig))
         return [[self._product(each, next(matrices)) for each in direction] for direction in self._spec.directions]
 
@@ -214,7 +214,7 @@ class PreparedLayer(NotScripted, Described, torch.nn.Module):
 
 
 def _float_module(float_type: Any, spec: LayerSpec, matrices: list[Matrix]) -> torch.nn.Module:
-    """A float module whose weights are those that `matrices`, quantized, stand for."""
+    """A float module whose weights are the values of the quantized `matrices`."""
     keywords: dict[str, Any] = {"bias": spec.bias, "device": "meta", **spec.options}
     if spec.sequence is not None:
         layers, directions, batch_first = spec.sequence
@@ -233,7 +233,7 @@ def _float_module(float_type: Any, spec: LayerSpec, matrices: list[Matrix]) -> t
 
 
 class PreparedLinearLayer(PreparedLayer):
-    """What a prepared Linear adds to a float one."""
+    """The prepared form of a Linear."""
 
     def forward(self, input: Any) -> Any:
         """As ``torch.nn.Linear``."""
@@ -251,7 +251,7 @@ class PreparedLinearLayer(PreparedLayer):
 
 
 class PreparedCell(PreparedLayer):
-    """What a prepared cell adds to a float one."""
+    """The prepared form of a cell."""
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """As the float cell."""
@@ -269,13 +269,13 @@ class PreparedCell(PreparedLayer):
 
 
 class PreparedSequence(PreparedLayer):
-    """What a prepared layer over sequences adds to a float one."""
+    """The prepared form of a layer over sequences."""
 
     batch_first: bool
     bidirectional: bool
 
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
-        """As the float layer; `lengths` as the quantized one."""
+        """As the float layer; `lengths` is as in the quantized one."""
         if is_proxy(input):
             return as_node(self, input, hx, lengths=lengths)
         self._expect_computing()
@@ -288,7 +288,7 @@ class PreparedSequence(PreparedLayer):
             packed, last = self._train_packed(input, state)
             return packed, joined(spec, last)
         if not self.training:
-            lengths = tuple(lengths) if isinstance(lengths, Iterator) else lengths  # which can be read but once
+            lengths = tuple(lengths) if isinstance(lengths, Iterator) else lengths  # an iterator can be read only once
             result = call_sequence(self._prepared.packed_module(self), input, hx, lengths)
             self._prepared.observe(self, input, hx, lengths)
             return result
@@ -318,7 +318,7 @@ class PreparedSequence(PreparedLayer):
         return output, last
 
     def _train_some(self, input: Any, state: States | None, lengths: list[int]) -> tuple[Any, States]:
-        """A batch of which rows of length 0 take no step: their output is zeros, their states stay."""
+        """A batch with rows of length 0: their outputs are zeros, and their states stay."""
         axis = 0 if self.batch_first else 1
         state = self._zeros(input, len(lengths)) if state is None else state
         output = input.new_zeros(*input.shape[:2], (2 if self.bidirectional else 1) * self._spec.state_size)
@@ -331,7 +331,7 @@ class PreparedSequence(PreparedLayer):
         return output, tuple(each.index_copy(1, rows, new) for each, new in zip(state, last, strict=True))
 
     def _zeros(self, like: Any, batch: int) -> States:
-        """The state that a call without one begins with, of the type of `like`."""
+        """The initial state of a call without one, of the type of `like`."""
         spec = self._spec
         widths = (spec.state_size, spec.hidden_size)[: spec.row.states]
         return tuple(like.new_zeros(len(spec.directions), batch, width) for width in widths)
@@ -342,7 +342,7 @@ class PreparedSequence(PreparedLayer):
         return PackedSequence(output, sizes, order, back), permuted(last, back)
 
     def _train_rows(self, data: Any, sizes: list[int], state: States | None) -> tuple[Any, States]:
-        """All steps, of `sizes[t]` rows each."""
+        """All steps; step t has `sizes[t]` rows."""
         spec = self._spec
         state = self._zeros(data, sizes[0]) if state is None else state
         directions = [Direction(*products) for products in self._directions()]
@@ -350,7 +350,7 @@ class PreparedSequence(PreparedLayer):
 
 
 def prepared_type(base: type[PreparedLayer], float_type: type[torch.nn.Module]) -> type[PreparedLayer]:
-    """The class of prepared modules of `float_type`; the file that pickles name has them."""
+    """The class of prepared modules of `float_type`; pickles find it in the file that they name."""
     name = f"Prepared{float_type.__name__}"
     members = {"__doc__": f"A prepared {float_type.__name__}.", "__module__": _PLACE, "_float_type": float_type}
     return type(name, (base, float_type), members)

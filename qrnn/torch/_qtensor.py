@@ -1,4 +1,4 @@
-"""QTensor over torch tensors."""
+"""QTensor with torch tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["QTensor"]
 class QTensor(_QTensor):
     """A quantized matrix, ``value = code * scale``, whose parts are torch tensors.
 
-    It stands where ``torch.ao`` has a tensor of dtype ``torch.qint8``, which PyTorch deprecates.
+    It corresponds to a tensor of dtype ``torch.qint8`` in ``torch.ao``, which PyTorch deprecates.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class QTensor(_QTensor):
     Raises
     ------
     TypeError, ValueError
-        If `codes` are no 8-bit integers, or `scale` does not fit them.
+        If `codes` are not 8-bit integers, or `scale` does not fit them.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class QTensor(_QTensor):
     __slots__ = ()
 
     def int_repr(self) -> Any:
-        """The codes: int8, shape (rows, columns), a copy."""
+        """A copy of the codes: int8, shape (rows, columns)."""
         return torch.from_numpy(self._codes.copy())
 
     def dequantize(self) -> Any:
@@ -47,7 +47,7 @@ class QTensor(_QTensor):
         return torch.from_numpy(super().dequantize())
 
     def q_per_channel_scales(self) -> Any:
-        """The scales: float32, shape (rows,), a copy; RuntimeError for one per tensor."""
+        """A copy of the scales: float32, shape (rows,); RuntimeError for one per tensor."""
         return torch.from_numpy(super().q_per_channel_scales().copy())
 
     def q_per_channel_zero_points(self) -> Any:

@@ -50,34 +50,34 @@ def prepare(
     """Make a model ready for calibration or for quantization-aware training, and for `convert`.
 
     Each module that can be quantized and has a qconfig is replaced by a trainable float module. In eval mode the
-    engine itself computes, and what it is called with is observed: `convert` rounds the weights by it, where that
-    shows a gain (docs/calibration.md). In training mode its forward quantizes weights, inputs and states to the
-    grid of its engine, and gradients pass straight through the rounding; what was observed is dropped then, nothing
-    is observed any more (but after ``enable_observer``), and `convert` changes no bit of what eval mode computes. Its
-    parameters are those of the float module: optimisers that hold them go on. A module
-    that is quantized already is prepared from its dequantized weights; one that still has them, bit for bit,
-    when it is converted gets its codes and scales back. One that is prepared already is left as it is.
+    engine itself computes, and the inputs of calls are observed: `convert` rounds the weights by them, if that shows a
+    gain (docs/calibration.md). In training mode its forward quantizes weights, inputs and states to the grid of its
+    engine, and gradients pass straight through the rounding. The observations are dropped then, nothing is observed
+    any more (until ``enable_observer``), and `convert` changes no bit of what eval mode computes. The parameters are
+    those of the float module, so optimizers that hold them keep working. A module that is quantized already is
+    prepared from its dequantized weights; if these are unchanged, bit for bit, when it is converted, it gets its codes
+    and scales back. A module that is prepared already stays as it is.
 
     Parameters
     ----------
     model : torch.nn.Module
     inplace : bool, optional
         Whether to change `model` itself instead of a copy. None means False, unless `qconfig` is given: then
-        `model` is changed, and so marked that `convert` changes it too.
+        `model` is changed, and marked so that `convert` changes it too.
     allow_list : collection of types, optional
         Prepare only modules of these types.
     observer_non_leaf_module_list, prepare_custom_config_dict : None
-        PyTorch's, which nothing here needs: ValueError if anything is in them.
+        Arguments of PyTorch's function, which qrnn does not need: ValueError if they are not empty.
     qconfig : QConfig, mapping or None, optional
         A QConfig for every module that can be quantized; or a mapping of type or dotted name to QConfig or
-        None (leave out). None and ``{}``: every one, by its engine's own rule. PyTorch's QConfigs are taken
-        too. Not given: the modules' own attributes ``qconfig`` and those of their parents count. An attribute
-        stands above a name, a name above a type, and all above the parent's. The name of a weight,
-        ``"lstm.weight_ih_l0"``, stands above all, for that weight alone: `float_qconfig` or None leave it float32,
-        see docs/precision.md.
+        None (leave out). None and ``{}``: every such module, by its engine's own rule. PyTorch's QConfigs are
+        accepted too. Not given: the attributes ``qconfig`` of modules and their parents decide. An attribute takes
+        precedence over a name, a name over a type, and all of these over the parent's. The name of a weight, such
+        as ``"lstm.weight_ih_l0"``, takes precedence over all, for that weight only: `float_qconfig` or None leave it
+        float32, see docs/precision.md.
     engine : str, optional
-        What the modules will compute with; fixed from here. Default: for modules that are quantized already
-        their own, for others the current one, see ``qrnn.engine``.
+        The engine that the modules will compute with; it cannot change later. Default: for modules that are
+        quantized already their own, for others the current one, see ``qrnn.engine``.
     isa : str, optional
         Default: ``QRNN_ISA``, else the best.
 
@@ -92,15 +92,15 @@ def prepare(
         If an argument is of the wrong type.
     ValueError
         If `inplace` is True and `model` itself would be replaced, `engine` or `isa` is unknown, or a module
-        was prepared for another engine, or is an LSTM with a projection, which the torch engines have not.
+        was prepared for another engine, or is an LSTM with a projection, which the torch engines lack.
         Nothing has changed then.
 
     Warns
     -----
     UserWarning
-        If there is nothing to prepare, `qconfig` names a submodule or a weight that is not there, or something that was
-        asked for stays as it is: a type or a name without a quantized form, a ScriptModule, a Linear whose
-        weight PyTorch's attention or encoder layer reads.
+        If there is nothing to prepare, `qconfig` names a submodule or a weight that does not exist, or a chosen
+        module stays as it is: a type or a name without a quantized form, a ScriptModule, or a Linear whose weight is
+        read by PyTorch's attention or encoder layer.
 
     Examples
     --------
@@ -128,13 +128,13 @@ def prepare_qat(
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
-    """`prepare` of a model that is in training mode.
+    """Prepare a model that is in training mode, see `prepare`.
 
     Parameters
     ----------
     model : torch.nn.Module
     mapping : None
-        PyTorch's; not used.
+        An argument of PyTorch's function; not used.
     inplace, qconfig, engine, isa
         As for `prepare`.
 
@@ -178,20 +178,20 @@ def convert(
     engine: str | None = None,
     isa: str | None = None,
 ) -> Any:
-    """Quantize the modules that `prepare`, `propagate_qconfig_` or their attribute chose.
+    """Quantize the modules that `prepare`, `propagate_qconfig_` or their attribute ``qconfig`` chose.
 
     Prepared modules that were called in eval mode, and never in training mode, are rounded by the data they saw, see
-    `calibration_report`; all others get their plain codes, as do those whose weights have changed since.
+    `calibration_report`. All others get their plain codes, as do those whose weights have changed since.
 
-    Hooks, and the mode, go over to the new modules. Hooks that compute weights from other parameters, as ``prune`` and
-    ``weight_norm`` leave them, are run once more, in eval mode, and stay behind.
+    The new modules get the hooks and the mode of the old ones. Hooks that compute weights from other parameters, as
+    ``prune`` and ``weight_norm`` add them, run once more, in eval mode, and are then dropped.
 
     Parameters
     ----------
     module : torch.nn.Module
         The model.
     mapping : mapping of type to type, optional
-        What each float type becomes: a type with ``from_float``. The types of PyTorch's table stand for ours.
+        The type that each float type becomes, which needs ``from_float``. The types of PyTorch's table mean qrnn's.
         Default: `get_default_dynamic_quant_module_mappings`.
     inplace : bool, optional
         Whether to change `module` itself instead of a copy. None means False, unless
@@ -199,21 +199,21 @@ def convert(
     remove_qconfig : bool
         Whether to remove the attributes ``qconfig``.
     is_reference, convert_custom_config_dict, use_precomputed_fake_quant : False or None
-        PyTorch's, which nothing here needs: ValueError for anything else.
+        Arguments of PyTorch's function, which qrnn does not need: ValueError for anything else.
     engine : str, optional
-        For modules that were not prepared; those that were have theirs.
+        For modules that were not prepared; prepared ones keep their engine.
     isa : str, optional
         Default: that of `prepare`, else ``QRNN_ISA``, else the best.
 
     Returns
     -------
     torch.nn.Module
-        The quantized model; `module` unchanged if nobody prepared it.
+        The quantized model; `module` unchanged if it was not prepared.
 
     Raises
     ------
     TypeError
-        If `module` is no torch.nn.Module.
+        If `module` is not a torch.nn.Module.
     ValueError
         If `inplace` is True and `module` itself would be replaced, a weight is not finite, or `engine`
         differs from the one of `prepare`. Nothing has changed then.
@@ -221,8 +221,8 @@ def convert(
     Warns
     -----
     UserWarning
-        If nobody prepared the model, or a module that was chosen stays float, because its class overrides
-        ``forward`` or ``__call__`` or has members of its own, or for what `prepare` names.
+        If the model was not prepared, or a chosen module stays float, because its class overrides ``forward`` or
+        ``__call__`` or adds members, or for the reasons under `prepare`.
 
     Examples
     --------
@@ -257,14 +257,14 @@ def quantize_dynamic(
     Parameters
     ----------
     model : torch.nn.Module
-        The root itself is quantized too, where it can be.
+        The root itself is quantized too, if possible.
     qconfig_spec : None, set or mapping, optional
         None: every module that can be quantized, by its engine's own rule. A set of types and dotted names:
         those. A mapping of type or dotted name to QConfig or None (leave out). Names may be those of weights,
         as for `prepare`.
     dtype : qint8
     mapping : mapping of type to type, optional
-        What each float type becomes, as for `convert`.
+        The type that each float type becomes, as for `convert`.
     inplace : bool
         Whether to change `model` itself instead of a copy.
     engine : str, optional
@@ -280,16 +280,16 @@ def quantize_dynamic(
     Raises
     ------
     TypeError
-        If an argument is of the wrong type: a list for `qconfig_spec`, say.
+        If an argument is of the wrong type, such as a list for `qconfig_spec`.
     ValueError
-        If `dtype` is another, `inplace` is True and `model` itself would be replaced, or a weight is not
+        If `dtype` is another type, `inplace` is True and `model` itself would be replaced, or a weight is not
         finite. Nothing has changed then.
 
     Warns
     -----
     UserWarning
-        If nothing was chosen, a name is not there, or something that was chosen stays float, because its
-        class overrides ``forward`` or ``__call__`` or has members of its own, or for what `prepare` names.
+        If nothing was chosen, a name does not exist, or a chosen module stays float, because its class overrides
+        ``forward`` or ``__call__`` or adds members, or for the reasons under `prepare`.
 
     Examples
     --------
@@ -310,11 +310,11 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
     ----------
     module : torch.nn.Module
     qconfig_dict : mapping or None, optional
-        Type or dotted name to QConfig or None. An attribute that is there stands above a name, a name above
-        a type, and all above the parent's. Names may be those of weights, as for `prepare`: a layer of which one
-        is named gets a `LayerQConfig`.
+        Type or dotted name to QConfig or None. An existing attribute takes precedence over a name, a name over a
+        type, and all of these over the parent's. Names may be those of weights, as for `prepare`: a layer with a
+        named weight gets a `LayerQConfig`.
     prepare_custom_config_dict : None
-        PyTorch's, which nothing here needs: ValueError if anything is in it.
+        An argument of PyTorch's function, which qrnn does not need: ValueError if it is not empty.
 
     Raises
     ------
@@ -336,7 +336,7 @@ def propagate_qconfig_(module: Module, qconfig_dict: Any = None, prepare_custom_
 
 @taking_over
 def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = None, isa: str | None = None) -> Any:
-    """Put our modules in the place of those that ``torch.ao`` quantized dynamically, with their codes.
+    """Replace modules that ``torch.ao`` quantized dynamically by modules of qrnn with the same codes.
 
     Parameters
     ----------
@@ -344,7 +344,7 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
     inplace : bool
         Whether to change `model` itself instead of a copy.
     engine : str, optional
-        Default: the one of PyTorch's present ``torch.backends.quantized.engine``.
+        Default: that of PyTorch's current ``torch.backends.quantized.engine``.
     isa : str, optional
         Default: ``QRNN_ISA``, else the best.
 
@@ -355,10 +355,10 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
     Raises
     ------
     TypeError
-        If `model` is no torch.nn.Module, or a module in it (naming it) is of a subclass that adds something, other than
-        the Linear into which PyTorch fuses a ReLU: that becomes a Linear and a ReLU.
+        If `model` is not a torch.nn.Module, or a module in it is of a subclass that adds something; the text names
+        it. The Linear into which PyTorch fuses a ReLU is supported: it becomes a Linear and a ReLU.
     ValueError
-        If a module cannot be taken over (naming it), `engine` or `isa` is unknown, or `inplace` is True and
+        If a module cannot be converted (the text names it), `engine` or `isa` is unknown, or `inplace` is True and
         `model` itself would be replaced. Nothing has changed then.
 
     Examples
@@ -384,13 +384,13 @@ def from_torch_ao(model: Module, inplace: bool = False, *, engine: str | None = 
 
 
 def _taken_over(cls: Any, module: Module, engine: str | None, isa: str | None) -> Module:
-    """What `module` of torch.ao becomes, of type `cls`, with the ReLU that PyTorch fused into it behind it."""
+    """The module of type `cls` for `module` of torch.ao, followed by the ReLU that PyTorch fused into it, if any."""
     fused = _torch_ao.with_relu(module)
     new: Module = cls._from_torch_ao(module, engine, isa, fused)
     if fused is None:
         return new
     both = torch.nn.Sequential(new, torch.nn.ReLU())
     both.training = new.training
-    take_hooks(both, new)  # they see what comes out of both
+    take_hooks(both, new)  # hooks see the output of both
     take_hooks(new, torch.nn.Module())
     return both

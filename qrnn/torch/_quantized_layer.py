@@ -1,4 +1,4 @@
-"""What every quantized layer shares: plain tensors as buffers, and the core's module packed from them."""
+"""The base of all quantized layers: plain tensors as buffers, and the core's module packed from them."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
     """A layer with int8 weights whose inputs are quantized in each call.
 
     Codes, scales and biases are buffers under PyTorch's parameter names. The core's packed module is made
-    from them when a call needs it, and again when one of them is another tensor or counts a change in place.
-    Changes that PyTorch does not count, of ``buffer.data`` or of memory shared with an array, go unseen.
+    from them when a call needs it, and again when a buffer is replaced or its count of changes in place differs.
+    Changes that PyTorch does not count, of ``buffer.data`` or of memory shared with an array, are not noticed.
     """
 
-    #: The class of ``torch.nn``, which the decorator ``quantizes`` sets; the one of ``torch.ao`` has its name.
+    #: The class of ``torch.nn``; the decorator ``quantizes`` sets it. The class of ``torch.ao`` has the same name.
     _float_type: ClassVar[type[torch.nn.Module]]
 
     _spec: LayerSpec
     _engine: str
-    _precisions: Mapping[str, str] = MappingProxyType({})  # each has its own, in place of the property
+    _precisions: Mapping[str, str] = MappingProxyType({})  # an attribute of each layer instead of the property
     _isa: str | None
     _names: tuple[tuple[str, str | None, str | None], ...]  # of weight, scale and bias of each matrix
     _packed: BufferCache[_core.Module]
 
     def _repr_html_(self) -> str:
-        """For Jupyter: a line, which folds out into the weights."""
+        """For Jupyter: a line that unfolds into the weights."""
         from .._contents import contents
         from .._module_html import shown
 
@@ -67,7 +67,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     def _fill(self, spec: LayerSpec, engine: str | None, isa: str | None) -> None:
         """Hold new weights, uniform, from PyTorch's generator."""
-        for name, value in spec.variant_options.items():  # no layer of torch.nn has any
+        for name, value in spec.variant_options.items():  # layers of torch.nn have none
             raise ValueError(
                 f"{name}: expected its default, as layers of qrnn.torch have no such option, got {value!r}"
             )
@@ -84,9 +84,9 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         matrices: list[Matrix],
         computed: Computed = NOTHING_COMPUTED,
     ) -> Q:
-        """A module of given weights to be put in the place of `mod`: hooks, mode and what a user set go over.
+        """A module with given weights to replace `mod`, whose hooks, mode and user's attributes it takes over.
 
-        The hooks of `computed` have done their work: `leave_hooks`, when it is in its place, drops them.
+        The hooks of `computed` are no longer needed: `leave_hooks` drops them after the replacement.
         """
         new = cls.__new__(cls)
         torch.nn.Module.__init__(new)
@@ -113,7 +113,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         self._packed = BufferCache()
 
     def _set_buffers(self, matrices: list[Matrix]) -> None:
-        """Put `matrices` into new buffers, weights before biases; tensors that were taken out stay as they are."""
+        """Put `matrices` into new buffers, weights before biases; the old tensors do not change."""
         forget_report(self)
         values: dict[str, Any] = {}
         for (weight, scale, _), matrix in zip(self._names, matrices, strict=True):
@@ -131,7 +131,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
     # ---- the packed module
 
     def _matrices(self) -> list[Matrix]:
-        """The buffers as arrays over their memory; checked."""
+        """The buffers as checked arrays over their memory."""
         matrices = []
         for each in self._spec.matrices:
             value, format = self._buffers[each.weight], self._precisions.get(each.weight)
@@ -145,15 +145,15 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         return matrices
 
     def _pack(self) -> _core.Module:
-        """The core's module of the present buffers; what `_packed` keeps."""
+        """The core's module for the current buffers; `_packed` keeps it."""
         return pack(self._spec, self._engine, _config.resolve_isa(self._isa), self._matrices())
 
     def _weight_names(self) -> list[str]:
-        """Names of the buffers that the core's module is made of; a subclass may have others."""
+        """The names of the buffers from which the core's module is made; a subclass may have more buffers."""
         return [name for names in self._names for name in names if name]
 
     def _tensors(self) -> tuple[list[Any], list[Any], list[Any]]:
-        """Weights, scales (of floats None) and biases (or None) in the core's order."""
+        """Weights, scales (None for floats) and biases (or None) in the core's order."""
         buffers = self._buffers
         weights = [buffers[weight] for weight, _, _ in self._names]
         scales = [None if scale is None else buffers[scale] for _, scale, _ in self._names]
@@ -161,7 +161,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         return weights, scales, biases
 
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Any:
-        """Weights and scales stay what they are, on the CPU: ``.half()``, ``.double()``, ``.to()``."""
+        """Keep types and device of weights and scales in ``.half()``, ``.double()`` and ``.to()``."""
         buffers: Any = self._buffers
         before = [(name, buffers[name]) for name in self._weight_names() if buffers[name] is not None]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -185,14 +185,14 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         return new
 
     def __getstate__(self) -> dict[str, Any]:
-        """What pickle keeps: not what is made of it, nor, as pickles travel, the instruction set."""
+        """The state for pickles: without the packed module, nor the instruction set, as another CPU may load it."""
         state = {**self.__dict__, "_shape": plain_of(self._spec), "_isa": None}
         for name in ("_spec", "_names", "_packed"):
             del state[name]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what `__getstate__` gave, here or in version 0.1.0."""
+        """Restore a state from `__getstate__` of this version or of 0.1.0."""
         state = {"_precisions": {}, **state}
         spec = spec_of(state.pop("_shape"))
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -214,13 +214,12 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         Parameters
         ----------
         mod : torch.nn.Module
-            The float module of the same kind, or a prepared one, which brings its engine along. A subclass
-            counts as its base if it adds nothing but a constructor. Its attribute ``qconfig``, ours or PyTorch's,
-            says how weights are quantized; where it has none or None, the engine's own rule is taken. A weight that a
-            hook computes from other parameters (``weight_norm``, ``prune``, one of yours) is computed as for a call
-            in eval mode.
+            A float module of the same kind, or a prepared one, which determines the engine. A subclass counts as
+            its base if it adds nothing but a constructor. Its attribute ``qconfig``, of qrnn or PyTorch, says how
+            weights are quantized; without one, or with None, by the engine's own rule. A weight that a hook computes
+            from other parameters (``weight_norm``, ``prune``, your own) is computed as for a call in eval mode.
         use_precomputed_fake_quant : False
-            PyTorch's: ValueError for anything else.
+            An argument of PyTorch's function: ValueError for anything else.
         engine : str, optional
             Default: the current one, see ``qrnn.engine``.
         isa : str, optional
@@ -229,16 +228,16 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         Returns
         -------
         quantized module
-            Of this class, with copies of the hooks of `mod`, but for those that compute weights, and of the
-            parameters, buffers, modules and attributes that a user set on it.
+            A module of this class, with copies of the hooks of `mod`, except those that compute weights, and of
+            the parameters, buffers, modules and attributes that a user set on it.
 
         Raises
         ------
         TypeError
             If `mod` is something else.
         ValueError
-            If a weight is not finite (naming it), a hook that computes one fails, or the qconfig asks for something
-            else than symmetric int8.
+            If a weight is not finite (the text names it), a hook that computes one fails, or the qconfig asks for
+            something other than symmetric int8.
 
         Examples
         --------
@@ -254,7 +253,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     @classmethod
     def _from_float(cls: type[Q], mod: Any, qconfig: Any, engine: str | None, isa: str | None) -> Q:
-        """`from_float` under `qconfig`, whatever the module's own is."""
+        """`from_float` with `qconfig` instead of the module's own."""
         if not isinstance(mod, cls._float_type):
             cls._refuse(mod)
         prepared = getattr(mod, "_prepared", None)
@@ -271,21 +270,21 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     @classmethod
     def from_torch_ao(cls: type[Q], mod: torch.nn.Module, *, engine: str | None = None, isa: str | None = None) -> Q:
-        """Take over a module of ``torch.ao.nn.quantized.dynamic``: its codes, scales and biases.
+        """Convert a module of ``torch.ao.nn.quantized.dynamic``: codes, scales and biases stay the same.
 
         Parameters
         ----------
         mod : torch.nn.Module
             The module of the same name there, of dtype qint8 with zero points of 0.
         engine : str, optional
-            Default: the one of PyTorch's present ``torch.backends.quantized.engine``.
+            Default: that of PyTorch's current ``torch.backends.quantized.engine``.
         isa : str, optional
             Default: ``QRNN_ISA``, else the best.
 
         Returns
         -------
         quantized module
-            Of this class, with a copy of the hooks of `mod`.
+            A module of this class, with copies of the hooks of `mod`.
 
         Raises
         ------
@@ -299,7 +298,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     @classmethod
     def _from_torch_ao(cls: type[Q], mod: Any, engine: str | None, isa: str | None, base: type | None = None) -> Q:
-        """`from_torch_ao`, in the place of `mod`, of which this is what `base` holds; default: the class there."""
+        """`from_torch_ao`, to replace `mod`, an instance of `base`; default: the class of the same name there."""
         name = cls._float_type.__name__
         base = base or _torch_ao.class_of(mod, name)
         adds = None if base is None else module_adds(mod, base)
@@ -328,7 +327,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         return {weight: self._weight(weight) for weight, *_ in self._names}
 
     def get_bias(self) -> dict[str, torch.Tensor | None]:
-        """The biases by name: float32 tensors, or None where there are none."""
+        """The biases by name: float32 tensors, or None for those that do not exist."""
         return {bias: self._buffers[bias] for _, _, bias in self._names if bias is not None}
 
     def _weight(self, name: str) -> Any:
@@ -345,7 +344,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
     # ---- state
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        """Save the buffers, and what layer they are of: the bytes of `describe`."""
+        """Save the buffers, and the description of the layer: `describe` in bytes."""
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + FORMAT] = torch.from_numpy(encoded(self.describe()))
         mark_codes(destination, prefix)
@@ -362,10 +361,10 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
     ) -> None:
         """Load plain tensors, or what a module of ``torch.ao`` saved.
 
-        As in PyTorch, entries that are there are loaded whatever else is missing or unexpected. An entry that
-        does not fit, weight codes or scales without the other, or a format of another layer is an error; weights,
-        scales and biases all stay as they are then. What a subclass adds is loaded as PyTorch does. A Linear gets or
-        loses its bias as the state has one, as PyTorch's.
+        As in PyTorch, existing entries are loaded even if others are missing or unexpected. An entry that does not
+        fit, weight codes without scales or scales without codes, and a format of another layer are errors; then all
+        weights, scales and biases stay as they are. What a subclass adds is loaded as PyTorch does. A Linear gets or
+        loses its bias if the state has one or not, as in PyTorch.
         """
         before, free_bias = len(error_msgs), not self._spec.row.states
         names = [name for name in self._weight_names() if self._buffers[name] is not None or free_bias]
@@ -376,7 +375,7 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
         if free_bias and entries.without_bias and "weight" in tensors:
             tensors.setdefault("bias", None)
             missing_keys[:] = [key for key in missing_keys if key != f"{prefix}bias"]
-        if len(error_msgs) <= before:  # those of other modules are no reason to leave this one as it is
+        if len(error_msgs) <= before:  # errors of other modules do not prevent loading this one
             self._buffers.update(tensors)
             forget_report(self)
             if "bias" in tensors:
@@ -408,5 +407,5 @@ class QuantizedLayer(NotScripted, Described, torch.nn.Module):
 
     @property
     def weight_dtype(self) -> _dtype:
-        """`qrnn.qint8`; of a layer whose weights all stay float `qrnn.float32`."""
+        """`qrnn.qint8`; `qrnn.float32` for a layer whose weights all stay float."""
         return self._weight_type()

@@ -1,4 +1,4 @@
-"""What quantized recurrent cells and layers share."""
+"""The base of quantized recurrent cells and layers."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ ValueError
 
 
 def documented(cls: C) -> C:
-    """`cls`, with the parameters that all have in the place of ``{parameters}`` in its text."""
+    """`cls`, with the common parameters inserted for ``{parameters}`` in its text."""
     if cls.__doc__:
         cls.__doc__ = inspect.cleandoc(cls.__doc__).replace("{parameters}", _PARAMETERS)
     return cls
 
 
 class Recurrent(RecurrentLayer, QuantizedLayer):
-    """What cells and layers share."""
+    """The base of cells and layers."""
 
     def set_weight_bias(self, weight_bias_dict: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace all weights and biases.
@@ -65,8 +65,8 @@ class Recurrent(RecurrentLayer, QuantizedLayer):
         Parameters
         ----------
         weight_bias_dict : dict
-            ``{"weight": {name: QTensor}, "bias": {name: tensor or None}}``, as `_weight_bias` gives it, or
-            ``{name: QTensor or tensor}`` in one dict. Quantized torch tensors are taken too; a weight that stays
+            ``{"weight": {name: QTensor}, "bias": {name: tensor or None}}``, as `_weight_bias` returns it, or
+            ``{name: QTensor or tensor}`` in one dict. Quantized torch tensors are accepted too; a weight that stays
             float is a float tensor.
 
         Raises
@@ -97,10 +97,10 @@ class Recurrent(RecurrentLayer, QuantizedLayer):
 
 
 class Cell(Recurrent, Generic[State]):
-    """One step of a recurrent layer."""
+    """The base of cells, which compute one step."""
 
     def forward(self, input: torch.Tensor, hx: State | None = None) -> State:
-        """The next state.
+        """Compute the next state.
 
         Parameters
         ----------
@@ -111,12 +111,12 @@ class Cell(Recurrent, Generic[State]):
         Returns
         -------
         torch.Tensor, the shape of the state
-            Of the float type of `input`, float32 for integers; without a gradient.
+            It has the float type of `input`, float32 for integers, and no gradient.
 
         Raises
         ------
         TypeError
-            If an argument is no tensor of real numbers on the CPU.
+            If an argument is not a tensor of real numbers on the CPU.
         RuntimeError, ValueError
             If the shapes do not fit, or, for a torch engine, a value is not finite.
         """
@@ -135,7 +135,7 @@ class Cell(Recurrent, Generic[State]):
 
 
 class Sequence(SequenceLayer, Recurrent, Generic[State]):
-    """Layers over whole sequences."""
+    """The base of layers over whole sequences."""
 
     @overload
     def forward(
@@ -146,7 +146,7 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
         self, input: PackedSequence, hx: State | None = None, *, lengths: None = None
     ) -> tuple[PackedSequence, State]: ...
     def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> Any:
-        """Outputs of all steps, and the last state.
+        """Compute the outputs of all steps, and the last state.
 
         Parameters
         ----------
@@ -154,23 +154,23 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
             Shape (time, batch, input_size), with ``batch_first`` (batch, time, input_size), or (time,
             input_size).
         hx : torch.Tensor, shape (num_layers * num_directions, batch, hidden_size), optional
-            The first state; for LSTM a pair. Default: zeros.
+            The initial state; a pair for an LSTM. Default: zeros.
         lengths : ints or torch.Tensor, one for each batch row, optional
-            Steps of each row, 0 to time; outputs after them are zeros, and a row of none keeps its state. With
-            engines that have one scale for the batch at least 1. None for a PackedSequence.
+            Steps of each row, 0 to time. Outputs after them are zeros, and a row of length 0 keeps its state. At
+            least 1 with engines that have one scale for the batch. None for a PackedSequence.
 
         Returns
         -------
         output : torch.Tensor, or a PackedSequence if `input` is one
-            Shape (time, batch, num_directions * hidden_size); of the float type of `input`, float32 for
-            integers, as the state is; without a gradient.
+            Shape (time, batch, num_directions * hidden_size). It has the float type of `input`, float32 for
+            integers, like the state, and no gradient.
         h_n : torch.Tensor, shape (num_layers * num_directions, batch, hidden_size)
-            For LSTM a pair.
+            A pair for an LSTM.
 
         Raises
         ------
         TypeError
-            If an argument is no tensor of real numbers on the CPU.
+            If an argument is not a tensor of real numbers on the CPU.
         RuntimeError, ValueError
             If shapes or lengths do not fit, or, for a torch engine, a value is not finite.
         """
@@ -189,7 +189,7 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
 
     @property
     def num_layers(self) -> int:
-        """Layers above one another."""
+        """How many layers there are, each of which reads the output of the one before."""
         return self._sequence.num_layers
 
     @property
@@ -199,12 +199,12 @@ class Sequence(SequenceLayer, Recurrent, Generic[State]):
 
     @property
     def dropout(self) -> float:
-        """Kept for `extra_repr`; inference drops nothing."""
+        """Kept for `extra_repr`; inference has no dropout."""
         return self._spec.dropout
 
     @property
     def proj_size(self) -> int:
-        """Size of the projected state of an LSTM, 0 without one."""
+        """Size of the projected state of an LSTM; 0 without a projection."""
         return self._spec.proj_size
 
     @property

@@ -1,4 +1,4 @@
-"""The layers that can be quantized, and what they become: the one table, to which each file of layers adds its own."""
+"""The table of layers that can be quantized, and of their quantized types. Each file of layers adds its rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS: list[Row] = []
 
 
 def quantizes(float_type: type[torch.nn.Module], prepared_base: type[PreparedLayer]) -> Callable[[Q], Q]:
-    """Have a class be what `float_type` is quantized to, and `prepared_base` say how prepared ones compute."""
+    """Make a class the quantized type of `float_type`; its prepared type is a subclass of `prepared_base`."""
 
     def added(quantized_type: Q) -> Q:
         quantized_type._float_type = float_type
@@ -36,7 +36,7 @@ def quantizes(float_type: type[torch.nn.Module], prepared_base: type[PreparedLay
 
 
 def get_default_dynamic_quant_module_mappings() -> dict[type, Any]:
-    """What each float type becomes: a new dict.
+    """The type that each float type becomes, as a new dict.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`recurrent_layers`: the recurrent layers of a TorchScript module, as float32 layers of ``qrnn.nn``."""
+"""`recurrent_layers`: reads the recurrent layers of a TorchScript module as float32 layers of ``qrnn.nn``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._format_error import FormatError
 
 __all__ = ["recurrent_layers"]
 
-#: The operators that compute them: the class, and the arguments that only this operator has.
+#: The operators of recurrent layers: the class, and arguments that only this operator implies.
 _OPERATORS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "aten::lstm": ("LSTM", {}),
     "aten::gru": ("GRU", {}),
@@ -35,39 +35,39 @@ _OPTIONS = {
     "dropout": "dropout",
     "bidirectional": "bidirectional",
 }
-#: Quantized ones, whose weights are packed.
+#: The beginnings of names of quantized operators, whose weights are packed.
 _PACKED = ("aten::quantized_", "quantized::")
 
-#: Names of constants of frozen modules: "self.rnn.weight_ih_l0", and those that are made when such a file is loaded.
+#: A pattern for names of constants in frozen modules: "self.rnn.weight_ih_l0", with a number after loading from a file.
 _OF_A_CONSTANT = re.compile(r"^self\.(.*?)(\.\d+)?$")
 _OF_A_CELL = re.compile(r"__torch__\.torch\.nn\.modules\.rnn\.(?:___torch_mangle_\d+\.)?(RNNCell|LSTMCell|GRUCell)")
 _GENERATED = re.compile(r"c\d+|CONSTANTS\.\w+")
 
 
 def recurrent_layers(script: torch.nn.Module) -> dict[str, Any]:
-    """The recurrent layers that a TorchScript module calls, as float32 layers of ``qrnn.nn``.
+    """Read the recurrent layers that a TorchScript module calls, as float32 layers of ``qrnn.nn``.
 
     Parameters
     ----------
     script : torch.jit.ScriptModule
-        From ``torch.jit.script``, ``torch.jit.trace`` or ``torch.jit.load``, frozen or not. Its programs are read and
-        not run; ``torch.jit.load``, which is yours to call, does run what a file says.
+        From ``torch.jit.script``, ``torch.jit.trace`` or ``torch.jit.load``, frozen or not. Its programs are read, but
+        not executed; ``torch.jit.load``, which you call, does execute what a file says.
 
     Returns
     -------
     dict of str to RNN, GRU, LSTM, RNNCell, GRUCell or LSTMCell
-        By the names of the submodules that hold the weights; in a frozen module, which has none, by the names that its
-        constants kept, else by those of the operators. `num_layers`, `bias`, `batch_first`, `dropout`,
-        `bidirectional` and `proj_size` are those of the calls. Empty where no layer is called. A cell in a frozen trace
-        is not found, as nothing but sums and products is left of it.
+        The layers by the names of the submodules that hold the weights. A frozen module has no submodules: there by
+        the names that its constants kept, else by those of the operators. `num_layers`, `bias`, `batch_first`,
+        `dropout`, `bidirectional` and `proj_size` are those of the calls. Empty if no layer is called. A cell in a
+        frozen trace is not found, because only sums and products are left of it.
 
     Raises
     ------
     TypeError
-        If `script` is no ScriptModule.
+        If `script` is not a ScriptModule.
     FormatError
-        If a layer cannot be read: its weights are computed in the program or quantized, or it is called with options
-        that are no constants. All of them are named.
+        If a layer cannot be read, because its weights are computed in the program or quantized, or it is called with
+        options that are not constants. The text names all such layers.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def recurrent_layers(script: torch.nn.Module) -> dict[str, Any]:
         name = new.names[0]
         if name in found and not _share(found[name], new):
             name = new.names[1]
-        known = found.get(name, new)  # the call of packed sequences does not say batch_first, that of tensors does
+        known = found.get(name, new)  # a packed sequence does not tell batch_first, a tensor does
         found[name] = known._replace(options={**new.options, **known.options})
     if wrong:
         raise FormatError("; ".join(dict.fromkeys(wrong)))
@@ -105,7 +105,7 @@ class _Found(NamedTuple):
     operator: str
     weights: list[Any]  # tensors, in the order of the parameters
     options: dict[str, Any]
-    names: tuple[str, str]  # of the module with its weights, and of the first of these
+    names: tuple[str, str]  # of the module with its weights, and of the first weight
 
 
 def _share(one: _Found, other: _Found) -> bool:
@@ -117,7 +117,7 @@ def _share(one: _Found, other: _Found) -> bool:
 
 
 class _Program:
-    """A method of a module, with those that it calls in it."""
+    """A method of a module, with the methods that it calls inlined."""
 
     def __init__(self, path: str, module: Any, method: str) -> None:
         self._path, self._module = path, module
@@ -135,7 +135,7 @@ class _Program:
                 yield node
 
     def _nodes(self, block: Any) -> Iterator[Any]:
-        """The nodes of a block and of those inside; of a branch by a constant, as of a name, those that are taken."""
+        """The nodes of a block and of blocks inside it; of a branch on a constant, only the taken side."""
         for node in block.nodes():
             yield node
             blocks = list(node.blocks())
@@ -144,7 +144,7 @@ class _Program:
                 yield from self._nodes(inner)
 
     def _taken(self, node: Any) -> bool | None:
-        """Whether a branch is taken; None where that is not known from here."""
+        """Whether a branch is taken; None if unknown."""
         condition = node.inputsAt(0).node()
         try:
             if condition.kind() == "aten::eq":
@@ -160,7 +160,7 @@ class _Program:
         Raises
         ------
         FormatError
-            If one of them is no constant or attribute.
+            If one of them is neither a constant nor an attribute.
         """
         kind = node.kind()
         where = f"{self._path}: {kind}" if self._path else kind
@@ -185,12 +185,12 @@ class _Program:
         return _Found(kind, list(weights), options, _names(name, kind))
 
     def constant(self, value: Any, where: str) -> tuple[Any, str]:
-        """What the program has as `value`, and its name.
+        """The constant or attribute for `value`, and its name.
 
         Raises
         ------
         FormatError
-            If it is no constant and no attribute.
+            If it is neither a constant nor an attribute.
         """
         node = value.node()
         kind = node.kind()
@@ -211,7 +211,7 @@ class _Program:
 
 
 def _read_calls(script: Any, wrong: list[str]) -> Iterator[_Found]:
-    """The layers that all methods of a module and of those below it call; what cannot be read goes to `wrong`."""
+    """The layers that the methods of a module and its submodules call; errors are added to `wrong`."""
     for path, module in script.named_modules():
         if not isinstance(module, torch.jit.ScriptModule):
             continue
@@ -228,7 +228,7 @@ def _read_calls(script: Any, wrong: list[str]) -> Iterator[_Found]:
 
 
 def _traced_cell(path: str, module: Any, class_name: str) -> _Found:
-    """What was a cell of ``torch.nn``, of which a trace has sums and products in place of one operator."""
+    """A former cell of ``torch.nn``, for which a trace has sums and products instead of one operator."""
     operator = {"LSTMCell": "aten::lstm_cell", "GRUCell": "aten::gru_cell"}.get(class_name)
     if operator is None:
         kinds = {node.kind() for node in module._c._get_method("forward").graph.nodes()}
@@ -239,7 +239,7 @@ def _traced_cell(path: str, module: Any, class_name: str) -> _Found:
 
 
 def _names(name: str, kind: str) -> tuple[str, str]:
-    """The module that holds the weight `name`, and the weight; the operator where a constant has kept no name."""
+    """The names of the module with the weight `name` and of the weight; the operator if a constant kept no name."""
     name = _OF_A_CONSTANT.sub(r"\1", name)
     if not name or name.isdecimal() or _GENERATED.fullmatch(name):
         operator = kind.removeprefix("aten::")

@@ -15,13 +15,13 @@ from ._recurrent import Cell, Sequence
 
 __all__ = ["form_of"]
 
-#: Layers with a state: ours, and those of ``torch.nn``.
+#: Layers with a state: those of qrnn, and those of ``torch.nn``.
 _OURS = (Cell, Sequence)
 _FLOAT = (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU, torch.nn.RNNCell, torch.nn.LSTMCell, torch.nn.GRUCell)
 
 
 def form_of(name: str, module: Any) -> Form | None:
-    """How `module` is streamed; None if it has no state. ValueError naming it where that cannot be."""
+    """How `module` is streamed; None if it has no state. ValueError naming it if it cannot be streamed."""
     what = f"{name or 'the model'} ({type(module).__name__})"
     if _torch_ao.has_state(module):
         raise ValueError(f"model: expected no layers of torch.ao, got {what}: see qrnn.torch.from_torch_ao")
@@ -40,7 +40,7 @@ def form_of(name: str, module: Any) -> Form | None:
 
 
 def _expect_one_frame(what: str, module: Any) -> None:
-    """Refuse a convolution that may see more than a frame, as which of its axes is time is not known."""
+    """Refuse a convolution that may see more than one frame, because it is unknown which axis is time."""
     sizes = {"kernel_size": module.kernel_size, "stride": module.stride}
     padded = module.padding != "valid" and any(size != 0 for size in module.padding)
     if padded or any(size != 1 for each in sizes.values() for size in each):

@@ -1,7 +1,7 @@
-"""Reading what ``torch.ao.nn.quantized.dynamic`` made: its modules and its state dicts.
+"""Reads modules and state dicts of ``torch.ao.nn.quantized.dynamic``.
 
-Its weights live in packed objects of C++, whose states hold the quantized weight and the bias. Nothing of
-``torch.ao`` is imported: its classes are recognised by name, so that this works as long as there are any.
+Its weights are in packed C++ objects, whose states hold the quantized weight and the bias. Nothing of ``torch.ao`` is
+imported: its classes are recognized by name, so this works as long as they exist.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _FUSED = "torch.ao.nn.intrinsic.quantized.dynamic"
-#: What a Linear and a cell save; layers save one entry for each layer and direction.
+#: The keys that a Linear and a cell save; layers save one entry for each layer and direction.
 _KEYS = (
     "scale",
     "zero_point",
@@ -46,7 +46,7 @@ _KEYS = (
 
 
 def class_of(mod: Any, name: str) -> type | None:
-    """The class of ``torch.ao`` called `name`, of dynamically quantized modules, if `mod` is one of them."""
+    """The class `name` of dynamically quantized modules in ``torch.ao``, if `mod` is an instance; else None."""
     classes = type(mod).__mro__
     return next((each for each in classes if each.__module__.startswith(TORCH_AO) and each.__name__ == name), None)
 
@@ -58,13 +58,13 @@ def has_state(mod: Any) -> bool:
 
 
 def with_relu(mod: Any) -> type | None:
-    """The class of ``torch.ao`` that PyTorch fuses a Linear and a ReLU into, if `mod` is one of them."""
+    """The class of ``torch.ao`` for a fused Linear and ReLU, if `mod` is an instance; else None."""
     classes = type(mod).__mro__
     return next((c for c in classes if c.__module__.startswith(_FUSED) and c.__name__ == "LinearReLU"), None)
 
 
 def engine() -> str:
-    """The engine that computes as PyTorch's present one."""
+    """The engine that computes like PyTorch's current one."""
     name = str(torch.backends.quantized.engine)
     if name == "none":
         raise ValueError("engine: PyTorch has none set here: give its name")
@@ -88,7 +88,7 @@ def read(mod: Any) -> tuple[LayerSpec, list[Matrix]]:
 
 
 def quantized_by_torch_ao(model: torch.nn.Module) -> torch.nn.Module | None:
-    """A copy of a float model that ``torch.ao`` quantizes; None where PyTorch has it no more."""
+    """A copy of a float model, quantized by ``torch.ao``; None if PyTorch no longer has that package."""
     quantization = getattr(getattr(torch, "ao", None), "quantization", None)
     if quantization is None:
         return None
@@ -99,13 +99,13 @@ def quantized_by_torch_ao(model: torch.nn.Module) -> torch.nn.Module | None:
 
 
 def packed_nbytes(mod: Any) -> int:
-    """The bytes of codes, scales and biases of a module of ``torch.ao``; 0 of any other."""
+    """The bytes of codes, scales and biases of a module of ``torch.ao``; 0 for any other."""
     matrices = read(mod)[1] if is_packed(mod) else ()
     return int(sum(array.nbytes for matrix in matrices for array in matrix[:3] if array is not None))
 
 
 def packed_contents(mod: Any) -> list[Content]:
-    """The weights and biases of a module of ``torch.ao``, of int8; none of any other."""
+    """The int8 weights and the biases of a module of ``torch.ao``; empty for any other."""
     if not is_packed(mod) or _dtype_of(mod) != torch.qint8:
         return []
     spec, matrices = read(mod)
@@ -119,12 +119,12 @@ def packed_contents(mod: Any) -> list[Content]:
 
 
 def is_packed(mod: Any) -> bool:
-    """Whether ``torch.ao`` keeps the weights of `mod` in objects of C++."""
+    """Whether ``torch.ao`` keeps the weights of `mod` in C++ objects."""
     return has_state(mod) or class_of(mod, "Linear") is not None
 
 
 def _dtype_of(mod: Any) -> Any:
-    """The type of its weights: a Linear, a cell and a layer each have a place for it."""
+    """The type of its weights, which a Linear, a cell and a layer keep in different places."""
     if hasattr(mod, "_packed_params"):
         return mod._packed_params.dtype
     return mod.weight_dtype if hasattr(mod, "weight_dtype") else mod.dtype
@@ -139,9 +139,9 @@ def _spec_of(mod: Any) -> LayerSpec:
 
 
 def make_plain(state: dict[str, Any], prefix: str, spec: LayerSpec) -> bool:
-    """Put our entries in the place of those that ``torch.ao`` made, if there are any in a state dict.
+    """Replace entries of ``torch.ao`` in a state dict by entries of qrnn; returns whether there were any.
 
-    Returns whether there were, of which no bias is one. Texts of errors lack the prefix, but for the key of a KeyError.
+    A bias does not count as such an entry. Error texts lack the prefix, except the key of a KeyError.
     """
     quantized = _entries(state, prefix, spec)
     if quantized is None:
@@ -159,7 +159,7 @@ def make_plain(state: dict[str, Any], prefix: str, spec: LayerSpec) -> bool:
 
 
 def _entries(state: Any, prefix: str, spec: LayerSpec) -> dict[str, Any] | None:
-    """Quantized weights and float biases by name; None if `state` is not of ``torch.ao``."""
+    """Quantized weights and float biases by name; None if `state` does not come from ``torch.ao``."""
     if f"{prefix}_packed_params._packed_params" in state:
         weight, bias = state[f"{prefix}_packed_params._packed_params"]
         return {"weight": weight, "bias": bias}

@@ -1,8 +1,8 @@
-"""Training forward: float arithmetic on values that an engine can represent.
+"""The forward in training: float arithmetic on values that an engine can represent.
 
-Weights, inputs and states are quantized by the engine's own code and made float again; the gradient passes
-through the rounding as if it were not there (straight-through), and is zero for a weight that its range
-clips. Everything between, products and non-linearities, is PyTorch's and has PyTorch's gradients.
+Weights, inputs and states are quantized by the engine's own code and converted back to float. The gradient passes
+through the rounding as if it were not there (straight-through), and is zero for a weight that its range clips. All
+other operations, products and non-linearities, are PyTorch's and have PyTorch's gradients.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _linear = torch.nn.functional.linear
 
 
 class _Activation(torch.autograd.Function):
-    """v by the codes that the engine gives it; its range holds every value, so nothing is clipped."""
+    """The values of the codes that the engine gives v. The range holds every value, so nothing is clipped."""
 
     @staticmethod
     def forward(ctx: Any, v: torch.Tensor, engine: str, name: str) -> torch.Tensor:
@@ -35,7 +35,7 @@ class _Activation(torch.autograd.Function):
 
 
 class _Weight(torch.autograd.Function):
-    """w by its codes; the gradient stops where the nearest multiple of the scale has no code."""
+    """The values of w's codes. The gradient is zero where the nearest multiple of the scale has no code."""
 
     @staticmethod
     def forward(ctx: Any, w: torch.Tensor, codes: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -52,7 +52,7 @@ class _Weight(torch.autograd.Function):
 
 
 def activation(v: torch.Tensor, engine: str, name: str) -> torch.Tensor:
-    """`v`, of shape (rows, n), on the grid that `engine` quantizes it to; one of floats leaves it as it is."""
+    """`v`, of shape (rows, n), rounded to the grid of `engine`; the float engine leaves it unchanged."""
     if not ENGINES[engine].quantized:
         return v
     try:
@@ -62,19 +62,19 @@ def activation(v: torch.Tensor, engine: str, name: str) -> torch.Tensor:
 
 
 def weight(w: torch.Tensor, codes: Any, scale: Any) -> torch.Tensor:
-    """`w` as its codes and scale, arrays, stand for it."""
+    """The values of `w`'s codes and scale, which are arrays."""
     return _Weight.apply(w, torch.from_numpy(codes), torch.from_numpy(scale))  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Product(NamedTuple):
-    """A matrix: the values that its codes stand for, and the engine that quantizes what it multiplies."""
+    """A matrix: the values of its codes, and the engine that quantizes what it multiplies."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
     engine: str
 
     def of(self, v: torch.Tensor, name: str) -> torch.Tensor:
-        """Its product with `v`, which errors call `name`."""
+        """Its product with `v`; error texts call this `name`."""
         return _linear(activation(v, self.engine, name), self.weight, self.bias)
 
 
@@ -128,12 +128,12 @@ def _step(kind: str, weights: Direction, y_ih: Any, state: tuple[Any, ...]) -> t
 
 
 def run_linear(product: Product, x: torch.Tensor) -> torch.Tensor:
-    """A linear layer of inputs of any rank."""
+    """Compute a linear layer for inputs of any rank."""
     return product.of(x.reshape(-1, x.shape[-1]), "input").reshape(*x.shape[:-1], len(product.weight))
 
 
 def run_cell(spec: LayerSpec, weights: Direction, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None) -> Any:
-    """One step of a cell, batched or not."""
+    """Compute one step of a cell, batched or not."""
     batched = x if x.dim() == 2 else x.unsqueeze(0)
     if state is None:
         zeros = batched.new_zeros(len(batched), spec.hidden_size)
@@ -148,9 +148,9 @@ def run_cell(spec: LayerSpec, weights: Direction, x: torch.Tensor, state: tuple[
 def _run_direction(
     spec: LayerSpec, weights: Direction, data: Any, sizes: list[int], state: tuple[Any, ...], reverse: bool
 ) -> tuple[Any, tuple[Any, ...]]:
-    """A layer in one direction over packed rows: step t has `sizes[t]` of them, a batch's first ones.
+    """Compute a layer in one direction over packed rows: step t has the first `sizes[t]` rows of the batch.
 
-    Rows that have ended keep their state; those that have not begun, backwards, keep the first.
+    Rows that have ended keep their state; backwards, rows that have not begun keep the initial one.
     """
     y_ih = weights.ih.of(data, "input").split(sizes)
     outputs: list[Any] = [None] * len(sizes)
@@ -169,7 +169,7 @@ def run_layers(
     sizes: list[int],
     state: tuple[torch.Tensor, ...],
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """All layers over packed rows; `state` and what is returned of it are (layers * directions, batch, hidden) each."""
+    """Compute all layers over packed rows; states before and after are (layers * directions, batch, hidden) each."""
     assert spec.sequence is not None
     last: list[tuple[Any, ...]] = []
     for layer in range(spec.sequence.num_layers):

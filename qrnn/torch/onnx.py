@@ -1,6 +1,6 @@
-"""Export to ONNX: our layers as standard operators that keep the arithmetic of engines ``qrnn`` and ``qrnn13``.
+"""Export to ONNX: qrnn's layers become standard operators with the arithmetic of engines ``qrnn`` and ``qrnn13``.
 
-Needs onnxscript and onnx. What the operators of a layer are, ``qrnn.onnx`` says, which writes models of NumPy.
+It needs onnxscript and onnx. The operators of layers are defined in ``qrnn.onnx``, which exports models for NumPy.
 """
 
 # mypy: ignore-errors
@@ -39,7 +39,7 @@ def export(
     external_data: bool = True,
     **keywords: Any,
 ) -> Any:
-    """``torch.onnx.export`` of a model that holds modules of ``qrnn.torch``.
+    """Call ``torch.onnx.export`` for a model that holds modules of ``qrnn.torch``.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ def export(
     args : tuple
         Example inputs.
     f : path, optional
-        Where to write the file.
+        The file to write.
     external_data : bool
-        Whether weights go to a file of their own beside it.
+        Whether weights are written to a separate file beside it.
     **keywords
-        Those of ``torch.onnx.export``: ``dynamic_shapes``, ``input_names``, ``kwargs`` and so on.
+        Other arguments of ``torch.onnx.export``: ``dynamic_shapes``, ``input_names``, ``kwargs`` and so on.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def export(
     ImportError
         If onnxscript is not installed (when this module is imported).
     torch.onnx.OnnxExporterError
-        If a module is of another engine, among others.
+        If a module has another engine, or for other reasons of PyTorch's exporter.
 
     Examples
     --------
@@ -76,16 +76,16 @@ def export(
     table = {**translations(), **keywords.pop("custom_translation_table", {})}
     keywords.setdefault("verbose", False)
     with warnings.catch_warnings():
-        for category in (DeprecationWarning, FutureWarning):  # of PyTorch's exporter, about itself
+        for category in (DeprecationWarning, FutureWarning):  # PyTorch's exporter warns about itself
             warnings.simplefilter("ignore", category)
         program = torch.onnx.export(model, args, dynamo=True, custom_translation_table=table, **keywords)
     assert program is not None
     used = {node.domain for node in program.model.graph.all_nodes()}
-    for function in OWN_FUNCTIONS:  # the exporter knows only those that are called outside of loops
+    for function in OWN_FUNCTIONS:  # the exporter finds only those that are called outside of loops
         if function.opset.domain not in (*used, DOMAIN):
             continue
         known = onnx_ir.serde.deserialize_function(function.to_function_proto())
-        known.opset_imports[""] = program.model.opset_imports[""]  # its operators have not changed since 18
+        known.opset_imports[""] = program.model.opset_imports[""]  # the operators have not changed since version 18
         program.model.functions[known.identifier()] = known
     onnx_ir.passes.common.InlinePass()(program.model)
     onnx_ir.passes.common.RemoveUnusedNodesPass()(program.model)
@@ -95,7 +95,7 @@ def export(
 
 
 def translations() -> dict[Any, Callable[..., Any]]:
-    """What each operator of ``torch.ops.qrnn`` becomes: for ``custom_translation_table``."""
+    """The functions that translate each operator of ``torch.ops.qrnn``, for ``custom_translation_table``."""
     ops = torch.ops.qrnn
     return {
         ops.linear.default: _in_float32(_linear, 0),
@@ -107,7 +107,7 @@ def translations() -> dict[Any, Callable[..., Any]]:
 
 
 def _in_float32(function: Callable[..., Any], states: int) -> Callable[..., Any]:
-    """`function` of an input and `states` states of any type; its results have the input's, as `result_type` says."""
+    """`function` for an input and `states` states of any type; results have the input's type, see `result_type`."""
 
     def translated(input: Any, *rest: Any) -> Any:
         results = function(*(_in_type(each, _FLOAT) for each in (input, *rest[:states])), *rest[states:])
@@ -129,7 +129,7 @@ def _in_type(value: Any, dtype: Any) -> Any:
 
 
 def _weights(weights: Any, scales: Any, biases: Any, engine: str, activations: str) -> list[Weight]:
-    """The matrices of an operator's arguments; a float weight has no scale."""
+    """The matrices in an operator's arguments; a float weight has no scale."""
     own = activations.split(",") if activations else [""] * len(weights)
     formats = [each or ENGINES[engine].activations for each in own]
     return [Weight(*each) for each in zip(weights, scales, biases, formats, strict=True)]
@@ -140,7 +140,7 @@ def _linear(input: Any, codes: Any, scale: Any, bias: Any, engine: str, activati
 
 
 def _step(kind: str, engine: str, input: Any, state: tuple[Any, ...], weights: Any, activations: str) -> Any:
-    """A cell: the next state."""
+    """The next state of a cell."""
     weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh = weights
     both = _weights((weight_ih, weight_hh), (scale_ih, scale_hh), (bias_ih, bias_hh), engine, activations)
     return step(kind, engine, input, state, both)
@@ -159,7 +159,7 @@ def _lstm_cell(input: Any, h: Any, c: Any, *rest: Any) -> Any:
 def _layers(
     kind: str, input: Any, state: tuple[Any, ...], options: tuple[Any, ...], activations: str = ""
 ) -> tuple[Any, ...]:
-    """All layers: outputs, and the last states."""
+    """The outputs and last states of all layers."""
     lengths, weights, scales, biases, engine, count, directions, batch_first = options
     if lengths is not None:
         raise ValueError("lengths: sequences of different lengths do not become ONNX operators")

@@ -1,4 +1,4 @@
-"""The path by which pickles of 0.1.0 name cells."""
+"""The module path that pickles of 0.1.0 use for cells."""
 
 from .rnn import GRUCell, LSTMCell, RNNCell
 

@@ -1,4 +1,4 @@
-"""The path by which pickles of 0.1.0 name the matrices of prepared modules."""
+"""The module path that pickles of 0.1.0 use for the matrices of prepared modules."""
 
 from ..._matrices import Matrix
 

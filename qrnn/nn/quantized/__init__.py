@@ -1,4 +1,4 @@
-"""``qrnn.nn.quantized``, where PyTorch has ``torch.ao.nn.quantized``."""
+"""``qrnn.nn.quantized``, the counterpart of ``torch.ao.nn.quantized``."""
 
 from . import dynamic
 

@@ -1,4 +1,4 @@
-"""``qrnn.torch.nn``, where PyTorch has ``torch.ao.nn``."""
+"""``qrnn.torch.nn``, the counterpart of ``torch.ao.nn``."""
 
 from . import quantized
 

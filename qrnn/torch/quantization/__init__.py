@@ -1,4 +1,4 @@
-"""``qrnn.torch.quantization``: from a float torch model to a quantized one, as ``torch.ao.quantization``."""
+"""``qrnn.torch.quantization``: turns float torch models into quantized ones, as ``torch.ao.quantization``."""
 
 from ...quantization import (
     CalibrationReport,

@@ -1,4 +1,4 @@
-"""The path by which pickles name prepared modules."""
+"""The module path that pickles use for prepared modules."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ __all__ = ["Preparation", "PreparedLayer"]
 
 
 def __getattr__(name: str) -> Any:
-    """``PreparedLSTM`` and so on, which are made from the float classes."""
+    """``PreparedLSTM`` and so on; these classes are made from the float classes."""
     for row in ROWS:
         if row.prepared_type.__name__ == name:
             return row.prepared_type

@@ -1,4 +1,4 @@
-"""``qrnn.torch.nn.quantized``, where PyTorch has ``torch.ao.nn.quantized``."""
+"""``qrnn.torch.nn.quantized``, the counterpart of ``torch.ao.nn.quantized``."""
 
 from . import dynamic
 

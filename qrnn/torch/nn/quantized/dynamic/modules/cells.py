@@ -1,4 +1,4 @@
-"""The path by which pickles of version 0.1.0 name the cells."""
+"""The module path that pickles of version 0.1.0 use for cells."""
 
 from .rnn import GRUCell, LSTMCell, RNNCell
 
