@@ -3,11 +3,11 @@
     make accuracy      (or, where qrnn is installed: python benchmarks/accuracy.py)
 
 Every figure of the tables is the mean over random models (weights uniform in +-1/sqrt(H), I = H, inputs
-standard normal) of the relative RMS error of h over all steps and batch rows, every engine running on its
-own state. RNNCell is called step by step, LSTM and GRU with the whole sequence. Weight rounding is part of
-it: a scale a row with engine qrnn, one a matrix by default with PyTorch and the engines named after its own.
-Ends with an error if engine qrnn exceeds the share of torch.ao's error that the project promises; without
-PyTorch, engine fbgemm stands in for it.
+standard normal) of the relative RMS error of h over all steps and batch rows. Every engine continues from its
+own state. RNNCell is called step by step, LSTM and GRU with the whole sequence. The error includes the rounding of
+weights: engine qrnn has a scale for each row; PyTorch, and the engines named after its own, have one for each matrix
+by default. The program ends with an error if engine qrnn exceeds the promised share of torch.ao's error; without
+PyTorch, engine fbgemm stands in for torch.ao.
 """
 
 import machine
@@ -37,11 +37,11 @@ ENGINES = ("qrnn", "fbgemm", "qnnpack", "onednn")
 MODULES = {"rnn": "RNNCell", "lstm": "LSTM", "gru": "GRU"}
 HIDDEN_SIZES = (32, 128, 256)
 BATCHES = (1, 8, 32)
-PROMISED = {1: 0.65, 8: 0.5, 32: 0.5}  # of torch.ao's error, by batch
+PROMISED = {1: 0.65, 8: 0.5, 32: 0.5}  # batch -> largest share of torch.ao's error
 
 
 def float_module(classes, kind, weights, convert=np.asarray):
-    """A module of `classes`, qrnn.nn or torch.nn, with these weights."""
+    """Make a module of `classes` (qrnn.nn or torch.nn) with these weights."""
     module = getattr(classes, MODULES[kind])(*recurrent.sizes(kind, weights))
     suffix = "" if kind == "rnn" else "_l0"
     module.load_state_dict({name + suffix: convert(value) for name, value in weights.items()})
@@ -61,7 +61,7 @@ def quantized_by_torch(kind, weights):
 
 
 def trajectory(kind, module, xs):
-    """h of every step from zeros, float64 [steps, batch, hidden]."""
+    """Return h of every step, starting from zeros: float64 [steps, batch, hidden]."""
     if kind != "rnn":
         return np.asarray(module(xs)[0]).astype(np.float64)
     h, states = None, []
@@ -72,7 +72,7 @@ def trajectory(kind, module, xs):
 
 
 def errors(rng, kind, hidden_size, batch, steps):
-    """{name: relative RMS error} of one random model."""
+    """Return {name: relative RMS error} of one random model."""
     weights = recurrent.random_weights(kind, hidden_size, hidden_size, rng)
     xs = rng.standard_normal((steps, batch, hidden_size)).astype(np.float32)
     exact = recurrent.reference(kind, weights, xs)
@@ -83,7 +83,7 @@ def errors(rng, kind, hidden_size, batch, steps):
 
 
 def table(kind, models, steps):
-    """Print the table of a kind; returns the rows that break the promise."""
+    """Print the table of a kind; return the rows that break the promise."""
     names = [*ENGINES, *(["torch.ao"] if torch is not None else [])]
     peer = names[-1] if torch is not None else "fbgemm"
     head = ["batch", "I = H", *names, f"qrnn ÷ {peer}: mean", "worst model", "promised"]

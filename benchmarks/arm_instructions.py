@@ -1,11 +1,11 @@
-"""Instructions of the ARM kernels' inner loops, beside those of published kernels.
+"""Count the instructions in the ARM kernels' inner loops, beside those of published kernels.
 
     python benchmarks/arm_instructions.py [--compiler aarch64-linux-gnu-gcc]
 
-Compiles csrc/kernels/neon*.c as setup.py does, for 64-bit ARM, and counts what one turn of a tile's loop over the
-inputs holds. Nothing is run and nothing timed. An instruction that makes products is worth those it makes: 8 bytes
-times 8 (smull), 16 (sdot), 32 (usmmla). Exit status 1 where a tile takes more instructions a product, relative to the
-published kernel beside it, than was asked for.
+The program compiles csrc/kernels/neon*.c as setup.py does, for 64-bit ARM, and counts the instructions in one pass of a
+tile's loop over the inputs. It runs and times nothing. A multiplying instruction counts for as many products as it
+makes: 8 (smull), 16 (sdot), 32 (usmmla). The exit status is 1 if a tile takes more instructions per product, relative
+to the published kernel beside it, than its bound.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ("-std=c11", "-O3", "-fno-wrapv", "-Icsrc/core", "-Icsrc/kernels")
-#: SIMD units of 128 bits, loads and instructions a cycle that the second table assumes of a core.
+#: What the second table assumes of a core: SIMD units of 128 bits, loads per cycle, instructions per cycle.
 CORES = {"2 units": (2, 2, 4), "4 units": (4, 3, 8)}
 PRODUCTS = {"smull": 8, "smull2": 8, "smlal": 8, "smlal2": 8, "sdot": 16, "sudot": 16, "usmmla": 32}
 
 
 class Published(NamedTuple):
-    """An inner loop as its source has it: of assembly its instructions, of C its operations, counter and branch."""
+    """A published inner loop: instructions of an assembly source; operations, counter and branch of a C source."""
 
     name: str
     instructions: int
@@ -42,7 +42,7 @@ KAI_MM = Published("KleidiAI qai8dxp4x8_qsi8cxp4x8 16x4 neon_i8mm (assembly)", 1
 
 
 class Tile(NamedTuple):
-    """A function of a kernel file, and what a turn of its loop covers; inputs of two planes count twice, as rows."""
+    """A function of a kernel file and what one pass of its loop covers; rows in two planes count twice."""
 
     isa: str
     function: str
@@ -52,7 +52,7 @@ class Tile(NamedTuple):
     beside: tuple[Published, ...] = ()
     most: float = 0.0
     inputs: int = 16
-    loops: int = 1  # one after the other, each with its share of the outputs
+    loops: int = 1  # consecutive loops, each with its share of the outputs
 
 
 TILES = (
@@ -73,7 +73,7 @@ TILES = (
 
 
 def functions(compiler, isa, folder):
-    """Instructions of each function, as (address, mnemonic, operands), without what compilers add to its name."""
+    """List each function's instructions as (address, mnemonic, operands); its name lacks suffixes of compilers."""
     made = folder / f"{isa}.o"
     subprocess.run([compiler, *FLAGS, "-c", f"csrc/kernels/{isa}.c", "-o", made], cwd=ROOT, check=True)
     objdump = re.sub(r"(gcc|clang)(-\d+)?$", "objdump", compiler)
@@ -94,7 +94,7 @@ def is_branch(mnemonic):
 
 
 def loops(body):
-    """Instructions of each loop that is one block: from where its last one branches back to, to there."""
+    """List the instructions of each loop of one block: from the target of its backward branch to that branch."""
     at = {address: i for i, (address, _, _) in enumerate(body)}
     for end, (address, mnemonic, operands) in enumerate(body):
         target = re.search(r"([0-9a-f]+) <", operands)
@@ -107,9 +107,9 @@ def loops(body):
 class Counts(NamedTuple):
     products: int
     instructions: int
-    making: int  # products, and sums of them
-    simd: int  # instructions on vectors but loads and stores
-    loads: int  # instructions
+    making: int  # instructions that multiply or add up products
+    simd: int  # vector instructions other than loads and stores
+    loads: int  # load instructions
     loaded: int  # registers
 
     def products_a_cycle(self, units, ports, width):
@@ -117,7 +117,7 @@ class Counts(NamedTuple):
 
 
 def counted(tile, body):
-    """What the loops of a tile hold, each of which makes its share of the products."""
+    """Count the instructions in a tile's loops, of which each makes its share of the products."""
     share = tile.rows * tile.outputs * tile.inputs // tile.loops
     fitting = [block for block in loops(body) if sum(PRODUCTS.get(name, 0) for name, _ in block) == share]
     if len(fitting) != tile.loops:
@@ -135,7 +135,7 @@ def counted(tile, body):
 
 
 def print_beside(found):
-    """The first table; how many tiles take more instructions than was asked for."""
+    """Print the first table; return how many tiles exceed their bound of instructions."""
     print(
         "| set | codes | tile | products | instructions | making products | loads | beside | its own | ratio | asked |"
     )
@@ -155,7 +155,7 @@ def print_beside(found):
 
 
 def print_cycles(found):
-    """The second table: the most products a cycle that the units of a core allow, whatever waits for what."""
+    """Print the second table: the most products per cycle that a core's units allow, ignoring latencies."""
     print("| set | codes | tile | SIMD instructions | registers loaded |", " | ".join(CORES), "|")
     print("|---|---|---|---:|---:|" + "---:|" * len(CORES))
     for tile, n in found.items():

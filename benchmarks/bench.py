@@ -1,8 +1,8 @@
-"""Microseconds a call and a step of the tanh RNN cell, against NumPy and PyTorch in one interleaved run.
+"""Time the tanh RNN cell, per call and per step, against NumPy and PyTorch in one interleaved run.
 
     make bench         (or, where qrnn is installed: python benchmarks/bench.py [--quick])
 
-README.md beside this file tells what is measured and how.
+README.md beside this file explains what is measured and how.
 """
 
 import machine
@@ -26,7 +26,7 @@ SIZES = (16, 32, 64, 128, 256, 512, 1024)
 BATCHES = (1, 32)
 INPUTS = 8  # different inputs of a block
 BASE = "qrnn"
-AGAINST_ADD = (("qrnn", "np.add"), ("qrnn out=", "np.add out="))  # of each the ratio is shown
+AGAINST_ADD = (("qrnn", "np.add"), ("qrnn out=", "np.add out="))  # pairs whose ratio is shown
 MODES = {
     "call": "One call: h' = cell(x, h), always from the same h",
     "step": "One step of a sequence: h = cell(x, h), the state fed back",
@@ -34,13 +34,13 @@ MODES = {
 
 
 def check(contender, reference, xs, h):
-    """Raise unless one call and a few steps are as near to float64 as this precision allows."""
+    """Raise an error unless one call and a few steps are as near to float64 as this precision allows."""
 
     def step(x, h):
         x, h = contender.native(x), contender.native(h)
         if contender.writes:
             given = np.array(np.asarray(h))
-            contender.step(x, h, out=h)  # the state itself, as a loop uses it
+            contender.step(x, h, out=h)  # the output overwrites the state, as in a user's loop
             if len(given) and np.array_equal(given, np.asarray(h)):
                 raise SystemExit(f"{contender.name}: out= was not written")
             return np.array(np.asarray(h))
@@ -59,7 +59,7 @@ def check(contender, reference, xs, h):
 
 
 def floors():
-    """What a call costs that computes nothing, or as little as NumPy can."""
+    """Return contenders that show the cost of a call alone: NumPy's cheapest, and a call that computes nothing."""
     return [
         peers.Contender("np.add", "", np.add),
         peers.Contender("np.add out=", "", np.add, writes=True),
@@ -68,7 +68,7 @@ def floors():
 
 
 class Point:
-    """All contenders at one size and batch, checked, in both modes."""
+    """All contenders at one size and batch, checked against float64, in both modes."""
 
     def __init__(self, adapters, size, batch, rng):
         self.size, self.batch = size, batch
@@ -108,7 +108,7 @@ class Point:
 
 
 def table(points, mode, batch):
-    """A Markdown table: microseconds "fastest / median", then ratios to engine qrnn."""
+    """Make a Markdown table: microseconds "fastest / median", then ratios to engine qrnn."""
     points = [p for p in points if p.batch == batch]
     races = [p.races[mode] for p in points]
     names = list(races[0].times)

@@ -1,4 +1,4 @@
-"""Times two builds of the extension against each other: cells and sequences of every kind, in one process.
+"""Time two builds of the extension against each other: cells and sequences of every kind, in one process.
 
     python benchmarks/builds.py OLD NEW [--rounds 21] [--places 9] [--isa avx2] [--only lstm] [--engines qrnn,float32]
 
@@ -29,13 +29,13 @@ from functools import partial
 import numpy as np
 
 KINDS = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3, "gru_reset_before": 3}
-STEPS = {16: 64, 32: 64, 64: 32, 128: 32, 256: 16, 512: 8, 1024: 4}  # by sizes, those of bench.py
+STEPS = {16: 64, 32: 64, 64: 32, 128: 32, 256: 16, 512: 8, 1024: 4}  # size -> steps; the sizes of bench.py
 BATCHES = (1, 4, 32)
 ROUND = 1e-3  # seconds
 
 
 def load(path):
-    """The extension at `path`, whatever else is loaded."""
+    """Load the extension at `path` as a module of its own, even beside another build."""
     loader = importlib.machinery.ExtensionFileLoader("qrnn._core", path)
     spec = importlib.util.spec_from_file_location("qrnn._core", path, loader=loader)
     module = importlib.util.module_from_spec(spec)
@@ -44,7 +44,7 @@ def load(path):
 
 
 def matrices(kind, engine, size, rng):
-    """W_ih and W_hh with a bias each, int8 with a scale a row, or float32."""
+    """Make W_ih and W_hh with a bias each: float32, or int8 with a scale for each row."""
     rows, found = KINDS[kind] * size, []
     for _ in range(2):
         bias = rng.standard_normal(rows, np.float32) / 10
@@ -76,7 +76,7 @@ def seconds(module, args, calls):
 
 
 def ratio(old, new, args, rounds):
-    """Median over rounds of new / old, and the seconds of a call of old."""
+    """Return the median over rounds of new / old, and the seconds of one call of old."""
     once = min(seconds(old, args, 3) for _ in range(5)) / 3
     calls = max(1, int(ROUND / once))
     ratios = []
@@ -89,12 +89,12 @@ def ratio(old, new, args, rounds):
 
 
 def ratio_of_places(makers, args, rounds, places, check=None):
-    """Median over pairs of modules, each pair at places of its own, of the second time over the first, and the least
-    seconds of a call. `check` is given the pair's results."""
+    """Return the median, over pairs of modules, of the second's time over the first's, and the least seconds of a call.
+    Each pair lies at its own place in memory. `check` is called with the results of a pair."""
     kept, found = [], []
     for place in range(places):
         pair = {maker: maker() for maker in makers[:: 1 if place % 2 else -1]}
-        kept.append((pair, np.empty(random.randrange(1 << 16), np.uint8)))  # the next pair begins elsewhere
+        kept.append((pair, np.empty(random.randrange(1 << 16), np.uint8)))  # shifts the next pair in memory
         modules = [pair[maker] for maker in makers]
         assert check is None or check(*(module(*args) for module in modules)), "the builds differ"
         found.append(ratio(*modules, args, rounds))
@@ -107,7 +107,7 @@ def points(options):
 
 
 def measure(cores, point, options):
-    """The ratio at a point, and the least seconds of a call."""
+    """Return the ratio at a point and the least seconds of a call."""
     engine, kind, sequence, size, batch = point
     rng = np.random.default_rng(0)
     weights = matrices(kind, engine, size, rng)
@@ -118,7 +118,7 @@ def measure(cores, point, options):
 
 
 def measure_apart(options, turn, point):
-    """`measure` in a process that has loaded neither build yet."""
+    """Run `measure` in a new process, which has loaded neither build yet."""
     paths = [options.old, options.new]
     loaded = {path: load(path) for path in paths[:: 1 if turn % 2 else -1]}
     return measure([loaded[path] for path in paths], point, options)[0]

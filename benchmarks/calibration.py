@@ -1,11 +1,11 @@
-"""What rounding by data gains over plain rounding, and what it costs.
+"""Measure what rounding by data gains over plain rounding, and what it costs.
 
     make calibration      (or, where qrnn and scikit-learn are installed, and aeon with --no-deps:
                            python benchmarks/calibration.py)
 
-The trained models of the examples are calibrated with data that they were trained on and measured on data
-held back from training: Kullback-Leibler divergence of the predicted distribution from the float32 model's,
-and rms error of the hidden states. Ends with an error if a promised ratio to plain rounding is exceeded.
+The trained models of the examples are calibrated with their training data and measured on data held back from
+training. Measured are the Kullback-Leibler divergence of the predicted distribution from the float32 model's, and the
+rms error of the hidden states. The program ends with an error if a promised ratio to plain rounding is exceeded.
 """
 
 import machine
@@ -35,17 +35,17 @@ from qrnn.quantization import (
     per_channel_dynamic_qconfig,
 )
 
-# Of plain rounding's, with engine qrnn: divergence, and rms error of h where that is what counts.
+# The largest ratio to plain rounding with engine qrnn: of the divergence, or of the rms error of h ("h").
 PROMISED = {
     "digits": ("divergence", 0.8),
     "vowels_lstm": ("divergence", 0.8),
-    "vowels_gru": ("h", 0.8),  # its divergence is promised of copies together, below
+    "vowels_gru": ("h", 0.8),  # for its divergence see PROMISED_COPIES
     "text_rnn": ("divergence", 0.7),
     "text_lstm": ("divergence", 0.7),
     "text_gru": ("divergence", 0.7),
     "irnn": ("h", 0.5),
 }
-PROMISED_COPIES = 0.8  # divergence of copies with slightly other weights, all together
+PROMISED_COPIES = 0.8  # ratio of the divergences summed over copies with slightly changed weights
 PROMISED_WHITE = 1.05
 PROMISED_SECONDS = 120
 ENGINES = (
@@ -55,8 +55,8 @@ ENGINES = (
     ("qnnpack", "per tensor", default_dynamic_qconfig),
     ("onednn", "per channel", per_channel_dynamic_qconfig),
 )
-COPIES = 40  # of the classifiers of utterances
-DRAWS = 10  # of the data to calibrate with; of text, whose divergence is steadier, a third
+COPIES = 40  # copies of each classifier of utterances
+DRAWS = 10  # random draws of calibration data; text takes a third of them, as its divergence varies less
 LENGTHS = (16, 64, 256, 1024, 4096, 16384)
 OBSERVED = {
     "RNN": nn.RNN,
@@ -78,7 +78,7 @@ def line(*cells):
 
 
 def versions(task, data, engine="qrnn", qconfig=None):
-    """The model quantized plainly and by data."""
+    """Return the model quantized plainly and quantized by data."""
     prepared = qrnn.prepare(task.model, qconfig=qconfig or {}, inplace=False, engine=engine)
     plain = qrnn.convert(prepared, inplace=False)
     task.run(prepared, *data)
@@ -86,13 +86,13 @@ def versions(task, data, engine="qrnn", qconfig=None):
 
 
 def errors(task, model, exact):
-    """Divergence and relative rms error of h on the data held back."""
+    """Return the divergence and the relative rms error of h on the data held back."""
     scores, states = task.run(model, *task.held_back)
     return trained_data.divergence(exact[0], scores), trained_data.relative_rms(states, exact[1])
 
 
 def draws(task, steps=None):
-    """Random parts of the data to calibrate with: four fifths of it, or about so many steps."""
+    """Yield random parts of the calibration data: four fifths of it, or about `steps` steps."""
     x, lengths = task.calibration
     rng = np.random.default_rng(steps or 0)
     for _ in range(DRAWS if task.kind != "text" else DRAWS // 3):
@@ -159,7 +159,7 @@ def trained_models(tasks, broken):
 
 
 def copies(tasks, broken):
-    """Classifiers of utterances with weights of their own, 1 % off: how far the divergence of one model tells."""
+    """Measure copies of the classifiers with weights changed by 1 %: how much one model's divergence varies."""
     print(
         f"\n## {COPIES} copies with weights that differ by 1 %, all data: the divergence of one good classifier "
         "scatters, that of all together does not\n"
@@ -199,7 +199,7 @@ def copies(tasks, broken):
 
 
 def white_models(broken):
-    """Random weights on white inputs: nothing to gain, and nothing to lose."""
+    """Measure random weights on white inputs, where rounding by data should neither gain nor lose."""
     print("\n## Random weights on white inputs: error of h, ratio to plain rounding's\n")
     table(["layer", "steps seen", "mean", "worst of 10"])
     kinds = {
@@ -247,7 +247,7 @@ def curve(tasks):
 
 
 def observing():
-    """What observing adds to the calls of a prepared layer."""
+    """Measure the time that observing adds to the calls of a prepared layer."""
     sizes, batch, steps = (64, 256, 512), 16, 125
     print(
         f"\n## Observing: CPU time of a prepared layer's call over that of the float32 one, I = H, {steps} steps of "
@@ -261,13 +261,13 @@ def observing():
             layer = make(hidden, hidden)
             prepared = qrnn.prepare(layer, qconfig={}, inplace=False)
             x = np.random.default_rng(0).standard_normal((steps, batch, hidden)).astype(np.float32)
-            prepared(x)  # makes its sums
+            prepared(x)  # the first call allocates the sums
             ratios.append(time_ratio(partial(prepared, x), partial(layer, x), calls=1 + 512 // hidden))
         line(name, *(f"{ratio:.2f}" for ratio in ratios))
 
 
 def costs(steps, broken):
-    """Time and memory of calibrating an LSTM, each in a process of its own."""
+    """Measure the time and memory of calibrating LSTMs, each in its own process."""
     print(f"\n## Calibrating an LSTM, I = H, on {steps:,} steps: seconds of one thread\n")
     table(["H", "batch", "float32 alone", "float32 observed", "rounding", "last two", "MiB they add"])
     for hidden, batch in COSTS:
@@ -280,7 +280,7 @@ def costs(steps, broken):
 
 
 def cost(hidden, batch, steps):
-    """Seconds of the float32 call, the observed one and convert; MiB that the last two add at their peak."""
+    """Return seconds of the float32 call, the observed call and convert; and the peak MiB that the last two add."""
     qrnn.manual_seed(0)
     layer = nn.LSTM(hidden, hidden)
     x = np.random.default_rng(0).standard_normal((steps // batch, batch, hidden)).astype(np.float32)
@@ -295,15 +295,15 @@ def cost(hidden, batch, steps):
 
 
 def peak():
-    """The most memory that this process has had so far, MiB."""
+    """Return the largest memory of this process so far, in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage counts the parent's too
+    if status.exists():  # getrusage would include the parent's peak
         return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text()).group(1)) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # macOS: bytes
 
 
 def speed(tasks, broken):
-    """The same kernels on other codes: as fast as before."""
+    """Check that the model rounded by data is as fast: it has the same kernels and other codes."""
     print("\n## Speed of a call on data held back, by data over plain rounding\n")
     table(["model", "bytes plain", "by data", "time ratio"])
     for task in tasks:
@@ -318,7 +318,7 @@ def speed(tasks, broken):
 
 
 def time_ratio(one, other, rounds=25, calls=1):
-    """Median over interleaved rounds of one's CPU time over the other's, of so many calls each."""
+    """Return the median over interleaved rounds of one's CPU time over the other's, for `calls` calls each."""
     ratios = []
     for turn in range(rounds):
         times = {}

@@ -1,4 +1,4 @@
-"""Random RNN cells, their float64 reference, and how far an answer may be from it."""
+"""Random RNN cells, their float64 reference, and bounds for the error of an answer."""
 
 from dataclasses import dataclass
 
@@ -48,13 +48,13 @@ class Reference:
         return np.tanh(x.astype(np.float64) @ self.w_ih + h.astype(np.float64) @ self.w_hh + self.bias)
 
     def step_bound(self, x, h, precision):
-        """No correct answer of one step is further than this from `step`, element by element.
+        """Return the largest difference from `step`, element by element, that one correct step can have.
 
-        tanh never widens an error, so the bound is that of its argument. A sum of n float32 products
+        tanh never enlarges an error, so the bound of its argument holds. A sum of n float32 products
         is off by at most n + 2 roundings of the sum of their magnitudes. With codes, an activation is
         off by at most one step of its range (half for the value, half for the zero point), and a weight
-        by half a code of the largest weight; the range may be the whole batch's, the largest weight the
-        matrix's.
+        by half a code of the largest weight. The range may be taken over the whole batch, the largest
+        weight over the whole matrix.
         """
         bound = np.full((len(x), len(self.bias)), 1e-6)
         for v, w in ((x, self.w_ih), (h, self.w_hh)):
@@ -69,5 +69,5 @@ class Reference:
 
 
 def relative_rms(value, exact):
-    """Root mean square of the error over that of the exact values."""
+    """Return the root mean square of the error over that of the exact values."""
     return float(np.sqrt(np.mean((value - exact) ** 2) / np.mean(exact**2)))

@@ -1,12 +1,12 @@
-"""What each precision costs and gains: error, bytes and time of one layer, and of a float32 W_ih beside int8.
+"""Measure error, bytes and time of one layer in each precision, and of a float32 W_ih beside int8.
 
     python benchmarks/choices.py      (part of `make bench-precision`)
 
-An LSTM of 40 inputs and 256 units on sequences of 100 steps whose columns go together, as those of a spectrum; and the
-same function of inputs in raw units, of which each column is multiplied by 10^u, u evenly between -2 and 2, and W_ih
-divided. Errors are those of `qrnn.quantization.measure` on sequences that rounding did not see. Times are medians of
-interleaved rounds of this process' CPU time, as parts of all in int8 of the same round. Ends with an error if a float32
-W_ih takes more than promised. benchmarks/results/choices.md is what this program printed.
+The layer is an LSTM of 40 inputs and 256 units on sequences of 100 steps, whose columns are correlated as in a
+spectrum. It is measured again with inputs in raw units: each column is multiplied by 10^u, u uniform between -2 and 2,
+and W_ih divided by it. Errors are those of `qrnn.quantization.measure` on sequences not used for rounding. Times are
+medians over interleaved rounds of this process' CPU time, relative to "all in int8" of the same round. The program ends
+with an error if a float32 W_ih takes longer than promised. benchmarks/results/choices.md holds its output.
 """
 
 import machine
@@ -38,11 +38,11 @@ CHOICES = {  # engine, qconfig; None: the float layer
     ),
     "float32": None,
 }
-PROMISED = {"step": 1.30, "sequence": 1.20}  # of a float32 W_ih, batch 1, times those of int8
+PROMISED = {"step": 1.30, "sequence": 1.20}  # largest time with a float32 W_ih at batch 1, relative to int8
 
 
 def model_and_data(units):
-    """The layer for inputs in such units, and sequences [steps, batch, inputs] to calibrate with and to measure on."""
+    """Make the layer for inputs in `units`, and sequences [steps, batch, inputs] to calibrate and to measure with."""
     rng = np.random.default_rng(0)
     qrnn.manual_seed(0)
     layer = nn.LSTM(INPUTS, UNITS)
@@ -55,20 +55,20 @@ def model_and_data(units):
 
 
 def quantized(layer, choice, data):
-    """The layer at a choice, rounded plainly or by `data`."""
+    """Quantize the layer as `choice` says, plainly or by `data`."""
     if choice is None:
         return layer
     engine, qconfig = choice
     prepared = qrnn.prepare(layer, qconfig=qconfig, engine=engine)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of costly matrices: they are what this is about
+        warnings.simplefilter("ignore")  # the warning about costly matrices is expected here
         if data is not None:
             prepared(data)
         return qrnn.convert(prepared)
 
 
 def errors(units):
-    """Of each choice, plainly and by data."""
+    """Return the error of each choice, rounded plainly and by data."""
     layer, seen, held_back = model_and_data(units)
     models = {"reference": layer}
     for name, choice in CHOICES.items():
@@ -78,7 +78,7 @@ def errors(units):
 
 
 def times(runs, rounds, calls):
-    """Of each the median CPU time of a call, of interleaved rounds, and as a part of the first's: median, quartiles."""
+    """Return each one's median CPU time of a call, and its ratio to the first's: median and quartiles over rounds."""
     seconds = {name: [] for name in runs}
     for turn in range(rounds + 1):
         for name in list(runs) if turn % 2 else list(runs)[::-1]:
@@ -128,7 +128,7 @@ def main():
     broken = []
     rows = np.ascontiguousarray(x[:, :1])
     for what, arguments, calls in (("step", (step, states), 100), ("sequence", (rows,), 3)):
-        # These two alone: others in turn would put them out of the caches.
+        # Only these two take turns: further ones would evict them from the caches.
         runs = {name: partial(models[name], *arguments) for name in ("int8", "float32 W_ih")}
         _, median, low, high = times(runs, 5 * given.rounds, calls)["float32 W_ih"]
         print(f"float32 W_ih, one {what}: {median:.2f} (quartiles {low:.2f} to {high:.2f}), promised {PROMISED[what]}.")

@@ -2,7 +2,7 @@
 
     make bench-peers      (or, with qrnn and the peers installed: python benchmarks/compare.py [--quick])
 
-README.md beside this file tells what is measured and how.
+README.md beside this file explains what is measured and how.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def arguments():
 
 
 def grid(given):
-    """(kind, mode, size, batch) of every point; sizes run upwards, so a peer's pace is known in time."""
+    """List (kind, mode, size, batch) of every point; sizes ascend, so that slow peers are known before large sizes."""
     for mode in given.modes:
         sizes, batches = SIZES[mode], BATCHES[mode]
         if given.threads > 1:
@@ -122,7 +122,7 @@ def main():
 
 
 def write(path, results):
-    """JSON with a line a point."""
+    """Write JSON with one line for each point."""
     path.parent.mkdir(parents=True, exist_ok=True)
     head = json.dumps({k: v for k, v in results.items() if k != "points"}, indent=1)[:-2]
     lines = ",\n".join(json.dumps(point, separators=(",", ":")) for point in results["points"])

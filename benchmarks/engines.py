@@ -1,12 +1,12 @@
-"""Engine qrnn13 beside engine qrnn: what its activations of 13 bits gain, and what they cost.
+"""Measure what the 13-bit activations of engine qrnn13 gain over engine qrnn, and what they cost.
 
     make bench-engines      (or, where qrnn is installed: python benchmarks/engines.py [--quick] [--isa avx2])
 
-The error is the relative RMS error of h over 100 steps against float64 of the float weights, the mean over random cells
-as in accuracy.py; "float activations" are the same int8 weights, made float again, in a float32 module. The divergence
-is that of the examples' trained models on data held back from training (Kullback-Leibler, from the float32 model's
-distribution), plainly quantized and calibrated. The cost is the CPU time of qrnn13 over that of qrnn, the median over
-places in memory of the median of interleaved rounds, I = H. benchmarks/results/engines.md is what this program printed.
+The error is the relative RMS error of h over 100 steps against float64 with the float weights, averaged over random
+cells as in accuracy.py; "float activations" means a float32 module with the values of the same int8 weights. The
+divergence (Kullback-Leibler, from the float32 model's distribution) is measured on the examples' trained models and
+held-back data, plainly quantized and calibrated. The cost is the CPU time of qrnn13 over that of qrnn at I = H: the
+median over places in memory of the median over interleaved rounds. benchmarks/results/engines.md holds the output.
 """
 
 import machine
@@ -28,22 +28,22 @@ import qrnn
 from qrnn import _core, nn
 
 KINDS = {"rnn": "rnn_tanh", "lstm": "lstm", "gru": "gru"}
-STEPS = 48  # of the sequences that are timed
-PLACES = 5  # in memory, of which the median is taken: builds.py says why
-MOST = 1.03  # of the error under float activations
-LEAST = 1e-7  # nats; of less no data held back can tell (speakers: 370 sequences, 3e-7 nats calibrated)
+STEPS = 48  # steps of a timed sequence
+PLACES = 5  # places in memory over which the median is taken; builds.py gives the reason
+MOST = 1.03  # largest ratio to the error with float activations
+LEAST = 1e-7  # nats; held-back data cannot resolve less (speakers: 370 sequences, 3e-7 nats calibrated)
 DIVERGING = ("fbgemm", "qnnpack", "onednn", "qrnn", "qrnn13")
 
 
 def of_float_activations(kind, weights):
-    """A float32 module of the values that the int8 codes stand for."""
+    """Make a float32 module of the values that the int8 codes stand for."""
     quantized = accuracy.quantized_by_qrnn(kind, weights, "qrnn13")
     seen = {name.removesuffix("_l0"): each.dequantize() for name, each in quantized.get_weight().items()}
     return accuracy.float_module(nn, kind, {**weights, **seen})
 
 
 def errors(kind, hidden_size, models, steps):
-    """The mean error of each of the three."""
+    """Return the mean errors of qrnn, qrnn13 and float activations."""
     rng, found = np.random.default_rng(hidden_size), []
     for _ in range(models):
         weights = recurrent.random_weights(kind, hidden_size, hidden_size, rng)
@@ -56,7 +56,7 @@ def errors(kind, hidden_size, models, steps):
 
 
 def print_errors(models, steps):
-    """The first table; returns the largest ratio of qrnn13 to float activations."""
+    """Print the first table; return the largest ratio of qrnn13 to float activations."""
     print("\n| | I = H | qrnn | qrnn13 | float activations | qrnn13 ÷ float |\n|---|---:|---:|---:|---:|---:|")
     ratios = []
     for kind in KINDS:
@@ -69,7 +69,7 @@ def print_errors(models, steps):
 
 
 def seen_by_float_activations(model, quantized):
-    """`model` with the weights and biases that `quantized` has, as floats."""
+    """Return `model` with the weights and biases of `quantized`, as floats."""
     seen, layers = copy.deepcopy(model), dict(quantized.named_modules())
     for name, layer in seen.named_modules():
         other = layers[name]
@@ -84,7 +84,7 @@ def seen_by_float_activations(model, quantized):
 
 
 def divergences(task, calibrated):
-    """Of the model on data held back: engine by engine, and that of qrnn13's weights under float activations."""
+    """Return divergences on data held back: of each engine, and of qrnn13's weights with float activations."""
     exact, found = task.run(task.model, *task.held_back)[0], {}
     for engine in DIVERGING:
         prepared = qrnn.prepare(task.model, qconfig={}, inplace=False, engine=engine)
@@ -99,7 +99,7 @@ def divergences(task, calibrated):
 
 
 def print_divergences(tasks):
-    """The second table; returns the largest ratio of qrnn13 to float activations."""
+    """Print the second table; return the largest ratio of qrnn13 to float activations."""
     print("\n| millinats | weights | " + " | ".join(DIVERGING) + " | float activations | qrnn13 ÷ float |")
     print("|---|---|" + "---:|" * (len(DIVERGING) + 2))
     ratios = []

@@ -1,9 +1,9 @@
-"""What a load of a file costs: qrnn.load of a model and of its arrays, and np.load of the same arrays, by turns.
+"""Time the loading of a file: qrnn.load of a model and of its arrays, and np.load of the same arrays, in turns.
 
 make bench-files      (or, where qrnn is installed: python benchmarks/files.py [MIB], 10)
 
-Each is the fastest of 30 rounds, with files that the system has in memory; ratios are medians within a round. The
-model is one quantized LSTM, and again float32; "arrays" is the file without its description.
+Each figure is the fastest of 30 rounds, with files in the system's cache; each ratio is the median of the ratios inside
+the rounds. The model is one LSTM, quantized and in float32; "arrays" is the file without the model's description.
 """
 
 import statistics
@@ -38,7 +38,7 @@ def timed(call, argument):
 
 
 def measured(model, folder):
-    """The bytes of a model's arrays, and by name the seconds of each round."""
+    """Return the bytes of a model's arrays, and the seconds of each round by name."""
     state, paths = model.state_dict(), {name: folder / name for name in ("model", "arrays", "np.load")}
     qrnn.save(model, paths["model"])
     qrnn.save(state, paths["arrays"])

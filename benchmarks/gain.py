@@ -1,10 +1,10 @@
-"""Whether rounding by data ever makes a model worse: twenty kinds of models and data, measured on data held back.
+"""Check whether rounding by data ever makes a model worse: twenty kinds of models, measured on data held back.
 
     python benchmarks/gain.py      (part of `make calibration`; needs what benchmarks/calibration.py needs)
 
-Error: rms of the error of the hidden states, or where it says so of the model's outputs, over rms of the float32 ones
-about their mean in each column, as `qrnn.quantization.measure` has it, on data that the calibration did not see. Ends
-with an error if on data drawn alike the error is above 1.02 of plain rounding's.
+The error is that of `qrnn.quantization.measure`: the rms error of the hidden states, or in marked rows of the model's
+outputs, over the rms of the float32 ones about their mean in each column. The data were not used for calibration. The
+program ends with an error if, on data drawn like the calibration's, the error exceeds 1.02 of plain rounding's.
 """
 
 import machine
@@ -25,12 +25,12 @@ import qrnn
 from qrnn import nn
 from qrnn.quantization import calibration_report, default_dynamic_qconfig, measure
 
-PROMISED = 1.02  # of plain rounding's error, on data drawn alike
+PROMISED = 1.02  # largest ratio to plain rounding's error, on data drawn like the calibration's
 DRAWS = 5
 
 
 def raw(task, rng):
-    """The model of `task` for inputs whose columns differ by six orders of magnitude."""
+    """Adapt the model of `task` to inputs whose columns differ by six orders of magnitude."""
     factor = (10 ** rng.uniform(-3, 3, task.calibration[0].shape[-1])).astype(np.float32)
     model = copy.deepcopy(task.model)
     model.rnn.weight_ih_l0 = model.rnn.weight_ih_l0 / factor
@@ -39,7 +39,7 @@ def raw(task, rng):
 
 
 def loud(task, rng):
-    """Recordings whose steps differ a thousandfold in loudness."""
+    """Make recordings whose steps differ in loudness by a factor of up to a thousand."""
 
     def louder(x, lengths):
         return (x * 10 ** rng.uniform(-2, 1, (*x.shape[:2], 1))).astype(np.float32), lengths
@@ -70,22 +70,22 @@ class Random:
 
 
 def draw(task, rng, share, step_axis):
-    """A random part of the data to calibrate with."""
+    """Draw a random part of the calibration data."""
     x, lengths = task.calibration
-    axis = 1 if step_axis == 0 else 0  # of the sequences
+    axis = 1 if step_axis == 0 else 0  # the axis that counts sequences
     count = x.shape[axis]
     chosen = rng.permutation(count)[: max(1, round(share * count))]
     return np.take(x, chosen, axis), None if lengths is None else lengths[chosen]
 
 
 def shuffled(data, rng):
-    """Unlike those of use: the steps of each sequence in another order, and louder."""
+    """Make data unlike those in use: each sequence's steps in another order, and louder."""
     x, lengths = data
     return (4 * rng.permuted(x, axis=1)).astype(np.float32), lengths
 
 
 def cases(names):
-    """Name, task, engine, qconfig, share of the data, whether they are drawn alike, axis of the steps."""
+    """Yield name, task, engine, qconfig, share of the data, whether they are drawn like those in use, and step axis."""
     tasks = {name: trained_data.load(name) for name in names}
     axis = {name: 0 if name.startswith("text") else 1 for name in names}
     for name, task in tasks.items():
@@ -120,12 +120,12 @@ def cases(names):
 
 
 def measured(task, engine, qconfig, data):
-    """Errors of h of plain rounding and by data, and how many weights of how many are taken by data; layers called."""
+    """Return errors of h with plain rounding and by data, and how many weights out of how many are rounded by data."""
     prepared = qrnn.prepare(task.model, qconfig=qconfig or {}, inplace=False, engine=engine)
     plain = qrnn.convert(prepared, inplace=False)
     task.run(prepared, *data)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of costly matrices: they are what this is about
+        warnings.simplefilter("ignore")  # the warning about costly matrices is expected here
         new = qrnn.convert(prepared)
 
     def states(model):
@@ -138,7 +138,7 @@ def measured(task, engine, qconfig, data):
 
 
 def whole(task, engine, qconfig, data):
-    """Likewise of the outputs of the model, which is called as a whole, as is `convert`'s last test of it."""
+    """Return the same for the outputs of the whole model, called as in the last test that `convert` makes."""
     prepared = qrnn.prepare(task.model, qconfig=qconfig or {}, inplace=False, engine=engine)
     plain = qrnn.convert(prepared, inplace=False)
     (x, lengths), (held, held_lengths) = data, task.held_back

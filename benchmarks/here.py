@@ -1,10 +1,10 @@
-"""One block about this machine, to be sent: what it is, whether its bits are right, and what a step takes.
+"""Print a report on this machine that can be sent: its CPU, whether its results are right, and the time of a step.
 
     make bench-here      (or, where qrnn is installed: python benchmarks/here.py)
 
-Half a minute. Microseconds a step at I = H, one thread, int8 (engine qrnn) and float32 in interleaved rounds: fastest /
-median of the rounds, and the median ratio. The digest is of the results of every kind, engine and instruction set, and
-of float32 ones, on inputs that are the same everywhere: every machine has to print that of docs/performance.md.
+It takes half a minute. The table has microseconds per step at I = H, one thread, int8 (engine qrnn) and float32 in
+interleaved rounds: the fastest / the median round, and the median ratio. The digest covers the results of every kind,
+engine and instruction set, and of float32, on fixed inputs: every machine has to print that of docs/performance.md.
 """
 
 import machine
@@ -29,8 +29,8 @@ import qrnn
 from qrnn import nn
 
 SIZES, BATCHES, STEPS = (16, 64, 256, 1024), (1, 32), 32
-LARGEST = 2**25  # products of a step, above which a point is left out
-SECONDS = 0.4  # of rounds a point
+LARGEST = 2**25  # points with more products per step are left out
+SECONDS = 0.4  # time for the rounds of a point
 ENGINES = ("qrnn", "qrnn13", "fbgemm", "qnnpack", "onednn")
 LAYERS = {
     "rnn_tanh": ("RNN", {}),
@@ -39,11 +39,11 @@ LAYERS = {
     "gru": ("GRU", {}),
     "gru_reset_before": ("GRU", {"reset_after": False}),
 }
-INPUT, HIDDEN, ROWS, LONG = 19, 37, 5, 9  # of the digest: no size is a multiple of a register
+INPUT, HIDDEN, ROWS, LONG = 19, 37, 5, 9  # sizes for the digest: none is a multiple of a register
 
 
 def exact(shape, of):
-    """float32 numbers of 8 bits between -1/2 and 1/2, the same on every machine: a multiplier over 2^31 - 1."""
+    """Make float32 numbers of 8 bits in -1/2..1/2, the same on every machine, by a generator modulo 2^31 - 1."""
     found, state = [], of
     for _ in range(int(np.prod(shape))):
         state = state * 48271 % 0x7FFFFFFF
@@ -52,7 +52,7 @@ def exact(shape, of):
 
 
 def results(isa):
-    """What the digest is of: outputs and states, on one instruction set."""
+    """Yield the arrays that the digest covers: outputs and states, computed with one instruction set."""
     x = exact((LONG, ROWS, INPUT), 1)
     for name, arguments in LAYERS.values():
         layer = getattr(nn, name)(INPUT, HIDDEN, bidirectional=True, **arguments)
@@ -61,7 +61,7 @@ def results(isa):
             if key != "format":
                 state[key] = exact(state[key].shape, 2 + i)
         layer.load_state_dict(state)
-        yield from flat(layer(x))  # on the best instruction set
+        yield from flat(layer(x))  # float32 uses the best instruction set
         quantized = getattr(nn.quantized.dynamic, name)
         for engine in ENGINES if arguments != {"reset_after": False} else ENGINES[:2]:  # PyTorch has no such GRU
             yield from flat(quantized.from_float(layer, engine=engine, isa=isa)(x))
@@ -77,7 +77,7 @@ def flat(value):
 
 
 def digest(isa):
-    """16 digits of SHA-256 of the bits, in little-endian order."""
+    """Return 16 digits of the SHA-256 of the results' bytes, in little-endian order."""
     made = hashlib.sha256()
     for array in results(isa):
         made.update(np.ascontiguousarray(array, "<f4").tobytes())
@@ -85,7 +85,7 @@ def digest(isa):
 
 
 def digests():
-    """A line: one digest, or that of each instruction set if they differ."""
+    """Return a line with the digest, or with that of each instruction set if they differ."""
     found = {isa: digest(isa) for isa in qrnn.isas()}
     if len(set(found.values())) == 1:
         return f"{found['scalar']}, the same from {', '.join(found)}"
@@ -93,7 +93,7 @@ def digests():
 
 
 def point(kind, mode, size, batch, given, order):
-    """(fastest, median) of int8 and of float32, and how many times longer float32 takes."""
+    """Return (fastest, median) of int8 and of float32, and how many times longer float32 takes."""
     rng = np.random.default_rng(0)
     weights = recurrent.random_weights(kind, size, size, rng)
     xs = rng.standard_normal((STEPS, batch, size), np.float32)

@@ -1,6 +1,6 @@
-"""What the machine allows: bare loops for loads, int8 products and float products, and an empty Python call.
+"""Measure the machine's limits: bare loops of loads, int8 products and float products, and an empty Python call.
 
-The C of limits.c and floor.c is compiled at run time by `cc`. Without a compiler there are no limits, and the
+limits.c and floor.c are compiled at run time by `cc`. Without a compiler no limit is measured, and the
 tables say so.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-# isa of qrnn -> suffixes of the functions that load, multiply int8 and multiply floats
+# instruction set of qrnn -> suffixes of the C functions that load, multiply int8 and multiply floats
 LOOPS = {
     "scalar": ("scalar", "scalar", "scalar"),
     "avx2": ("avx2", "avx2", "avx2"),
@@ -26,7 +26,7 @@ LOOPS = {
 
 
 def compiled(source, *options):
-    """The path of a shared library made of a C file beside this one."""
+    """Compile a C file of this folder into a shared library; return its path."""
     compiler = os.environ.get("CC", "cc").split()
     target = Path(tempfile.mkdtemp(prefix="qrnn-limits-")) / f"{Path(source).stem}.so"
     subprocess.run(
@@ -39,7 +39,7 @@ def compiled(source, *options):
 
 
 def empty_calls():
-    """Two functions of (x, h) that check both and return a new array, or a pair of them."""
+    """Return two functions of (x, h) that only check both and return a new array, or a pair of arrays."""
     target = compiled("floor.c", f"-I{sysconfig.get_path('include')}", f"-I{np.get_include()}")
     spec = importlib.util.spec_from_file_location("floor_of_a_call", target)
     module = importlib.util.module_from_spec(spec)
@@ -48,7 +48,7 @@ def empty_calls():
 
 
 def cache_sizes():
-    """[(name, bytes)] of the first core's data caches, smallest first."""
+    """Return [(name, bytes)] of the first core's data caches, smallest first."""
     found = []
     for entry in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
         text = {name: (entry / name).read_text().strip() for name in ("level", "type", "size")}
@@ -59,14 +59,14 @@ def cache_sizes():
 
 
 def level_of(size, caches):
-    """The smallest cache that holds `size` bytes, or "memory"."""
+    """Name the smallest cache that holds `size` bytes, or "memory"."""
     return next((name for name, held in caches if size <= held), "memory")
 
 
 class Limits:
-    """The loops for one instruction set; what measures returns nanoseconds."""
+    """The loops for one instruction set; methods that measure return nanoseconds."""
 
-    READS = ("read", "ahead")  # ways of reading: as it comes, and with prefetch; which is faster depends on the cache
+    READS = ("read", "ahead")  # ways of reading: plainly, and with prefetch; which is faster depends on the cache
 
     def __init__(self, isa, largest):
         self.isa, self.caches = isa, cache_sizes()
@@ -88,20 +88,20 @@ class Limits:
         self.empty_one, self.empty_two = empty_calls()
 
     def read(self, way, size, times):
-        """Nanoseconds that reading `size` bytes `times` times takes in one of the ways READS."""
+        """Return the nanoseconds for reading `size` bytes `times` times in one of the ways READS."""
         function, size = self._read[way], max(64, size // 64 * 64)
         start = time.perf_counter_ns()
         function(self._start, size, times)
         return time.perf_counter_ns() - start
 
     def multiply(self, kind, blocks):
-        """Nanoseconds that `blocks` blocks of products take; `self.block[kind]` tells how many each has."""
+        """Return the nanoseconds for `blocks` blocks of products; each block has `self.block[kind]` products."""
         start = time.perf_counter_ns()
         self._products[kind](blocks)
         return time.perf_counter_ns() - start
 
     def table(self):
-        """What the bare loops reach, in plain numbers: for the notes on the machine."""
+        """Return the rates that the bare loops reach, for the notes on the machine."""
         sizes = [kib << 10 for kib in (16, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)]
         largest = self._buffer.size - 4160
         reads = {}

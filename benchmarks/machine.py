@@ -1,4 +1,4 @@
-"""What a benchmark ran on."""
+"""Describe the machine and the software on which a benchmark runs."""
 
 import datetime
 import os
@@ -18,18 +18,18 @@ TELLING = ("QRNN_ISA", "OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPA
 
 
 def use_one_thread():
-    """Call before NumPy is imported: libraries read these variables when they are loaded."""
+    """Make libraries use one thread. Call it before NumPy is imported: they read these variables when loaded."""
     use_threads(1)
 
 
 def use_threads(number):
-    """The same for any number of threads."""
+    """Make libraries use `number` threads; see `use_one_thread`."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(number)
 
 
 def cpu_name():
-    """As well as the system tells it."""
+    """Return the CPU's name as far as the system knows it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -40,7 +40,7 @@ def cpu_name():
 
 
 def _cpu_name_asked():
-    """By the system's own program or registry, where /proc/cpuinfo has no name: ARM, macOS, Windows; else ""."""
+    """Ask the system's own program or registry, as /proc/cpuinfo has no name (ARM, macOS, Windows); "" if unknown."""
     if sys.platform == "win32":
         import winreg
 
@@ -58,7 +58,7 @@ def _cpu_name_asked():
 
 
 def compiler():
-    """The compiler of the extension, and its version."""
+    """Name the compiler of the extension and its version."""
     from qrnn import _core
 
     return _core.COMPILER
@@ -80,7 +80,7 @@ def _blas():
 
 
 def describe(with_torch):
-    """A dictionary of plain values."""
+    """Return the description as a dictionary of plain values."""
     import numpy
 
     import qrnn

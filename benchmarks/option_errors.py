@@ -1,4 +1,4 @@
-"""Error of h against float64 over 100 steps: each option of recurrent layers, beside the plain kind.
+"""Measure the error of h against float64 over 100 steps: each option of recurrent layers, beside the plain kind.
 
     python benchmarks/option_errors.py      (where qrnn is installed; with --models 5 in a few seconds)
 
@@ -35,7 +35,7 @@ FUNCTIONS = {
     "affine": lambda x, alpha=1.0, beta=0.0: alpha * x + beta,
     "scaled_tanh": lambda x, alpha=1.0, beta=1.0: alpha * np.tanh(beta * x),
 }
-#: Where states stay within bounds: functions without one are those of a candidate whose gate forgets.
+#: Unbounded functions serve only as the candidate of a gate that forgets: otherwise states could grow without bound.
 CANDIDATES = [
     "softsign",
     "relu",
@@ -62,7 +62,7 @@ GRU = [{"clip": 0.5}, {"activations": ("hard_sigmoid", "tanh")}]
 
 
 def cases():
-    """(class, its own arguments, options of each row of the table, the plain first)."""
+    """List (class, its own arguments, options of each row of the table), the plain layer first."""
     yield nn.RNN, {}, [{}, {"clip": 0.5}, *({"activations": (f,)} for f in ("softsign", ("scaled_tanh", 1.7, 0.7)))]
     yield nn.LSTM, {}, [{}, *LSTM, *({"activations": ("sigmoid", f, "tanh")} for f in CANDIDATES)]
     for reset_after in (True, False):
@@ -75,7 +75,7 @@ def function(given):
 
 
 def exact(layer, options, x):
-    """h of every step by `layer`'s float weights, in float64."""
+    """Compute h of every step in float64 from `layer`'s float weights."""
     w = {name: np.asarray(value, np.float64) for name, value in layer.state_dict().items() if value.dtype == np.float32}
     default = {nn.RNN: ("tanh",), nn.LSTM: ("sigmoid", "tanh", "tanh"), nn.GRU: ("sigmoid", "tanh")}[type(layer)]
     f, *rest = map(function, options.get("activations", default))
@@ -115,7 +115,7 @@ def exact(layer, options, x):
 
 
 def errors(cls, more, options, models):
-    """Mean errors of float32 and of the engines."""
+    """Return the mean errors of float32 and of the engines."""
     found = []
     for seed in range(models):
         qrnn.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Types of the programs' options."""
+"""Types for the command-line options of the programs."""
 
 
 def numbers(text):

@@ -1,9 +1,9 @@
-"""SVG plots from the JSON that benchmarks/compare.py writes.
+"""Draw SVG plots from the JSON that benchmarks/compare.py writes.
 
     python benchmarks/plots.py [results/peers.json]
 
-NAME-sequence.svg and NAME-step.svg: time a step against H, batch 1 above, 32 below, a column a kind;
-NAME-limit.svg: the share of the machine's limit that engine qrnn reaches.
+NAME-sequence.svg and NAME-step.svg show the time of a step against H, batch 1 above and 32 below, one column for each
+kind of layer. NAME-limit.svg shows the share of the machine's limit that engine qrnn reaches.
 """
 
 import json
@@ -53,7 +53,7 @@ STYLE = {
 
 
 def lines_of(results, kind, mode, batch):
-    """{(library, precision): {H: median of the fastest of its variants}} and {H: the limit}."""
+    """Return {(library, precision): {H: median of its fastest variant}} and {H: the limit}."""
     found, limit = {}, {}
     for record in results["points"]:
         if (record["kind"], record["mode"], record["batch"]) != (kind, mode, batch):
@@ -182,7 +182,7 @@ def save(figure, path):
 
 
 def draw(results, stem):
-    """Writes stem-sequence.svg, stem-step.svg and stem-limit.svg, as far as there are points for them."""
+    """Write stem-sequence.svg, stem-step.svg and stem-limit.svg, each if it has points."""
     with matplotlib.rc_context(STYLE):
         for mode in TITLES:
             times(results, mode, f"{stem}-{mode}.svg")

@@ -1,13 +1,14 @@
-"""What autoquantize chooses where 8 bits are too few, and whether its bound holds on data that it did not see.
+"""Show what autoquantize chooses when 8 bits are too few, and whether its bound holds on unseen data.
 
     make bench-precision      (or, where qrnn is installed, and aeon with --no-deps: python benchmarks/precision.py)
 
-Each draw is a model that reads raw units: its inputs are multiplied, column by column, by 10^u, u evenly between -3
-and 3, and W_ih of its first layer is divided by the same, so that it computes what it did. `autoquantize` gets some
-sequences, half of which it holds back to measure on; then its choice is measured on sequences that it never saw.
-`loud` multiplies each step of the inputs by a factor between e^-3.5 and e^3.5 besides. Speeds are its estimates by the
-sizes of the matrices, and beside them the median ratio of CPU times in interleaved rounds, of the first draw. Ends with
-an error if a promise is broken. benchmarks/results/precision.md is what this program printed.
+Each draw is a model that reads raw units: each column of its inputs is multiplied by 10^u, u uniform between -3 and 3,
+and W_ih of its first layer is divided by the same factors, so that its outputs stay the same. `autoquantize` gets some
+sequences and holds back half of them to measure on; then its choice is measured on sequences that it never saw. `loud`
+also multiplies each step of the inputs by a factor between e^-3.5 and e^3.5. The table has the speeds that autoquantize
+estimates from the sizes of the matrices; beside them it has, for the first draw, the median ratio of CPU times in
+interleaved rounds. The program ends with an error if a promise is broken. benchmarks/results/precision.md holds its
+output.
 """
 
 import machine
@@ -33,16 +34,16 @@ from qrnn import nn
 from qrnn.quantization import autoquantize, measure
 
 DRAWS = 20
-FEW_OVER = 1  # draws of 20 that may be over the bound by more than OVER
+FEW_OVER = 1  # how many of 20 draws may exceed the bound by more than OVER
 OVER = 1.05
-IN_INT8, SPEED = 0.8, 0.85  # promised with a bound of 2 %
-SEQUENCES = 32  # that autoquantize gets
+IN_INT8, SPEED = 0.8, 0.85  # smallest shares promised for a bound of 2 %
+SEQUENCES = 32  # sequences given to autoquantize
 FRESH = 128
 
 
 @dataclass(frozen=True)
 class Task:
-    """Models in raw units, a draw each: `draw(rng)` gives a model, what autoquantize gets, and fresh data."""
+    """Models in raw units: `draw(rng)` returns a model, the data for autoquantize, and unseen data."""
 
     name: str
     bounds: tuple
@@ -50,7 +51,7 @@ class Task:
 
 
 def raw(model, units):
-    """A copy of a model that takes inputs in such units: W_ih of its first layer is divided by them."""
+    """Copy a model for inputs in `units`: W_ih of its first layer is divided by them."""
     model = copy.deepcopy(model)
     state = model.state_dict()
     for name in state:
@@ -61,7 +62,7 @@ def raw(model, units):
 
 
 def spoken(name):
-    """A trained model of the examples on utterances of all its data."""
+    """Make a task of a trained model of the examples and the utterances of both its data sets."""
     model, sets = trained.load(name), vowels_data.load()
     utterances = [x[:n] for xs, lengths, _ in sets for x, n in zip(xs, lengths, strict=True)]
 
@@ -74,7 +75,7 @@ def spoken(name):
 
 
 def random_lstm(loudness):
-    """LSTMs of two layers with large random weights, on random sequences."""
+    """Make a task of two-layer LSTMs with large random weights, on random sequences."""
 
     def draw(rng):
         units = 10.0 ** rng.uniform(-3, 3, 40)
@@ -99,7 +100,7 @@ TASKS = (
 
 
 def measured_speed(chosen, int8, data):
-    """How many times as fast as all in int8 the choice is: the median ratio of CPU times of interleaved rounds."""
+    """Return the choice's speed relative to "all in int8": the median ratio of CPU times in interleaved rounds."""
 
     def seconds(model):
         start = time.thread_time()

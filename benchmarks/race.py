@@ -17,21 +17,21 @@ import timing
 ADAPTERS = ("qrnn_", "numpy_", "numba_", "torch_", "onnxruntime_", "litert_", "openvino_", "ncnn_")
 OURS = ("qrnn", "qrnn out=", "qrnn f32", "qrnn 1 thread")
 FLOAT = "qrnn f32"
-STEPS = 100  # of a sequence
-FEWER = 50  # where a step has more than LARGE products
+STEPS = 100  # steps of a sequence
+FEWER = 50  # steps of a sequence if a step has more than LARGE products
 LARGE = 1 << 25
-FEWEST = 5  # rounds at a point, however long they take
-BEHIND = {2e9: 3.0, 2e10: 1.5}  # products of a call above which who was so many times slower does not run
-ENOUGH = 1e11, 3  # products of a call above which float32 runs so many rounds only: seconds each
-LONG = 20e-3  # seconds: a call that a block need not repeat
-DROPPED = {2: 3.0, 3: 2.0, 5: 1.5}  # after so many rounds: this many times the fastest peer is settled
-IDLE = 0.2  # seconds after which no thread of a peer spins any more
+FEWEST = 5  # fewest rounds at a point, however long they take
+BEHIND = {2e9: 3.0, 2e10: 1.5}  # in calls of more products, peers that were this many times slower do not run
+ENOUGH = 1e11, 3  # in calls of more products, float32 runs only this many rounds, of some seconds each
+LONG = 20e-3  # seconds; a block need not repeat longer calls
+DROPPED = {2: 3.0, 3: 2.0, 5: 1.5}  # after this many rounds, peers this many times slower than the fastest stop
+IDLE = 0.2  # seconds after which no peer's thread is still spinning
 INPUTS = 8  # different inputs of single steps
-PASSES = 8  # that a block of a read has at least: the first one brings the buffer back that the peers drove out
+PASSES = 8  # fewest passes in a block of reads; the first pass brings the evicted buffer back into the caches
 
 
 def contenders(threads, wanted=None):
-    """Adapters of what is installed, and {name: why} of the rest."""
+    """Return the adapters of installed peers, and {name: reason} of the others."""
     found, missing = [], {}
     for module_name in ADAPTERS:
         try:
@@ -52,7 +52,7 @@ def contenders(threads, wanted=None):
 
 
 def bounds(threads, points):
-    """The bare loops for the instruction set that qrnn runs, or None and why."""
+    """Return the bare loops for the instruction set that qrnn uses, or None and the reason."""
     if threads != 1:
         return None, "measured for one thread only"
     import qrnn
@@ -68,7 +68,7 @@ def bounds(threads, points):
 
 
 def check(name, precision, got, exact):
-    """The relative RMS error; ValueError if it is more than this precision explains."""
+    """Return the relative RMS error; ValueError if it is larger than this precision explains."""
     if got.shape != exact.shape:
         raise ValueError(f"{name}: gave {got.shape}, expected {exact.shape}")
     error = cells.relative_rms(got.astype(np.float64), exact)
@@ -78,12 +78,12 @@ def check(name, precision, got, exact):
 
 
 class Work:
-    """What all peers compute at a point: the same weights and inputs; the float64 answer for some rows."""
+    """The task of all peers at a point: the same weights and inputs, and the float64 answer for some rows."""
 
     def __init__(self, kind, mode, size, batch):
         rng = np.random.default_rng(zlib.crc32(repr((kind, mode, size, batch)).encode()))
         self.kind, self.mode, self.size, self.batch = kind, mode, size, batch
-        self.products = recurrent.GATES[kind] * size * size  # of one matrix and one row
+        self.products = recurrent.GATES[kind] * size * size  # products of one matrix and one row
         self.steps = INPUTS
         if mode == "sequence":
             self.steps = STEPS if self.products * batch <= LARGE else FEWER
@@ -94,18 +94,18 @@ class Work:
         self.exact = recurrent.reference(kind, self.weights, self.xs[:, self.rows])
 
     def answer(self, run):
-        """What `run` gives at the rows that are checked."""
+        """Return the result of `run` at the rows that are checked."""
         if self.mode == "sequence":
             return np.array(run(1)[:, self.rows]), self.exact
         return np.array(run(self.steps)[self.rows]), self.exact[-1]
 
     def hopeless(self, times):
-        """Whether a peer that was so many times slower than the fastest would only cost minutes here."""
+        """Whether a peer that was `times` times slower than the fastest would only waste minutes here."""
         work = self.call
         return self.mode == "sequence" and any(work > limit and times > most for limit, most in BEHIND.items())
 
     def build(self, peers, behind, always):
-        """{name: run} of checked peers, {name: error}, {name: why} of the others; self.long: of long calls."""
+        """Return {name: run} of checked peers, their {name: error}, and {name: reason} of the others; set self.long."""
         runs, errors, absent = {}, {}, {}
         self.long = set()
         for peer in peers:
@@ -134,7 +134,7 @@ class Work:
 
 
 def timed(run, overhead):
-    """block(n) of timing.Race, without the time of an empty loop."""
+    """Make the block(n) of timing.Race, less the time of an empty loop."""
     clock = time.perf_counter_ns
 
     def block(n):
@@ -156,9 +156,9 @@ def repeated(function, *arguments):
 class Bound:
     """The bare loops at a point, as blocks of a race, and the limit that they put on a step.
 
-    sequence   W_hh is read once a step, or its products made, whichever takes longer; x's products of all
-               steps are one matrix product at the peak; one Python call a sequence
-    step       both matrices are read, or their products made; one Python call a step
+    sequence   each step reads W_hh or makes its products, whichever takes longer; x's products of all
+               steps are one matrix product at peak rate; there is one Python call per sequence
+    step       each step reads both matrices or makes their products; there is one Python call per step
     """
 
     def __init__(self, loops, work, overhead):
@@ -180,7 +180,7 @@ class Bound:
             self.blocks[f"limit: product {kind}"] = lambda n, kind=kind: loops.multiply(kind, n)
 
     def of(self, times, precision):
-        """(nanoseconds a step, what most of it is) from the nanoseconds that each bare loop took at best."""
+        """Return (nanoseconds per step, its largest part) from the best nanoseconds of each bare loop."""
         work = self.work
         product = times[f"limit: product {precision}"] / self.loops.block[precision]
         call = times["limit: call"]
@@ -201,7 +201,7 @@ class Bound:
 
 
 def threads_gain(work, blocks, each, given, order):
-    """A race of qrnn with itself on one thread, which no peer's threads disturb: some spin on after their calls."""
+    """Race qrnn against itself on one thread, without peers, as some peers' threads spin on after their calls."""
     time.sleep(IDLE)
     names = ("qrnn", "qrnn 1 thread")
     contest = timing.Race({n: blocks[n] for n in names}, net=False, each=dict.fromkeys(names, each))
@@ -211,10 +211,10 @@ def threads_gain(work, blocks, each, given, order):
 
 
 def measure(point, peers, loops, given, before):
-    """A record of one point, plain values only."""
+    """Measure one point; return its record of plain values."""
     start = time.perf_counter()
     work = Work(*point)
-    apart = given.threads == 1 and "QRNN_ISA" not in os.environ  # float32 is held against float peers
+    apart = given.threads == 1 and "QRNN_ISA" not in os.environ  # then float32 is compared with float peers only
     always = [name for name in OURS if apart or name != FLOAT]
     runs, errors, absent = work.build(peers, behind_at(point, before, apart), always)
     each = work.steps if work.mode == "sequence" else 1
@@ -232,7 +232,7 @@ def measure(point, peers, loops, given, before):
     floats = [peer.name for peer in peers if peer.name in outside and peer.precision == "float32"]
 
     def settled():
-        """Of float peers by the fastest of them where qrnn f32 is compared with it."""
+        """Name peers that stop: float peers against the fastest float peer where qrnn f32 is compared with that."""
         if not outside:
             return []
         best = {n: min(contest.times[n]) for n in runs if n in outside or n not in always}
@@ -251,7 +251,7 @@ def measure(point, peers, loops, given, before):
     alone = threads_gain(work, blocks, each, given, order) if "qrnn 1 thread" in runs else None
     contest.run(given.rounds, order, given.seconds, FEWEST, settled)
     raced = time.perf_counter()
-    for peer in peers:  # still right after all that
+    for peer in peers:  # the answers must still be right after the race
         if peer.name in runs and peer.name not in work.long | contest.dropped and work.mode == "sequence":
             check(peer.name, peer.precision, *work.answer(runs[peer.name]))
     kind, mode, size, batch = point
@@ -288,9 +288,9 @@ def measure(point, peers, loops, given, before):
 
 
 def limits_reached(contest, bound, peers, runs):
-    """{our name: [limit in us a step, share reached, what bounds it]}: of the fastest of all rounds on both sides.
+    """Return {our name: [limit in us per step, share reached, what bounds it]}, from the fastest rounds of both.
 
-    A bound is the least that was ever seen: what a loop takes in a slow phase of the machine bounds nothing.
+    A bound is the least time seen in any round: a loop's time in a slow phase of the machine is no bound.
     """
     fastest = {name: min(contest.times[name]) for name in bound.blocks}
     found = {}
@@ -303,9 +303,9 @@ def limits_reached(contest, bound, peers, runs):
 
 
 def behind_at(point, before, apart):
-    """{name: (how many times the fastest's time, H)} at the largest smaller size that it ran at.
+    """Return {name: (ratio to the fastest's time, H)} at the largest smaller size at which each peer ran.
 
-    With `apart` a float peer is held against the fastest float peer, any other against the fastest of all.
+    With `apart` a float peer is compared with the fastest float peer, any other peer with the fastest of all.
     """
     kind, mode, size, batch = point
     found = {}

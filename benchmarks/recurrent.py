@@ -1,4 +1,4 @@
-"""Random RNN, LSTM and GRU weights, their float64 reference, and how far a peer's answer may be from it."""
+"""Random RNN, LSTM and GRU weights, their float64 reference, and bounds for the error of a peer's answer."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ BOUND = {"float32": 2e-5, "bfloat16": 0.02, "int8": 0.05}
 
 
 def random_weights(kind, input_size, hidden_size, rng):
-    """PyTorch's arrays for one layer, as it initialises them: uniform in +-1/sqrt(hidden_size)."""
+    """Make arrays for one layer as PyTorch initializes them: uniform in +-1/sqrt(hidden_size)."""
     rows = GATES[kind] * hidden_size
     bound = hidden_size**-0.5
     shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size), "bias_ih": (rows,), "bias_hh": (rows,)}
@@ -20,7 +20,7 @@ def random_weights(kind, input_size, hidden_size, rng):
 
 
 def sizes(kind, weights):
-    """input_size and hidden_size."""
+    """Return input_size and hidden_size."""
     return weights["weight_ih"].shape[1], len(weights["bias_ih"]) // GATES[kind]
 
 
@@ -29,7 +29,7 @@ def _sigmoid(v):
 
 
 def reference(kind, weights, xs):
-    """h of every step from zeros, float64 [steps, rows, hidden]; xs is [steps, rows, input]."""
+    """Return h of every step, starting from zeros: float64 [steps, rows, hidden]; xs is [steps, rows, input]."""
     w_ih, w_hh, b_ih, b_hh = (
         weights[name].astype(np.float64) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )

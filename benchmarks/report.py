@@ -1,4 +1,4 @@
-"""Markdown tables from the results of benchmarks/compare.py, and how a program's lines leave it."""
+"""Make Markdown tables from the results of benchmarks/compare.py; print and save a program's lines."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ def us(value):
 
 
 def publish(lines, output, start):
-    """Prints the lines and writes them to `output`, of a program that began at time.perf_counter() == start."""
+    """Print the lines and write them to `output`, with the time since time.perf_counter() == start."""
     text = "\n".join(lines)
     print(text)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def publish(lines, output, start):
 
 
 def groups(points):
-    """[(kind, mode, batch), records], in the order of the run."""
+    """Group the points: [(kind, mode, batch), records], in the order of the run."""
     found = {}
     for record in points:
         found.setdefault((record["mode"], record["kind"], record["batch"]), []).append(record)
@@ -61,7 +61,7 @@ def of_mode(results, mode):
 
 
 def summary(results, mode):
-    """A row a point: the fastest peer, engine qrnn against it, what was asked, the share of the limit."""
+    """Make a row for each point: the fastest peer, engine qrnn's ratio to it, the target, the share of the limit."""
     records = of_mode(results, mode)
     if not records:
         return []
@@ -90,7 +90,7 @@ def summary(results, mode):
 
 
 def floats(results, mode):
-    """A row a point: qrnn f32 against the fastest peer of float32."""
+    """Make a row for each point: qrnn f32 against the fastest float32 peer."""
     lines = []
     for record in of_mode(results, mode):
         verdict, fastest = targets.Verdict(results, record), record.get("float fastest")
@@ -122,7 +122,7 @@ def floats(results, mode):
 
 
 def gains(results):
-    """A row a point: what more threads gain over one, for engine qrnn, in interleaved rounds of these two alone."""
+    """Make a row for each point: engine qrnn's gain with more threads, in interleaved rounds without peers."""
     number = results["threads"]
     lines = []
     for record in results["points"]:
@@ -142,7 +142,7 @@ def gains(results):
 
 
 def shares(results):
-    """A row a kind and batch: the smallest share of the limit where one is asked."""
+    """Make a row for each kind and batch: the smallest share of the limit among points that have a target for it."""
     found = {}
     for record in results["points"]:
         verdict = targets.Verdict(results, record)
@@ -162,7 +162,7 @@ def shares(results):
 
 
 def missed(results):
-    """A row for each thing that was asked and not reached, and how many things were."""
+    """Say how many of the targets were missed, with a row for each of these."""
     lines, judged = [], 0
     for record in results["points"]:
         verdict = targets.Verdict(results, record)
@@ -181,7 +181,7 @@ def missed(results):
 
 
 def all_peers(results, key, records):
-    """Fastest / median of every peer at every size, and its median ratio to the fastest peer."""
+    """Tabulate fastest / median of every peer at every size, and its median ratio to the fastest peer."""
     mode, kind, batch = key
     names = [n for n in results["peers"] if any(n in r["us"] for r in records)]
     lines = []

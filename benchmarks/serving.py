@@ -1,14 +1,14 @@
-"""How many streams a core serves in real time, without and with a network: GRU(40, 256), a frame every 10 ms.
+"""Measure how many streams a core serves in real time, without and with a network: GRU(40, 256), a frame per 10 ms.
 
     make bench-serving      (or, where qrnn is installed: python benchmarks/serving.py [--rounds 7])
 
-The engine alone is that of examples/server: messages of 20 clients, whose frames fall due one client after the other,
-are accepted, stepped together every 3 ms and answered. Its clock is the CPU time of its thread, so that other programs
-on the core do not count: it goes on by what the work takes, and jumps to the next frame where there is nothing to do.
-The latency of a frame is from when it is due to when its answer is there. All of it counts: the checks of the messages,
-the states, the answers that are kept. Every round has all sizes; the figures are those of a size's fastest round, as
-other programs take caches too. With transport, server and load generator are processes of their own on this machine,
-whose clock is the wall's; load.py compares every answer with the model's.
+Without a network, the engine of examples/server accepts messages of 20 clients, whose frames fall due one client after
+the other, steps them together every 3 ms and answers them. Its clock is the CPU time of its thread, so that other
+programs on the core do not count: the clock advances by the work's time and jumps to the next frame when idle. The
+latency of a frame runs from its due time to its answer, and includes the checks of messages, the states and the keeping
+of answers. Every round has all sizes; a size's figures are those of its fastest round, because other programs take
+caches too. With a network, server and load generator are two processes on this machine, measured by wall time; load.py
+compares every answer with the model's.
 """
 
 import machine
@@ -33,11 +33,11 @@ from server import Limits, demo
 
 PERIOD, CLIENTS = 0.010, 20
 SIZES = (500, 1000, 2000, 3000, 4000)
-STREAMS, MOST = 2000, 0.010  # promised: as many, within so many seconds for 99 of 100 frames
+STREAMS, MOST = 2000, 0.010  # promised: this many streams, and this latency in seconds for 99 of 100 frames
 
 
 class Clock:
-    """The CPU time of this thread, and the times in which there was nothing to do."""
+    """A clock of this thread's CPU time plus its idle times."""
 
     def __init__(self):
         self.idle = -time.thread_time()
@@ -50,14 +50,14 @@ class Clock:
 
 
 class Answered:
-    """A connection whose answers are sent as soon as they are there."""
+    """A connection that counts each answer as sent at once."""
 
     def __init__(self, engine):
         self.put = engine.was_sent
 
 
 def clients_of(engine, streams):
-    """Sessions and their messages, which are the same but for the numbers of the frames."""
+    """Make sessions and their messages, which differ only in the numbers of the frames."""
     rng = np.random.default_rng(0)
     for _ in range(CLIENTS):
         session = engine.begin()
@@ -69,7 +69,7 @@ def clients_of(engine, streams):
 
 
 def alone(streams, seconds):
-    """Share of the core that is at work, microseconds of work a frame, and latencies in seconds."""
+    """Return the share of the core that is busy, microseconds of work per frame, and latencies in seconds."""
     engine = Engine(demo(), 40, streams=streams, own=streams)
     clients, latencies = list(clients_of(engine, streams)), []
     clock, work = Clock(), time.thread_time()
@@ -78,7 +78,7 @@ def alone(streams, seconds):
         for number, (session, message) in enumerate(clients):
             while due[number] <= began:
                 accepted, _ = engine.accept(session, message.tobytes(), due[number])
-                message["number"] += accepted > 0  # a window that is full has a client wait
+                message["number"] += accepted > 0  # a client whose window is full waits
                 due[number] += PERIOD
         if taken := engine.take():
             engine.finish(taken, engine.step(taken))
@@ -91,7 +91,7 @@ def alone(streams, seconds):
 
 
 def served(streams, seconds):
-    """What load.py prints of a server and clients of their own, and microseconds of the server's CPU time a frame."""
+    """Run a server and load.py; return load.py's output and the server's CPU time in microseconds per frame."""
     server = [sys.executable, str(EXAMPLE / "server.py"), "--port", "0"]
     with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -107,7 +107,7 @@ def served(streams, seconds):
 
 
 def cpu_seconds(pid):
-    """CPU time of a process, all threads."""
+    """Return the CPU time of all threads of a process."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,12 +1,12 @@
-"""What qrnn costs before and beside its calls: import, wheel, memory.
+"""Measure the costs of qrnn outside its calls: import, wheel, memory.
 
 make bench-start      (or, where qrnn is installed: python benchmarks/start.py)
 
-wheel     built from these sources and installed by pip, in folders of their own
-import    of what was installed, with its bytecode: fresh processes, those that import NumPy alone and those that
-          import qrnn after it by turns
-weights   what a packed matrix takes beside its codes (padded to 16 units and 4 inputs), an output row
-sequence  how far a call takes a fresh process's memory above what it had, input and output apart
+wheel     the wheel built from these sources and installed by pip, in temporary folders
+import    import of the installed package, with bytecode: new processes that import NumPy alone, and new ones that
+          import qrnn after it, in turns
+weights   bytes per output row of a packed matrix beyond its codes (padded to 16 units and 4 inputs)
+sequence  how much a call raises a new process's memory, without input and output
 """
 
 import argparse
@@ -53,7 +53,7 @@ def child(code, **environment):
 
 
 def import_times(installed, count):
-    """{name: [(milliseconds, of them on the CPU)]}: inside the process, from before the import to after it."""
+    """Return {name: [(milliseconds, CPU milliseconds)]} of the import, measured inside each process."""
     program = (
         "import time; t = time.perf_counter_ns(), time.process_time_ns(); {}; "
         "print(time.perf_counter_ns() - t[0], time.process_time_ns() - t[1])"
@@ -64,7 +64,7 @@ def import_times(installed, count):
         order.shuffle(names)
         for name in names:
             took = [int(word) / 1e6 for word in child(program.format(IMPORTS[name]), PYTHONPATH=installed).split()]
-            if turn >= 2:  # the first ones fill caches
+            if turn >= 2:  # the first turns fill caches
                 found[name].append(took)
     return found
 
@@ -76,7 +76,7 @@ def pip(*arguments, **options):
 
 
 def wheel(folder):
-    """Builds it in `folder`, installs it into folder/installed; (its bytes, bytes of its files, of the extension)."""
+    """Build a wheel in `folder`, install it in folder/installed; return bytes of wheel, files and extension."""
     sources = Path(folder, "sources")
     sources.mkdir()
     ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "*.o")
@@ -95,7 +95,7 @@ def wheel(folder):
 
 
 def weights(kind, inputs, hidden):
-    """(bytes of a layer's packed weights, of their codes, output rows of its two matrices)."""
+    """Return (bytes of a layer's packed weights, bytes of their codes, output rows of its two matrices)."""
     import recurrent
 
     import qrnn
@@ -105,7 +105,7 @@ def weights(kind, inputs, hidden):
     return getattr(qrnn, kind.upper())(inputs, hidden).nbytes, codes, 2 * gates * -(-hidden // 16) * 16
 
 
-# A sequence of `steps` steps into arrays that are there already; prints how far memory rose meanwhile.
+# A program that runs a sequence into existing arrays and prints how much its memory rose meanwhile.
 PEAK = """
 import numpy as np
 import qrnn
@@ -126,13 +126,13 @@ print(status("VmHWM") - before)
 
 
 def peak(kind, inputs, hidden, batch, steps):
-    """Bytes; every block of 16 KiB and more is asked of the system, so none hides in what was freed before."""
+    """Return bytes; blocks of 16 KiB and more come from the system, so that none hides in memory freed before."""
     code = PEAK.format(kind=kind.upper(), inputs=inputs, hidden=hidden, batch=batch, steps=steps)
     return int(child(code, MALLOC_MMAP_THRESHOLD_="16384", MALLOC_TRIM_THRESHOLD_="16384"))
 
 
 def sequences():
-    """Rows of a table: a short sequence and one of eight times as many steps."""
+    """Make the table's rows: for a short sequence and for one of eight times as many steps."""
     lines = []
     for kind, inputs, hidden, batch in CALLS:
         short = max(50, 1_000_000 // (batch * hidden))

@@ -1,13 +1,13 @@
-"""What sizes cost that are not round: batches of 1 to 8 and near 32, H and I that are no multiples of 16.
+"""Measure the cost of sizes that are not round: batches of 1 to 8 and near 32, H and I not multiples of 16.
 
     make bench-tails      (or, where qrnn is installed: python benchmarks/tails.py)
 
-Engine qrnn, one thread, sequences and single steps. Everything is held against its neighbours in the same
-interleaved rounds; ratios are medians over the rounds.
+The program runs engine qrnn on one thread, sequences and single steps. It compares every size with its neighbors in the
+same interleaved rounds; ratios are medians over the rounds.
 
-    batch   H = I = 256. A call may take MOST times what targets.expected makes of the round batches' times.
-    size    A size may take MOST times what the next larger round one takes (I and H rounded up to 16): it has no
-            more work. Beside it, its time a product over that of the next smaller round size.
+    batch   H = I = 256. A call may take MOST times what targets.expected computes from the round batches' times.
+    size    A size may take MOST times the time of the next larger round size (I and H rounded up to 16), as it has
+            no more work. The table also has its time per product over that of the next smaller round size.
 """
 
 import machine
@@ -35,16 +35,16 @@ BATCHES = (1, 2, 3, 4, 5, 6, 7, 8, 31, 32, 33)
 BATCHES_AT = 256
 SIZES = (*((n, n) for n in (15, 17, 31, 33, 63, 65, 100, 127, 129, 255, 257, 500)), (40, 128), (23, 100))  # I, H
 SIZES_AT = (1, 4, 32)  # batch
-STEPS = 20  # of a sequence
+STEPS = 20  # steps of a sequence
 
 
 def work(size):
-    """Products a row and gate."""
+    """Return the products per row and gate."""
     return (size[0] + size[1]) * size[1]
 
 
 class Point:
-    """One module at one batch, checked against float64; `block` for a race, `each` steps a call."""
+    """One module at one batch, checked against float64, with its `block` for a race and `each`, the steps of a call."""
 
     def __init__(self, kind, mode, size, batch):
         rng = np.random.default_rng(zlib.crc32(repr((kind, mode, size, batch)).encode()))
@@ -68,7 +68,7 @@ def raced(points, rounds, order):
 
 
 def batches(kind, mode, rounds, order):
-    """[(batch, µs a step, ratio to what is expected or None)]."""
+    """Return [(batch, µs per step, ratio to the expected time or None)]."""
     contest = raced({b: Point(kind, mode, (BATCHES_AT, BATCHES_AT), b) for b in BATCHES}, rounds, order)
     found = []
     for batch in BATCHES:
@@ -82,7 +82,7 @@ def batches(kind, mode, rounds, order):
 
 
 def sizes(kind, mode, batch, rounds, order):
-    """[(size, µs a step, ratio to the larger round size, ratio a product to the smaller one or None)]."""
+    """Return [(size, µs per step, ratio to the larger round size, ratio per product to the smaller one or None)]."""
     wanted = {s for size in SIZES for s in (size, larger(size), smaller(size)) if min(s)}
     contest = raced({s: Point(kind, mode, s, batch) for s in sorted(wanted)}, rounds, order)
     found = []

@@ -1,12 +1,12 @@
-"""What the benchmarks are held to.
+"""The targets of the benchmarks.
 
 compare.py, point by point: a ratio is the fastest peer's time over ours. A point is reached at the smaller of the
 ratio asked and WITHIN of the limit measured beside it; nowhere may the ratio be under 1.
 """
 
-WITHIN = 0.8  # of the limit: from there on no ratio above 1 is asked
-GAIN = 1.7  # of two threads over one
-CALL = 0.5  # of np.add's time: most that the call of a step of RNN may take at I = H = 16
+WITHIN = 0.8  # share of the limit from which on only a ratio of 1 is asked
+GAIN = 1.7  # speed of two threads over one
+CALL = 0.5  # largest time of a step of RNN at I = H = 16, relative to np.add's
 
 ENDLESS = float("inf")
 # ((largest H, ratio), ...), for batch 1
@@ -20,7 +20,7 @@ FOUR_ROWS = ((512, 1.4), (ENDLESS, 1.0))
 
 
 def asked(kind, mode, batch, size):
-    """The ratio to the fastest peer of any precision, for engine qrnn."""
+    """Return engine qrnn's target ratio to the fastest peer of any precision."""
     table = ((ENDLESS, 1.0),)
     if batch == 1:
         table = STEPS if mode == "step" else SEQUENCES[kind]
@@ -30,7 +30,7 @@ def asked(kind, mode, batch, size):
 
 
 def share_asked(mode, batch, size):
-    """The share of the limit, or None where none is asked."""
+    """Return the target share of the limit, or None if there is no target."""
     if mode == "sequence" and batch == 1 and 256 <= size <= 2048:
         return 0.75
     if mode == "sequence" and batch >= 32 and size >= 512:
@@ -39,26 +39,26 @@ def share_asked(mode, batch, size):
 
 
 def gain_asked(batch, size):
-    """How many times faster than one thread two have to be in a sequence, or None."""
+    """Return how many times faster than one thread two threads have to be in a sequence, or None."""
     return GAIN if (batch == 1 and size == 1024) or (batch == 32 and size >= 256) else None
 
 
 def reached(ratio, asked, share=None):
-    """ "yes", "by the limit" or "no"; share is that of the limit, None where it was not measured."""
+    """Return "yes", "by the limit" or "no"; `share` is that of the limit, or None if it was not measured."""
     if ratio >= asked:
         return "yes"
     return "by the limit" if ratio >= 1 and share is not None and share >= WITHIN else "no"
 
 
 def limited(machine):
-    """Whether qrnn ran another instruction set than the best of the CPU."""
+    """Whether qrnn ran with an instruction set other than the CPU's best."""
     return machine["instruction set run"] != machine["instruction sets"].split(", ")[-1]
 
 
 class Verdict:
-    """What one point reached; `results` are those of compare.py, `record` one of its points.
+    """Which targets one point reached; `results` are those of compare.py, `record` is one of its points.
 
-    With more threads, and on less than the CPU's best instruction set, engine qrnn has to be ahead, by any ratio.
+    With more threads, or with less than the CPU's best instruction set, engine qrnn only has to be ahead.
     """
 
     def __init__(self, results, record):
@@ -72,7 +72,7 @@ class Verdict:
         self.gain_asked = gain_asked(batch, size) if self.threads == 2 and mode == "sequence" else None
 
     def ratio(self, name):
-        """The fastest peer's time over ours; of qrnn f32 the fastest float peer's; None if one did not run."""
+        """Return the fastest peer's time over ours, for qrnn f32 the fastest float peer's; None if one did not run."""
         found = self.record.get("float ratio" if name == "qrnn f32" else "ratio", {}).get(name)
         return 1 / found if found else None
 
@@ -81,21 +81,21 @@ class Verdict:
         return limit[1] if limit else None
 
     def reached(self, name):
-        """As `reached` says it; "" where there is nothing to compare."""
+        """Return the answer of `reached`, or "" if there is nothing to compare."""
         ratio = self.ratio(name)
         if ratio is None or (name == "qrnn f32" and not self.whole):
             return ""
         return reached(ratio, 1.0 if name == "qrnn f32" else self.asked, self.share(name))
 
     def calls(self):
-        """{our name: its time over np.add's of the same arrays} of RNN's steps at I = H = 16, batch 1."""
+        """Return {our name: its time over np.add's of the same arrays} for RNN's steps at I = H = 16, batch 1."""
         if self.where != ["rnn", "step", 1, 16] or "calls" not in self.record or self.limited:
             return {}
         us, add = self.record["us"], self.record["calls"]["np.add"]
         return {name: us[name][1] / add for name in ("qrnn", "qrnn out=") if name in us}
 
     def missed(self):
-        """[(what, asked, got)] of all that was not reached here, as texts."""
+        """Return the targets missed at this point as texts: [(what, asked, got)]."""
         found = []
         for name in ("qrnn", "qrnn out=", "qrnn f32"):
             if self.reached(name) == "no":
@@ -118,16 +118,16 @@ class Verdict:
 
 # --- tails.py ---
 
-MOST = 1.25  # times what the neighbours of a size let expect
+MOST = 1.25  # largest ratio to the time expected from a size's neighbors
 ROUND_BATCHES = (1, 2, 4, 8, 32)
 UNIT = 16
 
 
 def expected(batch, times):
-    """What `batch` rows are expected to take, given {round batch: time}; None for a single row.
+    """Return the expected time of `batch` rows, given {round batch: time}; None for a single row.
 
-    Between two round batches the straight line from one to the other; one row short of a round batch, its time a
-    row; a round batch, and one beyond the last, by the round one before: its time a row.
+    Between two round batches it is interpolated linearly. For one row less than a round batch, it is that batch's time
+    per row, times the rows. For a round batch, and beyond the last, the round batch before gives the time per row.
     """
     below = max((b for b in ROUND_BATCHES if b < batch), default=None)
     above = min((b for b in ROUND_BATCHES if b > batch), default=None)
@@ -141,7 +141,7 @@ def expected(batch, times):
 
 
 def larger(size):
-    """I and H as the next multiples of UNIT."""
+    """Round I and H up to multiples of UNIT."""
     return tuple(-(-n // UNIT) * UNIT for n in size)
 
 
@@ -151,10 +151,10 @@ def smaller(size):
 
 # --- start.py ---
 
-IMPORT_MS = 15.0  # of `import qrnn` over `import numpy`
+IMPORT_MS = 15.0  # largest time of `import qrnn` beyond `import numpy`
 WHEEL_BYTES = 1_000_000
 
 
 def codes_bytes(rows, columns, gates=1):
-    """Codes of a packed matrix: units padded to 16, gate by gate, and inputs to 4."""
+    """Return the bytes of a packed matrix's codes: units padded to 16 in each gate, inputs padded to 4."""
     return gates * -(-(rows // gates) // 16) * 16 * -(-columns // 4) * 4

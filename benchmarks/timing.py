@@ -1,8 +1,8 @@
 """Interleaved timing of short calls.
 
 A block repeats one call until it lasts at least `BLOCK` seconds; the time of an empty loop of the same
-form is taken off. A round is one block of every contender, in a new order each time, so that all of them
-meet the same phases of the machine, and a ratio is the median of the ratios inside the rounds.
+form is subtracted. A round is one block of every contender, in a new order each time, so that all of them
+meet the same phases of the machine. A ratio is the median of the ratios inside the rounds.
 """
 
 import gc
@@ -11,14 +11,14 @@ import statistics
 import time
 
 BLOCK = 200e-6
-PROBES = 3  # blocks of as many calls: one that was interrupted would end with fewer calls than make a block
-WARMED = 20e6  # nanoseconds: a longer call needs no other one before it
+PROBES = 3  # blocks per tried number of calls: one interrupted block alone would suggest too few calls
+WARMED = 20e6  # nanoseconds; a longer call needs no call before it to warm up
 
 
 def block_of(contender, xs, h, feed_back):
-    """A function of n that runs n steps and returns the nanoseconds they took.
+    """Make a function of n that runs n steps and returns the nanoseconds that they took.
 
-    With `feed_back` each step starts from the state that the last one gave; else all start from h.
+    With `feed_back` each step starts from the state of the last one; otherwise all start from h.
     """
     step = contender.step
     native = contender.native
@@ -59,7 +59,7 @@ def block_of(contender, xs, h, feed_back):
 
 
 def empty_loop(n, xs=(None,) * 8):
-    """Nanoseconds that n rounds of the loop take without a call."""
+    """Return the nanoseconds that n passes of the loop take without a call."""
     inputs = itertools.islice(itertools.cycle(xs), n)
     start = time.perf_counter_ns()
     for _ in inputs:
@@ -68,7 +68,7 @@ def empty_loop(n, xs=(None,) * 8):
 
 
 def repeats(block):
-    """How many calls make a block of at least BLOCK."""
+    """Return how many calls a block of at least BLOCK seconds needs."""
     n = 1
     while True:
         took = min(block(n) for _ in range(PROBES)) / 1e9
@@ -78,23 +78,23 @@ def repeats(block):
 
 
 class Race:
-    """Blocks that are timed against each other; every `run` adds rounds.
+    """Blocks timed against each other; every `run` adds rounds.
 
-    block(n) gives the nanoseconds of n calls. With `net` the time of an empty loop is taken off. `least` has
-    the fewest calls of a block, `each` the units of work in a call, by name, where they are not 1.
+    block(n) returns the nanoseconds of n calls. With `net` the time of an empty loop is subtracted. `least` maps
+    names to the fewest calls of a block, `each` to the units of work in a call, if these are not 1.
     """
 
     def __init__(self, blocks, net=True, least=None, each=None):
         self.blocks = blocks
-        self.times = {name: [] for name in blocks}  # nanoseconds a unit, one entry a round
+        self.times = {name: [] for name in blocks}  # nanoseconds per unit, one entry for each round
         self.calls = {}
         self.net, self.least, self.each = net, least or {}, each or {}
         self.dropped = set()
 
     def run(self, rounds, rng, seconds=None, fewest=3, drop=None):
-        """Adds `rounds` rounds; with `seconds` only as many as fit into them, but `fewest` at least.
+        """Add `rounds` rounds; with `seconds` only as many as fit into that time, but at least `fewest`.
 
-        drop() may name contenders that have seen enough rounds; they keep the times that they have.
+        drop() may name contenders that have run enough rounds; they keep their times and run no more.
         """
         end = time.perf_counter() + seconds if seconds else float("inf")
         collecting = gc.isenabled()
@@ -120,15 +120,15 @@ class Race:
     def _block(self, name, overhead):
         block, n, each = self.blocks[name], self.calls[name], self.each.get(name, 1)
         if n > 1 or not self.times[name] or self.times[name][-1] * each < WARMED:
-            block(max(1, n // 8))  # caches and branch predictors
+            block(max(1, n // 8))  # warms up caches and branch predictors
         return max(0.0, block(n) / n - overhead) / each
 
     def microseconds(self, name):
-        """Minimum and median."""
+        """Return minimum and median in microseconds."""
         times = self.times[name]
         return min(times) / 1e3, statistics.median(times) / 1e3
 
     def ratio(self, name, base):
-        """How many times longer `name` takes than `base`: the median over the rounds that both ran in."""
+        """Return how many times longer `name` takes than `base`: the median over the rounds in which both ran."""
         pairs = zip(self.times[name], self.times[base], strict=False)
         return statistics.median(a / b if b else float("inf") for a, b in pairs)

@@ -1,4 +1,4 @@
-"""The trained models of the examples on their data: what to calibrate with, and what was held back."""
+"""The trained models of the examples and their data: part for calibration, part held back from training."""
 
 import sys
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ import trained
 import vowels_data
 
 NAMES = trained.NAMES
-STREAMS = 32  # of text, read side by side
-STEPS = 500  # of each, to calibrate with
+STREAMS = 32  # streams of text, read side by side
+STEPS = 500  # steps of each stream for calibration
 
 
 @dataclass(frozen=True)
 class Task:
-    """A float32 model and its data: x as the model takes it, lengths where rows differ."""
+    """A float32 model and its data: x as the model takes it, and lengths if rows differ in length."""
 
     name: str
     model: object
@@ -32,7 +32,7 @@ class Task:
         return self.name.partition("_")[0]
 
     def run(self, model, x, lengths):
-        """Scores, float64 [answers, classes], and the hidden states of all valid steps [any, hidden]."""
+        """Return scores, float64 [answers, classes], and the hidden states of all valid steps [any, hidden]."""
         if self.kind in ("digits", "irnn"):
             h, states = None, []
             for t in range(x.shape[1]):
@@ -50,7 +50,7 @@ class Task:
 
 
 def load(name):
-    """The task of that name; ModuleNotFoundError where a package that carries its data is missing."""
+    """Load the task of that name; ModuleNotFoundError if the package with its data is missing."""
     kind = name.partition("_")[0]
     if kind == "text":
         training, held_back = text_data.load()
@@ -71,13 +71,13 @@ def log_probabilities(scores):
 
 
 def divergences(exact, other):
-    """Kullback-Leibler divergence of each answer, in nats, of the distribution that scores give from the exact one."""
+    """Return, per answer, the Kullback-Leibler divergence in nats of the scores' distribution from the exact one."""
     p, q = log_probabilities(exact), log_probabilities(other)
     return (np.exp(p) * (p - q)).sum(axis=-1)
 
 
 def divergence(exact, other):
-    """Mean Kullback-Leibler divergence, in nats, of the distribution that scores give from the exact one."""
+    """Return the mean Kullback-Leibler divergence in nats of the scores' distribution from the exact one."""
     return float(divergences(exact, other).mean())
 
 

@@ -1,10 +1,11 @@
-"""SIMD instructions of the inner loops for WebAssembly, beside those of published kernels.
+"""Count the SIMD instructions in the inner loops for WebAssembly, beside those of published kernels.
 
     python benchmarks/wasm_instructions.py [--compiler clang] [--objdump llvm-objdump]
 
-Compiles csrc/kernels/wasm.c with simd128 and counts the SIMD instructions of a turn of a tile's loop, loads among them;
-of the rest of WebAssembly, its locals and counters, a browser makes what it likes. Nothing is run and nothing timed.
-Exit status 1 where a tile takes more instructions a product, relative to the published kernel beside it, than MOST.
+The program compiles csrc/kernels/wasm.c with simd128 and counts the SIMD instructions, loads included, in one pass of a
+tile's loop. It ignores other instructions (locals, counters), which each browser compiles in its own way. It runs and
+times nothing. The exit status is 1 if a tile takes more than MOST times the instructions per product of the published
+kernel beside it.
 """
 
 import argparse
@@ -27,7 +28,7 @@ XNN_2 = Published("XNNPACK qd8-f32-qc8w 2x4c8 wasmsimd dot16x2 (C)", 22, 2, 4, 8
 
 
 class Tile(NamedTuple):
-    """A function of wasm.c, and what a turn of each of its loops covers."""
+    """A function of wasm.c, and what one pass of each of its loops covers."""
 
     function: str
     rows: int
@@ -40,7 +41,7 @@ TILES = (Tile("tile_1", 1, 16, 8, XNN_1), Tile("tile_2", 2, 8, 8, XNN_2))
 
 
 def functions(compiler, objdump, folder):
-    """The instructions of each function, by name."""
+    """Return the instructions of each function, by name."""
     made = folder / "wasm.o"
     subprocess.run([compiler, *FLAGS, "-c", "csrc/kernels/wasm.c", "-o", made], cwd=ROOT, check=True)
     text = subprocess.run([objdump, "-d", "--no-show-raw-insn", made], capture_output=True, text=True, check=True)
@@ -54,8 +55,8 @@ def functions(compiler, objdump, folder):
 
 
 def loops(body):
-    """The instructions of each loop that holds no other."""
-    open_blocks = []  # where each begins; of a loop, whether another one is inside
+    """Return the instructions of each innermost loop."""
+    open_blocks = []  # for each open block its start and, for a loop, whether it holds another loop
     for i, name in enumerate(body):
         if name in ("block", "loop", "if", "try"):
             for block in open_blocks:

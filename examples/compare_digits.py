@@ -3,8 +3,8 @@
     python examples/compare_digits.py              (where qrnn and scikit-learn are installed)
     python examples/compare_digits.py docs/pictures/compare
 
-The second one also draws the pictures of docs/compare.md, for light pages and dark ones, with matplotlib. Digits come
-one by one, as in use: a call each. Where PyTorch is installed, its own models have the same weights.
+The second command also draws the pictures of docs/compare.md, for light and dark pages, with matplotlib. Digits come
+one by one, as in use, with one call for each. If PyTorch is installed, its own models run with the same weights.
 """
 
 import io
@@ -20,7 +20,7 @@ import qrnn
 
 
 def digits(count=None):
-    """The models by name, the float32 original first, and the held-back digits, or the first `count` of them."""
+    """Return the models by name, the float32 original first, and the held-back digits (the first `count` if given)."""
     _, _, x, _ = digits_data.load()
     original = trained.load("digits")
     models = {
@@ -36,14 +36,14 @@ def digits(count=None):
 
 
 def pictures(report, name):
-    """Writes NAME-light.svg and NAME-dark.svg."""
+    """Write NAME-light.svg and NAME-dark.svg."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "qrnn", "font.sans-serif": ["DejaVu Sans"]}):
         for page, dark in (("light", False), ("dark", True)):
             file = io.StringIO()
             report.plot(dark=dark).savefig(file, format="svg", metadata={"Date": None})
-            text = re.sub(r"(?m)^ +|(?<=\.\d\d)\d+", "", file.getvalue())  # indents, and digits that nobody sees
+            text = re.sub(r"(?m)^ +|(?<=\.\d\d)\d+", "", file.getvalue())  # drops indents and invisible digits
             family = "font-family: 'DejaVu Sans', sans-serif; "
             text = text.replace(family, "").replace("<svg ", '<svg font-family="DejaVu Sans, sans-serif" ', 1)
             Path(f"{name}-{page}.svg").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the demos share: a float32 model beside its quantized versions, with sizes, times and a table."""
+"""Functions for the demos: a float32 model beside its quantized versions, with sizes, times and a table."""
 
 import platform
 import statistics
@@ -21,7 +21,7 @@ ROUNDS = 25
 
 
 def versions_of(original):
-    """(name, model) pairs: the float32 model and what the engines make of it."""
+    """Return (name, model) pairs: the float32 model and a quantized model for each engine."""
     pairs = [("qrnn float32", original)]
     for engine in "qrnn", "fbgemm":
         pairs.append((f"qrnn int8, engine {engine}", qrnn.quantize_dynamic(original, engine=engine)))
@@ -29,7 +29,7 @@ def versions_of(original):
 
 
 def torch_versions_of(original, kinds):
-    """(name, model) pairs of PyTorch: its float32 model and what torch.ao makes of it."""
+    """Return (name, model) pairs of PyTorch: its float32 model and the models that torch.ao makes from it."""
     torch.set_num_threads(1)
     original = original.eval().requires_grad_(False)
     pairs = [("torch.nn float32", original)]
@@ -44,19 +44,19 @@ def torch_versions_of(original, kinds):
 
 
 def to_native(model):
-    """The function that makes a NumPy array the kind of array that the model computes with."""
+    """Return the function that converts a NumPy array to the model's kind of array."""
     return np.asarray if isinstance(model, nn.Module) else torch.from_numpy
 
 
 def size_in_bytes(model):
-    """Memory of the weights: qrnn's as packed; PyTorch's as int8 codes and floats, without its packing."""
+    """Return the bytes of the weights: for qrnn as packed, for PyTorch of int8 codes and floats without packing."""
     layers = list(model.children())
     if isinstance(model, nn.Module):
         return sum(layer.nbytes for layer in layers)
     total = 0
     for layer in layers:
         values = list(layer.parameters())
-        if not values:  # torch.ao: the weights are in packed objects
+        if not values:  # torch.ao keeps the weights in packed objects
             parts = layer._weight_bias()
             parts = [*parts["weight"].values(), *parts["bias"].values()] if isinstance(parts, dict) else parts
             values = [p.int_repr() if p.is_quantized else p for p in parts]
@@ -65,9 +65,9 @@ def size_in_bytes(model):
 
 
 def microseconds_a_step(passes, steps):
-    """Times of functions that take that many steps each, {name: microseconds a step}: a median of ROUNDS.
+    """Time functions of that many steps each: {name: microseconds per step}, the median of ROUNDS rounds.
 
-    The functions take turns, so that all meet the same moods of the machine.
+    The functions take turns, so that all meet the same phases of the machine.
     """
     times = {name: [] for name in passes}
     for _ in range(ROUNDS):
@@ -94,7 +94,7 @@ def circumstances(isa):
 
 
 def print_table(rows, error):
-    """A line for each dict with name, accuracy, bytes, microseconds, error; `error` heads the last column."""
+    """Print a line for each dict of name, accuracy, bytes, microseconds, error; `error` heads the last column."""
     print(f"\n{'':<26}{'accuracy':>10}{'bytes':>10}{'µs a step':>12}{error:>27}")
     for row in rows:
         print(
@@ -104,7 +104,7 @@ def print_table(rows, error):
 
 
 def print_agreement(results, what):
-    """How far engine fbgemm is from torch.ao, whose arithmetic it has; `results` holds arrays by name."""
+    """Print how far engine fbgemm is from torch.ao, which has the same arithmetic; `results` holds arrays by name."""
     ours, theirs = results["qrnn int8, engine fbgemm"], results.get("torch.ao int8, fbgemm")
     if theirs is not None:
         print(

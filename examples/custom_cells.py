@@ -1,9 +1,9 @@
-"""Five recurrent cells that have no kernel, written in Python, in float32 and in 8 bits beside a GRU.
+"""Five recurrent cells without kernels, written in Python, in float32 and in 8 bits beside a GRU.
 
     python examples/custom_cells.py
 
-Each is a step in NumPy around Linear layers, so that it is quantized as any model. The error of the quantized one is
-relative to the float one's output, over a sequence; its time is that of a step at batch 1, where most of it is Python.
+Each cell is a step in NumPy around Linear layers, so that it is quantized like any model. The error of the quantized
+cell is relative to the float cell's output over a sequence; the time is that of a step at batch 1, mostly Python.
 """
 
 import time
@@ -19,12 +19,12 @@ sigmoid, tanh, relu = nn.Sigmoid(), nn.Tanh(), nn.ReLU()
 
 
 def gates(x):
-    """The four quarters of each row, [4, batch, hidden]: a tenth of the time of np.split."""
+    """Return the four quarters of each row, [4, batch, hidden], in a tenth of the time of np.split."""
     return x.reshape(len(x), 4, -1).swapaxes(0, 1)
 
 
 class IndRNN(nn.Cell):
-    """Li et al., 2018: h' = relu(W x + b + u * h); a unit sees no other's state."""
+    """Li et al., 2018: h' = relu(W x + b + u * h); each unit reads only its own state."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__(input_size, hidden_size)
@@ -39,7 +39,7 @@ class IndRNN(nn.Cell):
 
 
 class MinimalGRU(nn.Cell):
-    """Zhou et al., 2016: one gate f, which forgets and resets."""
+    """Zhou et al., 2016: one gate f both forgets and resets."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__(input_size, hidden_size)
@@ -58,7 +58,7 @@ class MinimalGRU(nn.Cell):
 
 
 class PeepholeLSTM(nn.Cell):
-    """Gers and Schmidhuber, 2000: the gates see c too, each unit its own."""
+    """Gers and Schmidhuber, 2000: the gates of each unit also read its own c."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__(input_size, hidden_size, states=("h", "c"))
@@ -77,7 +77,7 @@ class PeepholeLSTM(nn.Cell):
 
 
 class SRU(nn.Cell):
-    """Lei et al., 2018: no product in a step, so that a sequence has one for all steps."""
+    """Lei et al., 2018: a step has no matrix product, so that a sequence needs one for all steps."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__(input_size, hidden_size, states=("h", "c"))
@@ -95,7 +95,7 @@ class SRU(nn.Cell):
 
 
 class LayerNormLSTM(nn.Cell):
-    """Ba et al., 2016: both products and c are normalized. With weights of 1 a network of random W_h is chaotic."""
+    """Ba et al., 2016: both products and c are normalized. With norm weights of 1 and random W_h it is chaotic."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__(input_size, hidden_size, states=("h", "c"))
@@ -117,20 +117,20 @@ CELLS = IndRNN, MinimalGRU, PeepholeLSTM, SRU, LayerNormLSTM
 
 
 def models(input_size=INPUT_SIZE, hidden_size=HIDDEN_SIZE):
-    """The cells over sequences and, beside them, a GRU of the kernels, by name."""
+    """Return the cells over sequences and qrnn's own GRU, by name."""
     qrnn.manual_seed(0)
     found = {cell.__name__: nn.Recurrent(cell(input_size, hidden_size)) for cell in CELLS}
     return {**found, "GRU (kernels)": nn.GRU(input_size, hidden_size)}
 
 
 def relative_error(model, quantized, x):
-    """RMS of the difference of outputs, relative to the RMS of the float one's."""
+    """Return the RMS of the difference of outputs, relative to the RMS of the float model's output."""
     want, got = model(x)[0], quantized(x)[0]
     return float(np.sqrt(np.mean((got - want) ** 2) / np.mean(want**2)))
 
 
 def microseconds_a_step(model, x, rounds=5):
-    """Of a sequence, the fastest of a few."""
+    """Time a sequence; return microseconds per step of the fastest of a few rounds."""
     times = []
     for _ in range(rounds):
         start = time.thread_time()
@@ -140,7 +140,7 @@ def microseconds_a_step(model, x, rounds=5):
 
 
 def compare(input_size=INPUT_SIZE, hidden_size=HIDDEN_SIZE, steps=STEPS):
-    """Name, error, and microseconds a step in float32 and in 8 bits, of each."""
+    """Yield each model's name, error, and microseconds per step in float32 and in 8 bits."""
     x = np.random.default_rng(0).standard_normal((steps, 1, input_size), dtype=np.float32)
     for name, model in models(input_size, hidden_size).items():
         quantized = qrnn.quantize_dynamic(model)

@@ -3,9 +3,9 @@
     make demo          (or, where qrnn and scikit-learn are installed: python examples/digits.py)
 
 The classifier reads a handwritten digit row by row, 8 steps of 8 pixels, through an RNNCell and names it
-with a Linear. Its weights come from ``train_digits.py``. Where PyTorch is installed, its own float32 and
-dynamically quantized modules run on the same weights. Ends with an error if quantization costs more than
-a percentage point of accuracy.
+with a Linear. Its weights come from ``train_digits.py``. If PyTorch is installed, its own float32 and
+dynamically quantized modules run with the same weights. The program ends with an error if quantization
+costs more than a percentage point of accuracy.
 """
 
 import functools
@@ -19,7 +19,7 @@ TIMED_DIGITS = 32
 
 
 def hidden_states(cell, x, zeros):
-    """h of every step, [steps, batch, hidden], as a NumPy array."""
+    """Return h of every step, [steps, batch, hidden], as a NumPy array."""
     h, states = zeros, []
     for t in range(x.shape[1]):
         h = cell(x[:, t], h)
@@ -28,7 +28,7 @@ def hidden_states(cell, x, zeros):
 
 
 def digit_by_digit(cell, digits, zeros):
-    """One pass over single digits, each a list of rows."""
+    """Run the cell over digits one by one, each a list of rows."""
     for rows in digits:
         h = zeros
         for row in rows:
@@ -36,10 +36,10 @@ def digit_by_digit(cell, digits, zeros):
 
 
 def evaluate(models, x, y):
-    """Measure (name, model) pairs; the first is the original that h is compared with."""
+    """Measure (name, model) pairs; h is compared with that of the first, the original."""
     rows, states, passes = [], {}, {}
     for name, model in models:
-        # Every library gets its own arrays, made before the clock starts.
+        # Every library gets arrays of its own kind, made before the clock starts.
         native = comparison.to_native(model)
         zeros = native(np.zeros((len(x), model.rnn_cell.hidden_size), np.float32))
         states[name] = hidden_states(model.rnn_cell, native(x), zeros)
@@ -58,7 +58,7 @@ def evaluate(models, x, y):
 
 
 def torch_models():
-    """PyTorch's models with the same weights, as (name, model) pairs."""
+    """Return PyTorch's models with the same weights, as (name, model) pairs."""
     import torch
     import train_digits
 

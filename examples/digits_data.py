@@ -10,9 +10,9 @@ def load():
     """Return ``(train_x, train_y, held_x, held_y)``; x is float32 [digits, 8 steps, 8 values].
 
     The 1,797 images of 8 x 8 pixels come with scikit-learn, so nothing is downloaded. Their values
-    0..16 are scaled to 0..1. The held-back set is stratified and needs no random numbers: of every
-    class, in the order of the data set, the digits number 3, 7, 11, ... (counted from 0), a quarter
-    of them. Nothing about the model was chosen by looking at it.
+    0..16 are scaled to 0..1. The held-back set is a quarter of the digits, stratified and chosen without
+    random numbers: in each class, in the order of the data set, the digits number 3, 7, 11, ...
+    (counted from 0). No property of the model was chosen with the held-back set.
     """
     digits = load_digits()
     x = (digits.images / 16).astype(np.float32)

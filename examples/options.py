@@ -1,9 +1,9 @@
-"""Quantize LSTMs that PyTorch does not have: one with peepholes, one with LayerNorm, trained on speech.
+"""Quantize LSTMs that PyTorch lacks: one with peepholes, one with LayerNorm, trained on speech.
 
     make demo; python examples/options.py
 
-Nine speakers are told apart by an utterance of 7 to 29 steps of 12 values. The weights come from
-``train_options.py``. Ends with an error if quantization costs more than a percentage point of accuracy.
+The LSTMs recognize nine speakers by an utterance of 7 to 29 steps of 12 values. The weights come from
+``train_options.py``. The program ends with an error if quantization costs more than a percentage point of accuracy.
 """
 
 import comparison
@@ -18,7 +18,7 @@ LAYERS = {"peepholes": {"peepholes": True}, "norm": {"layer_norm": True, "bias":
 
 
 class Classifier(nn.Module):
-    """Scores from the last state; x is [batch, steps, features]."""
+    """A classifier that returns scores from the last state; x is [batch, steps, features]."""
 
     def __init__(self, weights, options):
         super().__init__()
@@ -32,16 +32,16 @@ class Classifier(nn.Module):
 
 
 def load(name):
-    """The float32 model of ``vowels_<name>.npz``."""
+    """Load the float32 model of ``vowels_<name>.npz``."""
     with np.load(trained.DIRECTORY / f"vowels_{name}.npz") as file:
         weights = dict(file)
     model = Classifier(weights, LAYERS[name])
-    model.load_state_dict({**model.state_dict(), **weights})  # the file does not say what layer it is of
+    model.load_state_dict({**model.state_dict(), **weights})  # the file has the layer's arrays alone
     return model
 
 
 def evaluate(original, x, lengths, y):
-    """Print and return a row for the model and each engine that has its layer."""
+    """Print and return a row for the model and for each engine that supports its layer."""
     models = {"float32": original}
     models |= {f"int8, {engine}": qrnn.quantize_dynamic(original, engine=engine) for engine in ("qrnn", "qrnn13")}
     print(f"\n{models['int8, qrnn'].rnn}")

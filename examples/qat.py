@@ -1,13 +1,13 @@
-"""Quantization-aware training: get back what 8 bits took from a recurrent network.
+"""Quantization-aware training: regain the accuracy that a recurrent network loses in 8 bits.
 
     pip install torch scikit-learn
     python examples/qat.py
 
 The relu RNN of ``train_irnn.py`` names a handwritten digit after 64 steps of one pixel. Engine ``fbgemm``, PyTorch's
-arithmetic on x86, gives each weight matrix one scale and activations 7 bits: rounding errors add up over the steps,
-and digits are lost. ``prepare`` puts trainable modules in the place of the cell and the Linear, whose forward rounds
-as the engine will; five epochs more teach the weights to live with that. The same five epochs in float are the
-control: what more training alone brings.
+arithmetic on x86, has one scale for each weight matrix and activations of 7 bits. Rounding errors add up over the
+steps, and more digits are misread. ``prepare`` replaces the cell and the Linear by trainable modules, whose forward
+rounds as the engine will; five more epochs adapt the weights to this rounding. The same five epochs in float are the
+control: they show the gain from more training alone.
 """
 
 import argparse
@@ -25,11 +25,11 @@ ENGINE = "fbgemm"
 SEED = 0
 EPOCHS = 5
 BATCH = 32
-RATE = 5e-5  # falling to zero
+RATE = 5e-5  # learning rate, which falls to zero
 
 
 def load() -> train_irnn.Classifier:
-    """The float model of irnn.npz."""
+    """Load the float model of irnn.npz."""
     model = train_irnn.Classifier(train_irnn.HIDDEN_SIZE)
     with np.load(Path(__file__).with_name("irnn.npz")) as weights:
         model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
@@ -37,7 +37,7 @@ def load() -> train_irnn.Classifier:
 
 
 def train(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int) -> list[float]:
-    """Some epochs more, as train_irnn.py trains; returns the mean loss of each."""
+    """Train for more epochs in the way of train_irnn.py; return the mean loss of each."""
     torch.manual_seed(SEED)
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), RATE)
@@ -62,13 +62,13 @@ def train(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int)
 
 @torch.no_grad()
 def scores(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy."""
+    """Return accuracy and mean cross-entropy."""
     answers = model(x)
     return (answers.argmax(1) == y).double().mean().item(), functional.cross_entropy(answers, y).item()
 
 
 def compare(epochs: int) -> dict[str, tuple[float, float]]:
-    """Scores on held-back digits: float, converted, and converted after training in either way."""
+    """Return scores on held-back digits: float, converted, and converted after either kind of training."""
     train_x, train_y, held_x, held_y = map(torch.from_numpy, digits_data.load())
     train_x, held_x = train_irnn.as_pixels(train_x), train_irnn.as_pixels(held_x)
     original = load()

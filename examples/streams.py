@@ -1,12 +1,12 @@
-"""Serve a thousand streams with one quantized cell: state in the caller's hands.
+"""Serve a thousand streams with one quantized cell; the caller keeps the states.
 
     python examples/streams.py
 
-Each stream reads Python's help from a place of its own, one character whenever it has one. Whichever streams
-have a character are stepped as one batch; streams come and go. A module keeps no state, so that all there is
-to it is a table of states. With engine ``qrnn`` a row never depends on its neighbours: afterwards every
-stream is run again, alone, and has the same h at every step, bit for bit. Ends with an error if not. With an
-engine of PyTorch, whose scales belong to the whole batch, most streams differ from themselves alone.
+Each stream reads Python's help from its own place, one character at a time. All streams that have a character
+are stepped as one batch; streams come and go. A module keeps no state, so that a service needs only a table of
+states. With engine ``qrnn`` a row never depends on its neighbors: afterwards every stream is run again, alone,
+and has the same h at every step, bit for bit; otherwise the program ends with an error. With an engine of
+PyTorch, whose scales are shared by the whole batch, most streams give other results alone.
 """
 
 import sys
@@ -21,11 +21,11 @@ from qrnn import nn
 
 STREAMS = 1000
 TICKS = 40
-CHANGES = 25  # streams that leave, and as many that come, at each tick
+CHANGES = 25  # this many streams leave at each tick, and as many come
 
 
 class Streams:
-    """The states of the streams that a cell serves: a row of a table each; an LSTM's are two tables."""
+    """The states of the streams that a cell serves, one row of a table for each; an LSTM has two tables."""
 
     def __init__(self, cell, capacity, tables):
         self.cell = cell
@@ -60,7 +60,7 @@ def as_tuple(state):
 
 
 def text_cell(kind, engine):
-    """The quantized cell of a trained character model: a layer's weights, step by step."""
+    """Return the quantized cell of a trained character model, with the weights of its layer."""
     layer = trained.load(f"text_{kind}").rnn
     cell = {"gru": nn.GRUCell, "lstm": nn.LSTMCell}[kind](layer.input_size, layer.hidden_size)
     cell.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.state_dict().items()})
@@ -68,8 +68,8 @@ def text_cell(kind, engine):
 
 
 def serve(streams, text, ticks, changes, rng):
-    """Run the service. Return what each stream read and the h it got, {stream: ([code, ...], [h, ...])}, the
-    stream-steps, and the seconds of CPU time that they took.
+    """Run the service. Return the codes and the h of each stream, {stream: ([code, ...], [h, ...])}, the
+    number of stream-steps, and the seconds of CPU time that they took.
     """
     letters = np.eye(len(text_data.ALPHABET), dtype=np.float32)
     history, active, seconds = {}, [], 0.0
@@ -99,7 +99,7 @@ def serve(streams, text, ticks, changes, rng):
 
 
 def run_alone(cell, codes):
-    """h at each step of one stream, [steps, hidden], and the seconds of CPU time that it took."""
+    """Return h at each step of one stream, [steps, hidden], and the seconds of CPU time that it took."""
     rows = np.eye(len(text_data.ALPHABET), dtype=np.float32)[codes][:, None]  # [steps, 1, letters]
     outputs, state = [], None
     start = time.thread_time()
@@ -111,7 +111,7 @@ def run_alone(cell, codes):
 
 
 def compare(kind, engine, count=STREAMS, ticks=TICKS, changes=CHANGES):
-    """Serve `count` streams at a time, then run each alone: a dict of what came out."""
+    """Serve `count` streams at a time, then run each alone; return a dict of the results."""
     cell = text_cell(kind, engine)
     _, text = text_data.load()
     streams = Streams(cell, count, tables=2 if kind == "lstm" else 1)

@@ -7,11 +7,11 @@ import numpy as np
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 PLAIN = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "...", "\t": " "})
-HELD_BACK = 10  # of that many paragraphs about one is held back
+HELD_BACK = 10  # about one of this many paragraphs is held back
 
 
 def encode(text):
-    """The text as positions in ALPHABET, int64; typographic signs become plain ones, other characters go."""
+    """Return the text as positions in ALPHABET, int64; typographic signs become plain ones, others are dropped."""
     kept = (c for c in text.translate(PLAIN) if c == "\n" or " " <= c <= "~")
     return np.array([ALPHABET.index(c) for c in kept], np.int64)
 
@@ -19,11 +19,11 @@ def encode(text):
 def load():
     """Return ``(training, held_back)``, each one long text as `encode` gives it.
 
-    Topics quote one another, so a paragraph counts once, where it stands first. Which set it belongs to
-    depends on its own letters alone, so one held back from training is held back with every version of Python,
-    though the topics differ a little. (The weights were trained on those of Python 3.11.)
+    Topics quote one another, so a repeated paragraph is kept only at its first place. Its set depends on its own
+    letters alone, so that a paragraph held back from training is held back with every version of Python, though
+    the topics differ a little. (The weights were trained on those of Python 3.11.)
     """
-    paragraphs = {}  # keys only: an ordered set
+    paragraphs = {}  # only its keys are used, as an ordered set
     for _, topic in sorted(pydoc_data.topics.topics.items()):
         paragraphs.update(dict.fromkeys(p.strip("\n") for p in topic.split("\n\n")))
     parts = [], []
@@ -39,5 +39,5 @@ def streams(codes, count):
 
 
 def one_hot(codes):
-    """The characters as the models read them: float32, with a last axis of len(ALPHABET)."""
+    """Return the characters one-hot, as the models read them: float32, with a last axis of len(ALPHABET)."""
     return np.eye(len(ALPHABET), dtype=np.float32)[codes]

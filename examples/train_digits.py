@@ -3,11 +3,11 @@
     pip install torch==2.13.0 scikit-learn
     python examples/train_digits.py
 
-A digit is a sequence of 8 rows of 8 pixels; a tanh RNNCell reads it, a Linear names it from the last
-hidden state. The seed, the split (``digits_data.load``) and the order of the batches are fixed. The
-settings below were chosen by threefold cross-validation inside the training set, but for HIDDEN_SIZE (64 is
-as accurate; 128 says more about quantization) and EPOCHS, which was then raised. The file holds plain float32
-arrays under PyTorch's parameter names.
+A digit is a sequence of 8 rows of 8 pixels; a tanh RNNCell reads it, and a Linear names it from the last
+hidden state. The seed, the split (``digits_data.load``) and the order of the batches are fixed. The settings
+below were chosen by threefold cross-validation inside the training set, except HIDDEN_SIZE (64 is as accurate;
+128 shows more about quantization) and EPOCHS, which was raised later. The file holds plain float32 arrays under
+PyTorch's parameter names.
 """
 
 import argparse
@@ -26,7 +26,7 @@ BATCH = 64
 PEAK_RATE = 3e-3
 WEIGHT_DECAY = 0.1
 PIXEL_NOISE = 0.15  # standard deviation, on pixels in 0..1
-DROPOUT = 0.3  # of the last hidden state
+DROPOUT = 0.3  # on the last hidden state
 
 
 class Classifier(nn.Module):

@@ -4,7 +4,7 @@
     python examples/train_irnn.py
 
 The network reads a handwritten digit pixel by pixel, 64 steps of one value, and a Linear names it from the last
-hidden state: what the first pixels said has to survive 60 steps. W_hh begins as the identity and the biases as
+hidden state, which must remember the first pixels for 60 steps. W_hh begins as the identity and the biases as
 zero (Q. V. Le, N. Jaitly, G. E. Hinton, A simple way to initialize recurrent networks of rectified linear
 units, 2015); the file that is written stays near it, and the distance is printed. Errors of its weights add up
 over the steps, which makes it the hardest of the examples to quantize. The seed, the split (``digits_data.load``)
@@ -47,7 +47,7 @@ class Classifier(nn.Module):
 
 
 def as_pixels(x):
-    """[digits, 64 steps, 1 value] of the digits' rows; works for NumPy arrays and tensors."""
+    """Reshape the digits' rows to [digits, 64 steps, 1 value]; works for NumPy arrays and tensors."""
     return x.reshape(len(x), -1, 1)
 
 

@@ -1,4 +1,4 @@
-"""Train an LSTM with peepholes and one with LayerNorm on speech, with PyTorch, which has neither; write
+"""Train an LSTM with peepholes and one with LayerNorm on speech, using PyTorch, whose own LSTM has neither; write
 ``vowels_peepholes.npz`` and ``vowels_norm.npz`` for ``options.py``.
 
     pip install torch==2.13.0
@@ -23,8 +23,8 @@ EPSILON = 1e-5
 
 
 class OptionLSTM(nn.Module):
-    """One layer. With `norm` what a gate sums is normalized over its units, scaled and shifted, as TFLite does it;
-    without, i and f see the cell state, and o sees the next one."""
+    """One layer. With `norm` each gate's sums are normalized over its units, scaled and shifted, as in TFLite;
+    without it, i and f read the cell state, and o reads the next one."""
 
     def __init__(self, input_size: int, hidden_size: int, norm: bool) -> None:
         super().__init__()

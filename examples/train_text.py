@@ -3,11 +3,11 @@
     pip install torch==2.13.0
     python3.11 examples/train_text.py
 
-A model reads one character after another, one-hot, through one recurrent layer, and a Linear gives the scores of
-the next. The text (``text_data``) is Python's own help. The seed, the split and the order of the batches are
-fixed: the training text is cut into BATCH pieces that are read side by side, STEPS characters an update, the
-state carried on from one update to the next; each epoch begins the pieces at another place. The files hold
-plain float32 arrays under PyTorch's parameter names.
+A model reads one-hot characters through one recurrent layer, and a Linear gives the scores of the next one.
+The text (``text_data``) is Python's own help. The seed, the split and the order of the batches are fixed. The
+training text is cut into BATCH pieces that are read side by side, STEPS characters in each update; an update
+starts from the states of the last one. Each epoch begins the pieces at another place. The files hold plain
+float32 arrays under PyTorch's parameter names.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BATCH = 32
 STEPS = 64
 PEAK_RATE = 5e-3
 WEIGHT_DECAY = 0.02
-DROPOUT = 0.1  # of the layer's output
+DROPOUT = 0.1  # on the layer's output
 LETTERS = len(text_data.ALPHABET)
 
 
@@ -47,7 +47,7 @@ def detached(state):
 
 
 def updates(codes: np.ndarray, epoch: int):
-    """The epoch's (characters, their successors), int64 [STEPS, BATCH], in order."""
+    """Yield the epoch's (characters, their successors), int64 [STEPS, BATCH], in order."""
     turned = np.roll(codes, -epoch * 7919)
     pieces = torch.from_numpy(text_data.streams(turned, BATCH).copy())
     for start in range(0, len(pieces) - STEPS, STEPS):

@@ -3,9 +3,9 @@
     pip install torch scikit-learn
     python examples/tutorial_torch.py
 
-Only ``import qrnn.torch as qnn`` differs from the program that was written for PyTorch's own quantization. The
-cell is quantized from the start; ``prepare`` makes it trainable, ``convert`` quantizes what was learnt: the mean
-pixel of a digit's row from the ten pixels before it, predicted by the first unit of the cell.
+Only ``import qrnn.torch as qnn`` differs from the same program for PyTorch's own quantization. The cell is
+quantized from the start; ``prepare`` makes it trainable, and ``convert`` quantizes the trained weights. The first
+unit of the cell learns to predict the mean of a digit's next eight pixels from the ten pixels before them.
 """
 
 import digits_data
@@ -25,7 +25,7 @@ class MyModel(nn.Module):
 
 
 def data():
-    """Ten pixels of a digit, and the mean of the eight that follow."""
+    """Return ten pixels of a digit, and the mean of the eight pixels after them."""
     rows = torch.from_numpy(digits_data.load()[0]).flatten(1)
     return rows[:, 24:34], rows[:, 34:42].mean(1)
 

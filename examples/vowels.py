@@ -2,11 +2,11 @@
 
     make demo          (or, where qrnn is installed: pip install --no-deps aeon; python examples/vowels.py)
 
-An LSTM, and a GRU that reads in both directions, tell nine speakers apart by an utterance of 7 to 29 steps
+An LSTM, and a GRU that reads in both directions, recognize nine speakers by an utterance of 7 to 29 steps
 of 12 values; utterances of all lengths share one padded batch, with ``lengths=``. Their weights come from
-``train_vowels.py``. Where PyTorch is installed, its own float32 and dynamically quantized modules run on the
-same weights, the batch as a PackedSequence. Ends with an error if quantization costs more than a percentage
-point of accuracy, or if an utterance in the batch is answered otherwise than alone.
+``train_vowels.py``. If PyTorch is installed, its own float32 and dynamically quantized modules run with the
+same weights, on a PackedSequence. The program ends with an error if quantization costs more than a percentage
+point of accuracy, or if an utterance has other scores in the batch than alone.
 """
 
 import functools
@@ -21,16 +21,16 @@ TIMED_UTTERANCES = 16
 
 
 def one_by_one(rnn, utterances):
-    """One pass over single utterances, [1, steps, channels] each."""
+    """Run the model over utterances one by one, each [1, steps, channels]."""
     for x in utterances:
         rnn(x)
 
 
 def evaluate(models, x, lengths, y):
-    """Measure (name, model) pairs; the first is the original that the scores are compared with."""
+    """Measure (name, model) pairs; scores are compared with those of the first, the original."""
     rows, scores, passes = [], {}, {}
     for name, model in models:
-        # Every library gets its own arrays, made before the clock starts.
+        # Every library gets arrays of its own kind, made before the clock starts.
         native = comparison.to_native(model)
         scores[name] = np.asarray(model(native(x), native(lengths)))
         utterances = [native(x[i : i + 1, : lengths[i]].copy()) for i in range(TIMED_UTTERANCES)]
@@ -48,13 +48,13 @@ def evaluate(models, x, lengths, y):
 
 
 def differ_alone(model, x, lengths, scores):
-    """How many utterances have other scores, in any bit, when they come alone and without padding."""
+    """Count the utterances whose scores differ in any bit when they come alone and without padding."""
     alone = [model(x[i : i + 1, :n]) for i, n in enumerate(lengths)]
     return int((np.concatenate(alone) != scores).any(axis=1).sum())
 
 
 def torch_models(name):
-    """PyTorch's models with the same weights, as (name, model) pairs."""
+    """Return PyTorch's models with the same weights, as (name, model) pairs."""
     import torch
     import train_vowels
 

@@ -1,4 +1,4 @@
-"""The speech of the examples: JapaneseVowels, nine men saying two Japanese vowels, told apart by voice."""
+"""The speech of the examples, JapaneseVowels: nine men say two Japanese vowels; the task is to name the speaker."""
 
 import sys
 from importlib.machinery import PathFinder
@@ -11,9 +11,9 @@ PACKAGES = ("aeon", "sktime")  # both carry the two files
 
 
 def data_directory():
-    """Where the files are: in a package, which is not imported, so that what it depends on need not be there.
+    """Return the folder of the files in an installed package, found without import, so without its dependencies.
 
-    ``make demo`` puts it into a directory of its own, where pip does not miss those dependencies.
+    ``make demo`` installs the package into a separate directory, so that pip reports no missing dependencies.
     """
     for package in PACKAGES:
         spec = PathFinder.find_spec(package, [*sys.path, str(Path(sys.prefix, "data"))])
@@ -25,7 +25,7 @@ def data_directory():
 
 
 def read(path):
-    """Return ``(x, lengths, y)`` of a .ts file: a line an utterance, its channels and speaker between colons.
+    """Return ``(x, lengths, y)`` of a .ts file. Each line is an utterance: channels and speaker, separated by colons.
 
     x is float32 [utterances, 29 steps, 12 channels] with zeros behind the last step of an utterance, lengths
     int64, y the speaker, 0..8.

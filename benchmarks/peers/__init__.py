@@ -1,4 +1,4 @@
-"""One small adapter a peer: each turns a cell's weights into the contenders of a benchmark."""
+"""One small adapter for each peer, which turns a cell's weights into the contenders of a benchmark."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Contender:
-    """Something that computes one step of a cell.
+    """An implementation of one step of a cell.
 
-    `step(x, h)` returns the new h, or, with `writes`, puts it into its third argument, `out=`.
-    `native` turns a float32 array into what `step` takes; np.asarray turns its result back.
+    `step(x, h)` returns the new h; with `writes`, it puts it into its third argument, `out=`.
+    `native` converts a float32 array for `step`; np.asarray converts the result back.
     """
 
     name: str
-    precision: str  # "float32", "8 bits" or "7 bits": of the activations' codes
+    precision: str  # of the activations: "float32", or codes of "8 bits" or "7 bits"
     step: Callable[..., Any]
     native: Callable[[np.ndarray], Any] = np.array
     writes: bool = False
@@ -24,7 +24,7 @@ class Contender:
 
 
 def available(names):
-    """The adapters of the installed peers among `names`, and the names that are not installed."""
+    """Return the adapters of the installed peers among `names`, and the names that are not installed."""
     from . import numpy_cell, qrnn_cells
 
     adapters, missing = [], []

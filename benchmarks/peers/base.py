@@ -1,4 +1,4 @@
-"""What every adapter of benchmarks/compare.py implements."""
+"""The interface of the adapters of benchmarks/compare.py."""
 
 import functools
 import importlib.metadata
@@ -8,13 +8,13 @@ import numpy as np
 
 
 def quantize_rows(weight, levels=127):
-    """int8 codes of a matrix, symmetric, with one scale a row: what the int8 peers are given."""
+    """Quantize a matrix for the int8 peers: symmetric int8 codes with one scale for each row."""
     scale = np.abs(weight).max(axis=1) / levels
     return np.rint(weight / scale[:, None]).astype(np.int8), scale.astype(np.float32)
 
 
 def reordered(kind, array, gates):
-    """The rows of a PyTorch array with its gates in another order; `gates` has one for each kind."""
+    """Return the rows of a PyTorch array with its gates in another order; `gates` has an order for each kind."""
     parts = np.split(array, len(gates[kind]))
     return np.concatenate([parts[g] for g in gates[kind]])
 
@@ -24,18 +24,18 @@ def state_names(kind):
 
 
 class Peer:
-    """One library in one way of using it.
+    """One library, used in one way.
 
-    `sequence` and `step` return `run(n)`, which does the work n times and returns what came last, an array:
-    a sequence call starts from zeros and gives h of all steps, [T, B, H]; a step takes the next x of xs
-    (round and round, also from one run to the next) and the state that the step before gave, from zeros at
-    first, and gives h, [B, H]. The loop belongs to the adapter, so that each peer is called in its own
-    cheapest way; everything that a user would prepare once is prepared before `run` exists.
+    `sequence` and `step` return `run(n)`, which does the work n times and returns the last result, an array.
+    A sequence call starts from zeros and returns h of all steps, [T, B, H]. A step takes the next x of xs
+    (cyclically, also from one run to the next) and the state of the step before, at first zeros, and returns
+    h, [B, H]. The adapter has its own loop, so that each peer is called in its cheapest way. Everything that
+    a user would prepare once is prepared before `run` is returned.
     """
 
     name = ""
     precision = "float32"  # of the activations in the products: float32, bfloat16 or int8
-    distribution = ""  # whose version is noted
+    distribution = ""  # the package whose version is noted
     details = ""
     kinds = ("rnn", "lstm", "gru")
 
@@ -46,7 +46,7 @@ class Peer:
         return importlib.metadata.version(self.distribution)
 
     def refuses(self, kind, mode, batch):
-        """Why this peer has no such thing, or "". mode is "sequence" or "step"."""
+        """Return why this peer cannot compute it, or "". mode is "sequence" or "step"."""
         return "" if kind in self.kinds else f"no {kind}"
 
     def sequence(self, kind, weights, xs):
@@ -57,7 +57,7 @@ class Peer:
 
 
 def calls(function, *arguments):
-    """run(n) of a call that returns its result, or a tuple that begins with it."""
+    """Return run(n) of a call that returns its result, or a tuple that begins with it."""
     call = functools.partial(function, *arguments)
 
     def run(n):
@@ -69,7 +69,7 @@ def calls(function, *arguments):
 
 
 def fed_back(step, xs, state, h=np.asarray):
-    """run(n) of `state = step(x, state)`; `h` takes the array out of a state."""
+    """Return run(n) of `state = step(x, state)`; `h` takes the array out of a state."""
     inputs = itertools.cycle(xs)
 
     def run(n):

@@ -1,7 +1,7 @@
 """LiteRT: models of one operator, UNIDIRECTIONAL_SEQUENCE_RNN or _LSTM, written as flatbuffers.
 
-Float, and "hybrid": int8 weights with one scale a matrix, activations quantized at run time, symmetric or
-asymmetric. One bias, b_ih + b_hh. There is no GRU. PyTorch's gates i f g o are TFLite's i f c o.
+The models are float or "hybrid": int8 weights with one scale for each matrix, and activations quantized at run time,
+symmetric or asymmetric. The only bias is b_ih + b_hh. There is no GRU. PyTorch's gates i f g o are TFLite's i f c o.
 """
 
 import itertools
@@ -17,13 +17,13 @@ SIDES = ("weight_ih", "weight_hh")
 
 
 class Model:
-    """Tensors and one operator, packed into bytes."""
+    """A model of tensors and one operator, packed into bytes."""
 
     def __init__(self):
         self.buffers, self.tensors = [schema.BufferT()], []
 
     def tensor(self, name, shape, array=None, scale=None, variable=False):
-        """The index of a new float32 tensor, or of an int8 one with a scale."""
+        """Add a float32 tensor, or an int8 one with a scale; return its index."""
         made = schema.TensorT()
         made.name, made.shape, made.isVariable, made.buffer = name, list(shape), variable, 0
         made.type = schema.TensorType.FLOAT32 if scale is None else schema.TensorType.INT8
@@ -133,14 +133,14 @@ class LiteRT(Peer):
 
         def run(n):
             for _ in itertools.repeat(None, n):
-                made.reset_all_variables()  # zeros again
+                made.reset_all_variables()  # the state is zeros again
                 made.invoke()
-            return y()  # a view: it must be gone before the next run
+            return y()  # a view, which must be deleted before the next run
 
         return run
 
     def step(self, kind, weights, xs):
-        """The state is a variable inside of the model; x is copied in, and a view of h taken."""
+        """Return run(n): the state is a variable inside the model, x is copied in, and h is returned as a view."""
         made, _, y = self.interpreter(kind, weights, 1, xs.shape[1])
         made.reset_all_variables()
         x = made.get_input_details()[0]["index"]

@@ -1,8 +1,8 @@
-"""ncnn: nets of one layer, batch 1. A .param of three lines and a .bin of tagged weights, written here.
+"""ncnn: nets of one layer, batch 1, written here as a .param of three lines and a .bin of tagged weights.
 
-Gates: LSTM i f o g with one bias; GRU r z n with the biases of r and z summed and both of n. The net borrows
-the memory of the arrays handed to it. The layers' int8 codes are weights only on some CPUs; here activations
-are quantized too.
+The gates are i f o g with one bias in an LSTM, and r z n in a GRU, which has summed biases for r and z and two for n.
+The net borrows the memory of the arrays given to it. On some CPUs only the weights of the int8 layers are quantized;
+here activations are quantized too.
 """
 
 import itertools
@@ -20,7 +20,7 @@ RAW, INT8 = np.uint32(0), np.uint32(0x000D4B38)
 
 
 def net(kind, weights, int8, threads, states):
-    """A net with blobs x -> y, or x h (c) -> y h1 (c1)."""
+    """Make a net with blobs x -> y, or x h (c) -> y h1 (c1)."""
     size = weights["weight_hh"].shape[1]
     names = state_names(kind) if states else ()
     blobs = ["x", *names], ["y", *(f"{n}1" for n in names)]

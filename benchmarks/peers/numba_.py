@@ -1,8 +1,8 @@
-"""Numba: the cells as one writes them for its compiler, float32, by loops and by np.dot.
+"""Numba: the cells as a user writes them for its compiler, in float32, with loops and with np.dot.
 
-A call pays for every argument, so the weights are one array, [inputs + size + 2, gates * size]: W_ih and W_hh
-transposed, and two rows of biases, b_ih + b_hh and what a GRU's r multiplies. The state is one too, h (and c),
-and is written over. Everything is compiled before `run` exists.
+Every argument costs time in a call, so the weights are one array, [inputs + size + 2, gates * size]: W_ih and W_hh
+transposed, and two rows of biases, b_ih + b_hh and the bias that a GRU's r multiplies. The state, h (and c), is one
+array too, and is overwritten. Everything is compiled before `run` is returned.
 """
 
 import functools
@@ -25,7 +25,7 @@ def sigmoid(v):
 
 @compiled
 def rnn(y, p, state, row):
-    """One row's end of a step; y has all of its argument, of a GRU's n only what r does not multiply, p the rest."""
+    """Finish a step of one row; y holds the functions' arguments, but in a GRU p holds the part from h."""
     for j in range(state.shape[2]):
         state[0, row, j] = math.tanh(y[j])
 
@@ -64,7 +64,7 @@ def apart(y, p):
     return p
 
 
-# Where the products of h go: functions, because numba compiles them away and conditions of a kind not always.
+# Where the products of h go, as functions: numba compiles these away, but not always conditions on the kind.
 SUMS = {"rnn": together, "lstm": together, "gru": apart}
 
 
@@ -75,7 +75,7 @@ def parts(w, inputs, size):
 
 @compiled
 def add_product(y, x, row, w):
-    """y += x[row] @ w; the inner loop goes along a row of w, so that it becomes vectors."""
+    """Compute y += x[row] @ w; the inner loop runs along a row of w, so that it is vectorized."""
     for k in range(x.shape[1]):
         v = x[row, k]
         for j in range(w.shape[1]):
@@ -84,7 +84,7 @@ def add_product(y, x, row, w):
 
 @compiled
 def keep_states(output, t, state):
-    """output[t] = h."""
+    """Set output[t] = h."""
     for row in range(output.shape[1]):
         for j in range(output.shape[2]):
             output[t, row, j] = state[0, row, j]
@@ -92,9 +92,9 @@ def keep_states(output, t, state):
 
 @functools.cache
 def by_loops(kind):
-    """step(x, state, w) of all rows, and whole(xs, state, w, output) from zeros.
+    """Make step(x, state, w) for all rows, and whole(xs, state, w, output), which starts from zeros.
 
-    A row is written out in both: as a function of its own, even inlined, it takes 1.4 times as long at 16 units.
+    The code of a row is written out in both: as a function, even inlined, it takes 1.4 times as long at 16 units.
     """
     end, of_h = ENDS[kind], SUMS[kind]
 
@@ -132,7 +132,7 @@ def by_loops(kind):
 
 @functools.cache
 def by_dot(kind):
-    """The same with np.dot; a sequence makes the products of x of all steps at once."""
+    """Make the same with np.dot; a sequence computes the products of x of all steps at once."""
     end, gru = ENDS[kind], kind == "gru"
 
     @compiled
@@ -183,7 +183,7 @@ class NumbaLoops(Peer):
         return super().refuses(kind, mode, batch) or ("" if self.threads == 1 else "no threads")
 
     def arrays(self, kind, weights, batch):
-        """The packed weights and a state of zeros."""
+        """Return the packed weights and a state of zeros."""
         size = weights["weight_hh"].shape[1]
         b_x, b_h = weights["bias_ih"] + weights["bias_hh"], np.zeros_like(weights["bias_hh"])
         if kind == "gru":

@@ -1,4 +1,4 @@
-"""The cells as one writes them by hand in NumPy: transposed copies and sums of biases made beforehand."""
+"""The cells as a user writes them in NumPy, with transposed copies and sums of biases made beforehand."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ class NumPy(Peer):
     details = "x @ W_ih.T of all steps at once, then a Python loop"
 
     def cell(self, kind, weights):
-        """(project, advance, first): y = project(x); state = advance(y, state)."""
+        """Return (project, advance, first): y = project(x); state = advance(y, state), first is the first state."""
         w_ih, w_hh = weights["weight_ih"].T, weights["weight_hh"].T
         b_ih, b_hh = weights["bias_ih"], weights["bias_hh"]
         size = len(w_hh)

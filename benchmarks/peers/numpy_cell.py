@@ -1,4 +1,4 @@
-"""The cell as one writes it by hand in NumPy, with the two biases added beforehand."""
+"""The cell as a user writes it in NumPy, with the two biases added beforehand."""
 
 import numpy as np
 

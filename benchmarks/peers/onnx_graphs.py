@@ -1,6 +1,6 @@
-"""The ONNX models of one layer, as bytes: the float operators, and int8 graphs.
+"""ONNX models of one layer, as bytes: the float operators, and int8 graphs.
 
-Gates: PyTorch has i f g o and r z n, ONNX i o f c and z r h. Every model has batches in the middle.
+PyTorch orders gates i f g o and r z n, ONNX i o f c and z r h. In every model the batch is the middle axis.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from .base import quantize_rows, reordered, state_names
 
 GATES = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
-INT8_GATES = {"rnn": (0,), "lstm": (0, 1, 3, 2), "gru": (0, 1, 2)}  # all sigmoids side by side
+INT8_GATES = {"rnn": (0,), "lstm": (0, 1, 3, 2), "gru": (0, 1, 2)}  # the gates with a sigmoid side by side
 OPERATORS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
@@ -18,7 +18,7 @@ def value(name, shape):
 
 
 def model(nodes, inputs, outputs, constants):
-    """inputs and outputs: {name: shape}; constants: {name: array}."""
+    """Make a model; inputs and outputs are {name: shape}, constants {name: array}."""
     graph = helper.make_graph(
         nodes,
         "layer",
@@ -33,7 +33,7 @@ def model(nodes, inputs, outputs, constants):
 
 
 def float_layer(kind, weights, steps, batch, states):
-    """The operator RNN, LSTM or GRU. x -> y, or, with `states`, x, h (, c) -> h1 (, c1)."""
+    """Make a model of the operator RNN, LSTM or GRU: x -> y or, with `states`, x, h (, c) -> h1 (, c1)."""
     inputs, size = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
     w, r, b_w, b_r = (
         reordered(kind, weights[n], GATES)[None] for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -44,7 +44,7 @@ def float_layer(kind, weights, steps, batch, states):
 
 
 def int8_lstm(weights, steps, batch, states):
-    """DynamicQuantizeLSTM of ONNX Runtime; one scale an output of each matrix."""
+    """Make a model of ONNX Runtime's DynamicQuantizeLSTM, with one scale for each output of a matrix."""
     inputs, size = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
     b = np.concatenate([reordered("lstm", weights[n], GATES) for n in ("bias_ih", "bias_hh")])[None]
     constants = {"B": b}
@@ -83,13 +83,13 @@ def _layer(kind, operator, arguments, constants, shape, states):
 
 
 class Int8Graph:
-    """A layer of dynamically quantized products, written as its equations.
+    """A layer written as its equations, with dynamically quantized products.
 
-    Gates are put so that all sigmoids are one operator: i f o g and r z n. What makes a product is a name:
+    Gates are ordered so that one operator computes all sigmoids: i f o g and r z n. A name says how products are made:
 
     integer   DynamicQuantizeLinear, MatMulInteger and a scaling
     fused     ONNX Runtime's DynamicQuantizeMatMul
-    weights   DequantizeLinear of the weights and MatMul, which OpenVINO joins and quantizes by itself
+    weights   DequantizeLinear of the weights and MatMul, which OpenVINO fuses and quantizes itself
     """
 
     def __init__(self, kind, weights, products):
@@ -97,7 +97,7 @@ class Int8Graph:
         self.inputs, self.size = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
         self.constants, self.nodes = {}, []
         b_ih, b_hh = (reordered(kind, weights[n], INT8_GATES) for n in ("bias_ih", "bias_hh"))
-        if kind == "gru":  # n's recurrent bias is multiplied by r, the others may be summed
+        if kind == "gru":  # r multiplies n's recurrent bias; the other biases may be summed
             keep = np.arange(len(b_hh)) >= 2 * self.size
             self.biases = {
                 "x": b_ih + np.where(keep, 0, b_hh).astype(np.float32),
@@ -119,7 +119,7 @@ class Int8Graph:
         self.nodes.append(helper.make_node(operator, inputs.split(), outputs.split(), **options))
 
     def product(self, name, given, result):
-        """result = given @ W.T (+ bias), quantized on the way."""
+        """Add nodes for result = given @ W.T (+ bias) with a quantized product."""
         bias = self.biases[name] is not None
         if self.products == "fused":
             arguments = f"{given} {name}_codes {name}_scale"
@@ -147,10 +147,10 @@ class Int8Graph:
             self.node("Add", f"{p}y {p}bias", result)
 
     def advance(self):
-        """y, h (, c) -> h1 (, c1); y is x's product.
+        """Add nodes for y, h (, c) -> h1 (, c1), where y is the product of x.
 
-        It is always the second one to be added: of "y yh", as the first, OpenVINO 2026.4 makes another sum in the
-        Scan of an RNN, 68 % from the right h.
+        y is always the second term of a sum: with y as the first, OpenVINO 2026.4 computes another sum in the Scan of
+        an RNN (h is 68 % off).
         """
         self.product("h", "h", "yh")
         if self.kind == "rnn":
@@ -186,14 +186,14 @@ class Int8Graph:
         return dict.fromkeys(names, shape), {f"{n}1": shape for n in names}
 
     def one_step(self, batch):
-        """x, h (, c) -> h1 (, c1), all [batch, size]."""
+        """Make the model x, h (, c) -> h1 (, c1), all [batch, size]."""
         self.product("x", "x", "y")
         self.advance()
         given, made = self.states(batch)
         return model(self.nodes, {"x": (batch, self.inputs)} | given, made, self.constants)
 
     def whole(self, steps, batch):
-        """x [steps, batch, inputs] -> y_all [steps, batch, size]: x's product outside of a Scan over h's."""
+        """Make the model x [steps, batch, inputs] -> y_all [steps, batch, size]: a product of x, and a Scan over h."""
         self.product("x", "x", "from_x")
         outside, self.nodes = self.nodes, []
         self.advance()

@@ -1,7 +1,7 @@
 """ONNX Runtime on its CPU provider: float operators, DynamicQuantizeLSTM, and int8 graphs.
 
-Arrays are bound once (IO binding), which is its fastest call. The session borrows their memory, so every
-closure here keeps them. Two sets of states take turns: what one call writes, the next one reads.
+Arrays are bound once (IO binding), which gives the fastest calls. The session borrows their memory, so every
+closure here keeps a reference. Two sets of states alternate: each call reads the states that the last one wrote.
 """
 
 import itertools
@@ -14,14 +14,14 @@ from .base import Peer, state_names
 
 
 class Session:
-    """A model with its arrays bound: `bound(inputs, outputs)` for each way of calling it."""
+    """A model with bound arrays: `bound(inputs, outputs)` makes a binding."""
 
     def __init__(self, model, threads):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        if threads > 1:  # or its threads would go on spinning into the others' turns
+        if threads > 1:  # otherwise its threads would still spin during other peers' turns
             options.add_session_config_entry("session.force_spinning_stop", "1")
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.keep = []
@@ -47,7 +47,7 @@ class Session:
         return run
 
     def steps(self, xs, names, shape):
-        """xs: one array a step, an even number of them; names: of the states."""
+        """Return run(n) of steps; xs is an even number of arrays, one per step, `names` are those of the states."""
         sets = [{name: np.zeros(shape, np.float32) for name in names} for _ in range(2)]
         bindings = [
             self.bound({"x": x} | sets[t % 2], {f"{name}1": a for name, a in sets[1 - t % 2].items()})

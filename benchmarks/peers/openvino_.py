@@ -1,11 +1,11 @@
-"""OpenVINO's CPU plugin on ONNX models: the float operators in float32 and as it comes, and int8 products.
+"""OpenVINO's CPU plugin on ONNX models: float operators in float32 and in its default precision, and int8 products.
 
-As it comes it computes in bfloat16 where the CPU has that. A tensor that shares an array's memory does not
+Its default precision is bfloat16 if the CPU supports that. A tensor that shares an array's memory does not
 own the array, so the closures keep both.
 
-int8: it has no quantized recurrent operator, so the equations, with int8 weights. Rows of x and h are quantized
-at run time where the group that shares a scale is exactly a row, a multiple of 16, and the hint is float32;
-with larger groups, or in bfloat16, it multiplies floats without a word.
+It has no quantized recurrent operator, so the int8 models are the equations with int8 weights. Rows of x and h are
+quantized at run time if the group that shares a scale is exactly one row, a multiple of 16, and the hint is float32.
+With larger groups, or in bfloat16, OpenVINO multiplies floats without a warning.
 """
 
 import itertools
@@ -29,7 +29,7 @@ class Compiled:
         self.keep = []
 
     def request(self, inputs, outputs):
-        """A request on the arrays {name: array}."""
+        """Make a request on the arrays {name: array}."""
         request = self.model.create_infer_request()
         for name, array in (inputs | outputs).items():
             tensor = openvino.Tensor(array, shared_memory=True)
@@ -45,7 +45,7 @@ class OpenVINOFloat(Peer):
     y = "y"  # the name of a sequence's output
 
     def compiled(self, kind, weights, steps, batch, states):
-        """The model, and the shapes of its y and of a state."""
+        """Compile the model; return it with the shapes of its y and of a state."""
         size = weights["weight_hh"].shape[1]
         model = onnx_graphs.float_layer(kind, weights, steps, batch, states)
         return Compiled(model, self.precision, self.threads), (steps, 1, batch, size), (1, batch, size)
@@ -85,7 +85,7 @@ class OpenVINOFloat(Peer):
 
 
 class OpenVINODefault(OpenVINOFloat):
-    """bfloat16 where the CPU has it: then the answer is held to that, else to float32."""
+    """The default precision: bfloat16 if the CPU supports it, otherwise float32; errors are bounded accordingly."""
 
     name = "OpenVINO"
     details = "the same as it comes: bfloat16 where the CPU has it"

@@ -35,7 +35,7 @@ class Float(Peer):
         return module
 
     def started(self, run):
-        """run(n) on this adapter's number of threads, which is a setting of the process."""
+        """Return run(n) that sets this adapter's number of threads, a setting of the process, before it runs."""
         if not hasattr(qrnn, "set_num_threads"):
             return run
 
@@ -91,7 +91,7 @@ class Int8Out(Int8):
 
 
 class Int8OneThread(Int8):
-    """Beside the run with more threads, to tell what they gain."""
+    """The same on one thread, measured beside runs with more threads to show their gain."""
 
     name = "qrnn 1 thread"
     details = "the same on one thread"

@@ -1,6 +1,6 @@
 """torch.nn in eager mode, and the dynamically quantized modules of torch.ao, engine by engine.
 
-torch.ao has no quantized RNN over sequences: there a loop over its cell is what its user writes.
+torch.ao has no quantized RNN over sequences, so a loop over its cell stands in for it, as a user would write it.
 """
 
 import warnings

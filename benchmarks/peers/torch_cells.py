@@ -1,4 +1,4 @@
-"""torch.nn.RNNCell and the cell that torch.ao makes of it, with PyTorch's default engine."""
+"""torch.nn.RNNCell, and the cell that torch.ao makes from it with PyTorch's default engine."""
 
 import warnings
 

@@ -1,8 +1,8 @@
-"""Streams of many clients, stepped together: the part of the server that knows of no network.
+"""Streams of many clients, stepped together: the part of the server without the network.
 
 A stream is a row of `qrnn.stream`, and its number is the row's. A client sends the frames of a stream in order, 0, 1,
-2, ..., at most `window` ahead of their answers. All that is kept of a stream is its state, the frames that wait and the
-last `window` answers, which are sent again to a client that lost its connection.
+2, ..., at most `window` ahead of their answers. The server keeps of a stream only its state, its waiting frames and its
+last `window` answers, which it sends again to a client that lost its connection.
 """
 
 import secrets
@@ -17,11 +17,11 @@ NOBODY = -1
 
 
 class Refused(Exception):
-    """What a client may not send. The text names what was expected and what came."""
+    """A message that a client may not send. The text names what was expected and what came."""
 
 
 class Waiting(NamedTuple):
-    """Frames of one message, of different streams."""
+    """Frames of different streams that came in one message and wait for a step."""
 
     rows: np.ndarray
     numbers: np.ndarray
@@ -36,12 +36,12 @@ class Session:
         self.number, self.token = number, secrets.token_urlsafe(16)
         self.rows = []
         self.waiting = deque()
-        self.connection = None  # gets the answers; None: they are only kept
-        self.lost = None  # since when there is no connection
+        self.connection = None  # where answers are sent; with None they are only kept
+        self.lost = None  # when the connection was lost
 
 
 class Engine:
-    """Sessions, their streams, and the step of all that are ready.
+    """Sessions, their streams, and the step of all ready streams.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Engine:
     inputs : int
         Floats of a frame.
     streams, own, window : int
-        Limits: streams of all clients, of one client, and frames of a stream that are accepted but not answered.
+        Limits of: streams of all clients, streams of one client, frames of a stream accepted but not yet answered.
     """
 
     def __init__(self, model, inputs, *, streams=4096, own=1024, window=8):
@@ -62,8 +62,8 @@ class Engine:
         self.frame = np.dtype([*head, ("x", "<f4", (inputs,))])
         self.answer = np.dtype([*head, ("y", "<f4", (self.outputs,))])
         self.sessions, self._by_token, self._count = {}, {}, 0
-        self._closing = {}  # rows that nobody may send to any more, and whose they were
-        # Of each row: its session, and how many frames of it were accepted, answered, and sent to the client.
+        self._closing = {}  # row that takes no more frames -> its session
+        # For each row: its session, and how many of its frames were accepted, answered, and sent to the client.
         self.owner = np.full(streams, NOBODY)
         self.accepted, self.stepped, self.sent = (np.zeros(streams, np.int64) for _ in range(3))
         self.kept = np.zeros((streams, window), self.answer)
@@ -72,21 +72,21 @@ class Engine:
     # ---- sessions
 
     def begin(self):
-        """A new session, without streams."""
+        """Begin a session without streams."""
         session = Session(self._count)
         self._count += 1
         self.sessions[session.number] = self._by_token[session.token] = session
         return session
 
     def find(self, token):
-        """The session of a token."""
+        """Return the session of a token."""
         session = self._by_token.get(token) if isinstance(token, str) else None
         if session is None:
             raise Refused("token: expected one that this server gave and has not forgotten, got another")
         return session
 
     def missed(self, session, received):
-        """Answers that a client lost with its connection, by the numbers of those that it has got."""
+        """Return the answers that a client lost with its connection; `received` has the numbers that it got."""
         if not isinstance(received, dict):
             raise Refused(f"received: expected an object of streams and numbers, got {received!r:.40}")
         lost = [np.zeros(0, self.answer)]
@@ -101,13 +101,13 @@ class Engine:
         return np.concatenate(lost)
 
     def end(self, session):
-        """Forget a session; its rows are free after the step that may be running."""
+        """Forget a session; its rows become free after any step now running."""
         del self.sessions[session.number], self._by_token[session.token]
         session.waiting.clear()
         self._release(session, session.rows)
 
     def open(self, session, count):
-        """Begin streams; returns their numbers."""
+        """Begin streams; return their numbers."""
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise Refused(f"open: expected a positive number of streams, got {count!r:.40}")
         if len(session.rows) + count > self.own:
@@ -121,7 +121,7 @@ class Engine:
         return rows
 
     def close(self, session, rows):
-        """End streams, when the frames that wait are answered."""
+        """End streams as soon as their waiting frames are answered."""
         is_list = isinstance(rows, list) and all(type(row) is int for row in rows)
         if not is_list or not set(rows) <= set(session.rows):
             raise Refused(f"close: expected a list of streams of this client, got {rows!r:.40}")
@@ -133,7 +133,7 @@ class Engine:
         self._closing.update(dict.fromkeys(rows, session.number))
 
     def tidy(self, now, keep):
-        """Between two steps: forget sessions that are lost for `keep` seconds, and free rows that are done."""
+        """Between two steps, forget sessions lost for `keep` seconds, and free the rows of ended streams."""
         for session in [s for s in self.sessions.values() if s.lost is not None and now - s.lost > keep]:
             self.end(session)
         done = [
@@ -149,10 +149,10 @@ class Engine:
     # ---- frames
 
     def accept(self, session, message, now):
-        """Have the frames of a message wait for their step.
+        """Queue the frames of a message for their step.
 
-        Returns how many, and what is wrong with others: (reason, stream, text) each. Raises Refused for a message that
-        no client sends by accident of the network; nothing of it is accepted then.
+        Return how many frames were accepted, and (reason, stream, text) for each of the others. Raise Refused, and
+        accept nothing, for a message that no fault of the network can explain.
         """
         if not message or len(message) % self.frame.itemsize:
             raise Refused(
@@ -186,7 +186,7 @@ class Engine:
                 yield "value", row, f"x: expected finite floats, got others in frame {number}"
 
     def take(self):
-        """What the next step has: the oldest frame of each stream, as (session, Waiting)."""
+        """Return the frames for the next step: the oldest of each stream, as (session, Waiting)."""
         taken = []
         for session in self.sessions.values():
             while session.waiting and not self._busy[session.waiting[0].rows].any():
@@ -196,13 +196,13 @@ class Engine:
         return taken
 
     def step(self, taken):
-        """The outputs for what `take` gave. May run in another thread, one at a time."""
+        """Compute the outputs for the frames from `take`. It may run in another thread, one call at a time."""
         x = np.concatenate([waiting.x for _, waiting in taken])
         rows = np.concatenate([waiting.rows for _, waiting in taken])
         return self.stream(x[:, None], rows=rows.tolist())[:, 0]
 
     def finish(self, taken, y):
-        """Keep the answers, and give them to the clients that are there."""
+        """Keep the answers, and pass them to the connected clients."""
         first = 0
         for session, (rows, numbers, _, _) in taken:
             answers = np.empty(len(rows), self.answer)
@@ -214,5 +214,5 @@ class Engine:
                 session.connection.put(answers)
 
     def was_sent(self, answers):
-        """Count answers that have gone to the client."""
+        """Count answers as sent to the client."""
         self.sent[answers["stream"]] = answers["number"] + 1

@@ -1,12 +1,12 @@
-"""Clients for the server: a load, its latencies, and a check of every answer.
+"""Load the server with clients, measure latencies, and check every answer.
 
     python examples/server/load.py [--uri ws://127.0.0.1:8765] [--clients 4 --streams 100 --seconds 10] [--vanish 0.5]
 
-Each client opens streams and sends a frame of each every 10 ms; after some hundred frames it compares all answers with
-those of the model called with the whole (`==`; the server has to serve its default model), and begins anew. With
-`--vanish`, a client's connection breaks off about so many times a second, half of the time right after it sent: it
-comes back with its token and goes on; one time in ten it never does, and a new client takes its place. The latency of a
-frame is counted from when it was due, so that one that had to wait for its predecessors is late.
+Each client opens streams and sends a frame of each every 10 ms. After some hundred frames it compares all answers
+(`==`) with those of one call of the model with the whole sequence, and begins anew; so the server has to serve its
+default model. With `--vanish`, a client's connection breaks about that many times per second, half of the times right
+after sending. The client reconnects with its token and continues; one time in ten it does not, and a new client takes
+its place. The latency of a frame is counted from its due time, so that waiting for earlier frames counts.
 """
 
 import argparse
@@ -22,7 +22,7 @@ PERIOD = 0.010  # seconds from frame to frame of a stream
 
 
 class Client:
-    """A session with some streams, as long as these have frames; survives its connections."""
+    """A session with some streams, which lasts until their frames are sent; it outlives its connections."""
 
     def __init__(self, uri, x):
         self.uri, self.x = uri, x  # x: (streams, frames, inputs)
@@ -30,7 +30,7 @@ class Client:
         self.sent, self.got = (np.zeros(len(x), int) for _ in range(2))
 
     async def connect(self):
-        """Begin, or go on where the last connection ended."""
+        """Begin, or continue where the last connection ended."""
         from websockets.asyncio.client import connect
 
         self.socket = await connect(self.uri, compression=None, proxy=None, max_size=None)
@@ -61,7 +61,7 @@ class Client:
         return message["streams"]
 
     async def send(self, due=None):
-        """Send the next frame of each stream that has one, is due and has not run out of its window."""
+        """Send the next frame of each stream that has one due and room in its window."""
         frames = self.x.shape[1] if due is None else min(due, self.x.shape[1])
         ready = np.flatnonzero((self.sent < frames) & (self.sent - self.got < self.window))
         if len(ready):
@@ -72,7 +72,7 @@ class Client:
             await self.socket.send(message.tobytes())
 
     async def receive(self):
-        """Take one message: returns the numbers of the frames that it answers."""
+        """Receive one message; return the numbers of the frames that it answers."""
         message = await self.socket.recv()
         if isinstance(message, str):
             self.errors.append(json.loads(message))
@@ -90,14 +90,14 @@ class Client:
 
 
 class Load:
-    """Clients, one after the other in each of some places, and what they found."""
+    """A number of places, each with one client after another, and the clients' results."""
 
     def __init__(self, options):
         self.options, self.model, self.latencies = options, demo(), []
         self.answered = self.lost = self.vanished = self.abandoned = 0
 
     async def run(self):
-        """All places at once; returns when the time is over and their clients are done."""
+        """Run all places at once; return when the time is over and their clients are done."""
         self.end = asyncio.get_running_loop().time() + self.options.seconds
         await asyncio.gather(*(self._place(number) for number in range(self.options.clients)))
 
@@ -115,7 +115,7 @@ class Load:
                 self.abandoned += 1
 
     async def _serve(self, client, rng):
-        """A client from its first to its last frame; false if it vanished for good."""
+        """Run a client from its first to its last frame; return false if it vanished for good."""
         from websockets.exceptions import ConnectionClosed
 
         loop = asyncio.get_running_loop()
@@ -145,7 +145,7 @@ class Load:
                 return False
 
     async def _send(self, client, start, breaks):
-        """Until all is sent or the connection breaks off."""
+        """Send until all is sent or the connection breaks."""
         loop = asyncio.get_running_loop()
         while not client.done and loop.time() < breaks:
             due = int((loop.time() - start) / PERIOD) + 1
@@ -160,7 +160,7 @@ class Load:
 
 
 def report(load, seconds):
-    """What a load found, as text."""
+    """Return the results of a load as text."""
     latencies = 1e3 * np.concatenate(load.latencies)
     p50, p99 = np.percentile(latencies, (50, 99))
     return (
@@ -171,7 +171,7 @@ def report(load, seconds):
 
 
 def metrics(uri):
-    """The server's metrics, by their names with labels."""
+    """Fetch the server's metrics, by their names with labels."""
     with urllib.request.urlopen(uri.replace("ws:", "http:") + "/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}

@@ -1,4 +1,4 @@
-"""What the server counts, as text in Prometheus's format."""
+"""The server's metrics, as text in Prometheus's format."""
 
 from bisect import bisect_left
 
@@ -6,7 +6,7 @@ BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1.0)
 
 
 class Histogram:
-    """Seconds, counted by the bounds that they do not exceed."""
+    """A histogram of times in seconds: counts of the times up to each bound."""
 
     def __init__(self):
         self.counts, self.sum = [0] * (len(BOUNDS) + 1), 0.0
@@ -25,7 +25,7 @@ class Histogram:
 
 
 class Metrics:
-    """Counters since the start; what is so now comes with the question for the text."""
+    """Counters since the start; present values are passed to `text`."""
 
     def __init__(self):
         self.frames = self.steps = 0
@@ -33,7 +33,7 @@ class Metrics:
         self.step, self.wait = Histogram(), Histogram()
 
     def text(self, now):
-        """The metrics; `now` maps names of gauges to numbers."""
+        """Return the metrics as text; `now` maps names of gauges to their present values."""
         lines = []
         for name, value in now.items():
             lines += [f"# TYPE qrnn_{name} gauge", f"qrnn_{name} {value}"]

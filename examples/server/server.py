@@ -1,9 +1,9 @@
-"""A server of streams: clients send frames over WebSockets, and all that are ready are one step of `qrnn.stream`.
+"""A server of streams: clients send frames over WebSockets, and one step of `qrnn.stream` takes all waiting streams.
 
     python examples/server/server.py [--model model.safetensors --inputs 40] [--port 8765]
 
-README.md beside this file has the protocol and the limits. Listens on the loopback interface only: what is between it
-and the world (TLS, who may come) is the task of a proxy.
+README.md beside this file describes the protocol and the limits. The server listens on the loopback interface only: TLS
+and access control are the task of a proxy.
 """
 
 import argparse
@@ -38,15 +38,15 @@ class Limits(NamedTuple):
 
 
 class Connection:
-    """What goes to a client. Nobody waits for it but its own task, `write`."""
+    """The messages to a client. Only the connection's own task, `write`, waits for the client."""
 
     def __init__(self, socket, engine, limits):
         self.socket, self._engine, self._limits = socket, engine, limits
-        self.session, self.since = None, None  # whose it is; when the message began that is being sent
+        self.session, self.since = None, None  # the client's session; when the present `send` began
         self._outbox, self._texts, self._filled = deque(), 0, asyncio.Event()
 
     def put(self, message):
-        """Send answers, or an object as JSON. The window bounds the former that wait, `complaints` the latter."""
+        """Queue answers, or an object as JSON. The window bounds waiting answers, `complaints` waiting objects."""
         if isinstance(message, dict):
             self._texts += 1
             if self._texts > self._limits.complaints:
@@ -56,9 +56,9 @@ class Connection:
             self._filled.set()
 
     async def write(self):
-        """Send what there is, until the connection is closed or another has taken over.
+        """Send queued messages until the connection is closed or another connection has taken over.
 
-        Answers count as sent before they are: the client's next frame may be here before `send` returns.
+        Answers are counted as sent before `send`: the client's next frame may arrive before `send` returns.
         """
         while True:
             await self._filled.wait()
@@ -74,7 +74,7 @@ class Connection:
                 self.since = None
 
     def is_stuck(self, now):
-        """Whether the client does not read what is sent to it."""
+        """Whether the client has stopped reading."""
         return self.since is not None and now - self.since > self._limits.patience
 
     @property
@@ -83,17 +83,17 @@ class Connection:
 
 
 class Server:
-    """Connections, their messages, and the steps."""
+    """The connections, their messages, and the steps."""
 
     def __init__(self, engine, limits=None):
         self.engine, self.limits, self.metrics = engine, limits or Limits(), Metrics()
         self._connections, self._stopping, self._listening = 0, False, None
-        self._stepping = False  # frames are taken that no session has any more, and not answered yet
+        self._stepping = False  # a step is running: its frames are taken from the sessions and not yet answered
 
     # ---- life
 
     async def start(self, port=0):
-        """Listen; returns the port."""
+        """Listen; return the port."""
         from websockets.asyncio.server import serve
 
         self._listening = await serve(
@@ -105,7 +105,7 @@ class Server:
         return next(iter(self._listening.sockets)).getsockname()[1]
 
     async def serve_until(self, stop):
-        """Serve until the event `stop` is set or a step fails, then answer what was accepted and say goodbye."""
+        """Serve until the event `stop` is set or a step fails; then answer accepted frames and close connections."""
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({stopped, self._steps}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -119,7 +119,7 @@ class Server:
         await self._listening.wait_closed()
         await asyncio.gather(self._steps, return_exceptions=True)
         if not self._steps.cancelled():
-            self._steps.result()  # raises what a step did
+            self._steps.result()  # raises the error of a failed step
 
     async def _drained(self):
         while not self._steps.done() and (
@@ -132,7 +132,7 @@ class Server:
             await asyncio.sleep(self.limits.tick)
 
     async def _run(self):
-        """Step whatever is ready, again and again."""
+        """Step all waiting streams, every `tick`."""
         loop, engine = asyncio.get_running_loop(), self.engine
         with ThreadPoolExecutor(1) as thread:  # the loop goes on reading and writing during a step
             while True:
@@ -148,7 +148,7 @@ class Server:
                 await asyncio.sleep(max(0, start + self.limits.tick - loop.time()))
 
     def _cut_off(self, now):
-        """End the connections of clients that do not read; their sessions are kept."""
+        """Close the connections of clients that have stopped reading; their sessions are kept."""
         for session in self.engine.sessions.values():
             if session.connection is not None and session.connection.is_stuck(now):
                 session.connection.socket.transport.abort()
@@ -173,7 +173,7 @@ class Server:
         try:
             session = self._greet(connection, await asyncio.wait_for(socket.recv(), self.limits.patience))
             async for message in socket:
-                if session.connection is not connection:  # another has taken over; what it was told must stay true
+                if session.connection is not connection:  # another has taken over; what it was told stays true
                     break
                 self._receive(session, connection, message)
         except Refused as error:
@@ -192,7 +192,7 @@ class Server:
                 if socket.close_code == DONE and session.number in self.engine.sessions:
                     self.engine.end(session)
             if not writer.cancelled() and not isinstance(writer.exception(), ConnectionClosed):
-                raise writer.exception()  # a mistake of ours, which is logged
+                raise writer.exception()  # a bug of the server, which is logged
 
     async def _part(self, socket, code, text):
         from websockets.exceptions import ConnectionClosed
@@ -204,12 +204,12 @@ class Server:
             socket.transport.abort()
 
     def _greet(self, connection, hello):
-        """The session of a connection, by its first message: a new one, or one that lost its connection."""
+        """Return the session that a connection's first message asks for: a new one, or one that lost its connection."""
         hello = parsed(hello)
         if "token" in hello:
             session = self.engine.find(hello["token"])
             lost = self.engine.missed(session, hello.get("received", {}))
-            if session.connection is not None:  # the client knows sooner than we do that it is gone
+            if session.connection is not None:  # the client noticed the loss before the server
                 session.connection.socket.transport.abort()
         elif self._stopping or len(self.engine.sessions) >= 4 * self.limits.connections:
             raise Refused("hello: expected when there is room, got too many clients")
@@ -250,7 +250,7 @@ class Server:
     # ---- HTTP
 
     def _answer_http(self, socket, request):
-        """GET /metrics; None lets a client go on to its WebSocket."""
+        """Answer GET /metrics; None lets a client continue to its WebSocket."""
         if request.path == "/metrics":
             response = socket.respond(HTTPStatus.OK, self.metrics.text(self._now()))
             del response.headers["Content-Type"]
@@ -272,7 +272,7 @@ class Server:
 
 
 def parsed(text):
-    """A message that is JSON: an object."""
+    """Parse a JSON message, which has to be an object."""
     try:
         found = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
@@ -283,7 +283,7 @@ def parsed(text):
 
 
 class Demo(nn.Module):
-    """A GRU of 256 units and 8 scores a frame, of random weights."""
+    """A GRU of 256 units with random weights and 8 scores per frame."""
 
     def __init__(self):
         super().__init__()
@@ -295,7 +295,7 @@ class Demo(nn.Module):
 
 
 def demo():
-    """The model that is served by default: always the same."""
+    """Return the model that is served by default, which is always the same."""
     qrnn.manual_seed(0)
     return qrnn.quantize_dynamic(Demo())
 
