@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import _arrays, _core
-from ._elman import RNN, QuantizedRNN
+from ._elman import RNN, QuantizedRNN, QuantizedRNNCell, RNNCell
 from ._format_error import FormatError
 from ._gru import GRU, GRUCell, QuantizedGRU, QuantizedGRUCell
 from ._linear import Linear, QuantizedLinear
@@ -38,7 +38,7 @@ _CLASSES: Mapping[str, type[SequenceLayer]] = {"RNN": RNN, "GRU": GRU, "LSTM": L
 #: The quantized classes by the float ones.
 _QUANTIZED: Mapping[Any, type[QuantizedLayer]] = {
     **{RNN: QuantizedRNN, GRU: QuantizedGRU, LSTM: QuantizedLSTM},
-    **{GRUCell: QuantizedGRUCell, LSTMCell: QuantizedLSTMCell},
+    **{GRUCell: QuantizedGRUCell, LSTMCell: QuantizedLSTMCell, RNNCell: QuantizedRNNCell},
 }
 _GATES: Mapping[str, int] = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
@@ -159,7 +159,7 @@ def quantized_layer(where: str, layer: Any, codes: Mapping[str, QTensor]) -> Any
     ----------
     where : str
         What error texts begin with.
-    layer : RNN, GRU, LSTM, GRUCell or LSTMCell
+    layer : RNN, GRU, LSTM, or one of their cells
         The float layer, with everything that has no codes.
     codes : mapping of str to QTensor
         By the names of its weights; each has a scale for each row.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._scope import Op, Scope
+from ._scope import Op, Scope, flat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class Forms:
         self.ops = ops
         self.users: dict[str, list[int]] = {}
         for i, op in enumerate(ops):
-            for name in op.inputs:
+            for name in flat(op.inputs):
                 self.users.setdefault(name, []).append(i)
         self._known: dict[str, Affine | None] = {}
         self._depth = 0
@@ -123,7 +123,9 @@ class Forms:
         """The result of a function of arrays, computed once, so that steps with the same weights share it."""
         key = (function, *map(identity, arrays))
         if key not in self._made:
-            self._made[key] = (function(*arrays), arrays)  # keeps the arrays alive, so that their keys stay valid
+            made = function(*arrays)
+            self.scope.make(made.nbytes)
+            self._made[key] = (made, arrays)  # keeps the arrays alive, so that their keys stay valid
         return self._made[key][0]
 
     def joined(self, *arrays: Array) -> Array:

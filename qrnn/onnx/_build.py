@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from .._foreign import quantized_linear
 from .._format_error import FormatError
 from .._graph import Choice, Graph, Step
 from .._graph_functions import FUNCTIONS
@@ -55,6 +56,8 @@ def _cell_module(cell: Cell) -> Module:
     module: Any
     if cell.family == "LSTM":
         module = nn.LSTMCell(columns, hidden, bias)
+    elif cell.family == "RNN":
+        module = nn.RNNCell(columns, hidden, bias)
     else:
         module = nn.GRUCell(columns, hidden, bias, reset_after=cell.reset_after)
     module.load_state_dict({**module.state_dict(), **weights})
@@ -176,14 +179,12 @@ class _Parts:
             key = id(op.options["module"])
         if key not in self._made:
             name = self._made[key] = self.free_name(op.name)
-            self.modules[name] = _linear(*arrays) if op.kind == "linear" else op.options["module"]
+            if op.kind == "linear":
+                self.scope.make(arrays[0].nbytes)
+                self.modules[name] = quantized_linear(op.name, *arrays, op.options.get("codes"))
+            else:
+                self.modules[name] = op.options["module"]
         return self._made[key]
-
-
-def _linear(weight: Any, bias: Any) -> Module:
-    linear = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
-    linear.load_state_dict({"weight": weight, **({} if bias is None else {"bias": bias})})
-    return linear
 
 
 def _graph(scope: Scope, ops: Sequence[Op], inputs: dict[str, str]) -> Graph:

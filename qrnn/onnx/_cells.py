@@ -1,8 +1,8 @@
-"""Finds LSTM and GRU cells that an exporter wrote as single operations, by their equations."""
+"""Finds LSTM, GRU and RNN cells that an exporter wrote as single operations, by their equations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._foreign import Direction
@@ -24,7 +24,7 @@ class Cell(NamedTuple):
 
 
 def with_cells(scope: Scope) -> list[Op]:
-    """The operations of a scope, with an operation of kind ``"cell"`` for those that compute a step of an LSTM or GRU.
+    """The operations of a scope, with an operation of kind ``"cell"`` for those that compute a step of a cell.
 
     Operations that only the cell needed remain, but nothing uses their results.
     """
@@ -66,6 +66,7 @@ def _found(forms: Forms) -> Iterator[tuple[Op, list[int]]]:
             continue
         if cell is not None:
             yield cell
+    yield from _rnns(forms)
 
 
 def _either(pair: tuple[str, str]) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -266,7 +267,61 @@ def _split_joined(forms: Forms, form: Affine, h: str | None, hidden: int) -> Aff
     return Affine({pieces[0]: weight[:, :columns], pieces[1]: weight[:, columns:]}, form.bias, form.rows)
 
 
-# ---- what both share
+# ---- RNN: h' = tanh(W x + R h + b)
+
+
+def _rnns(forms: Forms) -> Iterator[tuple[Op, list[int]]]:
+    """Cells whose state is known: the step before gave it by the same weights, or a loop's body takes it and gives it.
+
+    Any two values in a tanh would fit the equation alone.
+    """
+    tanhs: dict[str, tuple[int, Affine]] = {}
+    for place, op in enumerate(forms.ops):
+        inner = forms.is_module(op.outputs[0], "Tanh") if op.outputs else None
+        form = None if inner is None else forms.affine(inner)
+        if form is not None and len(form.parts) == 1:
+            form = _split_joined(forms, form, None, form.rows)
+        if form is not None and len(form.parts) == 2:
+            tanhs[op.outputs[0]] = place, form
+    for name, h in _states_of(forms, tanhs).items():
+        place, form = tanhs[name]
+        (x,) = (each for each in form.parts if each != h)
+        if _flat(forms, x, h):
+            weights = Direction(form.parts[x], form.parts[h], *_biases(form))
+            yield Op("cell", [x, h], [name], {"cell": Cell("RNN", weights)}, forms.ops[place].name), [place]
+
+
+def _states_of(forms: Forms, tanhs: Mapping[str, tuple[int, Affine]]) -> dict[str, str]:
+    """Which value is the state of a step, by the value that the step gives."""
+    found: dict[str, str] = {}
+    for name, (_, form) in tanhs.items():
+        for h in form.parts:
+            before = _state_before(form, h, tanhs[h][1]) if h in tanhs else None
+            if before is not None:
+                found[name] = h
+                found.setdefault(h, before)
+    if forms.scope.parent is not None:
+        for name in set(forms.scope.outputs()) & tanhs.keys() - found.keys():
+            _, form = tanhs[name]
+            taken = [each.name for each in forms.scope.graph.input if each.name in form.parts]
+            own = [each for each in taken if form.parts[each].shape == (form.rows, form.rows)]
+            found.update({name: own[0]} if own else {})
+    return found
+
+
+def _state_before(form: Affine, h: str, before: Affine) -> str | None:
+    """The state of the step that gave h, if it has the weights of this one."""
+    if form.parts[h].shape != (form.rows, form.rows):
+        return None
+    (x,) = (each for each in form.parts if each != h)
+    first, second = before.parts
+    for state, other in _either((first, second)):
+        if identity(before.parts[state]) == identity(form.parts[h]):
+            return state if identity(before.parts[other]) == identity(form.parts[x]) else None
+    return None
+
+
+# ---- what they share
 
 
 def _stacked(forms: Forms, gates: Sequence[Affine]) -> Affine | None:

@@ -52,7 +52,7 @@ def _add(node: Node, layer: RecurrentNode, note: str = "") -> None:
     while not called[-1]:
         called.pop()
     outputs = [layer.outputs.get(name, "") for name in OPERATORS[layer.layer.mode.partition("_")[0]].outputs]
-    scope.ops.append(Op("layer", called, outputs, {"module": layer, "note": note}, node.name))
+    scope.add(Op("layer", called, outputs, {"module": layer, "note": note}, node.name))
 
 
 # ---- DynamicQuantizeLSTM

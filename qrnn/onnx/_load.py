@@ -26,8 +26,8 @@ class LoadedModel:
     ----------
     layers : dict of str to Module
         The recurrent layers by the names of their nodes, also those inside If, Loop and Scan. A node, or a Loop or
-        Scan that is a layer, is a `RecurrentNode`; an unrolled cell is an ``LSTMCell`` or ``GRUCell``, one for all its
-        steps. A node without a name gets the name of its operator, with a number from the second on.
+        Scan that is a layer, is a `RecurrentNode`; an unrolled cell is an ``LSTMCell``, ``GRUCell`` or ``RNNCell``, one
+        for all its steps. A node without a name gets the name of its operator, with a number from the second on.
     module : Graph or None
         The whole model, called with its inputs in order or by name; it shares the layers in `layers`.
     missing : list of str

@@ -166,7 +166,7 @@ def _add(node: Node, steps: _Steps) -> None:
     """Add the operations that replace a loop: a layer, and changes of axes, which differ from those of ONNX's nodes."""
     scope, cell = node.scope, steps.cell.options["cell"]
     assert isinstance(cell, Cell)
-    options: dict[str, Any] = {} if cell.family == "LSTM" else {"reset_after": cell.reset_after}
+    options: dict[str, Any] = {"reset_after": cell.reset_after} if cell.family == "GRU" else {}
     if steps.backwards:
         options["reverse"] = True
     layer = float_layer(node.where, cell.family, [cell.weights], False, options)
@@ -190,7 +190,7 @@ def _add(node: Node, steps: _Steps) -> None:
     outputs = dict(zip(("Y", "Y_h", "Y_c"), names))
     module = RecurrentNode(layer, 0, {key: value for key, value in known.items() if value}, outputs)
     note = f"from a {node.op_type}"
-    scope.ops.append(Op("layer", called, names, {"module": module, "note": note}, base))
+    scope.add(Op("layer", called, names, {"module": module, "note": note}, base))
     for name, value in zip(steps.last, names[1:]):
         if name:
             scope.add(Op("squeeze", [value], [name], {"axes": [0]}, base))

@@ -111,6 +111,7 @@ def _gemm(node: Node) -> None:
         raise Unsupported("a product of two values")
     weight = weight if node.number("transB", 0) else weight.T
     if alpha != 1:
+        scope.file.make(weight.nbytes)
         weight = (weight * np.float32(alpha)).astype(np.float32)
     if node.number("transA", 0):
         scope.add(Op("transpose", [x], [f"{out}:x"], {"perm": [1, 0]}, node.name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._format_error import FormatError
@@ -13,6 +13,7 @@ from ._layers import DYNAMIC_QUANTIZE_LSTM, MICROSOFT, read_quantized_lstm, read
 from ._loops import layer_of_loop
 from ._nodes import Node, Unsupported, domain_of
 from ._operators import convert
+from ._products import MICROSOFT_PRODUCTS, PRODUCTS, with_products
 from ._scope import File, Op, Scope, expect_texts
 
 __all__ = ["read_model"]
@@ -41,6 +42,7 @@ def read_model(source: Source) -> Scope:
 def _read(file: File, graph: Any, parent: Scope | None, where: str) -> Scope:
     scope = Scope(file, graph, parent, where)
     _read_nodes(scope, graph, 0)
+    scope.ops = with_products(scope)
     scope.ops = with_cells(scope)
     return scope
 
@@ -72,6 +74,8 @@ def _read_node(node: Node, depth: int) -> None:
         _call(node, function, depth + 1)
     elif (node.domain, node.op_type) == (MICROSOFT, DYNAMIC_QUANTIZE_LSTM):
         read_quantized_lstm(node)
+    elif node.domain == MICROSOFT and node.op_type in MICROSOFT_PRODUCTS:
+        _product(node, MICROSOFT_PRODUCTS[node.op_type], 3)
     elif node.domain:
         raise Unsupported(f"an operator of the domain {node.domain!r}")
     elif node.op_type in RECURRENT:
@@ -80,8 +84,17 @@ def _read_node(node: Node, depth: int) -> None:
         _read_if(node, depth)
     elif node.op_type in BODIES:
         _read_loop(node)
+    elif node.op_type in PRODUCTS:
+        _product(node, PRODUCTS[node.op_type], 1 if node.op_type == "DynamicQuantizeLinear" else 2)
     else:
         convert(node)
+
+
+def _product(node: Node, read: Callable[[Node], None], count: int) -> None:
+    for index in range(count):
+        if not node.given(index):
+            raise FormatError(f"{node.where}: expected input {index}, got none")
+    read(node)
 
 
 # ---- nodes with bodies

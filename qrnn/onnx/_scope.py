@@ -11,6 +11,7 @@ import numpy as np
 
 from .._format_error import FormatError
 from .._graph_functions import FUNCTIONS
+from .._module import Module
 from ._file import Source
 from ._tensors import array_of
 
@@ -22,8 +23,11 @@ __all__ = ["File", "Op", "Scope", "expect_texts", "flat"]
 #: How many bytes constants may take beyond eight times the file's size; constants that graphs compute are small.
 _SLACK = 1 << 25
 
-#: The most nodes to read; those of functions count at each call.
-_MAX_NODES = 1_000_000
+#: The most nodes to read of a small file; of a larger one, one more for each four bytes. Those of functions count at
+#: each call.
+_MAX_NODES = 20_000
+#: How many times more than constants the layers may take that are made of them: many nodes may have the same weights.
+_TIMES_MADE = 4
 
 #: Functions whose results may be larger than their arguments.
 _GROWING = frozenset({"constant_of_shape", "expand", "pad", "range", "tile"})
@@ -65,8 +69,8 @@ class File:
         The version of each domain's operators.
     functions : dict
         The file's own functions by domain and name.
-    most, taken : int
-        Bytes that constants may take, and that they have taken so far.
+    most, taken, made : int
+        Bytes that constants may take, that they have taken so far, and that layers made of them have taken.
     nodes : int
         How many nodes were read so far.
     names, op_types : dict
@@ -78,6 +82,7 @@ class File:
     functions: dict[tuple[str, str], Any]
     most: int = 0
     taken: int = 0
+    made: int = 0
     nodes: int = 0
     names: dict[str, int] = field(default_factory=dict)
     op_types: dict[str, str] = field(default_factory=dict)
@@ -98,12 +103,17 @@ class File:
                 f"{self.source.name}: its constants take {self.taken} bytes, many times those of the file"
             )
 
+    def make(self, count: int) -> None:
+        """Count bytes of layers; FormatError where a few constants are to become very many."""
+        self.made += count
+        if self.made > _TIMES_MADE * self.most:
+            raise FormatError(f"{self.source.name}: its layers take {self.made} bytes, many times those of the file")
+
     def count_node(self) -> None:
         self.nodes += 1
-        if self.nodes > _MAX_NODES:
-            raise FormatError(
-                f"{self.source.name}: expected at most {_MAX_NODES} nodes, those of functions at each call"
-            )
+        most = _MAX_NODES + self.source.size // 4
+        if self.nodes > most:
+            raise FormatError(f"{self.source.name}: expected at most {most} nodes, those of functions at each call")
 
     def unique(self, name: str) -> str:
         """`name`, with a number added if it occurred before."""
@@ -197,6 +207,10 @@ class Scope(Mapping[str, Any]):
         """Make the value `name` a constant."""
         self._constants[name] = array
 
+    def make(self, count: int) -> None:
+        """Count bytes that are made of constants."""
+        self.file.make(count)
+
     # ---- values
 
     def alias(self, name: str, of: str) -> None:
@@ -227,6 +241,8 @@ class Scope(Mapping[str, Any]):
             if all(value is not None for value, name in zip(values, op.inputs) if name):
                 self._fold(op, values)
                 return
+        if isinstance(op.options.get("module"), Module):
+            self.file.make(op.options["module"].nbytes)
         self.ops.append(op)
 
     def _fold(self, op: Op, values: list[Any]) -> None:
@@ -272,6 +288,10 @@ def _most_bytes(op: Op, values: list[Any]) -> int:
         indices = values[1] if len(values) > 1 else np.asarray(op.options["indices"])
         rows = values[0].shape[op.options.get("axis", 0)]
         return 8 * int(values[0].size // max(rows, 1) * np.size(indices))
+    if op.kind == "gather_nd":
+        x, indices = values
+        rest = x.shape[indices.shape[-1] if indices.ndim else 0 :]
+        return int(8 * math.prod(indices.shape[:-1]) * math.prod(rest))
     if op.kind in ("concat", "stack"):
         return 8 * sum(int(each.size) for each in arrays)
     shapes = np.broadcast_shapes(*(each.shape for each in arrays)) if op.kind in _BROADCAST else ()
@@ -279,7 +299,19 @@ def _most_bytes(op: Op, values: list[Any]) -> int:
 
 
 _BROADCAST = frozenset(
-    {"add", "and", "div", "equal", "gather_elements", "greater", "greater_or_equal", "less", "less_or_equal", "max"}
+    {
+        "add",
+        "and",
+        "clip",
+        "div",
+        "equal",
+        "gather_elements",
+        "greater",
+        "greater_or_equal",
+        "less",
+        "less_or_equal",
+        "max",
+    }
     | {"min", "mod", "mul", "or", "pow", "prelu", "sub", "sum", "where", "xor"}
 )
 

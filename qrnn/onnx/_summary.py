@@ -10,6 +10,7 @@ from .._module import Module
 from .._public import public
 from .._random import other_generator
 from .._report import Report
+from ._affine import Forms
 from ._build import all_ops, layers_of
 from ._load import scope_of
 from ._recurrent_node import RecurrentNode
@@ -130,16 +131,19 @@ def summary(path: Any) -> Summary:
     with other_generator():
         layers_of(scope)
     rows, unsupported, seen = list[NodeRow](), list[str](), set[int]()
+    around: dict[int, _Around] = {}
     for inside, op in all_ops(scope):
         if op.kind == "missing":
             unsupported.append(op.options["what"])
         if op.kind in ("layer", "cell") and id(op.options["module"]) not in seen:
             seen.add(id(op.options["module"]))
-            rows.append(_row(inside, op))
+            if id(inside) not in around:
+                around[id(inside)] = _Around(inside)
+            rows.append(_row(inside, op, around[id(inside)]))
     return Summary(rows, unsupported, dict(scope.file.opsets), scope.file.source.name)
 
 
-def _row(scope: Scope, op: Op) -> NodeRow:
+def _row(scope: Scope, op: Op, around: _Around) -> NodeRow:
     module: Module = op.options["module"]
     layer: Any = module.layer if isinstance(module, RecurrentNode) else module
     described = layer.describe() if hasattr(layer, "describe") else description(layer._spec)
@@ -153,20 +157,30 @@ def _row(scope: Scope, op: Op) -> NodeRow:
         "bidirectional" if both else "reverse" if reverse else "forward",
         described,
         scope.where,
-        *_neighbours(scope, op),
+        *around.neighbours(op),
         op.options.get("note", ""),
     )
 
 
-def _neighbours(scope: Scope, op: Op) -> tuple[list[str], list[str]]:
-    """The nodes before and after an operation."""
+class _Around:
+    """What gives and takes the values of a scope, by their names."""
 
-    def shown(other: Op) -> str:
-        return f"{scope.file.op_types.get(other.name, other.kind)} {other.name!r}"
+    def __init__(self, scope: Scope) -> None:
+        self._scope, self._forms = scope, Forms(scope, scope.ops)
+        self._inputs = {each.name for each in scope.graph.input}
+        self._outputs: dict[str, list[str]] = {}
+        for each in scope.graph.output:
+            self._outputs.setdefault(scope.named(each.name), []).append(f"output {each.name}")
 
-    taken, given, names = set(flat(op.inputs)) - {""}, set(op.outputs) - {""}, {each.name for each in scope.graph.input}
-    before = [f"input {name}" for name in flat(op.inputs) if name in names]
-    before += [shown(other) for other in scope.ops if other is not op and taken & set(other.outputs)]
-    after = [shown(other) for other in scope.ops if other is not op and given & set(flat(other.inputs))]
-    after += [f"output {each.name}" for each in scope.graph.output if scope.named(each.name) in given]
-    return list(dict.fromkeys(before)), list(dict.fromkeys(after))
+    def neighbours(self, op: Op) -> tuple[list[str], list[str]]:
+        """The nodes before and after an operation."""
+        forms, taken, given = self._forms, flat(op.inputs), [name for name in op.outputs if name]
+        before = [f"input {name}" for name in taken if name in self._inputs]
+        before += self._shown(op, {forms.index[name] for name in taken if name in forms.index})
+        after = self._shown(op, {place for name in given for place in forms.users.get(name, ())})
+        after += [text for name in given for text in self._outputs.get(name, ())]
+        return list(dict.fromkeys(before)), list(dict.fromkeys(after))
+
+    def _shown(self, op: Op, places: set[int]) -> list[str]:
+        others = [self._forms.ops[place] for place in sorted(places) if self._forms.ops[place] is not op]
+        return [f"{self._scope.file.op_types.get(other.name, other.kind)} {other.name!r}" for other in others]

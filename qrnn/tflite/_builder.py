@@ -21,7 +21,7 @@ from ._constants import Constants
 from ._schema import Graph as FileGraph
 from ._schema import Operator
 
-__all__ = ["ACTIVATIONS", "CLIPS", "Builder"]
+__all__ = ["ACTIVATIONS", "CLIPS", "Builder", "Names"]
 
 #: Fused activations, and operators with their names, as modules or as bounds of a clip.
 ACTIVATIONS: Mapping[str, Callable[[], Any]] = {
@@ -76,12 +76,30 @@ def scales_of(tensor: QTensor) -> Any:
     )
 
 
+class Names:
+    """Names that are given once each."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._counts: dict[str, int] = {}
+
+    def free(self, base: str) -> str:
+        """`base`, with a number where it came before, in a time that does not depend on how often it did."""
+        name = base
+        while name in self._taken:
+            self._counts[base] = self._counts.get(base, 1) + 1
+            name = f"{base}_{self._counts[base]}"
+        self._taken.add(name)
+        return name
+
+
 class _Children:
     """The modules that steps call, by their names: those of operators, without dots."""
 
-    def __init__(self) -> None:
+    def __init__(self, constants: Constants) -> None:
         self.modules: dict[str, Any] = {}
         self._made: dict[Any, str] = {}
+        self._constants = constants
 
     def named(self, op: Op) -> str:
         """The name of the module that an operation calls; equal weights share one module."""
@@ -91,6 +109,7 @@ class _Children:
             name = _free((op.name or op.kind).replace(".", "_"), self.modules, _TAKEN)
             self._made[key] = name
             if op.kind == "linear":
+                self._constants.make(options["weight"].nbytes)
                 made = quantized_linear(op.name, options["weight"], options["bias"], options["codes"])
             else:
                 made = options["module"]
@@ -119,13 +138,16 @@ class Builder:
         self.constants, self.tensors, self._graph = constants, graph.tensors, graph
         self.ops: list[Op] = []
         self.bodies: tuple[Any, ...] = ()  # empty, for code that also walks through scopes of ONNX
+        self.parent = None  # the same
         self._kept: dict[str, Any] = {}
         self._names: dict[int, str] = {}
         self._dims: dict[str, tuple[int, ...]] = {}
-        self._count = 0
+        self._count, self._taken = 0, Names()
         self.name = ""
         for index in graph.inputs:
-            name = _free(self.tensors[index].name or "input", self._names.values())
+            if index in self._names:
+                raise FormatError(f"graph {graph.name!r}: expected each input once, got tensor {index} again")
+            name = self._taken.free(self.tensors[index].name or "input")
             self._names[index] = name
             self._dims[name] = self.tensors[index].shape
 
@@ -134,6 +156,10 @@ class Builder:
     def find(self, name: str) -> Any:
         """The constant of a name, or None."""
         return self._kept.get(name)
+
+    def make(self, count: int) -> None:
+        """Count bytes that are made of constants."""
+        self.constants.make(count)
 
     def known_dims(self, name: str) -> tuple[int, ...] | None:
         """The sizes of a value in the file, or None; a call may have another batch."""
@@ -177,7 +203,7 @@ class Builder:
         inputs = {self._names[index]: self._type_of(index) for index in self._graph.inputs}
         outputs = [self.value(index) for index in self._graph.outputs]
         ops = self._needed(outputs)
-        children = _Children()
+        children = _Children(self.constants)
         steps = [self._step(op, children) for op in ops]
         used = {name for op in ops for name in flat(op.inputs)} | set(outputs)
         kept = {name: array for name, array in self._kept.items() if name in used}
@@ -271,8 +297,7 @@ class Builder:
     def new(self) -> str:
         """A name for a value between two operations."""
         self._count += 1
-        name = _free(f"value_{self._count}", self._names.values())
-        return name
+        return self._taken.free(f"value_{self._count}")
 
     def unknown(self, operator: Operator) -> None:
         """Note that the results of an operator exist but are unknown here."""

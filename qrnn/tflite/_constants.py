@@ -41,6 +41,16 @@ class Constants:
         self._known: dict[int, Weight | None] = {}
         self._computed = _computed(model, graph)
 
+    def make(self, count: int) -> None:
+        """Count bytes of what is made of constants, of which operators may take the same ones.
+
+        Raises
+        ------
+        FormatError
+            If there are many times those of the file.
+        """
+        self._model.file.spend(count)
+
     def is_constant(self, index: int) -> bool:
         """Whether the tensor `index` has values in the file."""
         return self._source(index) is not None

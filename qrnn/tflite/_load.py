@@ -10,7 +10,7 @@ from .._format_error import FormatError
 from .._layer import FloatLayer
 from .._public import public
 from .._random import other_generator
-from ._builder import Builder
+from ._builder import Builder, Names
 from ._constants import Constants
 from ._fused import FUSED, Read, read_fused
 from ._loops import read_loop
@@ -204,18 +204,12 @@ def _read(path: str | os.PathLike[str]) -> _Found:
 
 def _named(model: Model) -> Iterator[tuple[str, Operator]]:
     """The operators of all graphs, with the names of their output tensors."""
-    taken: set[str] = set()
+    names = Names()
     for graph in model.graphs:
         for operator in graph.operators:
             first = next((index for index in operator.outputs if index >= 0), None)
             given = "" if first is None else graph.tensors[first].name
-            name = base = (given or operator.name.lower()).replace(".", "_")
-            count = 1
-            while name in taken:
-                count += 1
-                name = f"{base}_{count}"
-            taken.add(name)
-            yield name, operator
+            yield names.free((given or operator.name.lower()).replace(".", "_")), operator
 
 
 def _cell(layer: Any) -> Read:
@@ -237,6 +231,7 @@ def _of_model(model: Model) -> _Found:
             try:
                 if operator.name in FUSED:
                     found = read_fused(builder.constants, graph, operator, operator.name)
+                    builder.make(found.layer.nbytes)
                     read[name] = operator.name, found
                     builder.recurrent(operator, found.layer)
                 elif operator.name == "WHILE" and number == 0:

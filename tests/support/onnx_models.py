@@ -164,6 +164,12 @@ _GRU_END = {
 }
 
 
+_RNN_CELL = {
+    "two": "p = Gemm <transB = 1> (x_t, Wx, bx) q = Gemm <transB = 1> (h, Wh, bh) s = Add(p, q) h1 = Tanh(s)",
+    "joined": "j = Concat <axis = 1> (x_t, h) m = MatMul(j, Kn) s = Add(m, bx) h1 = Tanh(s)",
+}
+
+
 def _renamed(text, step):
     """The text of a cell with names of its own, of step `step`, which takes the states of the step before."""
     outer = {*("Wx", "bx", "Wh", "bh", "K", "Kn", "bg", "bn", "Wxt", "Wht", "one", "two", "three", "four", "unit")}
@@ -194,6 +200,8 @@ def cells():
         yield f"LSTM {name}", 4, text + _LSTM_END
     for (name, text), (end, last) in itertools.product(_GRU_CELL.items(), _GRU_END.items()):
         yield f"GRU {name} {end}", 3, text + last
+    for name, text in _RNN_CELL.items():
+        yield f"RNN {name}", 1, text
 
 
 def unrolled(rng):
