@@ -150,6 +150,13 @@ class Graph(Module):
 
         return frame_modules(self)
 
+    def _begin_stream(self) -> None:
+        """Leave out what layers of a stream, of which this is a copy, begin with by themselves."""
+        from ._graph_frames import without_states_of_zeros
+
+        self.steps = without_states_of_zeros(self)
+        self.__dict__.pop("_done", None)
+
     def _expect_order(self, known: set[str]) -> None:
         for name in self.inputs:
             if not name or name in known:

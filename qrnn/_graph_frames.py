@@ -1,7 +1,7 @@
 """The modules that a frame of a stream goes through in a graph of named values, if they form a chain.
 
 A graph does not tell shapes, so it is run once for a single frame. What the steps between modules do to this frame they
-do to every frame.
+do to every frame. `without_states_of_zeros` gives the steps of a graph as a stream runs them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from ._conv import Conv1d
 from ._layer import Layer
 from ._module import Module
 
-__all__ = ["frame_modules"]
+__all__ = ["frame_modules", "without_states_of_zeros"]
 
 #: Functions that return a single frame unchanged, perhaps with other axes.
 _SHAPES = frozenset({"flatten", "gather", "identity", "reshape", "slice", "squeeze", "transpose", "unsqueeze"})
+#: Functions that give nothing but numbers of their first argument.
+_PARTS = _SHAPES | {"expand", "split", "tile"}
 
 
 def frame_modules(graph: Any) -> list[tuple[str, Module]]:
@@ -126,3 +128,47 @@ def _is_default(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(map(_is_default, value))
     return bool(np.all(value == (1 if value.dtype.kind in "iu" else 0)))
+
+
+# ---- states of zeros
+
+
+def without_states_of_zeros(graph: Any) -> tuple[Any, ...]:
+    """The steps of a ``Graph`` without the zeros that it passes to its layers as states: they begin with zeros anyway.
+
+    Files have such zeros where a framework fills them in: of a constant, or made for the batch of an input.
+    """
+    zeros = {name for name, value in graph._kept_arrays() if value.dtype.kind == "f" and not value.any()}
+    steps = []
+    for step in graph.steps:
+        if _gives_zeros(step, zeros):
+            zeros.update(step.outputs)
+        first = _first_state(graph, step)
+        inputs = [
+            "" if first is not None and i >= first and _are_in(name, zeros) else name
+            for i, name in enumerate(step.inputs)
+        ]
+        steps.append(step._replace(inputs=tuple(inputs)))
+    return tuple(steps)
+
+
+def _are_in(name: str | tuple[str, ...], names: set[str]) -> bool:
+    return name in names if isinstance(name, str) else bool(name) and all(each in names for each in name)
+
+
+def _gives_zeros(step: Any, zeros: set[str]) -> bool:
+    """Whether a step gives zeros of float32, whatever the inputs of the graph are."""
+    if step.function == "constant_of_shape":
+        options = step.options or {}
+        return bool(options.get("value", 0.0) == 0 and options.get("to", "float32") == "float32")
+    if step.function in ("concat", "stack"):
+        return _are_in(step.inputs, zeros)
+    return step.function in _PARTS and _are_in(step.inputs[0], zeros)
+
+
+def _first_state(graph: Any, step: Any) -> int | None:
+    """The place of the first state among the arguments of a layer; None for what is none."""
+    module = graph._child(step.module) if step.module else None
+    if isinstance(module, Layer):
+        return 1
+    return 2 if isinstance(getattr(module, "layer", None), Layer) else None  # behind the lengths of a `RecurrentNode`

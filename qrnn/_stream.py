@@ -223,6 +223,9 @@ def _stateful(framework: Framework, name: str, module: Any, seen: set[int]) -> I
     seen.add(id(module))
     if framework.prepared_engine(module) is not None:
         raise ValueError(f"model: expected one that is converted or float, got {name or 'the model'} prepared")
+    begin = getattr(type(module), "_begin_stream", None)
+    if begin is not None:
+        begin(module)
     form = framework.form(name, module)
     _expect_no_lists(framework, name, module)
     if form is not None:
