@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from .. import _files, quantization
 from .._export_c import export_c
+from .._graph import Graph
 from .._layer import FloatLayer
 from .._module import Module
 from .._progress import progress
 from .._quantized_layer import QuantizedLayer
 from .._whole_file import written_whole
-from ._data import Call, read_data
+from ._data import Call, drawn, read_data
 from ._doors import Opened, opened
 from ._results import NO_FILE, NOT_POSSIBLE, CommandError, Result
 
@@ -27,7 +29,8 @@ def convert(
     """Read a file, quantize the model in it if that is asked for, and write it.
 
     Without options the model is written unchanged. `engine` quantizes it; `calibrate`, a file of inputs, rounds by
-    data; with `max_error` in addition each matrix gets the cheapest precision that keeps the error below it.
+    data; with `max_error` in addition each matrix gets the cheapest precision that keeps the error below it. To write
+    ONNX the model is called with the first of the inputs, or with a drawn input.
     """
     if max_error is not None and calibrate is None:
         raise CommandError(NOT_POSSIBLE, "--max-error needs --calibrate: the error is measured on data")
@@ -35,13 +38,12 @@ def convert(
         raise CommandError(NOT_POSSIBLE, f"--max-error chooses precisions of engine qrnn, got --engine {engine}")
     write = _writer(target)
     found = opened(source)
-    report = ""
+    report, data = "", None if calibrate is None else read_data(calibrate)
     if engine is not None or calibrate is not None:
-        data = None if calibrate is None else read_data(calibrate)
         model, report = _quantized(found, engine, data, max_error)
         found = found._replace(model=model, state=model.state_dict())
     before = os.path.getsize(source)  # `target` may be the same file
-    write(found, target)
+    write(found, target, data)
     after = os.path.getsize(target)
     layers = [] if found.model is None else [each for each in found.model.modules() if isinstance(each, QuantizedLayer)]
     engines = sorted({each.engine for each in layers})
@@ -54,9 +56,9 @@ def convert(
     return Result(values, lines + ([report] if report else []))
 
 
-def _writer(target: str) -> Any:
+def _writer(target: str) -> Callable[[Opened, str, list[Call] | None], None]:
     ending = os.path.splitext(target)[1].lower()
-    writers = {".safetensors": _to_safetensors, ".npz": _to_npz}
+    writers = {".safetensors": _to_safetensors, ".npz": _to_npz, ".onnx": _to_onnx}
     if ending not in writers:
         raise CommandError(NOT_POSSIBLE, f"{target}: expected a name that ends with {' or '.join(writers)}")
     folder = os.path.dirname(target) or "."
@@ -65,13 +67,24 @@ def _writer(target: str) -> Any:
     return writers[ending]
 
 
-def _to_safetensors(found: Opened, target: str) -> None:
+def _to_safetensors(found: Opened, target: str, data: list[Call] | None) -> None:
     _files.save(found.state if found.model is None else found.model, target)
 
 
-def _to_npz(found: Opened, target: str) -> None:
+def _to_npz(found: Opened, target: str, data: list[Call] | None) -> None:
     with written_whole(target) as file:
         np.savez(file, **found.state)  # type: ignore[arg-type]
+
+
+def _to_onnx(found: Opened, target: str, data: list[Call] | None) -> None:
+    from ..onnx import export  # here: it needs packages of its own
+
+    model = _expect_model(found, "written as ONNX")
+    example = drawn(model) if data is None else data[0]
+    if isinstance(example, dict):
+        names = model.inputs if isinstance(model, Graph) else inspect.signature(model.forward).parameters
+        example = tuple(example[name] for name in names if name in example)
+    export(model, example, target)
 
 
 def _quantized(

@@ -78,12 +78,20 @@ def _reader(package: str, name: str = "load") -> Callable[[str], Any]:
     return read
 
 
+#: How many times its own bytes the arrays of an ``.npz`` may have. Weights hardly get smaller.
+_EXPANSION = 100
+
+
 def _npz(path: str) -> dict[str, NDArray[Any]]:
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(each.file_size for each in archive.infolist())
+        if size > _EXPANSION * (os.path.getsize(path) + 4096):
+            raise FormatError(f"{path}: expected at most {_EXPANSION} times its bytes unpacked, got {size}")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, FormatError) or (isinstance(error, OSError) and error.errno is not None):
             raise
         raise FormatError(f"{path}: {error}") from error
 
@@ -158,8 +166,9 @@ def opened(path: str) -> Opened:
     door = door_of(path)
     try:
         found = door.read(path)
-    except ModuleNotFoundError as error:
-        raise CommandError(MISSING, f"{path}: a file of {door.name} needs the package {error.name}") from error
+    except ImportError as error:
+        needed = f"a file of {door.name} needs the package {error.name}" if error.name else str(error)
+        raise CommandError(MISSING, f"{path}: {needed}") from error
     if isinstance(found, Module):
         return Opened(path, door, found, found.state_dict())
     return Opened(path, door, None, found)

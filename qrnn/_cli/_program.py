@@ -60,8 +60,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return PIPE_CLOSED
     except OSError as error:
         return _said(str(error), NO_FILE)
-    except ModuleNotFoundError as error:
-        return _said(f"the package {error.name} is not there", MISSING)
+    except ImportError as error:
+        return _said(f"the package {error.name} is not there" if error.name else str(error), MISSING)
     except (TypeError, ValueError, RuntimeError, LookupError, MemoryError) as error:
         return _said(str(error) or type(error).__name__, NOT_POSSIBLE)
 
@@ -139,7 +139,7 @@ def info(file: str) -> Result:
 
 
 @program.command(
-    help="Read IN, quantize it where that is asked for, and write OUT: .safetensors, or .npz (a state dict)."
+    help="Read IN, quantize it where that is asked for, and write OUT: .safetensors, .npz (a state dict) or .onnx."
 )
 @click.argument("source", metavar="IN", type=click.Path())
 @click.argument("target", metavar="OUT", type=click.Path())

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,6 +154,70 @@ def test_checkpoints(values):
     values("convert", "checkpoint.pt", "out.npz")
     with np.load("out.npz") as file:
         np.testing.assert_array_equal(file["1.weight"], model()[1].weight)
+
+
+@pytest.fixture
+def keras_file(folder):
+    """A small file of Keras, written without Keras, and a batch of its inputs."""
+    pytest.importorskip("h5py", reason="H5PY IS NOT INSTALLED: the command line was not tried on files of Keras")
+    from support.keras_seeds import keras_3
+
+    (folder / "tagger.keras").write_bytes(keras_3())
+    np.save("words.npy", np.random.default_rng(0).integers(1, 7, (20, 2, 5)))
+    return "tagger.keras"
+
+
+def test_keras(command, values, keras_file):
+    found = values("info", keras_file)
+    assert found["format"] == "Keras" and found["model"]
+    assert {"both", "gru", "head"} <= {row["name"].partition(".")[0] for row in found["modules"]}
+    values("convert", keras_file, "out.safetensors")
+    data = ("--data", "words.npy")
+    assert values("verify", keras_file, "out.safetensors", *data, "--tolerance", "0")["same"]
+    status, printed, _ = command("convert", keras_file, "int8.safetensors", "--calibrate", "words.npy", "--json")
+    found = json.loads(printed)  # beside a warning that int8 costs the head much
+    assert status == 0 and found["format"] == "Keras" and found["quantized_layers"] == 4
+    assert values("verify", keras_file, "int8.safetensors", *data, "--tolerance", "0.1")["largest"] > 0
+    values("convert", keras_file, "state.npz")
+    assert values("verify", "state.npz", "out.safetensors")["same"]
+    whole = Path(keras_file).read_bytes()
+    Path("cut.keras").write_bytes(whole[: len(whole) // 2])
+    assert command("info", "cut.keras")[0] == 3
+
+
+def test_tflite(command, values, folder):
+    """The file of examples, whose layers have the codes of the file: nothing is left to quantize."""
+    file = str(ROOT / "examples/frames.tflite")
+    found = values("info", file)
+    assert found["format"] == "TFLite" and found["model"] and "LSTM" in {row["module"] for row in found["modules"]}
+    np.save("frames.npy", np.random.default_rng(0).standard_normal((20, 2, 5, 4), np.float32))
+    data = ("--data", "frames.npy")
+    values("convert", file, "out.safetensors")
+    assert values("verify", file, "out.safetensors", *data, "--tolerance", "0")["same"]
+    status, _, errors = command("convert", file, "int8.safetensors", "--engine", "qrnn")
+    assert status == 4 and "no float layer that could be quantized" in errors
+    whole = Path(file).read_bytes()
+    Path("cut.tflite").write_bytes(whole[: len(whole) // 2])
+    status, _, errors = command("convert", "cut.tflite", "o.npz")
+    assert status == 3 and errors.startswith("qrnn: cut.tflite: ")
+
+
+def test_convert_to_onnx(command, values):
+    """Float and quantized, by drawn inputs and by those that are given; what comes back computes the same."""
+    pytest.importorskip("onnxscript", reason="ONNXSCRIPT IS NOT INSTALLED: the command line wrote no ONNX")
+    values("convert", "model.safetensors", "float.onnx")
+    assert values("verify", "model.safetensors", "float.onnx", "--data", "x.npy")["same"]
+    values("convert", "model.safetensors", "int8.onnx", "--calibrate", "x.npy")
+    ort = pytest.importorskip("onnxruntime", reason="ONNXRUNTIME IS NOT INSTALLED: ONNX files were not run")
+    values("convert", "model.safetensors", "int8.safetensors", "--calibrate", "x.npy")
+    ours, session, x = qrnn.load("int8.safetensors"), ort.InferenceSession("int8.onnx"), np.load("x.npy")
+    name = session.get_inputs()[0].name
+    for each in x[:5]:
+        np.testing.assert_allclose(session.run(None, {name: each})[0], ours(each), atol=5e-3)
+    np.savez("named.npz", input=x)
+    values("convert", "model.safetensors", "named.onnx", "--calibrate", "named.npz", "--engine", "qrnn13")
+    status, _, errors = command("convert", "state.npz", "o.onnx")
+    assert status == 4 and "cannot be written as ONNX" in errors and not Path("o.onnx").exists()
 
 
 def engines_of(path):
@@ -331,6 +396,15 @@ def test_without_click():
     done = process(code=code)
     assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr == "qrnn: the command line needs the package click: pip install 'quantized-rnn[cli]'\n"
+
+
+@pytest.mark.parametrize("arguments", [("info", "model.onnx"), ("convert", "model.safetensors", "o.onnx")])
+def test_without_onnx(folder, arguments):
+    (folder / "model.onnx").write_bytes(b"\x08\x08" + bytes(20))
+    code = "import sys; sys.modules['onnx'] = sys.modules['onnx_ir'] = None; from qrnn._cli import main; "
+    done = process(code=f"{code}sys.exit(main({list(arguments)!r}))")
+    assert (done.returncode, done.stdout) == (5, "") and "pip install" in done.stderr
+    assert done.stderr.startswith("qrnn: ") and "Traceback" not in done.stderr
 
 
 def test_in_a_pipe():
