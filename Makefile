@@ -149,6 +149,9 @@ $(VENV)/.demo: $(VENV)/.made
 # What reads and writes TensorFlow Lite files in tests, where there is a wheel of it for the Python and the system.
 LITERT = $(PIP) install ai-edge-litert flatbuffers 2>$(VENV)/litert.log || { echo "** LITERT CANNOT BE INSTALLED HERE:"; tail -1 $(VENV)/litert.log; }
 
+# What fuzzes readers of files, where there is a wheel of it: its sources take a libFuzzer of the same clang.
+ATHERIS = $(PIP) install --only-binary :all: atheris 2>$(VENV)/atheris.log || { echo "** ATHERIS CANNOT BE INSTALLED HERE:"; tail -1 $(VENV)/atheris.log; }
+
 # keras is there for tests/readers, on the backend torch.
 $(VENV)/.test: $(VENV)/.made pyproject.toml
 	$(PIP) install $(call extra,types) $(call extra,cli) keras pytest hypothesis 'setuptools>=77' ipykernel matplotlib nbclient pandas onnx onnxruntime onnxscript joblib dask distributed safetensors $(call extra,server)
@@ -162,6 +165,7 @@ $(VENV)/.lint: $(VENV)/.made pyproject.toml
 $(VENV)/.check: $(VENV)/.made pyproject.toml
 	$(PIP) install pytest hypothesis mypy 'setuptools>=77' keras onnx onnxruntime onnxscript $(call extra,server)
 	$(LITERT)
+	$(ATHERIS)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made

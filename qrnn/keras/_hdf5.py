@@ -290,7 +290,11 @@ def _links_of_tree(file: Bytes, tree: int, heap: int) -> Iterator[tuple[str, int
             file.enter()
             at = node.child + 8 + 40 * i
             start = file.number(at, 8)
-            name = names[start : names.find(b"\0", start)].decode("utf-8", "replace")
+            end = names.find(b"\0", start)
+            if end < 0:
+                raise FormatError(f"HDF5: expected a name at {start} of the heap at {heap}, got no end of it")
+            file.spend(end - start)
+            name = names[start:end].decode("utf-8", "replace")
             yield name, "a link by a name" if file.number(at + 16, 4) == 2 else file.number(at + 8, 8)
 
 

@@ -158,8 +158,8 @@ def _filters(file: Bytes, at: int) -> tuple[int, ...]:
     found = []
     for _ in range(count):
         number = file.number(at, 2)
-        if number not in (_DEFLATE, _SHUFFLE, _CHECKSUM):
-            raise FormatError(f"expected the filters deflate, shuffle and fletcher32, got that of number {number}")
+        if number not in (_DEFLATE, _SHUFFLE, _CHECKSUM) or number in found:
+            raise FormatError(f"expected the filters deflate, shuffle and fletcher32, once each, got that of {number}")
         named = version == 1
         name, values = (file.number(at + 2, 2) if named else 0), file.number(at + (6 if named else 4), 2)
         at += (8 + padded(name) if named else 6) + 4 * values + (4 if named and values % 2 else 0)

@@ -19,6 +19,9 @@ _NESTS = ("state_dict", "model_state_dict", "model_state", "model", "module", "n
 #: The deepest nesting of dicts around a state dict; a dict in a file can contain itself.
 _DEEPEST = 8
 
+#: The most bytes of tensors for each byte of the file: with strides of 0 one element stands for any number of them.
+_MAX_BYTES = 100
+
 #: A pattern for the class or function that a file asks for, in the error text of ``torch.load``.
 _REFUSED = re.compile(r"GLOBAL (\S+) was not")
 
@@ -48,7 +51,8 @@ def load_checkpoint(path: str | os.PathLike[str], key: str | None = None) -> dic
     ------
     FormatError
         If the file cannot be read in this way (a whole pickled model, a TorchScript archive), or has no state dict,
-        or none under such a name. A file of the safetensors format is for ``qrnn.load``.
+        or none under such a name, or tensors of more than 100 times its size. A file of the safetensors format is for
+        ``qrnn.load``.
     OSError
         If there is no such file.
 
@@ -73,6 +77,7 @@ def load_checkpoint(path: str | os.PathLike[str], key: str | None = None) -> dic
         keys = list(found) if isinstance(found, Mapping) else type(found).__name__
         expected = f"alone or under one of {', '.join(_NESTS)}" if key is None else f"under {key!r}"
         raise FormatError(f"{path}: expected a state dict, {expected}, got {keys!r:.200}")
+    _expect_elements(path, state)
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
@@ -86,6 +91,16 @@ def _reason(error: Exception) -> str:
         return "a TorchScript archive: qrnn.torch.recurrent_layers reads the module that torch.jit.load gives"
     found, line = _REFUSED.search(text), text.partition("\n")[0]
     return f"an object of {found[1]}" if found else f"another file ({type(error).__name__}: {line:.80})"
+
+
+def _expect_elements(path: str | os.PathLike[str], state: Mapping[str, torch.Tensor]) -> None:
+    """Raise FormatError if tensors have no elements, or more than a file of this size can hold."""
+    room = _MAX_BYTES * os.path.getsize(path)
+    for name, value in state.items():
+        room -= value.numel() * value.element_size()
+        if value.device.type != "cpu" or room < 0:
+            what = f"{tuple(value.shape)} on {value.device}"
+            raise FormatError(f"{path}: {name}: expected a tensor whose elements are in the file, got {what:.200}")
 
 
 def _at(found: Any, key: str) -> dict[str, torch.Tensor] | None:

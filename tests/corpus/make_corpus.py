@@ -2,14 +2,15 @@
 
     python tests/corpus/make_corpus.py 0.2.0
 
-with the qrnn of that version in the path writes into a new folder of the name that is given:
+with the qrnn of that version in the path writes into the folder of the name that is given:
 
     states.npz         of each model CASE/x and CASE/y: an input, and all that it gives, one behind the other; of a
                        version without qrnn.save its state too, CASE/state/KEY
-    models.pickle.gz   {CASE: model}; torch.pickle.gz the same of qrnn.torch
+    models.pickle.gz   {CASE: model}, and what a later run adds in models-2.pickle.gz; torch.pickle.gz the same of
+                       qrnn.torch
     CASE.safetensors   as qrnn.save writes it; torch-CASE.safetensors from the model of qrnn.torch
 
-What was written once stays as it is: users have such files.
+What was written once stays as it is: users have such files. A folder that is there gets the cases that it lacks.
 """
 
 from __future__ import annotations
@@ -69,6 +70,62 @@ def keras_layer():
     return nn.Sequential(qrnn.keras.RecurrentLayer(gru, return_sequences=True, return_state=True))
 
 
+def onnx_graph():
+    """A graph with an encoder, a choice between two heads, and functions."""
+    import qrnn.onnx
+    from qrnn._graph import Choice, Graph, Step
+
+    heads = [Graph(["h"], ["y"], [Step(("h",), ("y",), module="fc")], {"fc": nn.Linear(4, 2)}) for _ in range(2)]
+    steps = [
+        Step(("frames",), ("all", "last"), module="gru"),
+        Step(("last",), ("mean",), function="reduce_mean", options={"keepdims": 0}),
+        Step(("mean", "zero"), ("positive",), function="greater"),
+        Step(("positive", "last", "last"), ("head",), module="choice"),
+        Step(("head", "gain"), ("wide",), function="mul"),
+        Step(("wide",), ("scores",), function="squeeze", options={"axes": [0]}),
+    ]
+    modules = {"gru": qrnn.onnx.RecurrentNode(nn.GRU(5, 4)), "choice": Choice(*heads)}
+    constants = {"zero": np.float32(0), "gain": np.float32([1, -0.5])}
+    return quantized(Graph({"frames": "float32"}, ["scores", "all"], steps, modules, constants))
+
+
+def keras_model():
+    """Layers of Keras of all kinds, one after the other; their functions are exact on every machine."""
+    import qrnn.keras as k
+
+    lstm = nn.LSTM(4, 3, batch_first=True, bidirectional=True)
+    layers = {
+        "mask": k.Masking(0.0),
+        "conv": k.Convolution(nn.Conv1d(5, 4, 2, padding="causal"), "causal"),
+        "norm": k.Normalization(nn.BatchNorm1d(4), 2),
+        "relu": k.Activation("relu", (None, 0.1, 0.2)),
+        "both": k.RecurrentLayer(lstm, return_sequences=True, merge_mode="sum"),
+        "each": k.TimeDistributed(nn.Linear(3, 6)),
+        "pool": k.Pooling("max", 2, 2, "same"),
+        "turn": k.Permute((2, 1)),
+        "gru": k.RecurrentLayer(nn.GRU(3, 4, batch_first=True, reset_after=False)),
+        "twice": k.Repeat(2),
+        "flat": k.Reshape((2, 4)),
+        "mean": k.GlobalPooling("max"),
+        "head": nn.Linear(4, 2),
+    }
+    return quantized(k.Model(layers))
+
+
+def keras_words():
+    import qrnn.keras as k
+
+    gru = k.RecurrentLayer(nn.GRU(4, 3, batch_first=True), return_sequences=True)
+    return k.Model({"words": k.Embedding(nn.Embedding(7, 4), True), "gru": gru, "soft": k.MaskedSoftmax(-1)})
+
+
+def tflite_model():
+    """The file of examples/: an LSTM with the codes of the file in a graph."""
+    import qrnn.tflite
+
+    return qrnn.tflite.load(Path(__file__).resolve().parents[2] / "examples" / "frames.tflite").module
+
+
 SEQUENCE, CELL = (6, 3, 5), (3, 5)
 #: Models by name, each with the shape of an input. Those that a version lacks are left out.
 CASES = {
@@ -90,6 +147,10 @@ CASES = {
     "small": (small, (3, 5, 6)),
     "onnx-node": (onnx_node, SEQUENCE),
     "keras-layer": (keras_layer, SEQUENCE),
+    "onnx-graph": (onnx_graph, SEQUENCE),
+    "keras-model": (keras_model, (3, 6, 5)),
+    "keras-words": (keras_words, None),
+    "tflite-graph": (tflite_model, (2, 5, 4)),
 }
 
 
@@ -98,16 +159,19 @@ def flat(result):
     return np.concatenate([flat(each) for each in result]) if isinstance(result, tuple) else np.ravel(result)
 
 
-def made():
-    """The models that this version has, and their inputs."""
+def made(there):
+    """The models that this version has, and their inputs, but for those that are there."""
     for index, (name, (make, shape)) in enumerate(CASES.items()):
+        if name in there:
+            continue
         qrnn.manual_seed(index)
         try:
             model = make()
         except (ImportError, AttributeError, ValueError) as error:
             print(f"no {name}: {error}")
             continue
-        yield name, model, np.random.default_rng(index).standard_normal(shape).astype(np.float32)
+        rng = np.random.default_rng(index)
+        yield name, model, rng.integers(0, 7, (2, 5)) if shape is None else rng.standard_normal(shape, np.float32)
 
 
 def torch_models():
@@ -125,11 +189,13 @@ def pickled(models, path):
 
 
 def main(folder):
-    import torch
-
-    folder.mkdir()
-    states, models, theirs, saves = {}, {}, {}, hasattr(qrnn, "save")
-    for name, model, x in made():
+    folder.mkdir(exist_ok=True)
+    states, models, saves = {}, {}, hasattr(qrnn, "save")
+    if (folder / "states.npz").exists():
+        with np.load(folder / "states.npz") as file:
+            states = {key: file[key] for key in file.files}
+    there = {key.partition("/")[0] for key in states}
+    for name, model, x in made(there):
         models[name] = model
         states.update({f"{name}/x": x, f"{name}/y": flat(model(x))})
         if saves:
@@ -137,7 +203,18 @@ def main(folder):
         else:
             states.update({f"{name}/state/{key}": value for key, value in model.state_dict().items()})
     np.savez_compressed(folder / "states.npz", **states)
-    pickled(models, folder / "models.pickle.gz")
+    if there:
+        number = 1 + len(list(folder.glob("models*.pickle.gz")))
+        pickled(models, folder / f"models-{number}.pickle.gz")
+    else:
+        pickled(models, folder / "models.pickle.gz")
+        write_torch(folder, models, saves)
+
+
+def write_torch(folder, models, saves):
+    import torch
+
+    theirs = {}
     for name, model in torch_models():
         model.load_state_dict({key: torch.from_numpy(value) for key, value in models[name].state_dict().items()})
         theirs[name] = model

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from corpus.make_corpus import CASES, flat
 from support import ROOT, assert_same_bits
-from support.mutated_files import run
+from support.mutated_formats import run
 
 import qrnn
 
@@ -49,7 +49,9 @@ def test_states(version):
 @each_version
 def test_pickles(version):
     models, _ = expected(version)
-    pickled = pickle.loads(gzip.decompress((CORPUS / version / "models.pickle.gz").read_bytes()))
+    pickled = {}
+    for path in (CORPUS / version).glob("models*.pickle.gz"):
+        pickled.update(pickle.loads(gzip.decompress(path.read_bytes())))
     assert set(pickled) == set(models)
     for name, (x, y) in models.items():
         assert_same_bits(flat(pickled[name](x)), y)
@@ -78,7 +80,7 @@ def test_files_of_torch_models(version):
 
 def test_mutated_files(tmp_path):
     """Each is refused as a bad file, or is what it says; tests/check/files loads more of them."""
-    outcomes = run(500, 1, tmp_path)
+    outcomes = run(".safetensors", 500, 1, tmp_path)
     assert sum(outcomes.values()) == 500
     assert outcomes["flip_bits", "loaded"] and outcomes["edit_description", "loaded"]
     assert outcomes["flip_bits", "refused"] and outcomes["cut", "refused"] and not outcomes["cut", "loaded"]

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("h5py", reason="H5PY IS NOT INSTALLED: bad files of Keras were not tested")
 
-from support import mutated_keras
-from support.keras_seeds import LAYERS, MODEL, hdf5, keras_2, keras_3, layer, seeds, write_numbered
+from support.keras_seeds import LAYERS, MODEL, hdf5, keras_2, keras_3, layer, write_numbered
+from support.mutated_formats import run
 
 import qrnn
 import qrnn.keras
@@ -115,7 +115,7 @@ def test_weights(path):
     path.write_bytes(wrong_ones)
     told = qrnn.keras.summary(path)
     assert "Embedding 'words': embeddings: expected finite values" in told.problems[0]
-    both = seeds()[1][0].replace(b"rnn/cell/bias:0", b"rnn/cell/blas:0")
+    both = keras_2().replace(b"rnn/cell/bias:0", b"rnn/cell/blas:0")
     refused(both, "SimpleRNN 'rnn': bias: expected this array in the file", path)
 
 
@@ -158,5 +158,5 @@ def test_configs(path):
 
 def test_mutated_files(tmp_path):
     """A sample of `tests/check/files`."""
-    outcomes = mutated_keras.run(150, 3, tmp_path)
+    outcomes = run(".keras", 75, 3, tmp_path) + run(".h5", 75, 3, tmp_path)
     assert {outcome for _, outcome in outcomes} == {"loaded", "refused"}

@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx", reason="ONNX IS NOT INSTALLED: the reader of 
 pytest.importorskip("onnxruntime", reason="ONNXRUNTIME IS NOT INSTALLED: the reader of ONNX files was not tested")
 from onnx import TensorProto, helper, numpy_helper
 from support import onnx_models
-from support.mutated_onnx import run
+from support.mutated_formats import run
 
 import qrnn
 import qrnn.onnx
@@ -201,6 +201,96 @@ def test_values_that_nothing_gives():
 
 def test_mutated_files(tmp_path):
     """A sample; `make check` loads 10,000."""
-    outcomes = run(150, 1, tmp_path)
+    outcomes = run(".onnx", 150, 1, tmp_path)
     assert {outcome for _, outcome in outcomes} == {"loaded", "refused"}
     assert pathlib.Path(tmp_path / "mutated.onnx").exists()
+
+
+# ---- streams
+
+#: What exporters of torch.nn write for states that a caller left out: zeros for the batch of the input.
+STREAMED = """<ir_version: 8, opset_import: ["" : 17]>
+frames (float[steps, batch, 4] x) => (float[steps, batch, 2] y) {
+    shape = Shape(x)
+    batch = Slice(shape, one, two)
+    sizes = Concat <axis = 0> (one, batch, hidden)
+    h0 = ConstantOfShape(sizes)
+    c0 = Expand(start, sizes)
+    all = LSTM <hidden_size = 3> (x, W, R, , , h0, c0)
+    flat = Squeeze(all, one)
+    y = MatMul(flat, head)
+}"""
+
+
+def streamed(start=0.0):
+    rng, model = np.random.default_rng(0), onnx.parser.parse_model(STREAMED)
+    arrays = {"one": np.array([1]), "two": np.array([2]), "hidden": np.array([3]), "start": np.float32([[[start]]])}
+    for name, shape in (("W", (1, 12, 4)), ("R", (1, 12, 3)), ("head", (3, 2))):
+        arrays[name] = rng.standard_normal(shape, np.float32)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in arrays.items())
+    return model
+
+
+def test_streams_of_graphs_with_states_of_zeros():
+    """Frame by frame and in blocks, for several streams, the bits of the whole; the model itself is as it was."""
+    module = qrnn.onnx.load(streamed()).module
+    x, steps = np.random.default_rng(1).standard_normal((9, 3, 4), np.float32), module.steps
+    for model in (module, qrnn.quantize_dynamic(module)):
+        want, s = model(x), qrnn.stream(model, rows=3)
+        got = np.concatenate([s(each) for each in (x[:1], x[1:2], x[2:])])
+        np.testing.assert_array_equal(got, want)
+        alone = qrnn.stream(model)
+        np.testing.assert_array_equal(np.concatenate([alone(each[None, 1:2]) for each in x]), want[:, 1:2])
+    assert module.steps is steps and any("h0" in step.inputs for step in steps)
+
+
+def test_streams_refuse_states_that_are_none_of_theirs():
+    """What a call takes as a state, or begins with, is no state that a stream keeps."""
+    s = qrnn.stream(qrnn.onnx.load(streamed(0.5)).module)
+    with pytest.raises(RuntimeError, match="layer: expected a call without hx, as the stream keeps the state"):
+        s(np.ones((1, 1, 4), np.float32))
+    made = next(each for each in onnx_models.around(np.random.default_rng(0)) if each.name == "stacked states")
+    with pytest.raises(RuntimeError, match="expected a call without hx"):
+        qrnn.stream(qrnn.onnx.load(made.proto).module)(*made.inputs.values())
+
+
+# ---- small files that ask for much
+
+
+def test_many_nodes_with_the_same_weights():
+    """A few bytes each for as many copies of a weight as nodes name it."""
+    for node in (
+        "h{0} = Gemm <alpha = 2.0, transB = 1> (x, R)",
+        "y{0}, h{0} = GRU <hidden_size = 200> (f, W, S)",
+        "g{0} = Conv (f, K)",
+        "y{0} = com.microsoft.DynamicQuantizeMatMul(x, Q, s)",
+    ):
+        nodes = " ".join(node.format(index) for index in range(2_000))
+        model = onnx.parser.parse_model(
+            '<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>'
+            f"m (float[b, 200] x, float[t, b, 200] f) => (float[b, 200] y) {{ {nodes} y = Identity(x) }}"
+        )
+        ones = np.ones((1, 600, 200), np.float32)
+        arrays = {"R": ones[0, :200], "W": ones, "S": ones, "Q": np.ones((200, 200), np.int8), "s": np.float32([1])}
+        arrays["K"] = np.ones((200, 200, 1), np.float32)
+        used = {name: each for name, each in arrays.items() if f"{name}," in node or f"{name})" in node}
+        model.graph.initializer.extend(numpy_helper.from_array(each, name) for name, each in used.items())
+        with pytest.raises(qrnn.FormatError, match="its layers take .* bytes, many times those of the file"):
+            qrnn.onnx.load(model)
+
+
+def test_functions_that_multiply():
+    """Twenty functions of two calls each are a million nodes."""
+    functions = [
+        helper.make_function(
+            "f", f"F{i}", ["x"], ["y"],
+            [helper.make_node(f"F{i - 1}" if i else "Neg", [a], [b], domain="f" if i else "") for a, b in ("xt", "ty")],
+            [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)],
+        )
+        for i in range(20)
+    ]  # fmt: skip
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("F19", ["x"], ["y"], domain="f")], "g", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)]
+    with pytest.raises(qrnn.FormatError, match="expected at most [0-9]+ nodes, those of functions at each call"):
+        qrnn.onnx.load(helper.make_model(graph, opset_imports=opsets, functions=functions))

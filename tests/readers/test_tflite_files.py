@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.mutated_tflite import run
+from support.mutated_formats import run
 from support.tflite_models import LSTMS, Writer, error, flatbuffers, lstm_case, of_litert, schema
 
 import qrnn
@@ -317,5 +317,5 @@ def test_parts_that_come_again_and_again_are_refused(load):
 
 def test_mutated_files(tmp_path):
     """More of them: ``tests/check/files``."""
-    outcomes = run(60, 0, tmp_path)
+    outcomes = run(".tflite", 60, 0, tmp_path)
     assert len({outcome for _, outcome in outcomes}) == 2

@@ -77,12 +77,12 @@ def keras_3():
 def packed_weights():
     """Weights alone, in chunks that were made smaller, behind other bytes."""
     options = {"compression": "gzip", "shuffle": True, "fletcher32": True}
-    return hdf5(lambda file: write_numbered(file, **options), userblock_size=512), MODEL
+    return hdf5(lambda file: write_numbered(file, **options), userblock_size=512)
 
 
 def latest():
     """Weights alone in the layout of libver="latest"."""
-    return hdf5(write_numbered, libver="latest"), MODEL
+    return hdf5(write_numbered, libver="latest")
 
 
 def keras_2():
@@ -121,6 +121,6 @@ def keras_2():
     return hdf5(write)
 
 
-def seeds():
-    """(content, config or None) of each."""
-    return [(keras_3(), None), (keras_2(), None), packed_weights(), latest()]
+def hdf5_files():
+    """An ``.h5`` file, and two ``.weights.h5`` for `MODEL`."""
+    return [keras_2(), packed_weights(), latest()]

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import io
 import json
-import random
 import time
 import tracemalloc
 import warnings
 import zipfile
-from collections import Counter
-from pathlib import Path
 
 import numpy as np
 
 import qrnn
 import qrnn.keras
 from support import mutated_files as bytes_of
-from support.keras_seeds import seeds
+from support.keras_seeds import MODEL, hdf5_files, keras_3
 
 #: Memory of a load beyond 8 times the file: objects of a config and headers, which are small here.
 SLACK = 4_000_000
 #: Seconds of the CPU: a load takes milliseconds.
 LIMIT = 5.0
+
+
+#: Files to begin with.
+BEGIN = {".keras": lambda: [(keras_3(),)], ".h5": lambda: [(content,) for content in hdf5_files()]}
 
 
 # ---- mutations: each makes other bytes of a file's
@@ -100,7 +101,13 @@ MUTATIONS = (
 # ---- what a load of one does
 
 
-def load(path, content, config):
+def read(path):
+    """Load a file; one of weights alone is one of `MODEL`."""
+    content = path.read_bytes()
+    return qrnn.keras.load(path, config=None if content[:2] == b"PK" or b"model_config" in content else MODEL)
+
+
+def load(path, content):
     """Load a file that holds `content`: "refused" or "loaded"; AssertionError for everything that must not be."""
     path.write_bytes(content)
     tracemalloc.start()
@@ -108,7 +115,7 @@ def load(path, content, config):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            loaded = qrnn.keras.load(path, config=config)
+            loaded = read(path)
     except qrnn.FormatError:
         loaded = None
     finally:
@@ -120,20 +127,3 @@ def load(path, content, config):
         assert isinstance(loaded, qrnn.keras.Model) and len(repr(loaded)) > 0
         assert all(np.isfinite(array).all() for array in loaded.state_dict().values())
     return "refused" if loaded is None else "loaded"
-
-
-def run(count, seed, folder):
-    """Load `count` mutated files: a Counter of mutations and outcomes. One that fails is left in `folder`."""
-    rng, begin, outcomes, path = random.Random(seed), seeds(), Counter(), Path(folder) / "mutated.keras"
-    assert begin
-    for content, config in begin:
-        load(path, content, config)  # what that imports is no memory of a file
-        assert load(path, content, config) == "loaded"
-    for index in range(count):
-        mutation, (original, config) = rng.choice(MUTATIONS), rng.choice(begin)
-        content = mutation(rng, original)
-        try:
-            outcomes[mutation.__name__, load(path, content, config)] += 1
-        except BaseException as error:
-            raise AssertionError(f"file {index} of seed {seed}, {mutation.__name__}, is {path}: {error!r}") from error
-    return outcomes
