@@ -111,7 +111,7 @@ def measure(cores, point, options):
     engine, kind, sequence, size, batch = point
     rng = np.random.default_rng(0)
     weights = matrices(kind, engine, size, rng)
-    shape = (STEPS[size], batch, size) if sequence else (batch, size)
+    shape = (STEPS.get(size, 4), batch, size) if sequence else (batch, size)
     args = (rng.standard_normal(shape, np.float32),)
     makers = [partial(make, core, kind, engine, options.isa, weights, sequence) for core in cores]
     return ratio_of_places(makers, args, options.rounds, options.places, equal)

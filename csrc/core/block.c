@@ -162,7 +162,7 @@ void qrnn_block_open(struct qrnn_block *b, const qrnn_module *m, size_t slice, s
     b->slice = slice;
     b->slices = slices;
     b->team = NULL;
-    b->wants_stop = b->stop = 0;
+    b->wants_stop = b->stop = b->backwards = 0;
     b->x.given = b->h.given = NULL;
     b->acc_ih = b->acc_hh = b->acc_inner = NULL;
     b->before.extent = b->after.extent = NULL;

@@ -47,7 +47,8 @@ QRNN_INLINE void multiply_and_end(const struct qrnn_block *b, size_t rows, float
 {
     const struct qrnn_cell *const cell = b->cell;
     const int apart = b->m->kind->hh_apart;
-    const struct qrnn_product out = {rows, apart ? b->hh_product : ih, apart ? NULL : ih, b->acc_hh, b->hh_stride};
+    const struct qrnn_product out = {
+        rows, apart ? b->hh_product : ih, apart ? NULL : ih, b->acc_hh, b->hh_stride, b->backwards};
     if (rows == 1 && cell->row && !b->slopes) {
         cell->row(b->hh, &b->h.coded, &out, e);
         return;
@@ -60,7 +61,7 @@ QRNN_INLINE void multiply_and_end(const struct qrnn_block *b, size_t rows, float
 static void multiply_inner(struct qrnn_block *b, size_t rows)
 {
     const struct qrnn_matrix *const matrix = &b->cell->inner;
-    const struct qrnn_product out = {rows, b->inner_product, NULL, b->acc_inner, b->inner_stride};
+    const struct qrnn_product out = {rows, b->inner_product, NULL, b->acc_inner, b->inner_stride, b->backwards};
     qrnn_block_meet(b);
     qrnn_encode(b->m, matrix, &b->inner, rows, b->m->hidden_size, (const float *const *)b->inner_rows,
                 &b->inner_extents);

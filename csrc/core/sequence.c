@@ -164,8 +164,8 @@ static void multiply_inputs(struct walk *w, size_t rows)
         for (size_t first = 0; first < rows && !b->wants_stop; first += rows_piece) {
             const size_t n = rows - first < rows_piece ? rows - first : rows_piece;
             const struct qrnn_inputs inputs = qrnn_inputs_from(&b->x, matrix, first);
-            const struct qrnn_product out = {n, b->ih_product + first * b->stride + panel * QRNN_PANEL, NULL, NULL,
-                                             b->stride};
+            const struct qrnn_product out = {
+                n, b->ih_product + first * b->stride + panel * QRNN_PANEL, NULL, NULL, b->stride, 0};
             matrix->multiply(&some, &inputs, &out);
             ask_stop(w, count * work);
         }
@@ -248,6 +248,7 @@ static int step_once(struct walk *w, size_t step, size_t active, float *ih)
     for (size_t i = 0; w->slopes.base && i < active; i++) b->slopes[i] = slopes_at(w, time, i);
     if (!qrnn_encode(b->m, &b->cell->hh, &b->h, active, b->m->state_size, b->h_from, &b->before)) return 0;
     qrnn_cell_step(b, active, ih);
+    b->backwards = !b->backwards;
     save_inner(w, time, active);
     struct qrnn_extent *const extent = b->before.extent;
     b->before.extent = b->after.extent;

@@ -113,7 +113,7 @@ static void run_block(struct qrnn_block *b, size_t rows, size_t row, const struc
 {
     const qrnn_module *m = b->m;
     const struct qrnn_cell *const cell = b->cell;
-    const struct qrnn_product out = {rows, b->ih_product, NULL, b->acc_ih, b->stride};
+    const struct qrnn_product out = {rows, b->ih_product, NULL, b->acc_ih, b->stride, 0};
     b->x_from[0] = call->x + row * m->input_size;
     for (size_t i = 1; i < rows; i++) b->x_from[i] = b->x_from[i - 1] + m->input_size;
     qrnn_encode(m, &cell->ih, &b->x, rows, m->input_size, b->x_from, NULL);

@@ -59,13 +59,18 @@ QRNN_INLINE void product_form(int form, const struct tiled *t)
 {
 #define TILE(R, P) tile_coded(form, 1, R, P, 1, t, panel, row)
     const size_t count = t->w->count, batch = t->out->batch;
-    size_t panel = 0, row = 0;
-    if (batch == 1)
-        for (; panel + 4 <= count; panel += 4) TILE(1, 4);
-    for (; panel + 2 <= count; panel += 2) {
+    const size_t fours = batch == 1 ? count / 4 : 0, twos = (count - 4 * fours) / 2;
+    size_t panel, row = 0;
+    for (size_t i = 0; i < fours; i++) {
+        panel = 4 * group_at(t->out, fours, i);
+        TILE(1, 4);
+    }
+    for (size_t i = 0; i < twos; i++) {
+        panel = 4 * fours + 2 * group_at(t->out, twos, i);
         for (row = 0; row + 2 <= batch; row += 2) TILE(2, 2);
         if (row < batch) TILE(1, 2);
     }
+    panel = 4 * fours + 2 * twos;
     if (panel < count) {
         for (row = 0; row + 4 <= batch; row += 4) TILE(4, 1);
         for (; row < batch; row++) TILE(1, 1);
@@ -110,8 +115,11 @@ static void product_flipped(const struct qrnn_panels *w, const struct qrnn_input
     int32_t left_out[ROWS];
     for (size_t row = 0; row < out->batch; row += ROWS) {
         const size_t rows = out->batch - row < ROWS ? out->batch - row : ROWS, start = row * out->stride;
-        const struct qrnn_product some = {rows, out->y + start, out->add ? out->add + start : NULL,
-                                          out->acc ? out->acc + start : NULL, out->stride};
+        struct qrnn_product some = *out;
+        some.batch = rows;
+        some.y += start;
+        some.add = out->add ? out->add + start : NULL;
+        some.acc = out->acc ? out->acc + start : NULL;
         struct tiled t = tiled_planes(1, w, x, &some);
         t.q += row * t.q_stride;
         t.act += row;
@@ -134,9 +142,13 @@ static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs 
 {
 #define TILE(R, P) tile_coded(NARROW, 2, R, P, 1, &t, panel, row)
     const struct tiled t = tiled_planes(2, w, x, out);
-    size_t panel = 0, row = 0;
-    for (; panel + 2 <= w->count; panel += 2)
+    const size_t twos = w->count / 2;
+    size_t panel, row;
+    for (size_t i = 0; i < twos; i++) {
+        panel = 2 * group_at(out, twos, i);
         for (row = 0; row < out->batch; row++) TILE(1, 2);
+    }
+    panel = 2 * twos;
     if (panel < w->count)
         for (row = 0; row < out->batch; row++) TILE(1, 1);
 #undef TILE

@@ -107,9 +107,9 @@ PANELS(4)
 
 static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
-    size_t panel = 0;
-    for (; panel + 4 <= w->count; panel += 4) panels_4(w, x, out, panel);
-    switch (w->count - panel) {
+    const size_t fours = w->count / 4, panel = 4 * fours;
+    for (size_t i = 0; i < fours; i++) panels_4(w, x, out, 4 * group_at(out, fours, i));
+    switch (w->count % 4) {
     case 3: panels_3(w, x, out, panel); break;
     case 2: panels_2(w, x, out, panel); break;
     case 1: panels_1(w, x, out, panel); break;
@@ -127,9 +127,13 @@ static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *
 static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     const struct tiled local = tiled_planes(2, w, x, out), *const t = &local;
-    size_t panel = 0, row = 0;
-    for (; panel + 4 <= w->count; panel += 4) ROWS_S13(4);
-    for (; panel < w->count; panel++) ROWS_S13(1);
+    const size_t fours = w->count / 4;
+    size_t panel, row;
+    for (size_t i = 0; i < fours; i++) {
+        panel = 4 * group_at(out, fours, i);
+        ROWS_S13(4);
+    }
+    for (panel = 4 * fours; panel < w->count; panel++) ROWS_S13(1);
 }
 
 /* Computes the product of one row and its end in turns. The product waits for its loads and the end for its divisions,
@@ -140,15 +144,16 @@ static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs 
                      const struct qrnn_end_args *e)                                                               \
     {                                                                                                             \
         const struct tiled local = tiled_planes(planes, w, x, out), *const t = &local;                            \
-        const size_t turn = (P) / (G) * QRNN_PANEL, row = 0;                                                      \
+        const size_t turn = (P) / (G) * QRNN_PANEL, turns = w->count / (P), row = 0;                              \
         struct spread s = spread_none();                                                                          \
-        size_t panel = 0, i = 0;                                                                                  \
-        for (; panel + (P) <= w->count; panel += (P)) {                                                           \
+        for (size_t k = 0; k < turns; k++) {                                                                      \
+            const size_t group = group_at(out, turns, k), panel = group * (P), first = group * turn;              \
             TILE(planes, 1, P);                                                                                   \
-            for (const size_t stop = i + turn < e->units ? i + turn : e->units; i < stop; i += LANES)             \
+            const size_t stop = first + turn < e->units ? first + turn : e->units;                                \
+            for (size_t i = first; i < stop; i += LANES)                                                          \
                 end_vector(end##_of, end##_takes, 0, e, NULL, 0, i, stop - i < LANES ? stop - i : LANES, &s);     \
         }                                                                                                         \
-        for (; panel < w->count; panel++) {                                                                       \
+        for (size_t panel = turns * (P), i = turns * turn; panel < w->count; panel++) {                           \
             TILE(planes, 1, 1);                                                                                   \
             end_vector(end##_of, end##_takes, 0, e, NULL, 0, i, e->units - i < LANES ? e->units - i : LANES, &s); \
             i += LANES;                                                                                           \

@@ -37,14 +37,19 @@ static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *
 {
 #define TILE(R, P, F) tile_coded(0, 1, R, P, F, &t, panel, row)
     const struct tiled t = tiled_planes(1, w, x, out);
-    size_t panel = 0, row = 0;
-    if (out->batch == 1)
-        for (; panel + 4 <= w->count; panel += 4) TILE(1, 4, 1);
-    for (; panel + 2 <= w->count; panel += 2) {
+    const size_t fours = out->batch == 1 ? w->count / 4 : 0, twos = (w->count - 4 * fours) / 2;
+    size_t panel, row = 0;
+    for (size_t i = 0; i < fours; i++) {
+        panel = 4 * group_at(out, fours, i);
+        TILE(1, 4, 1);
+    }
+    for (size_t i = 0; i < twos; i++) {
+        panel = 4 * fours + 2 * group_at(out, twos, i);
         for (row = 0; row + 3 <= out->batch; row += 3) TILE(3, 2, 1);
         for (; row + 2 <= out->batch; row += 2) TILE(2, 2, 1);
         for (; row < out->batch; row++) TILE(1, 2, 2);
     }
+    panel = 4 * fours + 2 * twos;
     if (panel < w->count) {
         for (row = 0; row + 4 <= out->batch; row += 4) TILE(4, 1, 1);
         for (; row < out->batch; row++) TILE(1, 1, 4);
@@ -57,9 +62,13 @@ static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs 
 {
 #define TILE(R, P, F) tile_coded(0, 2, R, P, F, &t, panel, row)
     const struct tiled t = tiled_planes(2, w, x, out);
-    size_t panel = 0, row = 0;
-    for (; panel + 2 <= w->count; panel += 2)
+    const size_t twos = w->count / 2;
+    size_t panel, row;
+    for (size_t i = 0; i < twos; i++) {
+        panel = 2 * group_at(out, twos, i);
         for (row = 0; row < out->batch; row++) TILE(1, 2, 1);
+    }
+    panel = 2 * twos;
     if (panel < w->count)
         for (row = 0; row < out->batch; row++) TILE(1, 1, 2);
 #undef TILE

@@ -72,12 +72,16 @@ QRNN_TILE_F32(6)
  * barely cover the latency of fma. */
 static void row_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
-    size_t panel = 0;
-    if (VECS == 1) {
-        for (; panel + 4 <= w->count; panel += 4) tile_f32(1, 4, w, x, out, panel, 0);
-        for (; panel + 2 <= w->count; panel += 2) tile_f32(1, 2, w, x, out, panel, 0);
+    const size_t fours = VECS == 1 ? w->count / 4 : 0, ones = VECS == 1 ? 0 : w->count;
+    for (size_t i = 0; i < fours; i++) tile_f32(1, 4, w, x, out, 4 * group_at(out, fours, i), 0);
+    for (size_t i = 0; i < ones; i++) tile_f32(1, 1, w, x, out, group_at(out, ones, i), 0);
+    if (VECS > 1) return;
+    size_t panel = 4 * fours;
+    if (panel + 2 <= w->count) {
+        tile_f32(1, 2, w, x, out, panel, 0);
+        panel += 2;
     }
-    for (; panel < w->count; panel++) tile_f32(1, 1, w, x, out, panel, 0);
+    if (panel < w->count) tile_f32(1, 1, w, x, out, panel, 0);
 }
 
 /* Divides the rows into tiles of at most 6, of about equal height, so that no tile is thin: 8 rows are 4 + 4, not 6 +
@@ -90,8 +94,8 @@ static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x
     }
     const size_t tiles = (out->batch + ROWS_F32 - 1) / ROWS_F32;
     const size_t least = out->batch / tiles, higher = out->batch % tiles;
-    for (size_t panel = 0; panel < w->count; panel++)
-        for (size_t tile = 0, row = 0; tile < tiles; tile++) {
+    for (size_t i = 0; i < w->count; i++)
+        for (size_t tile = 0, row = 0, panel = group_at(out, w->count, i); tile < tiles; tile++) {
             const size_t rows = least + (tile < higher);
             switch (rows) {
             case 6: tile_f32_6(w, x, out, panel, row); break;
