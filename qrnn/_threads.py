@@ -1,4 +1,4 @@
-"""How many threads a call for a whole sequence computes with."""
+"""How many threads a call computes with."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ __all__ = ["get_num_threads", "set_num_threads"]
 
 
 def set_num_threads(n: int) -> None:
-    """Let every call for a whole sequence compute with up to `n` threads, if it is long enough for them.
+    """Let every call compute with up to `n` threads, if it is long enough for them.
 
-    Each thread computes a slice of the hidden units for the whole call, so the result has the same
-    bits for every `n`. Threads live as long as the call; small calls and single cells use only the
-    caller's thread. If several threads of Python call modules at once, each call has its own threads.
+    In a call for a whole sequence each thread computes a slice of the hidden units; in a call of a
+    linear layer or a single cell it computes some rows of the batch. The result has the same bits for
+    every `n`. Threads live as long as the call; small calls use only the caller's thread. If several
+    threads of Python call modules at once, each call has its own threads.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a call for a whole sequence may compute with.
+    """How many threads a call may compute with.
 
     Returns
     -------

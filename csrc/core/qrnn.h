@@ -210,6 +210,11 @@ qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, floa
 qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c, float *h_out,
                       float *c_out);
 
+/* The same by up to `threads` threads, where a call is worth them: each takes some rows. Changes no bit. */
+qrnn_status qrnn_linear_threads(const qrnn_module *m, size_t batch, const float *x, float *y, size_t threads);
+qrnn_status qrnn_step_threads(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c,
+                              float *h_out, float *c_out, size_t threads);
+
 /* A whole sequence through all layers and directions. */
 typedef struct qrnn_run {
     size_t steps, batch;

@@ -1,8 +1,10 @@
 /* step.c - single calls: a linear, one step of a cell, and the probe that shows their products.
  *
- * A call works through its batch in blocks of rows, which bounds its working memory. Where all rows share a scale, it
- * first reads the range of the whole batch; if that is not finite the call fails, before anything is written. */
+ * A call works through its batch in blocks of rows, which bounds its working memory; threads that share a call take some
+ * rows each. Where all rows share a scale, it first reads the range of the whole batch; if that is not finite the call
+ * fails, before anything is written. */
 #include "block.h"
+#include "team.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,6 +15,7 @@ struct call {
     float *h_out, *c_out;     /* h_out is also a linear's result */
     int32_t *acc_ih, *acc_hh; /* the probe's results */
     float *pre;
+    size_t threads;           /* to compute with, at most */
 };
 
 static enum qrnn_purpose purpose_of(const struct call *call)
@@ -126,26 +129,26 @@ static void run_block(struct qrnn_block *b, size_t rows, size_t row, const struc
 
 /* --- memory --- */
 
-/* Opens a block for the call, in `stack` or in scratch memory; returns 0 if there is no memory. The offsets for one row
- * were computed with the module, which saves some ns in a step. */
-static int open_block(const qrnn_module *m, size_t rows, struct call *call, struct qrnn_block *b, unsigned char *stack)
+/* The offsets of the rooms for a block of `rows` rows: `made`, or, for one row, those that were computed with the module,
+ * which saves some ns in a step. */
+static const struct qrnn_layout *find_layout(const qrnn_module *m, size_t rows, const struct call *call,
+                                             struct qrnn_layout *made)
 {
-    const enum qrnn_purpose purpose = purpose_of(call);
-    struct qrnn_layout scaled;
-    const struct qrnn_layout *layout = &m->one_row;
     if (call->pre) {
         struct qrnn_rooms rooms;
-        qrnn_rooms_make(m, 1, purpose, &rooms);
-        qrnn_layout_scale(&rooms, rows, rows, &scaled);
-        layout = &scaled;
-    } else if (rows != 1) {
-        qrnn_step_layout(m->step_words, m->hidden_size * sizeof(float), m->has_inner, rows, &scaled);
-        layout = &scaled;
+        qrnn_rooms_make(m, 1, QRNN_FOR_PROBE, &rooms);
+        qrnn_layout_scale(&rooms, rows, rows, made);
+        return made;
     }
-    const size_t bytes = qrnn_layout_bytes(layout, 1);
-    unsigned char *const memory = bytes > QRNN_STACK_BYTES ? qrnn_scratch(bytes) : stack;
-    if (!memory) return 0;
-    qrnn_block_open(b, m, 0, 1, layout, rows, purpose, memory + layout->shared_bytes, memory);
+    if (rows == 1) return &m->one_row;
+    qrnn_step_layout(m->step_words, m->hidden_size * sizeof(float), m->has_inner, rows, made);
+    return made;
+}
+
+static void open_block(const qrnn_module *m, size_t rows, const struct qrnn_layout *layout, struct call *call,
+                       struct qrnn_block *b, unsigned char *memory)
+{
+    qrnn_block_open(b, m, 0, 1, layout, rows, purpose_of(call), memory + layout->shared_bytes, memory);
     qrnn_block_set_cell(b, &m->cells[0]);
     if (m->has_inner || (m->kind->info.states && (!call->h || (call->c_out && !call->c))))
         qrnn_block_clear_shared(b, rows);
@@ -153,7 +156,6 @@ static int open_block(const qrnn_module *m, size_t rows, struct call *call, stru
         call->h_out = b->unseen_h;
         call->c_out = b->unseen_c;
     }
-    return 1;
 }
 
 /* Chooses the scales that all rows share. */
@@ -171,39 +173,114 @@ static qrnn_status choose_scales(const qrnn_module *m, const struct call *call, 
     return finite ? QRNN_OK : QRNN_ERR_HIDDEN_RANGE;
 }
 
+/* Rows `first` to `end` of the call, as many at a time as the block has room for. */
+QRNN_INLINE void run_rows(struct qrnn_block *b, size_t rows, size_t first, size_t end, const struct call *call)
+{
+    for (size_t row = first; row < end; row += rows) run_block(b, end - row < rows ? end - row : rows, row, call);
+}
+
+/* --- threads --- */
+
+/* A call whose rows are divided: nothing that is computed meets another row, so nobody waits for anybody. */
+struct divided {
+    struct call *whole;
+    const struct qrnn_block *lead; /* member 0's, with the scales that all rows share */
+    const struct qrnn_layout *layout;
+    unsigned char *memory;    /* of all members */
+    size_t rows;              /* of a block */
+};
+
+/* Where the rows of a member begin; those of the last member's successor, where all end. */
+static size_t first_row(size_t batch, size_t members, size_t member)
+{
+    const size_t rest = batch % members;
+    return batch / members * member + (member < rest ? member : rest);
+}
+
+static void run_member(void *context, size_t member, struct qrnn_team *team)
+{
+    const struct divided *const d = context;
+    const size_t members = team->members, batch = d->whole->batch;
+    struct qrnn_block b;
+    open_block(d->lead->m, d->rows, d->layout, d->whole, &b, d->memory + member * qrnn_layout_bytes(d->layout, 1));
+    b.x.given = d->lead->x.given;
+    b.h.given = d->lead->h.given;
+    const uint32_t fp = qrnn_fp_enter();
+    run_rows(&b, d->rows, first_row(batch, members, member), first_row(batch, members, member + 1), d->whole);
+    qrnn_fp_leave(fp);
+}
+
+/* Not inlined: a team would be on the stack of every step. */
+static __attribute__((noinline)) void run_divided(struct divided *d, size_t members)
+{
+    struct qrnn_team team;
+    qrnn_team_start(&team, members);
+    qrnn_team_run(&team, run_member, d);
+    qrnn_team_end(&team);
+}
+
+/* By how many threads. */
+static size_t members_of(const qrnn_module *m, const struct call *call)
+{
+    const size_t wanted = call->threads < QRNN_TEAM_MOST ? call->threads : QRNN_TEAM_MOST;
+    const size_t most = call->batch / QRNN_TEAM_ROWS;
+    const double rows = (double)(m->kind->info.gates * m->hidden_size) * (double)call->batch;
+    const double work = rows * (double)(m->input_size + (m->kind->info.states ? m->state_size : 0));
+    if (most < 2 || work < QRNN_TEAM_ROWS_WORK) return 1;
+    return wanted < most ? wanted : most;
+}
+
 static qrnn_status run(const qrnn_module *m, struct call *call)
 {
     if (m->hidden_size == 0) return QRNN_OK; /* nothing to write */
     _Alignas(QRNN_LINE) unsigned char stack[QRNN_STACK_BYTES];
     struct qrnn_block b;
     struct qrnn_act given[2];
-    const size_t rows = call->batch < QRNN_BLOCK_ROWS ? call->batch : QRNN_BLOCK_ROWS;
-    if (!open_block(m, rows, call, &b, stack)) return QRNN_ERR_MEMORY;
+    struct qrnn_layout made;
+    const size_t members = call->threads < 2 ? 1 : members_of(m, call);
+    const size_t each = members == 1 ? call->batch : (call->batch + members - 1) / members;
+    const size_t rows = each < QRNN_BLOCK_ROWS ? each : QRNN_BLOCK_ROWS;
+    const struct qrnn_layout *const layout = find_layout(m, rows, call, &made);
+    const size_t bytes = members * qrnn_layout_bytes(layout, 1);
+    unsigned char *const memory = bytes > QRNN_STACK_BYTES ? qrnn_scratch(bytes) : stack;
+    if (!memory) return QRNN_ERR_MEMORY;
+    open_block(m, rows, layout, call, &b, memory);
 
     qrnn_status status = QRNN_OK;
     const uint32_t fp = qrnn_fp_enter();
     if (m->shares_scale) status = choose_scales(m, call, &b, given);
-    for (size_t row = 0; row < call->batch && status == QRNN_OK; row += rows)
-        run_block(&b, call->batch - row < rows ? call->batch - row : rows, row, call);
+    if (status == QRNN_OK && members == 1) run_rows(&b, rows, 0, call->batch, call);
     qrnn_fp_leave(fp);
+    if (status == QRNN_OK && members > 1) run_divided(&(struct divided){call, &b, layout, memory, rows}, members);
     return status;
 }
 
 /* --- calls --- */
 
+qrnn_status qrnn_linear_threads(const qrnn_module *m, size_t batch, const float *x, float *y, size_t threads)
+{
+    struct call call = {.batch = batch, .x = x, .h_out = y, .threads = threads};
+    const qrnn_status wrong = qrnn_check_call(m, m && m->kind->info.states == 0, batch, x, y, NULL);
+    return wrong != QRNN_OK ? wrong : run(m, &call);
+}
+
 qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, float *y)
 {
-    struct call call = {.batch = batch, .x = x, .h_out = y};
-    const qrnn_status wrong = qrnn_check_call(m, m && m->kind->info.states == 0, batch, x, y, NULL);
+    return qrnn_linear_threads(m, batch, x, y, 1);
+}
+
+qrnn_status qrnn_step_threads(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c,
+                              float *h_out, float *c_out, size_t threads)
+{
+    struct call call = {batch, x, h, c, h_out, c_out, .threads = threads};
+    const qrnn_status wrong = qrnn_check_call(m, m && m->kind->info.states > 0, batch, x, h_out, c_out);
     return wrong != QRNN_OK ? wrong : run(m, &call);
 }
 
 qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c, float *h_out,
                       float *c_out)
 {
-    struct call call = {.batch = batch, .x = x, .h = h, .c = c, .h_out = h_out, .c_out = c_out};
-    const qrnn_status wrong = qrnn_check_call(m, m && m->kind->info.states > 0, batch, x, h_out, c_out);
-    return wrong != QRNN_OK ? wrong : run(m, &call);
+    return qrnn_step_threads(m, batch, x, h, c, h_out, c_out, 1);
 }
 
 qrnn_status qrnn_gates(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c,

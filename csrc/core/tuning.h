@@ -19,6 +19,9 @@ enum {
     /* The least multiply-adds of a step, and of a call, for which threads pay. */
     QRNN_TEAM_STEP_WORK = 1 << 17,
     QRNN_TEAM_CALL_WORK = 1 << 24,
+    /* The same of a linear or a single step, whose threads divide the rows, and the least rows of a thread. */
+    QRNN_TEAM_ROWS_WORK = 1 << 25,
+    QRNN_TEAM_ROWS = 16,
     /* Multiply-adds between two questions to qrnn_run.stop. One of them, as counted, takes at most 9 ns with the
      * slowest kernels, whatever the sizes, so the questions are at most 20 ms apart. */
     QRNN_STOP_WORK = 1 << 21,
@@ -39,6 +42,8 @@ enum {
     QRNN_HUGE_PAGE = 64, /* a cache line: what lies behind a module follows it directly */
     QRNN_TEAM_STEP_WORK = 0,
     QRNN_TEAM_CALL_WORK = 0,
+    QRNN_TEAM_ROWS_WORK = 0,
+    QRNN_TEAM_ROWS = 1,
     QRNN_STOP_WORK = 512,
     QRNN_TEAM_SPINS = 4,
     QRNN_TEAM_YIELDS = 2

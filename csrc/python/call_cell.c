@@ -15,10 +15,10 @@ struct step {
 /* --- computing --- */
 
 static qrnn_status run(const struct callee *callee, size_t batch, const struct step *s, PyArrayObject *h_out,
-                       PyArrayObject *c_out)
+                       PyArrayObject *c_out, size_t threads)
 {
-    return qrnn_step(callee->packed, batch, PyArray_DATA(s->x), array_data(s->h), array_data(s->c), PyArray_DATA(h_out),
-                     array_data(c_out));
+    return qrnn_step_threads(callee->packed, batch, PyArray_DATA(s->x), array_data(s->h), array_data(s->c),
+                             PyArray_DATA(h_out), array_data(c_out), threads);
 }
 
 static int compute(const struct callee *callee, size_t batch, const struct step *s, PyArrayObject *h_out,
@@ -28,10 +28,11 @@ static int compute(const struct callee *callee, size_t batch, const struct step 
     const double rows = (double)callee->kind->gates * (double)callee->hidden;
     const double work = (double)batch * rows * (double)(callee->columns + callee->state);
     if (work < THREADS_THRESHOLD) {
-        status = run(callee, batch, s, h_out, c_out);
+        status = run(callee, batch, s, h_out, c_out, 1);
     } else {
+        const size_t threads = module_threads(callee);
         Py_BEGIN_ALLOW_THREADS
-        status = run(callee, batch, s, h_out, c_out);
+        status = run(callee, batch, s, h_out, c_out, threads);
         Py_END_ALLOW_THREADS
     }
     return status == QRNN_OK ? 0 : call_raise(callee, status, NULL);

@@ -12,8 +12,9 @@ static int compute(const struct callee *callee, size_t batch, PyArrayObject *x, 
     if ((double)batch * (double)callee->hidden * (double)callee->columns < THREADS_THRESHOLD) {
         status = qrnn_linear(callee->packed, batch, x_data, y_data);
     } else {
+        const size_t threads = module_threads(callee);
         Py_BEGIN_ALLOW_THREADS
-        status = qrnn_linear(callee->packed, batch, x_data, y_data);
+        status = qrnn_linear_threads(callee->packed, batch, x_data, y_data, threads);
         Py_END_ALLOW_THREADS
     }
     return status == QRNN_OK ? 0 : call_raise(callee, status, NULL);

@@ -143,7 +143,7 @@ static int compute(const struct sequence *s, const struct results *r)
         .below = array_data(s->below),
         .inner = array_data(s->inner),
         .slopes = array_data(s->slopes),
-        .threads = atomic_load_explicit(&state->threads, memory_order_relaxed),
+        .threads = module_threads(s->callee),
     };
     if (work_of(s) * (double)s->extent.steps * (double)s->extent.batch < THREADS_THRESHOLD) {
         status = qrnn_sequence(s->callee->packed, &run, &step);

@@ -121,13 +121,12 @@ PyDoc_STRVAR(apply_doc, "apply($module, /, name, x, isa=None, out=None)\n--\n\n"
                         "Returns\n-------\n"
                         "ndarray of float32, or a tensor if `x` is one; `out` if given");
 
-PyDoc_STRVAR(set_num_threads_doc,
-             "set_num_threads($module, n, /)\n--\n\n"
-             "Let a call for a whole sequence compute with up to `n` threads if it is long enough for them.\n\n"
-             "The number changes no bit of a result. The default is 1.");
+PyDoc_STRVAR(set_num_threads_doc, "set_num_threads($module, n, /)\n--\n\n"
+                                  "Let a call compute with up to `n` threads if it is long enough for them.\n\n"
+                                  "The number changes no bit of a result. The default is 1.");
 
 PyDoc_STRVAR(get_num_threads_doc, "get_num_threads($module, /)\n--\n\n"
-                                  "How many threads a call for a whole sequence may compute with.");
+                                  "How many threads a call may compute with.");
 
 PyMethodDef extra_functions[] = {
     {"apply", FAST(apply), METH_FASTCALL | METH_KEYWORDS, apply_doc},

@@ -49,6 +49,12 @@ static inline void callee_release(const struct callee *callee)
     qrnn_module_unref(callee->packed);
 }
 
+/* How many threads a call may use. */
+static inline size_t module_threads(const struct callee *callee)
+{
+    return atomic_load_explicit(&callee->self->state->threads, memory_order_relaxed);
+}
+
 /* The same, with a new reference to scale_ndim. */
 int callee_hold_scales(struct module_object *self, struct callee *callee, PyObject **scale_ndim);
 /* Replaces the packed weights. Takes over the references to them and to `scale_ndim`. */

@@ -418,9 +418,9 @@ void case_run(const struct testcase *t, const qrnn_module *m, size_t threads, st
         return;
     }
     if (t->spec.kind == QRNN_LINEAR)
-        r->status = qrnn_linear(m, t->batch, t->x, r->out);
+        r->status = qrnn_linear_threads(m, t->batch, t->x, r->out, threads);
     else
-        r->status = qrnn_step(m, t->batch, t->x, t->h, t->c, r->h, r->c);
+        r->status = qrnn_step_threads(m, t->batch, t->x, t->h, t->c, r->h, r->c, threads);
     if (r->status == QRNN_OK) r->status = qrnn_gates(m, t->batch, t->x, t->h, t->c, r->acc_ih, r->acc_hh, r->pre);
 }
 

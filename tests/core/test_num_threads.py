@@ -26,11 +26,12 @@ HIDDEN = 90  # six panels, the last one ragged: 5 threads take 1, 1, 1, 1 and 2
 
 
 def assert_counts_agree(module, x, hx=None, **kwargs):
+    arguments = (x,) if hx is None else (x, hx)
     qrnn.set_num_threads(1)
-    want = module(x, hx, **kwargs)
+    want = module(*arguments, **kwargs)
     for count in COUNTS:
         qrnn.set_num_threads(count)
-        assert_same_results(module(x, hx, **kwargs), want, f"{module.isa}, {count} threads")
+        assert_same_results(module(*arguments, **kwargs), want, f"{module.isa}, {count} threads")
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -91,6 +92,47 @@ def test_same_bits_in_groups_of_rows():
         got = module(x, out[1], out=out)
         assert got[0] is out[0]
         assert_same_results(got, want)
+
+
+SINGLE = {
+    "linear": ("Linear", (300, 700)),
+    "rnn": ("RNNCell", (64, 400)),
+    "lstm": ("LSTMCell", (64, 200)),
+    "gru": ("GRUCell", (64, 240)),
+}
+
+
+def make_single(kind, engine, isa=None):
+    """A linear or a cell, and arguments of as many rows as are worth several threads."""
+    name, (inputs, hidden) = SINGLE[kind]
+    qrnn.manual_seed(95)
+    module = getattr(nn, name)(inputs, hidden, isa=isa)
+    if engine != "float32":
+        module = getattr(qrnn, name).from_float(module, engine=engine, isa=isa)
+    rng = np.random.default_rng(96)
+    x, h, c = (rng.standard_normal((190, n)).astype(f32) for n in (inputs, hidden, hidden))
+    return module, {"linear": (x,), "lstm": (x, (h, c))}.get(kind, (x, h))
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_same_bits_of_single_calls(engine, kind):
+    module, (x, *state) = make_single(kind, engine)
+    assert_counts_agree(module, x, *state)
+    if engine in ("float32", "qrnn"):
+        x[7, 3] = np.nan
+        assert_counts_agree(module, x, *state)
+        return
+    x[189, 3], out = np.inf, np.full_like(x, 7, shape=(190, SINGLE[kind][1][1]))
+    with pytest.raises(ValueError, match="input: "):
+        module(x, *state, **({} if kind == "lstm" else {"out": out}))
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+def test_same_bits_of_single_calls_of_every_instruction_set(isa, kind):
+    module, arguments = make_single(kind, "qrnn", isa)
+    assert_counts_agree(module, *arguments)
 
 
 def test_not_finite_rows():

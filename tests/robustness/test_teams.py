@@ -12,6 +12,7 @@ import threading
 import time
 import types
 
+import numpy as np
 import pytest
 from support import ROOT, assert_same_results, run_python
 from support.team_models import KINDS, TASKS, inputs_of, make, tasks
@@ -58,6 +59,26 @@ def test_threads_there_are(engine, kind):
                 if seen.most == alone + count - 1:
                     break
             assert seen.most == alone + count - 1, count
+
+
+@needs_tasks
+def test_threads_of_a_linear():
+    """As many as were asked for and rows are enough for; none for a small call."""
+    qrnn.manual_seed(97)
+    module = qrnn.nn.Linear(512, 512)
+    x = np.zeros((64, 512), np.float32), np.zeros((256, 512), np.float32)
+    with counting() as seen:
+        alone = tasks()
+        qrnn.set_num_threads(3)
+        for _ in range(20):
+            module(x[0])
+        assert seen.most == alone
+        for _ in range(200):
+            module(x[1])
+            assert tasks(alone) == alone
+            if seen.most == alone + 2:
+                break
+        assert seen.most == alone + 2
 
 
 @contextlib.contextmanager
