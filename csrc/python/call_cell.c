@@ -24,18 +24,18 @@ static qrnn_status run(const struct callee *callee, size_t batch, const struct s
 static int compute(const struct callee *callee, size_t batch, const struct step *s, PyArrayObject *h_out,
                    PyArrayObject *c_out)
 {
-    qrnn_status status;
     const double rows = (double)callee->kind->gates * (double)callee->hidden;
     const double work = (double)batch * rows * (double)(callee->columns + callee->state);
-    if (work < THREADS_THRESHOLD) {
-        status = run(callee, batch, s, h_out, c_out, 1);
-    } else {
-        const size_t threads = module_threads(callee);
-        Py_BEGIN_ALLOW_THREADS
-        status = run(callee, batch, s, h_out, c_out, threads);
-        Py_END_ALLOW_THREADS
-    }
-    return status == QRNN_OK ? 0 : call_raise(callee, status, NULL);
+    if (work < THREADS_THRESHOLD) return call_end(callee, run(callee, batch, s, h_out, c_out, 1));
+    const size_t threads = module_threads(callee);
+    qrnn_status status;
+    callee_keep(callee);
+    Py_BEGIN_ALLOW_THREADS
+    status = run(callee, batch, s, h_out, c_out, threads);
+    Py_END_ALLOW_THREADS
+    const int result = call_end(callee, status);
+    callee_release(callee);
+    return result;
 }
 
 /* Whether the core may write to `out` directly. The next state may overwrite the state it replaces, `own`; `other` is
@@ -153,5 +153,8 @@ PyObject *call_cell(const struct callee *callee, PyObject *const *values)
 {
     struct step s;
     if (take_plain(callee, values, &s)) return step_plain(callee, &s);
-    return step_converted(callee, values);
+    callee_keep(callee);
+    PyObject *const result = step_converted(callee, values);
+    callee_release(callee);
+    return result;
 }

@@ -6,18 +6,19 @@
 
 static int compute(const struct callee *callee, size_t batch, PyArrayObject *x, PyArrayObject *y)
 {
-    qrnn_status status;
     const float *const x_data = PyArray_DATA(x);
     float *const y_data = PyArray_DATA(y);
-    if ((double)batch * (double)callee->hidden * (double)callee->columns < THREADS_THRESHOLD) {
-        status = qrnn_linear(callee->packed, batch, x_data, y_data);
-    } else {
-        const size_t threads = module_threads(callee);
-        Py_BEGIN_ALLOW_THREADS
-        status = qrnn_linear_threads(callee->packed, batch, x_data, y_data, threads);
-        Py_END_ALLOW_THREADS
-    }
-    return status == QRNN_OK ? 0 : call_raise(callee, status, NULL);
+    if ((double)batch * (double)callee->hidden * (double)callee->columns < THREADS_THRESHOLD)
+        return call_end(callee, qrnn_linear(callee->packed, batch, x_data, y_data));
+    const size_t threads = module_threads(callee);
+    qrnn_status status;
+    callee_keep(callee);
+    Py_BEGIN_ALLOW_THREADS
+    status = qrnn_linear_threads(callee->packed, batch, x_data, y_data, threads);
+    Py_END_ALLOW_THREADS
+    const int result = call_end(callee, status);
+    callee_release(callee);
+    return result;
 }
 
 static PyObject *linear_plain(const struct callee *callee, PyArrayObject *x, PyObject *out)
@@ -42,6 +43,7 @@ PyObject *call_linear(const struct callee *callee, PyObject *const *values)
     PyObject *const input = values[0], *const out = values[1];
     if (array_is_plain(input, NPY_FLOAT32)) return linear_plain(callee, (PyArrayObject *)input, out);
     PyObject *result = NULL;
+    callee_keep(callee);
     Py_INCREF(input);
     Py_XINCREF(out);
     PyArrayObject *x = array_from(state, input, "input");
@@ -50,5 +52,6 @@ PyObject *call_linear(const struct callee *callee, PyObject *const *values)
     Py_XDECREF(x);
     Py_DECREF(input);
     Py_XDECREF(out);
+    callee_release(callee);
     return result;
 }

@@ -220,6 +220,7 @@ static PyObject *convert_and_call(const struct callee *callee, PyObject *const *
                          .wants_inside = wants_inside,
                          .extent = {.layers = (npy_intp)qrnn_module_layers(callee->packed),
                                     .directions = (npy_intp)qrnn_module_directions(callee->packed)}};
+    callee_keep(callee);
     for (int i = 0; i < 4; i++) held[i] = Py_XNewRef(values[i]);
     s.x = array_from(state, held[INPUT], "input");
     if (!s.x) goto exit;
@@ -242,6 +243,7 @@ exit:
     Py_XDECREF(s.slopes);
     PyMem_Free(s.lengths.values);
     for (int i = 0; i < 4; i++) Py_XDECREF(held[i]);
+    callee_release(callee);
     return result;
 }
 

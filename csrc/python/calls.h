@@ -25,4 +25,9 @@ PyObject *call_sequence_layers(const struct callee *callee, PyObject *const *val
 /* Sets the exception for a status other than QRNN_OK; `step` is a sequence's, or NULL. Returns -1. */
 int call_raise(const struct callee *callee, qrnn_status status, const size_t *step);
 
+static inline int call_end(const struct callee *callee, qrnn_status status)
+{
+    return status == QRNN_OK ? 0 : call_raise(callee, status, NULL);
+}
+
 #endif

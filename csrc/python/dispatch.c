@@ -20,10 +20,10 @@ PyObject *module_forward(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 {
     struct callee callee;
     PyObject *result = NULL, *values[MAX_PARAMETERS];
-    if (callee_hold((struct module_object *)self, &callee) < 0) return NULL;
+    if (callee_borrow((struct module_object *)self, &callee) < 0) return NULL;
     if (arguments_bind(signature_of(&callee), callee.self, args, nargs, kwnames, values) == 0)
         result = call_bound(&callee, values);
-    callee_release(&callee);
+    callee_return(&callee);
     return result;
 }
 
@@ -42,10 +42,10 @@ PyObject *module_tp_call(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     struct callee callee;
     PyObject *result = NULL, *values[MAX_PARAMETERS];
-    if (callee_hold((struct module_object *)self, &callee) < 0) return NULL;
+    if (callee_borrow((struct module_object *)self, &callee) < 0) return NULL;
     if (arguments_bind_call(signature_of(&callee), callee.self, args, kwargs, values) == 0)
         result = call_bound(&callee, values);
-    callee_release(&callee);
+    callee_return(&callee);
     return result;
 }
 
@@ -53,11 +53,11 @@ PyObject *module_forward_layers(PyObject *self, PyObject *const *args, Py_ssize_
 {
     struct callee callee;
     PyObject *result = NULL, *values[MAX_PARAMETERS];
-    if (callee_hold((struct module_object *)self, &callee) < 0) return NULL;
+    if (callee_borrow((struct module_object *)self, &callee) < 0) return NULL;
     if (!(callee.flags & MODULE_SEQUENCE))
         PyErr_SetString(PyExc_TypeError, "_forward_layers: expected a sequence");
     else if (arguments_bind(&callee.self->state->forward_sequence, callee.self, args, nargs, kwnames, values) == 0)
         result = call_sequence_layers(&callee, values);
-    callee_release(&callee);
+    callee_return(&callee);
     return result;
 }
