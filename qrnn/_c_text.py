@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = ["array_text", "checked_name", "float_text"]
 
-#: The most columns of a line of numbers.
+#: A line of numbers has at most this many characters.
 _COLUMNS = 110
 
 #: Reserved words of C and C++ that are not reserved in Python.

@@ -18,7 +18,7 @@ _PAGES = {None: "none", False: "#ffffff", True: "#0d1117"}
 
 
 def color_of(place: int) -> str:
-    """The color of the model at `place`; the first is the reference."""
+    """The color of the model at `place`; the model at place 0 is the reference."""
     return COLORS[0] if not place else COLORS[1 + (place - 1) % (len(COLORS) - 1)]
 
 

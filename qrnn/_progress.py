@@ -94,7 +94,7 @@ def _made(total: int | None, text: str, done: int) -> Any:
     """A tqdm bar that has counted `done` steps; None if tqdm is not installed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tqdm warns about notebooks without widgets
+            warnings.simplefilter("ignore")  # tqdm warns if a notebook has no widgets
             from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
         return None

@@ -86,7 +86,7 @@ _float_observer = PlaceholderObserver.with_args(dtype=_types.float32)
 #: The weight and the activations that it multiplies stay float32.
 float_qconfig = QConfig(activation=_float_observer, weight=_float_observer)
 
-#: The largest code of 13 bits, symmetric.
+#: Codes of 13 bits are symmetric, from minus this to this.
 MOST_13 = 4095
 #: Weights by the rule of the module's engine; their activations are quantized to 13 bits, as by engine ``qrnn13``.
 int13_dynamic_qconfig = QConfig(

@@ -19,7 +19,7 @@ from ._watching import find_framework, nbytes_of
 
 __all__ = ["LayerSummary", "SummaryReport", "summary"]
 
-#: The most characters of the sizes and options of a layer in the table.
+#: In the table, the text of a layer's sizes and options has at most this many characters.
 _SHOWN = 60
 
 

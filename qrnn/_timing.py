@@ -24,7 +24,7 @@ BLOCK = 200e-6
 
 @public("qrnn.quantization")
 class Seconds(NamedTuple):
-    """Times of one function over the rounds.
+    """The times of one function over all rounds, in seconds.
 
     Attributes
     ----------

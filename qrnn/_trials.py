@@ -120,7 +120,7 @@ class Trials:
         return [level for level in QUANTIZED if not level.calibrated or self._changed(keys, self._by_data[level.name])]
 
     def _changed(self, keys: tuple[str, ...], by_data: Mapping[str, NDArray[Any]]) -> bool:
-        """Whether a part has codes by data that differ from plain rounding."""
+        """Whether the codes that a part gets by data differ from those of plain rounding."""
         same = all(key not in by_data or by_data[key].tobytes() == self._plain[key].tobytes() for key in keys)
         return not same and by_data[keys[0]].dtype == self._plain[keys[0]].dtype
 

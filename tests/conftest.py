@@ -1,4 +1,4 @@
-"""What a run prints before and after its tests, and the instruction sets that it has to exercise."""
+"""Texts before and after a test run, and the instruction sets that a run has to exercise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ hypothesis.settings.register_profile(
     "qrnn", deadline=None, max_examples=60, derandomize=True, database=None, print_blob=True
 )
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2000, database=None)
-# oneDNN rounds another way where it takes AMX, which depends on the shape; read when PyTorch first computes.
+# oneDNN rounds differently with AMX, which it uses for some shapes; it reads the variable when PyTorch first computes.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "qrnn"))
 
@@ -52,7 +52,7 @@ def pytest_configure(config):
     if support.HAVE_TORCH:
         import torch
 
-        torch.set_num_threads(1)  # its threads wait for each other longer than these small cells take
+        torch.set_num_threads(1)  # its threads would wait for each other longer than these small cells take
 
 
 def pytest_report_header(config):
@@ -95,7 +95,7 @@ def c_library(tmp_path_factory):
 
 @pytest.fixture
 def quiet():
-    """PyTorch's own deprecation warnings are no failure."""
+    """Ignore PyTorch's own deprecation warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -103,7 +103,7 @@ def quiet():
 
 @pytest.fixture
 def torch_engine():
-    """PyTorch's engine is put back after the test."""
+    """Restore PyTorch's engine after the test."""
     import torch
 
     before = torch.backends.quantized.engine
@@ -112,7 +112,7 @@ def torch_engine():
 
 
 def pytest_generate_tests(metafunc):
-    """A test with the argument `isa` runs once for each instruction set of this CPU."""
+    """Run a test with the argument `isa` once for each instruction set of this CPU."""
     if "isa" in metafunc.fixturenames:
         metafunc.parametrize("isa", _isas()[0])
 

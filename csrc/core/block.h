@@ -79,8 +79,8 @@ size_t qrnn_widest_input(const qrnn_module *m);
 /* The sizes of the rooms of a block that computes one of `slices` slices of a module (layout.h). */
 void qrnn_rooms_make(const qrnn_module *m, size_t slices, enum qrnn_purpose purpose, struct qrnn_rooms *rooms);
 
-/* Opens a block for at most `rows` rows of a step. `own` is its own memory, `shared` the memory of all slices, both
- * laid out by `layout`. */
+/* Opens a block for at most `rows` rows of a step. `own` is the block's own memory, `shared` is used by the blocks of
+ * all slices; `layout` has the offsets in both. */
 void qrnn_block_open(struct qrnn_block *b, const qrnn_module *m, size_t slice, size_t slices,
                      const struct qrnn_layout *layout, size_t rows, enum qrnn_purpose purpose, unsigned char *own,
                      unsigned char *shared);

@@ -95,7 +95,7 @@ static void set_states(struct qrnn_block *b, size_t rows, size_t row, const stru
         for (size_t i = 0; i < rows; i++) b->h_to[i] = call->h_out + (to + i) * n;
         return;
     }
-    if (rows == 1 && row == 0) { /* saves 4 ns in a step */
+    if (rows == 1 && row == 0) { /* the loop below would take 4 ns more */
         b->h_from[0] = call->h ? call->h : b->zeros;
         b->c_from[0] = call->c ? call->c : b->zeros;
         b->h_to[0] = call->h_out;

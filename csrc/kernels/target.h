@@ -15,7 +15,7 @@
 
 /* Every operation on floats has to round to float. gcc in strict C11 mode computes in double on s390x and on the
  * i387. */
-#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 /* 16: _Float16 is not widened, and float is not either */
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 /* 16 is like 0: no type is widened, not even _Float16 */
 #error "floats have to be computed as floats: on s390x by -fexcess-precision=fast, on i386 by -msse2 -mfpmath=sse"
 #endif
 

@@ -176,7 +176,7 @@ def _call(node: Node, function: Any, depth: int) -> None:
 
 
 def _rename(proto: Any, names: dict[str, str], prefix: str, attributes: Mapping[str, Any]) -> None:
-    """Give a node the names of a call, and the values of attributes that refer to the call's."""
+    """Give a function's node the names and the attribute values of the call of this function."""
     expect_texts(prefix, proto.name, proto.op_type, *proto.input, *proto.output)
     expect_texts(prefix, *(name for each in proto.attribute for name in (each.name, each.ref_attr_name)))
     proto.input[:] = [names.get(name, prefix + name) if name else "" for name in proto.input]

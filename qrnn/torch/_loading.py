@@ -50,7 +50,7 @@ class Entries(Protocol):
 
 
 def load_the_rest(mod: torch.nn.Module, entries: Entries, load: Callable[[], None], missing_keys: list[str]) -> None:
-    """Call `load`, PyTorch's loading for `mod`, for the entries that `entries` leaves; taken ones are not missing."""
+    """Call `load`, which loads `mod`, without the entries that `entries` takes; these never count as missing."""
     # The last of the hooks, because others may rename keys.
     hook = mod._register_load_state_dict_pre_hook(lambda state, *_: entries.take(state))
     try:
@@ -71,7 +71,7 @@ def take_format(layer: Described, state_dict: dict[str, Any], prefix: str, error
 
 
 class FloatEntries:
-    """The entries of a state dict for a float layer that are not its values: integers, such as codes, and the format.
+    """The entries of a float layer's state dict that PyTorch must not load: its format, and integers, such as codes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Comparing float32 values bit for bit."""
+"""Functions that compare float32 values bit for bit."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def assert_same_results(got, want, what=""):
 
 
 def ulps(a, b):
-    """Distance of float32 values in units of the last place: steps from one float to the other."""
+    """Return the distance of float32 values in units of the last place: the steps from one float to the other."""
     lines = []
     for v in (a, b):
         i = bits(v).astype(np.int64)
@@ -58,5 +58,5 @@ def step_ulps(v, steps):
 
 
 def hexes(text, shape):
-    """float32 array from hexadecimal bit patterns."""
+    """Make a float32 array from hexadecimal bit patterns."""
     return np.array([int(word, 16) for word in text.split()], np.uint32).view(f32).reshape(shape)

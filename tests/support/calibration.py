@@ -1,4 +1,4 @@
-"""What the tests of rounding by data share."""
+"""Helpers for the tests of rounding by data."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def white_cell(rng, inputs, hidden, **options):
 
 @pytest.fixture
 def nothing_held(monkeypatch):
-    """Statistics of all that was seen: no reservoir holds any of it back."""
+    """Have statistics cover all observed data: no reservoir holds any of them back."""
     monkeypatch.setattr(Reservoir, "offer", lambda self, count: [])
 
 
 @pytest.fixture
 def all_taken(monkeypatch):
-    """Every matrix has its codes by data, whether they showed a gain or not."""
+    """Have every matrix take its codes by data, whether they improve it or not."""
     for module in (_layer_rounding, _model_guard):
         monkeypatch.setattr(module, "shows_gain", lambda *given: True)
 
@@ -39,6 +39,6 @@ def observed(module):
 
 
 def correlated(rng, rows, columns, rank=6):
-    """Inputs as trained models have them: a few directions hold most of the power, the mean is not 0."""
+    """Make inputs like those of trained models: a few directions hold most of the power, and the mean is not 0."""
     mixed = rng.standard_normal((rows, rank)) @ rng.standard_normal((rank, columns))
     return (mixed + 0.2 * rng.standard_normal((rows, columns)) + rng.standard_normal(columns)).astype(f32)

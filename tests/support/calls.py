@@ -1,4 +1,4 @@
-"""What the tests of calls share: modules of the whole recurrent family at the core's door, by kind."""
+"""Helpers for the tests of calls: modules of the core of every recurrent kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3, "gru_reset_before": 
 KINDS = tuple(GATES)
 TORCH_ENGINES = ("fbgemm", "x86", "qnnpack", "onednn")
 
-# Named as PyTorch names them, for texts.
+# PyTorch's names, for error texts.
 CELLS = {
     "RNNCell": ("rnn_tanh", type("RNNCell", (_core.Module,), {})),
     "LSTMCell": ("lstm", type("LSTMCell", (_core.Module,), {})),
@@ -40,12 +40,12 @@ def randoms(*shape, seed=1):
     return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(f32)
 
 
-# Good arguments of modules from 4 to 3: a step's, and a sequence's input.
+# Valid arguments for modules of 4 inputs and 3 units: x and h of a step, and a sequence.
 X, H, S = zeros(2, 4), zeros(2, 3), zeros(5, 2, 4)
 
 
 def matrices(kind, engine, inputs, hidden, sequence=None, proj=0, bias=True, seed=0):
-    """Random weights in the order that _pack takes."""
+    """Make random weights in the order that _pack takes."""
     rng = np.random.default_rng(seed)
     layers, directions, _ = sequence or (1, 1, False)
     state = proj or hidden
@@ -97,12 +97,12 @@ def assert_same_results(got, want):
 
 
 def pair(kind, h, c):
-    """The state as a call takes it."""
+    """Return the state in the form that a call takes."""
     return (h, c) if kind == "lstm" else h
 
 
 def refused(call, kind, text):
-    """Check that `call` raises exactly `kind`, with `text`: a str is all of it, a pattern is searched for."""
+    """Check that `call` raises exactly `kind`, with `text`: a str has to be equal, a pattern has to be found."""
     with pytest.raises(kind) as caught:
         call()
     assert type(caught.value) is kind, f"{type(caught.value).__name__}: {caught.value}"
@@ -114,5 +114,5 @@ def refused(call, kind, text):
 
 
 def as_text(text, **names):
-    """A row's text with its names filled in; patterns stay as they are."""
+    """Fill names into a row's text; patterns stay as they are."""
     return text.format(**names) if isinstance(text, str) else text

@@ -11,7 +11,7 @@ import collections
 import json
 from pathlib import Path
 
-_held: collections.Counter[str] = collections.Counter()  # by test
+_held: collections.Counter[str] = collections.Counter()  # test -> number of assertions
 _passed: set[str] = set()
 
 

@@ -1,4 +1,4 @@
-"""Cells in Python: PyTorch's kinds over the weights of the kernels' layers."""
+"""Cells in Python of PyTorch's kinds, with the weights of qrnn's own layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ sigmoid, tanh, relu = nn.Sigmoid(), nn.Tanh(), nn.ReLU()
 
 
 class Gates(nn.Cell):
-    """A cell whose weights are those of a layer of the kernels."""
+    """A cell with the weights of one of qrnn's own layers."""
 
     gates, states_of = 1, ("h",)
 
@@ -61,7 +61,7 @@ PAIRS = {
 
 
 def pair(kind, input_size, hidden_size, **options):
-    """A custom sequence and the layer of the kernels, with the same weights."""
+    """Make a sequence over a custom cell and qrnn's own layer, with the same weights."""
     cell, layer, own = PAIRS[kind]
     layer = layer(input_size, hidden_size, **own, **options)
     custom = nn.Recurrent(cell(input_size, hidden_size), **options)

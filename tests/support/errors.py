@@ -1,4 +1,4 @@
-"""What the tests of error texts share."""
+"""Helpers for the tests of error texts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_cell(engine):
 
 
 def refused(call, kind, text):
-    """Check that `call` raises exactly `kind`, with `text`: a str is all of it, a pattern is searched for."""
+    """Check that `call` raises exactly `kind`, with `text`: a str has to be equal, a pattern has to be found."""
     with pytest.raises(kind) as caught:
         call()
     assert type(caught.value) is kind, f"{type(caught.value).__name__}: {caught.value}"

@@ -1,4 +1,4 @@
-"""float32 arithmetic that NumPy lacks, and the functions of the gates: exact, operation by operation."""
+"""float32 arithmetic that NumPy lacks, and the functions of the gates, operation by operation as in the core."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def fma(a, b, c):
 
     A product of two float32 has at most 48 bits, so float64 holds it exactly. The sum may need more than
     the 53 bits of float64, and rounding it twice (to float64, then to float32) can go wrong at ties. So
-    the sum is rounded to odd: where its float64 value is inexact, the neighbour with an odd last bit is
+    the sum is rounded to odd: if its float64 value is inexact, the neighbor with an odd last bit is
     taken. That value is no tie of float32 and lies on the right side of every tie, so the final
-    rounding is the only one that counts.
+    rounding gives the correct result.
 
     >>> a = 1 + 2.0**-12                          # a * a lies in the middle between two float32
     >>> float(f32(a * a + 2.0**-60)), float(fma(a, a, 2.0**-60))
@@ -40,13 +40,13 @@ def fma(a, b, c):
 def tanh(x):
     """Tanh of float32, correctly rounded.
 
-    float64 decides, unless its value is so near the middle of two float32 that its own error matters;
-    those few are computed with 60 digits.
+    The float64 value is rounded, unless it is so near the middle of two float32 that its own error matters;
+    those few values are computed with 60 digits.
     """
     x = np.asarray(x, f32)
     with np.errstate(all="ignore"):
         wide = np.tanh(x.astype(np.float64))
-        slack = np.abs(wide) * 2.0**-48  # 16 units in the last place of float64, at least
+        slack = np.abs(wide) * 2.0**-48  # at least 16 units in the last place of float64
         doubtful = ((wide - slack).astype(f32) != (wide + slack).astype(f32)) & np.isfinite(x)
         y = np.where(np.isnan(x), NAN, wide.astype(f32))
     if doubtful.any():
@@ -79,13 +79,13 @@ def _constants(text):
     return [f32(float.fromhex(word)) for word in text.split()]
 
 
-ROUNDER = f32(1.5 * 2**23)  # adding it rounds to an integer, which stands in the low bits then
+ROUNDER = f32(1.5 * 2**23)  # adding it rounds to an integer, which is then in the low bits
 LOG2_E, LN2, LN2_HIGH, LN2_LOW = _constants("0x1.715476p+0 0x1.62e43p-1 0x1.62e4p-1 0x1.7f7d1cp-20")
 COTH = _constants("0x1p+1 0x1.555452p-3 -0x1.68f38ep-9")
 
 
 def pow2(k):
-    """2 to the integer in the low bits of k, which the exponent's bias was added to."""
+    """Return 2 to the integer in the low bits of k; the exponent's bias is already added to it."""
     return (k.view(np.uint32) << np.uint32(23)).view(f32)
 
 
@@ -104,7 +104,7 @@ def tanh_fast(x):
     x = np.asarray(x, f32)
     half = f32(0.5)
     with np.errstate(all="ignore"):
-        held = np.fmin(np.abs(x), f32(10))  # a NaN is dealt with at the end
+        held = np.fmin(np.abs(x), f32(10))  # NaN is handled at the end
         bias = ROUNDER + f32(126)
         k = fma(held, f32(2) * LOG2_E, f32(-61 / 256)) + bias
         n, r = k - bias, pow2(k) - half
@@ -117,7 +117,7 @@ def tanh_fast(x):
 def sigmoid_fast(x):
     """1 / (1 + e^-x) = c M / ((c + S) M - 2 w S) with M = a + w, c = 2^-64, S = c 2^n, w = x + n ln2.
 
-    c e^-x = S (a - w) / (a + w). Twice what rounding c + S lost, near M times it, is added to - 2 w S.
+    c e^-x = S (a - w) / (a + w). The rounding error of c + S, times 2 (about M), is added to - 2 w S.
     """
     x = np.asarray(x, f32)
     c = f32(2.0**-64)

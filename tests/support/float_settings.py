@@ -41,7 +41,7 @@ class _Environment:
 
 @functools.cache
 def _environment():
-    return _Environment()  # which takes a while to find the library
+    return _Environment()  # made once, because finding the library takes a while
 
 
 @contextlib.contextmanager

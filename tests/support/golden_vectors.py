@@ -1,4 +1,4 @@
-"""What PyTorch computes, stored: read from golden/torch_2_13_0.npz, and two cells written out in full."""
+"""Stored results of PyTorch: those in golden/torch_2_13_0.npz, and two cells written out in full."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Case(NamedTuple):
 
 
 class Tie(NamedTuple):
-    """A batch near rounding ties and its codes minus the zero point."""
+    """A batch of values near rounding ties, and their codes minus the zero point."""
 
     engine: str
     x: np.ndarray
@@ -49,7 +49,7 @@ def onednn_avx2(acc, act, weight, bias):
 
 
 class _Reader:
-    """Takes arrays of given shapes off flat ones, in order."""
+    """Takes arrays of given shapes from flat ones, in order."""
 
     def __init__(self, flat):
         self.flat, self.at = flat, dict.fromkeys(flat.files, 0)

@@ -1,4 +1,4 @@
-"""Arrays and other objects that no sensible caller passes."""
+"""Arrays and other objects that misbehave when they are used."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ f32 = np.float32
 
 
 class OwnError(Exception):
-    """What a hostile object raises."""
+    """The error that hostile objects raise."""
 
 
 class Raises:
-    """Raises at every touch."""
+    """An object that raises an error at every use."""
 
     def __array__(self, dtype=None, copy=None):
         raise OwnError
@@ -43,7 +43,7 @@ class Raises:
 
 
 class Gives:
-    """Gives something else than it should."""
+    """An object whose conversions return `what`, and whose numbers are too large."""
 
     def __init__(self, what):
         self.what = what
@@ -68,7 +68,7 @@ class Gives:
 
 
 class Capsule:
-    """A __dlpack__ that is no capsule, and no __array__."""
+    """An object whose __dlpack__ returns no capsule, and that has no __array__."""
 
     def __dlpack_device__(self):
         return (1, 0)
@@ -78,7 +78,7 @@ class Capsule:
 
 
 class Frees:
-    """Drops what the caller holds in a list, and resizes it, when it is converted."""
+    """An object that, when converted, empties a list of the caller and resizes the list's arrays."""
 
     def __init__(self, others):
         self.others = others
@@ -112,7 +112,7 @@ class Text(str):
 
 
 def endless():
-    """A list within itself."""
+    """Return a list that contains itself."""
     a = []
     a.append(a)
     return a

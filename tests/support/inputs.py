@@ -1,4 +1,4 @@
-"""Sizes and inputs that aim at the kernels."""
+"""Sizes and inputs that test the edges of the kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.bits import step_ulps
 f32 = np.float32
 
 
-# Batches, inputs and rows round every tile that a kernel may use, and primes.
+# Batches, inputs and rows around every tile size of the kernels, and primes.
 SIZES = (
     0,
     1,
@@ -52,7 +52,7 @@ SHAPES = sorted(
 
 
 def random_rows(rng, rows, n, scale=1.0, kind=0):
-    """A batch of one of seven kinds: zero, constant, positive, negative, and three of general rows."""
+    """Make a batch of one of seven kinds: zero, constant, positive, negative, and three kinds of general rows."""
     v = (rng.standard_normal((rows, n)) * scale).astype(f32)
     kind %= 7
     if kind == 1:
@@ -67,7 +67,7 @@ def random_rows(rng, rows, n, scale=1.0, kind=0):
 
 
 def ties(rng, rows, n, qmax):
-    """A batch whose elements lie within 2 ulp of (k + 1/2 - zp) * scale, and its range's two ends."""
+    """Make a batch of elements within 2 ulp of (k + 1/2 - zp) * scale, and of the two ends of the range."""
     low = f32(0) if rng.random() < 0.2 else f32(-(10.0 ** rng.uniform(-6, 5)) * rng.random())
     high = f32(10.0 ** rng.uniform(-6, 5))
     scale, zero_point = ref.choose_qparams(low, high, qmax)

@@ -1,6 +1,6 @@
-"""Files as Keras 2 wrote them, of models of Keras 3: configs, names of weights and layouts of its versions.
+"""Write models of Keras 3 in the files of Keras 2: configs, names of weights and layouts of its versions.
 
-What Keras 2 computes otherwise, hard_sigmoid, becomes so in the model too, so that it can be asked what is right.
+Keras 2 has another hard_sigmoid; the model gets it too, so that its outputs are the right ones for the file.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from support.keras_layers import keras
 
 h5py = pytest.importorskip("h5py", reason="H5PY IS NOT INSTALLED: files of Keras 2 were not written")
 
-#: Versions, by what their files have: the version that a file says, whether a Sequential is a bare list, and the names
-#: of the weights of a recurrent layer's cell.
+#: Versions with different files: the version in the file, whether a Sequential is a bare list, and the names of the
+#: weights of a recurrent layer's cell.
 GENERATIONS = {
     "2.0, a list": ("2.0.8", True, "{layer}/{name}:0"),
     "2.2": ("2.2.4", False, "{layer}/{name}:0"),
@@ -25,17 +25,17 @@ GENERATIONS = {
     "2.9, in a model": ("2.9.0", False, "model/{layer}/{cell}/{name}:0"),
     "2.15": ("2.15.0", False, "{layer}/{cell}/{name}:0"),
 }
-#: Entries that Keras 2 had not.
+#: Entries that Keras 2 lacks.
 _NEW = ("quantization_config", "zero_output_for_mask", "use_cudnn", "autocast", "rms_scaling", "renorm_clipping")
 
 
 def hard_sigmoid(x):
-    """That of Keras 2."""
+    """The hard_sigmoid of Keras 2."""
     return keras.ops.clip(0.2 * x + 0.5, 0, 1)
 
 
 def inner_layers(layer):
-    """A layer and those inside of it."""
+    """Yield a layer and the layers inside it."""
     yield layer
     inside = [getattr(layer, name, None) for name in ("cell", "forward_layer", "backward_layer", "layer")]
     for each in [*inside, *(getattr(layer, "layers", None) or [])]:
@@ -47,14 +47,14 @@ def compute_as_keras_2(model):
     """Have a model compute Keras 2's hard_sigmoid."""
     for each in inner_layers(model):
         if hasattr(each, "cell"):
-            continue  # it shows what its cell has
+            continue  # its activations are those of its cell
         for name in ("activation", "recurrent_activation"):
             if getattr(each, name, None) is keras.activations.hard_sigmoid:
                 setattr(each, name, hard_sigmoid)
 
 
 def plain(value):
-    """What Keras 3 serializes as Keras 2 did: classes with configs, and no more."""
+    """Reduce an object serialized by Keras 3 to the form of Keras 2: a class and its config."""
     if isinstance(value, dict):
         if value.get("class_name") == "DTypePolicy":
             return value["config"]["name"]
@@ -87,7 +87,7 @@ def serialized(layer):
 
 
 def model_config(model, listed):
-    """The config of a model, with calls if it is one of calls."""
+    """Make the config of a model, with calls if the model is functional."""
     if isinstance(model, keras.Sequential):
         found = [serialized(each) for each in model.layers]
         found[0]["config"]["batch_input_shape"] = [None, *model.input_shape[1:]]
@@ -103,7 +103,7 @@ def model_config(model, listed):
 
 
 def weights_of(layer, form, outer=""):
-    """(name, array) of each weight of a layer, those of models and wrappers inside too: trained ones first."""
+    """List (name, array) of each weight of a layer and of the layers inside it, trainable ones first."""
     found = [(name, each) for each in inner_layers(layer) for name in [_name(each)] if own_weights(each)]
     pairs = []
     for trained in (True, False):
@@ -120,12 +120,12 @@ def weights_of(layer, form, outer=""):
 
 
 def own_weights(layer):
-    """The weights that a layer has itself."""
+    """Return a layer's weights without those of layers inside it."""
     return [each for each in layer._trainable_variables + layer._non_trainable_variables if "seed" not in each.path]
 
 
 def owner_of(layer, part):
-    """The path of names of the layers around `part`, but for a cell's own."""
+    """Return the path of names of the layers around `part`, without the name of a cell."""
     if layer is part:
         return layer.name
     for name in ("forward_layer", "backward_layer"):
@@ -152,7 +152,7 @@ def write_weights(group, model, form, version):
 
 
 def write_h5(path, model, generation):
-    """The whole model."""
+    """Write the whole model."""
     version, listed, form = GENERATIONS[generation]
     with h5py.File(path, "w") as file:
         file.attrs["keras_version"], file.attrs["backend"] = version.encode(), b"tensorflow"
@@ -161,7 +161,7 @@ def write_h5(path, model, generation):
 
 
 def write_weights_h5(path, model, generation):
-    """The weights alone; returns the config, as to_json gave it."""
+    """Write the weights alone; return the config that to_json would give."""
     version, listed, form = GENERATIONS[generation]
     with h5py.File(path, "w") as file:
         write_weights(file, model, form, version)
@@ -169,7 +169,7 @@ def write_weights_h5(path, model, generation):
 
 
 def write_keras(path, model):
-    """A .keras file of Keras 2.13: its groups have another name than those of Keras 3."""
+    """Write a .keras file of Keras 2.13, whose groups have other names than those of Keras 3."""
     model.save(path)
     with zipfile.ZipFile(path) as archive:
         config, old = json.loads(archive.read("config.json")), archive.read("model.weights.h5")

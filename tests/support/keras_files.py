@@ -1,4 +1,4 @@
-"""Files of models of Keras, read and compared."""
+"""Compare models read from files of Keras with Keras."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import qrnn.keras
 from support import keras2_files
 from support.keras_models import error_of, inputs_of, model_of, output_of, written
 
-#: Of outputs, beside max(1, |y|).
+#: The largest error of outputs, relative to max(1, |y|).
 LIMIT = 2e-6
 
 
 def error_of_keras_3(seed, folder):
-    """The error of a model in the formats of Keras 3; what `summary` says of them is right."""
+    """Return the error of a model in the formats of Keras 3; check `summary` of each file too."""
     model = model_of(seed)
     x = inputs_of(model, seed)
     expected, errors = output_of(model, x), []
@@ -26,7 +26,7 @@ def error_of_keras_3(seed, folder):
 
 
 def error_of_keras_2(seed, generation, folder):
-    """That of a model as Keras 2 wrote it, whole and as weights alone."""
+    """Return the error of a model in files of Keras 2, whole and as weights alone."""
     model = model_of(seed)
     keras2_files.write_h5(folder / "whole.h5", model, generation)
     config = keras2_files.write_weights_h5(folder / "weights.h5", model, generation)

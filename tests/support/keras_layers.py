@@ -1,4 +1,4 @@
-"""Recurrent layers of Keras with random weights, beside what qrnn.keras reads of them."""
+"""Recurrent layers of Keras with random weights, and the layers that qrnn.keras makes of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ import qrnn.keras
 layers = keras.layers
 INPUTS = (3, 5, 2)  # batch, steps, features
 
-#: Masks of such inputs. In all but the first a row has no step at all.
+#: Masks of such inputs. In each mask but the first, one row has no step.
 MASKS = {
     "right": np.arange(5) < np.array([[5], [2], [1]]),
     "right, a row without steps": np.arange(5) < np.array([[4], [0], [2]]),
@@ -34,14 +34,14 @@ MASKS = {
 
 
 def built(rng, layer, features=INPUTS[-1]):
-    """The layer, with random weights."""
+    """Build the layer and give it random weights."""
     layer.build((INPUTS[0], INPUTS[1], features))
     layer.set_weights([0.5 * rng.standard_normal(each.shape) for each in layer.get_weights()])
     return layer
 
 
 def read(layer, version=keras.__version__):
-    """What qrnn.keras makes of a layer of Keras."""
+    """Convert a layer of Keras by qrnn.keras."""
     return qrnn.keras.read_layer(type(layer).__name__, layer.get_config(), layer.get_weights(), version=version)
 
 
@@ -50,7 +50,7 @@ def inputs(rng, shape=INPUTS):
 
 
 def of_keras(layer, x, mask=None, initial_state=None):
-    """What a layer of Keras computes, as a list of arrays."""
+    """Compute a layer of Keras; return a list of arrays."""
     states = None if initial_state is None else [torch.from_numpy(each) for each in initial_state]
     with torch.no_grad():
         result = layer(torch.from_numpy(x), initial_state=states, mask=None if mask is None else torch.from_numpy(mask))
@@ -62,7 +62,7 @@ def flat(result):
 
 
 def check(layer, ours, x, mask=None, initial_state=None):
-    """A call of ours and of Keras': shapes, and 2e-6 of max(1, |y|)."""
+    """Compare a call of ours with Keras': equal shapes, and errors up to 2e-6 of max(1, |y|)."""
     expected = of_keras(layer, x, mask, initial_state)
     computed = flat(ours(x, initial_state, mask))
     assert [each.shape for each in computed] == [each.shape for each in expected]

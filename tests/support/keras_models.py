@@ -1,4 +1,4 @@
-"""Models of Keras by chance, with random weights: chains of all layers that qrnn.keras.load reads."""
+"""Random models of Keras: chains of all layers that qrnn.keras.load reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECURRENT_ACTIVATIONS = ("tanh", "relu", "sigmoid", "hard_sigmoid", "softsign", 
 
 
 def recurrent(rng, sequences):
-    """A recurrent layer by chance, that gives sequences or not."""
+    """Make a random recurrent layer, which returns sequences or last states."""
     kind = rng.choice(["SimpleRNN", "GRU", "LSTM"])
     options = {"activation": str(rng.choice(RECURRENT_ACTIVATIONS[:4])), "use_bias": bool(rng.random() < 0.8)}
     if kind != "SimpleRNN":
@@ -39,7 +39,7 @@ def recurrent(rng, sequences):
 
 
 def of_steps(rng):
-    """A layer by chance that takes (batch, steps, features) and gives such."""
+    """Make a random layer that takes and returns (batch, steps, features)."""
     chance = [
         lambda: recurrent(rng, True),
         lambda: recurrent(rng, True),
@@ -68,7 +68,7 @@ def of_steps(rng):
 
 
 def shorter(rng):
-    """A layer by chance that gives fewer steps."""
+    """Make a random layer that returns fewer steps."""
     chance = [
         lambda: layers.Conv1D(3, 3, strides=2, padding=str(rng.choice(["valid", "same", "causal"]))),
         lambda: layers.Conv1D(4, 2, dilation_rate=2, padding=str(rng.choice(["valid", "same", "causal"]))),
@@ -80,7 +80,7 @@ def shorter(rng):
 
 
 def to_rows(rng):
-    """A layer by chance that gives (batch, features)."""
+    """Make a random layer that returns (batch, features)."""
     chance = [
         lambda: recurrent(rng, False),
         lambda: recurrent(rng, False),
@@ -103,7 +103,7 @@ def of_rows(rng):
 
 
 def chain(rng):
-    """Layers by chance, one after the other, and whether they take words."""
+    """Make a random chain of layers; return it and whether its input is words."""
     words = bool(rng.random() < 0.4)
     found = [layers.Embedding(WORDS, FEATURES, mask_zero=bool(rng.random() < 0.7))] if words else []
     if not words and rng.random() < 0.4:
@@ -120,12 +120,12 @@ def chain(rng):
 
 
 def masks(layer):
-    """Whether a layer makes masks, which a model of calls that has a model inside computes by operations of its own."""
+    """Whether a layer makes masks; a functional model with a model inside computes these by extra operations."""
     return isinstance(layer, layers.Masking) or getattr(layer, "mask_zero", False)
 
 
 def model_of(seed):
-    """The model of a number: half of them are calls of layers, some have a model inside."""
+    """Make the model of a seed: half of the models are functional, some have a model inside."""
     rng = np.random.default_rng(seed)
     found, words = chain(rng)
     found = found or [layers.Dropout(0.1)]
@@ -147,7 +147,7 @@ def model_of(seed):
 
 
 def inputs_of(model, seed):
-    """Inputs of a model: words, or features of which some are masked by the value that Masking has here."""
+    """Make inputs of a model: words, or features, some of them with the value that Masking masks here."""
     rng = np.random.default_rng(seed)
     if len(model.input_shape) == 2:
         x = rng.integers(1, WORDS, (BATCH, STEPS))
@@ -160,13 +160,13 @@ def inputs_of(model, seed):
 
 
 def output_of(model, x):
-    """What Keras computes."""
+    """Return the output of Keras."""
     with torch.no_grad():
         return model(torch.from_numpy(x), training=False).numpy()
 
 
 def written(model, folder, name):
-    """Files of all formats: {format: (path, config or None)}."""
+    """Write files of all formats: {format: (path, config or None)}."""
     files = {}
     for form in FORMATS:
         path = folder / f"{name}{form}"
@@ -179,6 +179,6 @@ def written(model, folder, name):
 
 
 def error_of(computed, expected):
-    """The largest error beside max(1, |y|)."""
+    """Return the largest error relative to max(1, |y|)."""
     assert computed.shape == expected.shape and computed.dtype == np.float32, (computed.shape, expected.shape)
     return float(np.max(np.abs(computed - expected) / np.maximum(1, np.abs(expected)), initial=0))

@@ -1,4 +1,4 @@
-"""Small files of Keras, written without Keras: those that mutations begin with."""
+"""Small files of Keras, written without Keras, from which mutations start."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def arrays(*shapes):
 
 
 LSTM_ARRAYS = (FEATURES, 4 * UNITS), (UNITS, 4 * UNITS), (4 * UNITS,)
-#: By the groups of Keras 3.
+#: Arrays by the names of groups in Keras 3.
 NUMBERED = {
     "layers/embedding": arrays((7, FEATURES)),
     "layers/bidirectional/forward_layer/cell": arrays(*LSTM_ARRAYS),
@@ -75,7 +75,7 @@ def keras_3():
 
 
 def packed_weights():
-    """Weights alone, in chunks that were made smaller, behind other bytes."""
+    """Weights alone, in compressed chunks, with other bytes before the HDF5 file."""
     options = {"compression": "gzip", "shuffle": True, "fletcher32": True}
     return hdf5(lambda file: write_numbered(file, **options), userblock_size=512)
 
@@ -86,7 +86,7 @@ def latest():
 
 
 def keras_2():
-    """An .h5 file of Keras 2: a model of calls."""
+    """An .h5 file of Keras 2 with a functional model."""
     chain = [
         layer("InputLayer", "input", batch_input_shape=[None, 6, FEATURES]),
         layer("Masking", "masking", mask_value=0.0),

@@ -1,4 +1,4 @@
-"""Calls of cells and sequences of every kind and engine, and comparing what they return."""
+"""Calls of cells and sequences of every kind and engine, and comparisons of their results."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from support import (
 )
 from support import reference as ref
 
-ENGINES = tuple(name for name in (*ref.ENGINES, "float32") if name != "x86")  # which has the arithmetic of fbgemm
+ENGINES = tuple(name for name in (*ref.ENGINES, "float32") if name != "x86")  # x86 has the arithmetic of fbgemm
 
 
 def _has(engine, kind):
-    """PyTorch's engines have no GRU that resets before the product and no projection."""
+    """Whether an engine has a kind: PyTorch's have no GRU that resets before the product, and no projection."""
     row = _core.engine_table()[engine]
     return row["resets_before" if kind == "gru_reset_before" else "projects"] or kind in ref.KINDS[:4]
 
@@ -29,7 +29,7 @@ SIZES = (1, 3, 15, 16, 17, 31, 33, 64, 65, 2, 7, 13, 61, 97)
 
 
 def split(case):
-    """The core's kind, and the size of the projection of so many hidden units."""
+    """Return the core's kind, the engine, and a function from the hidden size to the projection's size."""
     kind, engine = case
     projected = kind.endswith("projection")
     return kind.split()[0], engine, (lambda hidden: hidden // 2 if projected and hidden > 1 else 0)
@@ -67,13 +67,13 @@ def assert_same_states(got, want, what=""):
 
 
 def assert_same_run(got, want, what=""):
-    """Output and final states of a sequence."""
+    """Check that two runs of a sequence have the same output and final states."""
     assert_same_bits(got[0], want[0], f"{what} output")
     assert_same_states(got[1], want[1], what)
 
 
 def sequence_case(rng, case, number, sizes=None, most=9):
-    """Units and a call: every combination of layers, directions, bias, lengths and state in 48 numbers."""
+    """Make units and a call; 48 numbers give every combination of layers, directions, bias, lengths and state."""
     kind, engine, proj = split(case)
     layers, directions = number % 3 + 1, number // 3 % 2 + 1
     bias, lengths, initial = (number // n % 2 == 0 for n in (6, 12, 24))
@@ -97,6 +97,6 @@ def sequence_case(rng, case, number, sizes=None, most=9):
     )
     x = random_rows(rng, steps * batch, inputs).reshape(steps, batch, inputs)
     state = random_state(rng, units, batch) if initial else None
-    least = 0 if engine in ("float32", "qrnn") else 1  # of rows that share their scale all take a step
+    least = 0 if engine in ("float32", "qrnn") else 1  # rows that share a scale all have at least a step
     rows = rng.integers(least, steps + 1, batch).tolist() if lengths else None
     return units, x, state, rows

@@ -16,7 +16,7 @@ SEQUENCES = ("RNN", "LSTM", "GRU")
 
 
 def grid(**choices):
-    """Every combination of the options, as keyword arguments."""
+    """List every combination of the options, as keyword arguments."""
     return [dict(zip(choices, values)) for values in itertools.product(*choices.values())]
 
 
@@ -75,7 +75,7 @@ def inputs_of(module, steps=6, batch=3, seed=110):
 
 
 def twin(module, torch):
-    """PyTorch's module of the same options and weights."""
+    """Make PyTorch's module with the same options and weights."""
     names = ("num_layers", "batch_first", "bidirectional") if module.sequence else ()
     kwargs = {name: getattr(module, name) for name in (*names, "bias")}
     if module.kind.startswith("rnn"):

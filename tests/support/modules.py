@@ -1,4 +1,4 @@
-"""Reference cells and sequences with random weights, and the core's modules of the same weights."""
+"""Reference cells and sequences with random weights, and the core's modules with the same weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FORMATS = {"qrnn": "u8", "qrnn13": "s13"}
 
 
 def random_weight(rng, rows, cols, per_channel=True, low=-128):
-    """Random codes and scales; every code occurs, -128 included."""
+    """Make random codes and scales; every code may occur, -128 included."""
     codes = rng.integers(low, 128, (rows, cols)).astype(np.int8)
     scale = rng.uniform(0.002, 0.02, rows if per_channel else ()).astype(f32)
     return ref.Weight(codes, np.asarray(scale, f32))
@@ -73,7 +73,7 @@ def pack_float(kind, ih, hh=None, isa=None):
 
 
 def random_unit(rng, kind, engine, inputs, hidden, *, proj=0, per_channel=True, bias=True, low=-128):
-    """A reference unit: a cell, or a layer in one direction. Its gates are seldom saturated."""
+    """Make a reference unit (a cell, or a layer in one direction) whose gates are seldom saturated."""
     gates = ref.GATES[kind]
 
     def weight(rows, columns):
@@ -140,15 +140,15 @@ def pack_units(units, isa=None, *, batch_first=False):
 
 
 def as_hx(state):
-    """A state tuple as PyTorch's calls take it: h alone, or the pair."""
+    """Return a state tuple in the form of PyTorch's calls: h alone, or the pair."""
     return None if state is None else state[0] if len(state) == 1 else tuple(state)
 
 
 def as_tuple(state):
-    """What a call returned, as a tuple of states."""
+    """Return the result of a call as a tuple of states."""
     return state if isinstance(state, tuple) else (state,)
 
 
 def note(module):
-    """Count the instruction set that a module really runs on as exercised."""
+    """Record the instruction set on which a module really runs as exercised."""
     exercised.add(module.isa)

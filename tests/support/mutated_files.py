@@ -1,4 +1,4 @@
-"""Files of the corpus with mutations by chance, and what a load of one may do: FormatError, or what the file says."""
+"""Load randomly mutated files of the corpus: a load must raise FormatError or return what the file says."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from support.safetensors_files import as_bytes, tensor
 
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 
-#: What a number, a text or a list of a header may become.
+#: Values that may replace a number, a text or a list of a header.
 HOSTILE = (
     *(0, 1, -1, 2, 7, 64, 65_536, 2**31, 2**32 - 1, 2**63 - 1, 2**64, 10**18, 10**30, 0.5, 1e300, True, False, None),
     *("", "F32", "F64", "I8", "BF16", "F8_E5M2", "0", "x" * 300, "\ud800", "LSTM", "Sequential", "class", "x86"),
     *([], [0], [-1], [2**33, 2**33], [0, 2**62], [1] * 65, {}, {"a": 1}, [[]], float("inf"), float("nan")),
 )
-#: Memory beyond the file's size twice: objects of a header, and what reads it.
+#: Memory allowed beyond twice the file's size: objects of a header, and the reader.
 SLACK = 400_000
-#: Seconds: a load of the largest takes a few milliseconds, and a machine may be busy.
+#: Seconds allowed: a load of the largest file takes a few milliseconds, but the machine may be busy.
 LIMIT = 5.0
 
 
 def seeds():
-    """Files to begin with, of all versions and of others, each with what makes a model to load it into, or None."""
+    """List the unmutated files, of all versions and other writers, each with a maker of a model for it, or None."""
     paths = sorted(CORPUS.glob("*/*.safetensors"))
     found = [(path.read_bytes(), CASES[path.stem.removeprefix("torch-")][0]) for path in paths]
     return [*found, (of_other_types(), None)]
@@ -40,7 +40,7 @@ BEGIN = {".safetensors": seeds}
 
 
 def of_other_types():
-    """A file of another program with the types that models have not."""
+    """Make a file as of another program, with types that models lack."""
     offset, header, data = 0, {"__metadata__": {"of": "somebody"}}, b""
     for dtype, kind in (("F64", "f8"), ("F16", "f2"), ("I64", "i8"), ("U16", "u2"), ("BOOL", "?"), ("U32", "u4")):
         array = np.arange(6).astype(kind)
@@ -50,7 +50,7 @@ def of_other_types():
     return as_bytes(header, data + b"\x80\x3f\x00\x40")
 
 
-# ---- mutations: each makes other bytes of a file's
+# ---- mutations: each changes the bytes of a file
 
 
 def flip_bits(rng, content):
@@ -77,7 +77,7 @@ def extend(rng, content):
 
 
 def move_bytes(rng, content):
-    """Take some bytes out, double them, or put others in."""
+    """Remove some bytes, double them, or insert others."""
     start = rng.randrange(len(content))
     stop = start + rng.choice((1, 2, 8, 50))
     middle = rng.choice((b"", content[start:stop] * 2, rng.randbytes(stop - start), content[-20:]))
@@ -96,7 +96,7 @@ def edit_header(rng, content):
 
 
 def edit_description(rng, content):
-    """The text about modules in a header; of a file that has none, the header."""
+    """Edit the text about modules in a header, or the header if it has none."""
     header, data = _split(content)
     text = header.get("__metadata__", {}).get("qrnn")
     if text is None:
@@ -136,7 +136,7 @@ def _split(content):
 
 
 def edit(rng, value):
-    """Change one thing inside of a dict or a list: another value, one less, one more, a little more or less."""
+    """Change one entry inside a dict or a list: replace, remove or add it, or change its number a little."""
     place = value
     while True:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
@@ -160,7 +160,7 @@ def edit(rng, value):
         break
 
 
-# ---- what a load of one does
+# ---- loads of mutated files
 
 
 def read(path):
@@ -168,7 +168,7 @@ def read(path):
 
 
 def content_of(content):
-    """The arrays of a file, by another reader: the bytes of each, and its type and shape."""
+    """Read the arrays of a file by another reader: the bytes, type and shape of each."""
     header, data = _split(content)
     header.pop("__metadata__", None)
     return {
@@ -177,9 +177,9 @@ def content_of(content):
 
 
 def expect_right(loaded, content, formats=True):
-    """What was loaded is what the file says: each array of it, under its name, and nothing else.
+    """Check that the file's arrays, and nothing else, were loaded, each under its name.
 
-    A model that was there says its formats itself.
+    If `formats` is false, entries named "format" are not compared: an existing model states its own formats.
     """
     expected = content_of(content)
     state = loaded if isinstance(loaded, dict) else loaded.state_dict()
@@ -197,7 +197,7 @@ def expect_right(loaded, content, formats=True):
 
 
 def load(path, content, make=None):
-    """Load a file that holds `content`: "refused" or "loaded"; AssertionError for everything that must not be."""
+    """Load a file that holds `content`; return "refused" or "loaded"; AssertionError for any other outcome."""
     path.write_bytes(content)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "load_state_dict: got no")  # a format that was taken out
@@ -224,7 +224,7 @@ def _load(path, content, make):
 
 
 def load_into(model, path, content):
-    """Load into a model, which is unchanged unless it takes all."""
+    """Load into a model, and check that it takes everything or stays unchanged."""
     before = model.state_dict()
     try:
         qrnn.load(path, into=model)

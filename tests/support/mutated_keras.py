@@ -1,4 +1,4 @@
-"""Files of Keras with mutations by chance, and what a load of one may do: FormatError, or a model."""
+"""Load randomly mutated files of Keras: a load must raise FormatError or return a model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import qrnn.keras
 from support import mutated_files as bytes_of
 from support.keras_seeds import MODEL, hdf5_files, keras_3
 
-#: Memory of a load beyond 8 times the file: objects of a config and headers, which are small here.
+#: Memory allowed beyond 8 times the file's size: objects of a config and headers, which are small here.
 SLACK = 4_000_000
-#: Seconds of the CPU: a load takes milliseconds.
+#: Seconds of CPU time allowed: a load takes milliseconds.
 LIMIT = 5.0
 
 
@@ -26,11 +26,11 @@ LIMIT = 5.0
 BEGIN = {".keras": lambda: [(keras_3(),)], ".h5": lambda: [(content,) for content in hdf5_files()]}
 
 
-# ---- mutations: each makes other bytes of a file's
+# ---- mutations: each changes the bytes of a file
 
 
 def edit_config(rng, content):
-    """One thing in the config of a zip, or in the text of an HDF5 file, whose length stays."""
+    """Edit one entry in the config of a zip, or the text in an HDF5 file without changing its length."""
     if content[:2] != b"PK":
         return _edited_in_place(rng, content)
     parts = _parts(content)
@@ -52,7 +52,7 @@ def _edited_in_place(rng, content):
 
 
 def flip_bits_of_the_weights(rng, content):
-    """Of the HDF5 file in a zip, whose checksum becomes right; of an HDF5 file outside of its numbers, mostly."""
+    """Flip bits of the HDF5 file in a zip, with a correct checksum, or of an HDF5 file, mostly outside its arrays."""
     if content[:2] != b"PK":
         return bytes_of.flip_bits(rng, content)
     parts = _parts(content)
@@ -67,7 +67,7 @@ def move_bytes_of_the_weights(rng, content):
 
 
 def change_an_address(rng, content):
-    """8 bytes of HDF5 become another address or size: there are few numbers in a file that are not one."""
+    """Replace 8 bytes of HDF5 by another address or size: most numbers in a file are one of these."""
     inner = _parts(content)["model.weights.h5"] if content[:2] == b"PK" else content
     changed = bytearray(inner)
     start = rng.randrange(0, max(1, len(changed) - 8)) // 8 * 8
@@ -98,7 +98,7 @@ MUTATIONS = (
 )
 
 
-# ---- what a load of one does
+# ---- loads of mutated files
 
 
 def read(path):
@@ -108,7 +108,7 @@ def read(path):
 
 
 def load(path, content):
-    """Load a file that holds `content`: "refused" or "loaded"; AssertionError for everything that must not be."""
+    """Load a file that holds `content`; return "refused" or "loaded"; AssertionError for any other outcome."""
     path.write_bytes(content)
     tracemalloc.start()
     start = time.process_time()

@@ -1,4 +1,4 @@
-"""ONNX files with mutations by chance, and what a load of one may do: FormatError, or layers of finite weights."""
+"""Load randomly mutated ONNX files: a load must raise FormatError or return layers with finite weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import qrnn.onnx
 from support import mutated_files as bytes_of
 from support import onnx_models
 
-#: Memory of a load beyond 8 times the file: what its graph may compute of constants, twice.
+#: Memory allowed beyond 8 times the file's size: twice the constants that its graph may compute.
 SLACK = 70_000_000
 LIMIT = 5.0
 
@@ -39,7 +39,7 @@ _OPERATORS = (
 
 
 def seeds():
-    """Models of all kinds, as bytes."""
+    """List models of all kinds, as bytes."""
     rng = np.random.default_rng(0)
     kinds = (onnx_models.computed, onnx_models.branches, onnx_models.unrolled, onnx_models.scans, onnx_models.loops)
     models = [*onnx_models.nodes(rng, 6), *onnx_models.around(rng), *onnx_models.functions(rng)]
@@ -50,11 +50,11 @@ def seeds():
 BEGIN = {".onnx": lambda: [(content,) for content in seeds()]}
 
 
-# ---- mutations: each makes other bytes of a file's
+# ---- mutations: each changes the bytes of a file
 
 
 def _graphs(graph):
-    """A graph and those in attributes of its nodes."""
+    """Yield a graph and the graphs in attributes of its nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -63,7 +63,7 @@ def _graphs(graph):
 
 
 def _edited(edit):
-    """A mutation by `edit(rng, graph)`, of one graph of the file; its name is that of the function."""
+    """Make a mutation that applies `edit(rng, graph)` to one graph of the file, and has the function's name."""
 
     def mutation(rng, content):
         model = onnx.load_model_from_string(content)
@@ -77,7 +77,7 @@ def _edited(edit):
 
 @_edited
 def names(rng, graph):
-    """An input or an output of a node is another value, or none."""
+    """Replace an input or an output of a node by another value, or by none."""
     if graph.node:
         node = rng.choice(list(graph.node))
         known = [*(each.name for each in graph.initializer), *(name for each in graph.node for name in each.output), ""]
@@ -96,7 +96,7 @@ def operators(rng, graph):
 
 @_edited
 def attributes(rng, graph):
-    """An attribute of a node has another value, is gone, or is new."""
+    """Change, remove or add an attribute of a node."""
     nodes = [node for node in graph.node if node.attribute]
     if not nodes:
         return
@@ -116,7 +116,7 @@ def attributes(rng, graph):
 
 @_edited
 def tensors(rng, graph):
-    """A constant has another shape, another type, other or fewer elements."""
+    """Change a constant's shape, type or elements, or remove elements."""
     if not graph.initializer:
         return
     tensor = rng.choice(list(graph.initializer))
@@ -142,7 +142,7 @@ def tensors(rng, graph):
 
 @_edited
 def nodes(rng, graph):
-    """A node is gone, comes twice, or comes at another place."""
+    """Remove, double or move a node."""
     if not graph.node:
         return
     index = rng.randrange(len(graph.node))
@@ -159,7 +159,7 @@ def nodes(rng, graph):
 
 @_edited
 def ends(rng, graph):
-    """An input or an output of a graph is gone, or has another name or type."""
+    """Remove an input or an output of a graph, or change its name or type."""
     field = rng.choice((graph.input, graph.output))
     if field:
         index = rng.randrange(len(field))
@@ -184,7 +184,7 @@ MUTATIONS = (
 )
 
 
-# ---- what a load of one does
+# ---- loads of mutated files
 
 
 def read(path):
@@ -192,7 +192,7 @@ def read(path):
 
 
 def load(path, content):
-    """Load a file that holds `content`: "refused" or "loaded"; AssertionError for everything that must not be."""
+    """Load a file that holds `content`; return "refused" or "loaded"; AssertionError for any other outcome."""
     path.write_bytes(content)
     tracemalloc.start()
     start = time.perf_counter()

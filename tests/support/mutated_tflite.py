@@ -1,4 +1,4 @@
-"""TensorFlow Lite files with mutations by chance, and what a load of one may do: FormatError, or what the file says."""
+"""Load randomly mutated TensorFlow Lite files: a load must raise FormatError or return what the file says."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from support.mutated_files import cut, extend, flip_bits, move_bytes
 from support.tflite_cells import looped, unrolled, weights_of
 from support.tflite_models import LSTMS, PAIRS, RNNS, lstm_case, rnn_case, schema
 
-#: What a number of 32 bits may become: distances, counts, indices and sizes.
+#: Values that may replace a number of 32 bits: distances, counts, indices and sizes.
 HOSTILE = (0, 1, 2, 3, 4, 7, 8, 255, 65_535, 65_536, 2**24, 2**31 - 1, 2**31, 2**32 - 4, 2**32 - 2, 2**32 - 1)
-#: Memory for a byte of a file, and besides: objects for its tensors and operators.
+#: Memory allowed for each byte of a file, and in addition: objects for its tensors and operators.
 PER_BYTE, SLACK = 200, 1_000_000
-#: Seconds of the CPU: a load takes some milliseconds.
+#: Seconds of CPU time allowed: a load takes some milliseconds.
 LIMIT = 5.0
 
 
 def seeds():
-    """Files to begin with."""
+    """List the unmutated files."""
     rng = np.random.default_rng(0)
     lstms = [(LSTMS[name], int8) for name in ("plain", "layer norm, coupled, a projection") for int8 in (False, "int8")]
     lstms += [(LSTMS["peepholes"], "integer"), (LSTMS["a clipped projection"], "float16")]
@@ -38,7 +38,7 @@ def seeds():
 BEGIN = {".tflite": lambda: [(content,) for content in seeds()]}
 
 
-# ---- mutations: each makes other bytes of a file's
+# ---- mutations: each changes the bytes of a file
 
 
 def _words(content):
@@ -46,7 +46,7 @@ def _words(content):
 
 
 def set_a_word(rng, content):
-    """A number of 32 bits, where they lie."""
+    """Replace an aligned number of 32 bits."""
     changed = bytearray(content)
     for _ in range(rng.choice((1, 1, 2, 5))):
         place = 4 * rng.randrange(_words(content))
@@ -57,7 +57,7 @@ def set_a_word(rng, content):
 
 
 def set_a_half(rng, content):
-    """A number of 16 bits, as vtables have."""
+    """Replace a number of 16 bits, as in vtables."""
     changed = bytearray(content)
     place = 2 * rng.randrange(len(content) // 2)
     struct.pack_into("<H", changed, place, rng.choice((0, 2, 4, 6, 8, 100, 65_535, rng.randrange(64))))
@@ -72,7 +72,7 @@ def swap_words(rng, content):
 
 
 def lead_elsewhere(rng, content):
-    """A distance to where another one leads: parts that come twice, and circles."""
+    """Have one offset lead to the target of another one, which makes shared parts and circles."""
     changed = bytearray(content)
     one, other = (4 * rng.randrange(_words(content)) for _ in range(2))
     target = other + struct.unpack_from("<I", content, other)[0]
@@ -86,7 +86,7 @@ MUTATIONS = (
 )
 
 
-# ---- what a load of one does
+# ---- loads of mutated files
 
 
 def read(path):
@@ -94,7 +94,7 @@ def read(path):
 
 
 def load(path, content):
-    """Load a file that holds `content`: "refused" or "loaded"; AssertionError for everything that must not be."""
+    """Load a file that holds `content`; return "refused" or "loaded"; AssertionError for any other outcome."""
     path.write_bytes(content)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -126,7 +126,7 @@ def _load(path, content):
 
 
 def expect_right(found, content):
-    """The recurrent weights of float LSTMs in one direction are those that another reader finds in the file."""
+    """Check the recurrent weights of unidirectional float LSTMs against another reader of the file."""
     model = schema.Model.GetRootAs(content)
     graph = model.Subgraphs(0)
     for k in range(graph.OperatorsLength()):

@@ -1,4 +1,4 @@
-"""Models that both exporters of torch.onnx write, with inputs."""
+"""Models written by both exporters of torch.onnx, with inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["exported"]
 
 
 class _Layer(torch.nn.Module):
-    """A layer with a head; its states, if it is called with some, go in and out."""
+    """A layer with a head; if it is called with states, it also returns states."""
 
     def __init__(self, rnn, head):
         super().__init__()
@@ -30,7 +30,7 @@ class _Layer(torch.nn.Module):
 
 
 class _Cells(torch.nn.Module):
-    """A cell in a loop of Python, which exporters unroll."""
+    """A cell in a Python loop, which exporters unroll."""
 
     def __init__(self, cell):
         super().__init__()
@@ -68,7 +68,7 @@ def _heads():
 
 
 def _layers():
-    """Names, modules, arguments and numbers of layers."""
+    """Yield names, modules, arguments and numbers of layers."""
     kinds = {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU, "RNN": torch.nn.RNN}
     options = itertools.product(kinds, (1, 2), (False, True), (False, True), (False, True))
     for index, (kind, layers, both, first, given) in enumerate(options):
@@ -88,14 +88,14 @@ def _others():
 
 
 def exported(dynamo, stride=1):
-    """What an exporter writes of every `stride`-th model: layers of all kinds and options, cells, embeddings."""
+    """Export every `stride`-th model: layers of all kinds and options, cells, embeddings."""
     torch.manual_seed(0)
     models = [*_layers(), *_others()]
     for name, module, args, layers in models[::stride]:
         module.eval()
         proto = _export(module, tuple(args), dynamo)
         inputs = {each.name: np.asarray(arg) for each, arg in zip(proto.graph.input, args, strict=True)}
-        # Its newer exporter writes the steps of an RNN, and no node.
+        # The newer exporter writes an RNN as steps and not as a node.
         found = 0 if dynamo and name.startswith("RNN") else layers
         yield Model(f"dynamo={dynamo}: {name}", proto, inputs, found)
 

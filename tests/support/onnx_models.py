@@ -1,4 +1,4 @@
-"""Whole ONNX models written by hand, with inputs: what converters and people write around recurrent layers."""
+"""Whole ONNX models written by hand, with inputs: recurrent layers and what usually surrounds them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Model(NamedTuple):
 
 
 def of_onnxruntime(model):
-    """What onnxruntime computes."""
+    """Return the outputs of onnxruntime."""
     options = onnx_nodes.onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
     session = onnx_nodes.onnxruntime.InferenceSession(
@@ -63,11 +63,11 @@ def frames(rng, *shape):
     return {"x": rng.standard_normal(shape or (T, B, I)).astype(np.float32)}
 
 
-# ---- nodes alone, by chance
+# ---- random single nodes
 
 
 def nodes(rng, count):
-    """Single nodes with random attributes; their states are inputs of the graph."""
+    """Yield models of one node with random attributes, whose states are inputs of the graph."""
     for index in range(count):
         op_type = ("RNN", "GRU", "LSTM")[index % 3]
         attributes = {"direction": ("forward", "reverse", "bidirectional")[index // 3 % 3]}
@@ -116,7 +116,7 @@ def computed(rng):
 
 
 def branches(rng):
-    """An If with a layer in each branch, whose weights are outside of it; the condition is a value, or a constant."""
+    """Yield models of an If with a layer in each branch and weights outside; the condition is a value or a constant."""
     constants = {**weights(rng, 4), "sixteen": np.array(16000), "zero": np.array([0])}
     bodies = (
         "then_branch = then () => (h1) { t = Identity(W) Y1, h1 = LSTM <hidden_size = 3> (x, t, R, B) }, "
@@ -171,7 +171,7 @@ _RNN_CELL = {
 
 
 def _renamed(text, step):
-    """The text of a cell with names of its own, of step `step`, which takes the states of the step before."""
+    """Return the text of a cell for step `step`, with its own names and the states of the step before."""
     outer = {*("Wx", "bx", "Wh", "bh", "K", "Kn", "bg", "bn", "Wxt", "Wht", "one", "two", "three", "four", "unit")}
     outer |= {f"n{i}" for i in range(5)}
     words = []
@@ -195,7 +195,7 @@ def cell_constants(rng, gates):
 
 
 def cells():
-    """Name, number of gates and text of each way to write a cell, from x_t, h and c to h1 and c1."""
+    """Yield name, number of gates and text of each way to write a cell, from x_t, h and c to h1 and c1."""
     for name, text in _LSTM_CELL.items():
         yield f"LSTM {name}", 4, text + _LSTM_END
     for (name, text), (end, last) in itertools.product(_GRU_CELL.items(), _GRU_END.items()):
@@ -337,7 +337,7 @@ def functions(rng):
 
 
 def by_hand(rng, count=60):
-    """All models that are written here."""
+    """Yield all models of this file."""
     yield from nodes(rng, count)
     for kind in (computed, branches, unrolled, scans, loops, around, versions, functions):
         yield from kind(rng)
@@ -353,7 +353,7 @@ def without_layers(rng):
 
 
 def unsupported(rng):
-    """A model with operators that nobody knows, and texts of what is missing."""
+    """Return a model with unknown operators, and the texts about what is missing."""
     text = (
         f"(float[t, b, {I}] x) => (float[1, b, {H}] y) {{ , h = LSTM <hidden_size = {H}> (x, W, R, B) a = mine.Gate(h) "
         "b = Det2(a) y = Identity(b) }"

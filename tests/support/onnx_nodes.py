@@ -26,7 +26,7 @@ GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 DEFAULTS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
 WEIGHTS = ("W", "R", "B", "P")
 
-#: Activations, with the alpha and beta that they are tried with.
+#: Activations, with the alpha and beta of the tests.
 ACTIVATIONS = {
     "Tanh": ((), ()),
     "Sigmoid": ((), ()),
@@ -63,7 +63,7 @@ class Case(NamedTuple):
 
 
 def random_case(rng, op_type, attributes, *, optional=("B", "initial_h", "initial_c", "P", "sequence_lens")):
-    """A case with random weights and sizes; those of `optional` that the operator has are among its inputs."""
+    """Make a case with random weights and sizes; inputs of `optional` that the operator has are included."""
     steps, batch, columns, hidden = (int(rng.integers(1, high)) for high in (6, 4, 6, 6))
     directions, gates = 2 if attributes.get("direction") == "bidirectional" else 1, GATES[op_type]
     shapes = {
@@ -75,7 +75,7 @@ def random_case(rng, op_type, attributes, *, optional=("B", "initial_h", "initia
         "initial_c": (directions, batch, hidden),
         "P": (directions, 3 * hidden),
     }
-    # Small ones: activations without bounds, of gates too, multiply whatever float32 rounds.
+    # Weights are small, because unbounded activations (of gates too) would amplify the rounding of float32.
     scale = {"W": 0.4, "R": 0.4 / np.sqrt(hidden), "B": 0.3, "P": 0.4, "initial_h": 0.6, "initial_c": 0.6}
     wanted = [name for name in INPUTS[op_type] if name in ("X", "W", "R") or name in optional]
     arrays = {
@@ -89,7 +89,7 @@ def random_case(rng, op_type, attributes, *, optional=("B", "initial_h", "initia
 
 
 def model_of(case, layout=0):
-    """A model of the node alone, whose inputs are the node's but for its weights."""
+    """Make a model of the node alone, with the node's inputs except its weights."""
     kinds = {"sequence_lens": TensorProto.INT32}
     inputs = [
         helper.make_tensor_value_info(name, kinds.get(name, TensorProto.FLOAT), [None] * array.ndim)
@@ -101,7 +101,7 @@ def model_of(case, layout=0):
 
 
 def of_onnxruntime(case):
-    """What onnxruntime computes: Y, Y_h and of an LSTM Y_c."""
+    """Return the outputs of onnxruntime: Y, Y_h and, for an LSTM, Y_c."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
     session = onnxruntime.InferenceSession(
@@ -132,7 +132,7 @@ def activation(name, alpha, beta):
 
 
 def _activations(case, directions):
-    """The activations of each direction; alphas and betas go to those that take one, in their order."""
+    """Return the activations of each direction; alphas and betas go, in order, to the functions that take one."""
     names = case.attributes.get("activations", DEFAULTS[case.op_type] * directions)
     alphas, betas = (iter(case.attributes.get(f"activation_{name}", ())) for name in ("alpha", "beta"))
     found = [
@@ -168,7 +168,7 @@ def _step(case, clip, functions, x, states, W, R, B, P):
 
 
 def of_specification(case):
-    """What the specification says, in float64: Y, Y_h and of an LSTM Y_c."""
+    """Compute the specification's equations in float64: Y, Y_h and, for an LSTM, Y_c."""
     arrays = {name: array.astype(np.float64) for name, array in case.arrays.items() if name != "sequence_lens"}
     X, W, R = (arrays[name] for name in ("X", "W", "R"))
     (steps, batch, _), (directions, rows, hidden) = X.shape, R.shape

@@ -1,4 +1,4 @@
-"""A model of ONNX as qrnn reads it, beside onnxruntime."""
+"""Compare a model of ONNX, as qrnn reads it, with onnxruntime."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from support.onnx_models import of_onnxruntime
 
 __all__ = ["BOUND", "expect_same"]
 
-#: Of max(1, |y|): float32 on both sides, in another order.
+#: The largest error relative to max(1, |y|): both sides compute in float32, in different orders.
 BOUND = 2e-6
 
 
 def expect_same(model):
-    """Read a model: its layers, and outputs that agree with onnxruntime's; the largest difference."""
+    """Read a model, check its layers and its outputs against onnxruntime; return the largest difference."""
     read = qrnn.onnx.load(model.proto)
     assert read.module is not None, f"{model.name}: {read.missing}"
     assert len(read.layers) == model.layers, f"{model.name}: {list(read.layers)}"

@@ -1,4 +1,4 @@
-"""Models one of whose matrices 8 bits cannot carry, and their data."""
+"""Models with a matrix for which 8 bits are too few, and their data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ f32 = np.float32
 
 
 class Spectral(nn.Module):
-    """A detector that reads the powers of a spectrum as they come: bands differ by orders of magnitude."""
+    """A detector that reads raw powers of a spectrum, whose bands differ by orders of magnitude."""
 
     def __init__(self, bands):
         super().__init__()
@@ -26,7 +26,7 @@ class Spectral(nn.Module):
 
 
 def spectral(sequences, seed=0, steps=30):
-    """The model, and so many sequences of powers: of each band its own size, exponentially distributed."""
+    """Return the model and `sequences` sequences of powers, exponentially distributed, each band of its own size."""
     rng = np.random.default_rng([21, seed])
     bands = 10.0 ** np.linspace(3, -3, 20)
     return Spectral(bands), [(rng.exponential(size=(steps, 1, 20)) * bands).astype(f32) for _ in range(sequences)]
@@ -40,7 +40,7 @@ class Attentive(nn.Module):
         qrnn.manual_seed(12)
         self.rnn, self.score, self.readout = nn.GRU(26, 32, batch_first=True), nn.Linear(32, 1), nn.Linear(32, 5)
         bias, weight = np.array(self.rnn.bias_ih_l0), 20 * np.array(self.score.weight)
-        bias[64:72], weight[:, :8] = 3, 40  # eight units that hardly move carry the level of the scores
+        bias[64:72], weight[:, :8] = 3, 40  # eight nearly constant units make the scores large
         self.rnn.bias_ih_l0, self.score.weight = bias, weight
         self.rnn.weight_ih_l0 = 6 * np.array(self.rnn.weight_ih_l0)
 
@@ -52,6 +52,6 @@ class Attentive(nn.Module):
 
 
 def attentive(sequences, seed=0, steps=40):
-    """The model, and so many texts, one-hot."""
+    """Return the model and `sequences` one-hot texts."""
     letters = np.random.default_rng([22, seed]).integers(0, 26, (sequences, 1, steps))
     return Attentive(), list(np.eye(26, dtype=f32)[letters])

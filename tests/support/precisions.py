@@ -1,4 +1,4 @@
-"""Layers whose matrices differ in precision, and what the reference makes of the same float layers."""
+"""Layers whose matrices differ in precision, and the reference's units of the same float layers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import numpy as np
 from qrnn import quantization as q
 from support import reference as ref
 
-#: QConfigs by what tests call them; "8" is the engine's own.
+#: QConfigs by the names of the tests; "8" is the engine's own.
 QCONFIGS = {"8": q.engine_qconfig, "13": q.int13_dynamic_qconfig, "float": q.float_qconfig}
-#: Layers of NumPy with matrices of every kind: name, sizes, options.
+#: Layers of qrnn.nn with matrices of every kind: name, sizes, options.
 LAYERS = [
     ("RNNCell", {"nonlinearity": "relu"}),
     ("LSTMCell", {}),
@@ -24,13 +24,13 @@ LAYERS = [
 
 
 def drawn(rng, names):
-    """A precision for each of the names, by the keys of QCONFIGS, each of which comes."""
+    """Draw a precision, a key of QCONFIGS, for each of the names, so that every precision occurs."""
     kinds = list(QCONFIGS)
     return {name: kinds[(i + rng.integers(2)) % len(kinds)] for i, name in enumerate(names)}
 
 
 def weights_of(layer):
-    """Names of the weight matrices of a float layer of either package."""
+    """Return the names of the weight matrices of a float layer of qrnn.nn or torch.nn."""
     return [name for name in layer.state_dict() if name.startswith("weight")]
 
 
@@ -39,7 +39,7 @@ def as_array(value):
 
 
 def reference_weight(weight, engine, precision):
-    """A float matrix as the reference multiplies it in a layer of `engine`."""
+    """Return the reference's weight for a float matrix in a layer of `engine`."""
     if precision == "float":
         return as_array(weight)
     quantized = ref.weight_qrnn(weight) if engine in ref.ROW_ENGINES else ref.weight_torch(weight, False)

@@ -1,4 +1,4 @@
-"""Where the sources are, and Python programs in processes of their own."""
+"""The folder of the sources, and Python programs in new processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def environment(**changes):
-    """This process's environment, in which Python finds the qrnn of this run and the modules of tests/."""
+    """Return this process's environment, with paths to the qrnn of this run and the modules of tests/."""
     import qrnn
 
     home = str(Path(qrnn.__file__).resolve().parent.parent)
@@ -27,7 +27,7 @@ def run_python(code, **changes):
         text=True,
         timeout=300,
         env=environment(**changes),
-        cwd=ROOT / "tests",  # not the root, whose folder qrnn/ may be another than the installed one
+        cwd=ROOT / "tests",  # not the root, whose qrnn/ may differ from the installed one
         check=False,
     )
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -1,4 +1,4 @@
-"""A stand-in for tqdm that keeps what it was told."""
+"""A stand-in for tqdm that records its calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Bar:
 
 
 def record_bars(monkeypatch, delay=0.0):
-    """The bars of all that is done from here on, in a list, as if each took longer than `delay` is."""
+    """Record all bars from here on in a list, as if each task took longer than `delay`."""
     bars = []
 
     def made(**options):

@@ -1,4 +1,4 @@
-"""Models of layers that can be quantized, and what of them is."""
+"""Models of layers that can be quantized, and the names of the layers that are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LEAVES = ("cell", "fc", "sub.0", "sub.2")
 
 
 class Everything(nn.Module):
-    """A module of each kind, and a few of their options."""
+    """A model with a module of each kind and a few of their options."""
 
     def __init__(self):
         super().__init__()
@@ -55,7 +55,7 @@ QUANTIZED = tuple(getattr(qd, name) for name in ("Linear", *CELLS, *SEQUENCES))
 
 
 def quantized(model):
-    """Names of the quantized submodules."""
+    """Return the names of the quantized submodules."""
     return {n for n, m in model.named_modules() if isinstance(m, QUANTIZED)}
 
 

@@ -1,4 +1,4 @@
-"""What the tests of quantized modules share."""
+"""Helpers for the tests of quantized modules."""
 
 from __future__ import annotations
 

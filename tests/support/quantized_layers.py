@@ -13,7 +13,7 @@ from support.layers import (
     inputs_of,
 )
 
-#: Every kind with options of its own.
+#: Layers of every kind, each with different options.
 MIXED = [*ALL[::5], *ALL[-1:], *OURS]
 
 
@@ -22,7 +22,7 @@ any_layer = pytest.mark.parametrize("name, options", [*MIXED, ("Linear", {}), ("
 
 
 def only_ours(options):
-    """Whether PyTorch quantizes nothing of the kind, so that its engines refuse it."""
+    """Whether PyTorch cannot quantize a layer with these options, so that its engines refuse it."""
     return bool(options.get("proj_size")) or options.get("reset_after") is False
 
 
@@ -35,7 +35,7 @@ def make(name, options, sizes=(5, 4), **kwargs):
 
 
 def result_of(module):
-    """What a module of any kind, float or quantized, makes of an input that is always the same."""
+    """Return the result of a module of any kind, float or quantized, for a fixed input."""
     if hasattr(module, "in_features"):
         return module(np.random.default_rng(110).standard_normal((3, module.in_features)).astype(np.float32))
     return module(*inputs_of(module))

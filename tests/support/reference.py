@@ -1,7 +1,7 @@
-"""The equations of qrnn in NumPy, to be read as documentation.
+"""The equations of qrnn in NumPy, written for readers.
 
-Everything here is exact: a float32 step is one float32 operation, a fused multiply-add rounds once, integer products
-are exact. The C core has to return these bits (``tests/core``), and so do PyTorch's products for its own engines
+Every result has fixed bits: a float32 operation and a fused multiply-add round once, and integer products are
+exact. The C core has to return these bits (``tests/core``), and so do PyTorch's products for its own engines
 (``tests/pytorch``). Layers and lengths are in ``reference_sequence.py``, functions in ``float32.py``.
 
 The names follow the equations::
@@ -26,7 +26,7 @@ import numpy as np
 
 from support.float32 import FLT_MIN, NAN, f32, fma, relu, sigmoid_fast, tanh, tanh_fast
 
-ROW_ENGINES = ("qrnn", "qrnn13")  # each row of activations by itself
+ROW_ENGINES = ("qrnn", "qrnn13")  # engines with a scale for each row of activations
 TORCH_ENGINES = ("fbgemm", "x86", "qnnpack", "onednn")
 ENGINES = ROW_ENGINES + TORCH_ENGINES
 
@@ -39,13 +39,13 @@ class Weight(NamedTuple):
 
     codes: np.ndarray
     scale: np.ndarray
-    activations: str | None = None  # the engine that quantizes what it multiplies, if not the unit's
+    activations: str | None = None  # the engine that quantizes its activations, if not the unit's
 
     def dequantize(self):
         return self.codes.astype(f32) * np.reshape(self.scale, (-1, 1)).astype(f32)
 
     def row_scale(self):
-        """One scale a row, as the kernels see it."""
+        """The scales as the kernels get them, one for each row."""
         return np.broadcast_to(self.scale, len(self.codes)).astype(f32)
 
 
@@ -80,7 +80,7 @@ def weight_torch(w, per_channel, quant_min=-128, quant_max=127, eps=2.0**-23):
 # Activations: float32 batch -> codes, scale and zero point, by each engine
 # ---------------------------------------------------------------------------------------------------
 class Activation(NamedTuple):
-    """Codes of a batch. `step` is what de-quantization multiplies with: s, or for onednn a."""
+    """Codes of a batch. De-quantization multiplies by `step`, which is s, or a for onednn."""
 
     codes: np.ndarray
     scale: np.ndarray
@@ -93,7 +93,7 @@ class Activation(NamedTuple):
 
 
 def activation_qrnn(v):
-    """Engine qrnn: every row by itself, 8 bits, float32 throughout. A row that is not finite: s is NaN."""
+    """Rule of engine qrnn: a scale for every row, 8 bits, float32 throughout. A row that is not finite has s = NaN."""
     v = np.asarray(v, f32)
     c = f32(1) / f32(255)
     with np.errstate(all="ignore"):
@@ -111,7 +111,7 @@ def activation_qrnn(v):
 
 
 def activation_qrnn13(v):
-    """Engine qrnn13: every row by itself, symmetric, 13 bits; the zero point makes the codes positive."""
+    """Rule of engine qrnn13: a scale for every row, symmetric, 13 bits; the zero point makes the codes positive."""
     v = np.asarray(v, f32)
     with np.errstate(all="ignore"):
         s = np.max(np.abs(v), 1, initial=f32(0), keepdims=True) * (f32(1) / f32(4095))
@@ -145,7 +145,7 @@ def choose_qparams(low, high, qmax):
 
 
 def activation_torch(engine, v):
-    """Torch engines: one scale for the whole batch. Their codes differ only in how they are rounded."""
+    """Rule of PyTorch's engines: one scale for the whole batch. Their codes differ only in how they are rounded."""
     v = np.asarray(v, f32)
     if not np.isfinite(v).all():
         raise ValueError("a torch engine has no scale for values that are not finite")
@@ -158,7 +158,7 @@ def activation_torch(engine, v):
     else:
         code = np.rint(fma(v, f32(1) / step, f32(zero_point)))  # one rounding
     rows = len(v)
-    codes = np.clip(code, 0, 255).astype(np.uint8)  # 255 for all: code 128 does occur with 7 bits
+    codes = np.clip(code, 0, 255).astype(np.uint8)  # 255 for all engines, as code 128 does occur with 7 bits
     return Activation(codes, np.full(rows, scale, f32), np.full(rows, zero_point, np.int32), np.full(rows, step, f32))
 
 
@@ -172,7 +172,7 @@ def activation(engine, v):
 # Products
 # ---------------------------------------------------------------------------------------------------
 def accumulate(act, codes):
-    """The exact integer product sum (q - zp) * w, [B, rows]: int32, of longer codes int64."""
+    """The exact integer product sum (q - zp) * w, [B, rows]: int32, or int64 for codes of more than 8 bits."""
     centred = act.codes.astype(np.float64) - act.zero_point[:, None]
     acc = centred @ codes.astype(np.float64).T  # integers far below 2**53: no sum is rounded
     dtype = np.dtype(np.int32 if act.codes.dtype == np.uint8 else np.int64)
@@ -181,7 +181,7 @@ def accumulate(act, codes):
 
 
 def dequantize(engine, acc, act, weight, bias):
-    """y of the integer product acc, float32 [B, rows]; a bias of None adds nothing."""
+    """Compute y from the integer product acc, float32 [B, rows]; a bias of None adds nothing."""
     a = acc.astype(f32)  # exact below 2**24, to nearest even above
     step, sw = act.step[:, None], weight.row_scale()[None]
     with np.errstate(all="ignore"):
@@ -219,7 +219,7 @@ def linear_float32(v, w, bias):
 
 
 def linear_float64(v, w, bias):
-    """The exact model that errors are measured against."""
+    """The product in float64, against which errors are measured."""
     y = np.asarray(v, np.float64) @ np.asarray(w, np.float64).T
     return y if bias is None else y + np.asarray(bias, np.float64)
 
@@ -244,7 +244,7 @@ GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3, "gru_reset_before": 
 
 
 class Functions(NamedTuple):
-    """What an engine finishes its gates with."""
+    """The functions that an engine applies to its gates."""
 
     tanh: Callable
     sigmoid: Callable
@@ -266,7 +266,7 @@ def rnn(unit, y_ih, h):
 
 
 def lstm(unit, y_ih, h, c):
-    """Input, forget, cell and output gate. A projection multiplies what leaves, and only that."""
+    """Input, forget, cell and output gate. A projection multiplies only the new h."""
     tanh, sigmoid, fma = unit.functions
     i, f, g, o = np.split(y_ih + unit.product(h, "hh")[1], 4, axis=1)
     c_next = fma(sigmoid(f), c, sigmoid(i) * tanh(g))
@@ -286,7 +286,7 @@ def gru(unit, y_ih, h):
 
 
 def gru_reset_before(unit, y_ih, h):
-    """The same with the reset gate before the product, as published first: r * h has its own codes."""
+    """The GRU as first published, with the reset gate before the product: r * h has its own codes."""
     tanh, sigmoid, fma = unit.functions
     y_ih_r, y_ih_z, y_ih_n = np.split(y_ih, 3, axis=1)
     y_hh_r, y_hh_z, _ = np.split(unit.product(h, "hh")[1], 3, axis=1)
@@ -328,7 +328,7 @@ class Unit(NamedTuple):
 
     @property
     def state_sizes(self):
-        """Columns of h (which a projection makes smaller), and of an LSTM's c."""
+        """The columns of h (fewer with a projection) and, for an LSTM, of c."""
         rows, columns = (self.hh.codes if isinstance(self.hh, Weight) else self.hh).shape
         return (columns, rows // 4) if self.kind == "lstm" else (columns,)
 
@@ -344,7 +344,7 @@ class Unit(NamedTuple):
         return product(self.engine, v, getattr(self, name), getattr(self, f"bias_{name}", None))
 
     def advance(self, y_ih, *state):
-        """The next state from W_ih x + b_ih. Every NaN that leaves is the same."""
+        """The next state from W_ih x + b_ih. Every NaN in it has the same bits."""
         with np.errstate(all="ignore"):
             return tuple(np.where(np.isnan(v), NAN, v) for v in EQUATIONS[self.kind](self, y_ih, *state))
 
@@ -353,10 +353,10 @@ class Unit(NamedTuple):
         return self.advance(self.product(x, "ih")[1], *(self.zeros(len(x)) if state is None else state))
 
     def gates(self, x, state=None):
-        """acc of x, acc of h, and what the last product left.
+        """acc of x, acc of h, and the pre-activations.
 
-        That is y_ih + y_hh where a gate needs only their sum, y_hh where the reset gate comes between:
-        all of a gru, and n of gru_reset_before, whose products are then those of r * h.
+        These are y_ih + y_hh if a gate needs only their sum, and y_hh if the reset gate is applied between them:
+        in all gates of a gru, and in n of gru_reset_before, where the products are those of r * h.
         """
         h = (self.zeros(len(x)) if state is None else state)[0]
         acc_ih, y_ih = self.product(x, "ih")

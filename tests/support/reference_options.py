@@ -2,8 +2,8 @@
 
 ::
 
-    a       what a gate sums: pre of `reference.py`, normalized gate by gate: gain * (pre - mean) / root + shift
-    s       a and, with peepholes, what they see of c: fma(p, c, a); of o they see the next c
+    a       pre of `reference.py`, normalized for each gate if asked: gain * (pre - mean) / root + shift
+    s       a, plus the peepholes' share of c: fma(p, c, a); for gate o, c is the next one
     gate    f(clip(s)), f one of `activation`
 """
 
@@ -20,7 +20,7 @@ from support.float32 import LN2, LN2_HIGH, LN2_LOW, LOG2_E, NAN, ROUNDER, coth, 
 
 
 def exp_fast(x):
-    """e^x of x <= 0, by 2^64 times it."""
+    """Compute e^x for x <= 0, from 2^64 e^x."""
     x = np.asarray(x, f32)
     with np.errstate(all="ignore"):
         held = np.fmax(np.fmin(x, f32(0)), f32(-105))
@@ -33,7 +33,7 @@ def exp_fast(x):
 
 
 def expm1_fast(x):
-    """e^x - 1 of x <= 0."""
+    """Compute e^x - 1 for x <= 0."""
     x = np.asarray(x, f32)
     with np.errstate(all="ignore"):
         t = np.fmax(np.fmin(x, f32(0)), f32(-20))
@@ -60,7 +60,7 @@ def softplus_fast(x):
 
 
 def activation(name, alpha, beta, wide):
-    """The function of that name: in float64 where `wide`, else the bits of the core."""
+    """The function of that name: in float64 if `wide`, otherwise with the bits of the core."""
     a, b = (float(alpha), float(beta)) if wide else (f32(alpha), f32(beta))
     one, zero = (1.0, 0.0) if wide else (f32(1), f32(0))
     madd = (lambda x, y, z: x * y + z) if wide else fma
@@ -87,9 +87,9 @@ def activation(name, alpha, beta, wide):
 
 
 class Varied(NamedTuple):
-    """A unit with options; what a sequence of `reference_sequence.py` takes for one.
+    """A unit with options, for the sequences of `reference_sequence.py`.
 
-    `activations` is f, or f and g, or f, g and h, each (name, alpha, beta). Limits of None are none.
+    `activations` is f, or f and g, or f, g and h, each (name, alpha, beta). A limit of None limits nothing.
     """
 
     unit: ref.Unit
@@ -119,7 +119,7 @@ class Varied(NamedTuple):
         return a * b + c if self.wide else fma(a, b, c)
 
     def act(self, place, s):
-        """The activation of a place, clipped."""
+        """Apply the activation of a place to clipped s."""
         return activation(*self.activations[place], self.wide)(limited(s, self.clip, self.dtype))
 
     def advance(self, y_ih, *state):
@@ -173,7 +173,7 @@ class Varied(NamedTuple):
 
 
 def limited(v, most, dtype):
-    """`v` in -most..most."""
+    """Clip `v` to -most..most."""
     if most is None:
         return v
     most = dtype(f32(most))
@@ -181,7 +181,7 @@ def limited(v, most, dtype):
 
 
 def in_order(v):
-    """Sums of rows in the core's order: 16 side by side, then their halves."""
+    """Sum rows in the core's order: 16 partial sums, then halves added pairwise."""
     padded = np.zeros((len(v), -(-v.shape[1] // 16) * 16), f32)
     padded[:, : v.shape[1]] = v
     sums = np.zeros((len(v), 16), f32)

@@ -1,9 +1,9 @@
 """Whole sequences in NumPy: layers, directions, lengths. The cells are in ``reference.py``.
 
 Arrays are time-major: x and the output [steps, batch, features], states [layers * directions, batch,
-features]. A row of the batch takes part at time t while t is less than its length, in both directions:
-backwards it joins, with its initial state, at its own last step. So PyTorch computes a PackedSequence,
-and to the engines that have one scale for all rows it matters which rows are active together:
+features]. A row of the batch is active at time t if t is less than its length, in both directions:
+backwards it joins, with its initial state, at its own last step. PyTorch computes a PackedSequence in
+this way. For the engines with one scale for all rows it matters which rows are active together:
 
     x   one scale for all valid elements of the layer's whole input
     h   at every time one scale for the rows active then
@@ -15,9 +15,9 @@ import numpy as np
 
 
 def run_unit(unit, x, state, valid, backwards):
-    """One layer in one direction: its output [steps, batch, state size] and its final state.
+    """Run one layer in one direction: its output [steps, batch, state size] and its final state.
 
-    valid[t, row] says whether the row takes part at time t.
+    valid[t, row] says whether the row is active at time t.
     """
     y = unit.product(x[valid], "ih")[1]  # of all steps at once
     y_ih = np.zeros((*valid.shape, y.shape[1]), unit.dtype)
@@ -35,9 +35,9 @@ def run_unit(unit, x, state, valid, backwards):
 
 
 def run(units, x, state=None, lengths=None):
-    """All layers: the output and the final states, a tuple (h,) or (h, c).
+    """Run all layers: the output and the final states, a tuple (h,) or (h, c).
 
-    units is [layers][directions]; a state of None is zeros, lengths of None are all `steps`.
+    units is [layers][directions]; a state of None is zeros; without lengths all rows have all steps.
     """
     steps, batch = x.shape[:2]
     valid = np.arange(steps)[:, None] < (np.full(batch, steps) if lengths is None else np.asarray(lengths))

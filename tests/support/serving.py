@@ -1,4 +1,4 @@
-"""What the tests of examples/server share: a small model, its frames, and messages good and bad."""
+"""Helpers for the tests of examples/server: a small model, its frames, and good and bad messages."""
 
 from __future__ import annotations
 

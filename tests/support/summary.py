@@ -1,4 +1,4 @@
-"""What a run reports at its end."""
+"""The report at the end of a test run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of calls with several threads share: modules, inputs, counting threads."""
+"""Helpers for the tests of calls with several threads: modules, inputs, counting threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIDDEN = 90  # six panels, the last one ragged: 5 threads take 1, 1, 1, 1 and 2
 
 
 def make(name, engine, *, isa=None, seed=90, **options):
-    """A random module large enough that a call with what `inputs_of` gives is worth several threads."""
+    """Make a random module so large that a call with the result of `inputs_of` uses several threads."""
     qrnn.manual_seed(seed)
     module = getattr(nn, name)(33, HIDDEN, isa=isa, **options)
     if engine != "float32":
@@ -30,7 +30,7 @@ def make(name, engine, *, isa=None, seed=90, **options):
 
 
 def inputs_of(module, batch=60, steps=None, seed=91):
-    """An input and a state, of as few steps as are worth several threads (sequence.c, members_of)."""
+    """Make an input and a state with the fewest steps for which several threads are used (qrnn_members, rows.c)."""
     rng = np.random.default_rng(seed)
     state = module.proj_size or HIDDEN
     gates = module._unpack(0, "weight").shape[0] // HIDDEN
@@ -53,7 +53,7 @@ KINDS = {
     "gru": ("GRU", {}),
     "gru before": ("GRU", {"reset_after": False}),
     "projection": ("LSTM", {"proj_size": 37}),
-    "narrow projection": ("LSTM", {"proj_size": 7}),  # a panel, of which most threads have none
+    "narrow projection": ("LSTM", {"proj_size": 7}),  # one panel, so most threads have none
     "bidirectional": ("GRU", {"bidirectional": True}),
     "layers": ("RNN", {"num_layers": 2}),
     "all": ("LSTM", {"num_layers": 2, "bidirectional": True, "proj_size": 37}),
@@ -62,8 +62,8 @@ KINDS = {
 
 
 def tasks(expected=None):
-    """The threads of this process; waits a while for them to be as many as expected, since those that were joined
-    may still be on their way out. They are when five listings in turn say so: one ends early at a thread that ends."""
+    """Count the threads of this process; wait a while until they are as many as expected, since joined threads may
+    still be ending. Five equal listings in a row are needed, as a listing stops early at a thread that ends."""
     right, end = 0, time.monotonic() + 10
     while expected is not None and right < 5 and time.monotonic() < end:
         right = right + 1 if len(os.listdir(TASKS)) == expected else 0
@@ -72,7 +72,7 @@ def tasks(expected=None):
 
 
 def digest(count):
-    """The result's bytes, computed with `count` threads."""
+    """Return the result's bytes, computed with `count` threads."""
     module = make("LSTM", "qrnn")
     qrnn.set_num_threads(count)
     return b"".join(leaf.tobytes() for leaf in leaves(module(*inputs_of(module))))

@@ -1,4 +1,4 @@
-"""TensorFlow Lite models whose LSTM or GRU is unrolled or in a WHILE, as converters write them of Keras' layers."""
+"""TensorFlow Lite models with an LSTM or GRU unrolled or in a WHILE, as converters write Keras' layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAMILIES = (("LSTM", False), ("LSTM", True), ("GRU", False), ("GRU", True))
 
 
 class _Cell:
-    """Writes steps of a cell, whose weights are constants of the graph that is being written."""
+    """Writes steps of a cell with weights as constants of the present graph."""
 
     def __init__(self, writer, weights, family, option):
         self.writer, self.family, self.option, self.count = writer, family, option, 0
@@ -22,7 +22,7 @@ class _Cell:
         self.axis = writer.tensor("axis", array=np.int32(1).reshape(()))
 
     def constant(self, name, array):
-        """A constant; weights that are given as codes and a scale are those."""
+        """Add a constant: of floats, or of codes and a scale if the weights are given so."""
         if isinstance(array, tuple):
             return self.writer.tensor(name, array=array[0], scale=array[1])
         return self.writer.tensor(name, array=array)
@@ -76,7 +76,7 @@ class _Cell:
 
 
 def weights_of(rng, family, option):
-    """The constants of a cell; of a GRU in Keras' order z, r, n."""
+    """Make the constants of a cell; a GRU has Keras' order z, r, n."""
     gates = 4 if family == "LSTM" else 3
     drawn = {
         "w": rng.uniform(-0.6, 0.6, (gates * HIDDEN, INPUTS)),
@@ -93,7 +93,7 @@ def weights_of(rng, family, option):
 
 
 def as_codes(weights):
-    """The matrices as int8 codes with a scale each, as converters quantize weights alone."""
+    """Quantize the matrices to int8 codes with a scale each, as converters do when they quantize weights alone."""
     found = {}
     for name, array in weights.items():
         scale = np.float32(np.abs(array).max() / 127)
@@ -102,7 +102,7 @@ def as_codes(weights):
 
 
 def unrolled(weights, family, option):
-    """Steps one behind the other, from states of zeros: all h, stacked, and the last. A list has weights of each."""
+    """Write steps from states of zeros; outputs are all h and the last. A list has each step's own."""
     writer = Writer()
     x = writer.tensor("x", (BATCH, STEPS, INPUTS))
     if isinstance(weights, list):
@@ -123,7 +123,7 @@ def unrolled(weights, family, option):
 
 
 def looped(weights, family, option, first=None, limit=STEPS):
-    """A WHILE over the steps of a value, which are its first axis; `first` are initial states that go in."""
+    """Write a WHILE over the steps of a value, its first axis; `first` are initial states, which become inputs."""
     writer, count = Writer(), 2 if family == "LSTM" else 1
     shapes = {"t": (), "n": (), "x": (STEPS, BATCH, INPUTS), "y": (STEPS, BATCH, HIDDEN)}
     shapes.update({f"s{k}": (BATCH, HIDDEN) for k in range(count)})

@@ -12,7 +12,7 @@ _REASON = "AI-EDGE-LITERT IS NOT INSTALLED: the reader of TFLite files was not t
 interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason=_REASON)
 from ai_edge_litert import schema_py_generated as schema
 
-#: The tables of options, where they are not named as the operator.
+#: The tables of options whose names differ from the operator's.
 _OPTIONS = {
     "UNIDIRECTIONAL_SEQUENCE_RNN": "SequenceRNNOptions",
     "BIDIRECTIONAL_SEQUENCE_RNN": "BidirectionalSequenceRNNOptions",
@@ -32,21 +32,21 @@ _TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "bool"
 
 
 class Writer:
-    """Graphs of tensors and operators, and their bytes; the first graph is the model."""
+    """Writes graphs of tensors and operators; the first graph is the model."""
 
     def __init__(self):
         self._buffers, self._codes, self._graphs = [schema.BufferT()], [], []
         self.graph()
 
     def graph(self):
-        """Begin another graph, whose number it gives."""
+        """Begin another graph; return its number."""
         made = schema.SubGraphT()
         made.tensors, made.operators, made.inputs, made.outputs = [], [], [], []
         self._graphs.append(made)
         return len(self._graphs) - 1
 
     def tensor(self, name, shape=None, array=None, *, scale=None, zero=0, kind="float32", variable=False, axis=0):
-        """The number of a new tensor of the last graph: a constant, if there is an array."""
+        """Add a tensor to the last graph, a constant if there is an array; return its number."""
         made = schema.TensorT()
         if array is not None:
             array = np.asarray(array, order="C")
@@ -85,7 +85,7 @@ class Writer:
         self._graphs[-1].operators.append(made)
 
     def ends(self, inputs, outputs):
-        """Say what goes in and out of the last graph."""
+        """Set the inputs and outputs of the last graph."""
         self._graphs[-1].inputs, self._graphs[-1].outputs = list(inputs), list(outputs)
 
     def content(self):
@@ -102,7 +102,7 @@ class Writer:
 
 
 def of_litert(content, *arrays):
-    """What LiteRT computes: the outputs alone are read, as it leaves unwritten memory in other tensors."""
+    """Return the outputs of LiteRT; other tensors are not read, as they may be memory never written."""
     made = interpreter.Interpreter(model_content=content, num_threads=1)
     inputs = made.get_input_details()
     for detail, array in zip(inputs, arrays, strict=True):
@@ -118,7 +118,7 @@ def of_litert(content, *arrays):
 
 
 class Case(NamedTuple):
-    """A model: its bytes, an input, the weights as they are computed with, by direction, and options."""
+    """A model: its bytes, an input, the weights used in computing, by direction, and options."""
 
     content: bytes
     x: np.ndarray
@@ -127,7 +127,7 @@ class Case(NamedTuple):
     int8: bool
 
 
-#: Options of LSTMs that are tried, and what TFLite has them with.
+#: Options of LSTMs to test, and the arguments with which TFLite has them.
 LSTMS = {
     "plain": {},
     "batch first": {"time_major": False},
@@ -157,13 +157,13 @@ RNNS = {
 
 
 class _Weights:
-    """Draws weights, writes them, and keeps what they stand for."""
+    """Draws weights, writes them, and keeps their values after rounding."""
 
     def __init__(self, rng, writer, int8):
         self.rng, self.writer, self.int8, self.values, self.codes = rng, writer, int8, {}, {}
 
     def draw(self, name, shape, scale, quantized=True, offset=0.0):
-        """The number of a tensor. Of fully integer models vectors are codes too, and of float16 ones all are halves."""
+        """Add a tensor; return its number. Fully integer models have codes for vectors too, float16 ones halves."""
         array = (offset + scale * self.rng.standard_normal(shape)).astype(np.float32)
         if self.int8 == "integer" and len(shape) == 1:
             kind, most = (np.int32, 2**24) if name[0] == "b" else (np.int16, 2**15 - 1)
@@ -188,7 +188,7 @@ class _Weights:
 
 
 def _lstm_weights(weights, inputs, hidden, options):
-    """The 17 inputs of an LSTM behind x."""
+    """Return the 17 inputs of an LSTM after x."""
     size = options.get("projection") or hidden
     gates, cifg = "ifgo", options.get("cifg", False)
     present = [gate for gate in gates if not (cifg and gate == "i")]
@@ -204,7 +204,7 @@ def _lstm_weights(weights, inputs, hidden, options):
 
 
 def lstm_case(rng, options, int8=False, pair=False, asymmetric=True):
-    """A model of one LSTM, in one direction or in two."""
+    """Make a model of one LSTM in one or two directions."""
     steps, batch, inputs, hidden = (int(rng.integers(low, high)) for low, high in ((1, 6), (1, 4), (1, 6), (4, 8)))
     writer = Writer()
     major = options.get("time_major", True)
@@ -243,7 +243,7 @@ def lstm_case(rng, options, int8=False, pair=False, asymmetric=True):
 
 
 def rnn_case(rng, options, int8=False):
-    """A model of one RNN, in one direction or in two."""
+    """Make a model of one RNN in one or two directions."""
     steps, batch, inputs, hidden = (int(rng.integers(low, high)) for low, high in ((1, 6), (1, 4), (1, 6), (2, 8)))
     writer, pair, major = Writer(), options.get("pair", False), options.get("time_major", True)
     x = rng.standard_normal((steps, batch, inputs) if major else (batch, steps, inputs)).astype(np.float32)
@@ -304,7 +304,7 @@ def _lstm_step(values, options, x, h, c):
 
 
 def of_equations(case):
-    """The outputs in float64, from the weights that the file's codes stand for."""
+    """Compute the outputs in float64, from the weights that the file's codes stand for."""
     major = case.options.get("time_major", True)
     x = (case.x if major else case.x.swapaxes(0, 1)).astype(np.float64)
     found = []

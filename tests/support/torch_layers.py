@@ -1,4 +1,4 @@
-"""Quantized layers of qrnn.torch and of the NumPy side, of every kind."""
+"""Quantized layers of qrnn.torch and of qrnn.nn, of every kind."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ def quantized(kind, engine="qrnn", **keywords):
 
 
 def numpy_module(kind, engine="qrnn", **keywords):
-    """The same module of the NumPy side."""
+    """Make the same module of qrnn.nn."""
     mod = make(kind, **keywords)
     return getattr(qrnn, kind.partition("-")[0]).from_float(mod, engine=engine)

@@ -1,4 +1,4 @@
-"""What the tests of ``qrnn.torch`` share: float modules of every kind, their inputs, comparing results."""
+"""Helpers for the tests of ``qrnn.torch``: float modules of every kind, their inputs, comparisons of results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.reference import ENGINES, ROW_ENGINES
 
 torch = pytest.importorskip("torch", reason="PYTORCH IS NOT INSTALLED: qrnn.torch was not tested")
 
-if torch.backends.quantized.engine == "none":  # as on macOS, where torch.ao cannot make a module then
+if torch.backends.quantized.engine == "none":  # as on macOS, where torch.ao would fail to make a module
     torch.backends.quantized.engine = "qnnpack"
 
 import qrnn.torch as qt  # noqa: F401 - others have it from here, where PyTorch was asked for first
@@ -38,7 +38,7 @@ KINDS = {
 }
 CELLS = [name for name in KINDS if "Cell" in name]
 LAYERS = [name for name in KINDS if "Cell" not in name and name != "Linear"]
-#: Those that torch.ao quantizes too.
+#: The kinds that torch.ao quantizes too.
 SHARED = [name for name in KINDS if not name.startswith("RNN-") and name != "RNN" and "projected" not in name]
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -48,7 +48,7 @@ each_engine = pytest.mark.parametrize("engine", ENGINES)
 
 
 def with_engines(kinds):
-    """Each of `kinds` with each engine that has it: those of PyTorch have no projections."""
+    """Pair each of `kinds` with each engine that supports it: PyTorch's engines have no projections."""
     pairs = [(kind, engine) for kind in kinds for engine in ENGINES if engine in ROW_ENGINES or "projected" not in kind]
     return pytest.mark.parametrize(("kind", "engine"), pairs)
 
@@ -96,7 +96,7 @@ def arrays(result):
 
 
 def assert_equal_results(got, want, what=""):
-    """Both results have the same tensors, bit for bit."""
+    """Check that both results have the same tensors, bit for bit."""
     got, want = arrays(got), arrays(want)
     assert len(got) == len(want)
     for a, b in zip(got, want, strict=True):
@@ -110,7 +110,7 @@ def difference(got, want):
 
 
 def torch_ao(function, *args, **keywords):
-    """A call of torch.ao, which warns of its removal."""
+    """Call torch.ao without the warning of its removal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return function(*args, **keywords)
@@ -128,7 +128,7 @@ class Holder(torch.nn.Module):
 
 
 def ao_dynamic(kind, engine=None, per_channel=False, seed=0):
-    """torch.ao's module of `kind`, made with PyTorch's `engine`, or its present one."""
+    """Make torch.ao's module of `kind` with PyTorch's `engine`, or its present one."""
     import torch.ao.quantization as tq
 
     if engine is not None:

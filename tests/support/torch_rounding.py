@@ -1,8 +1,8 @@
-"""How the installed build of PyTorch rounds activations to codes, which its wheels do not all do alike.
+"""Find out how the installed build of PyTorch rounds activations to codes, which differs between its wheels.
 
-Its source says ``rint(v * inv) + zp`` or ``rint(v * inv + zp)``, and compilers make a fused multiply-add of the latter,
-or do not. The CPU build of 2.13.0, whose bits our engines have, fuses in fbgemm and in qnnpack; the CUDA builds of
-2.12.1 in fbgemm alone, of 2.14.1 in neither. Needs PyTorch.
+Its source has ``rint(v * inv) + zp`` or ``rint(v * inv + zp)``, and some compilers make a fused multiply-add of the
+latter. The CPU build of 2.13.0, whose bits our engines have, fuses in fbgemm and in qnnpack; the CUDA build of 2.12.1
+fuses in fbgemm alone, that of 2.14.1 in neither. This module needs PyTorch.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import torch
 
 f32 = np.float32
 LEVELS = {"fbgemm": 127, "x86": 127, "qnnpack": 255}
-COLUMNS = (37, 40)  # vectors alone, and with a rest
+COLUMNS = (37, 40)  # with and without a rest after whole vectors
 
 
 def near_ties(scale, zero_point, levels, rng):
-    """Values at whose codes the two ways differ, both far from a tie of their own, and the fused codes."""
+    """Return values whose codes differ between the two ways, both far from a tie, and the fused codes."""
     code = np.arange(levels)
     v = ((code + f32(0.5) - zero_point) * scale).astype(f32)
     v = (v.view(np.int32) + rng.integers(-2, 3, levels).astype(np.int32)).view(f32)
@@ -50,7 +50,7 @@ def fuses(engine):
 
 
 def codes_of(v, scale, low, high):
-    """The codes, less their zero point, that a product sees of `v` where the range is low..high."""
+    """Return the codes of `v` in a product, less the zero point, where the range is low..high."""
     x = np.concatenate([[low, high], v]).astype(f32)
     weight = torch.quantize_per_tensor(torch.eye(len(x)) / 64, 1 / 64, 0, torch.qint8)
     packed = torch.ops.quantized.linear_prepack(weight, None)
@@ -59,7 +59,7 @@ def codes_of(v, scale, low, high):
 
 
 def skip_unless_bits_agree(request):
-    """Skip a test of bits whose parameter `engine` this build of PyTorch rounds otherwise."""
+    """Skip a test of bits if this build of PyTorch rounds differently for its parameter `engine`."""
     engine = getattr(request.node, "callspec", None) and request.node.callspec.params.get("engine")
     if engine in LEVELS and not fuses(engine):
         pytest.skip(f"PyTorch {torch.__version__} as built here rounds codes of {engine} WITHOUT fused multiply-adds")

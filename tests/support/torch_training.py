@@ -1,4 +1,4 @@
-"""Prepared modules of qrnn.torch, a loss of what they return, and their training forward by plain autograd."""
+"""Prepared modules of qrnn.torch, a loss of their results, and the same training forward by plain autograd."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def pair(*shape):
 
 
 def on_grid(v, engine):
-    """`v`, of shape (rows, n), as its codes stand for it; the gradient passes as if nothing were rounded."""
+    """Round `v`, of shape (rows, n), to the values of its codes; the gradient passes as if nothing were rounded."""
     codes, scale, zero_point = _core.quantize(engine, v.detach().numpy())
     value = torch.from_numpy((codes.astype(np.int32) - zero_point[:, None]).astype(np.float32) * scale[:, None])
     return v + (value - v).detach()
 
 
 def next_state(cell, y_ih, y_hh, state):
-    """h, or h and c, of PyTorch's equations; `cell` is "RNN", "LSTM" or "GRU"."""
+    """Compute the next h, or h and c, by PyTorch's equations; `cell` is "RNN", "LSTM" or "GRU"."""
     if cell == "RNN":
         return (torch.tanh(y_ih + y_hh),)
     if cell == "LSTM":
@@ -54,7 +54,7 @@ def next_state(cell, y_ih, y_hh, state):
 def straight_through(twin, cell, engine, x, states):
     """Output and final states of `twin`, a float layer, whose weights are on the grid, over x, (time, batch, inputs).
 
-    x of all steps, as far as an engine has one scale for them, and h of each step are put on the grid.
+    x (all steps together if the engine has one scale for them) and h of each step are rounded to codes.
     """
     ends = [[] for _ in states]
     for layer in range(twin.num_layers):

@@ -17,7 +17,7 @@ AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def kind_of(module):
-    """The reference's name of what a torch module computes."""
+    """Return the reference's kind of a torch module."""
     name = type(module).__name__.replace("Cell", "").lower()
     return f"rnn_{module.nonlinearity}" if name == "rnn" else name
 
@@ -77,19 +77,19 @@ def torch_product(engine, packed, v):
 
 
 def assert_torch_product(engine, packed, v, weight, bias, acc, y, what=""):
-    """y has the bits of PyTorch's product. oneDNN's last step is redone from acc where it is another."""
+    """Check that y has the bits of PyTorch's product. If oneDNN's last step differs here, it is redone from acc."""
     if engine == "onednn" and not AVX512:
         y = golden.onednn_avx2(acc, ref.activation(engine, v), weight, bias)
     support.assert_same_bits(y, torch_product(engine, packed, v), what)
 
 
 def tensors(state):
-    """A state tuple as a torch module takes it."""
+    """Convert a state tuple to a torch module's form."""
     return None if state is None else support.as_hx(tuple(torch.from_numpy(v) for v in state))
 
 
 def arrays(state):
-    """What a torch module returned, as a tuple of arrays."""
+    """Convert the result of a torch module to a tuple of arrays."""
     return tuple(v.detach().numpy() for v in support.as_tuple(state))
 
 

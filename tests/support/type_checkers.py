@@ -1,7 +1,7 @@
-"""What mypy and basedpyright say of a user's program.
+"""Check the answers of mypy and basedpyright for a user's program.
 
-Lines of a program end in ``# wrong``, where a checker has to find an error, or are ``reveal_type(...)  # -> TYPE``.
-Everything else has to pass, and no type may be Any.
+A line that ends in ``# wrong`` has to be an error for a checker; ``reveal_type(...)  # -> TYPE`` has to show TYPE.
+Every other line has to pass, and no type may be Any.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def plain(shown):
 
 
 def mypy(program, folder):
-    """({line: type}, lines of errors, what was printed)."""
+    """Return ({line: type}, lines of errors, printed text)."""
     done = _run(["mypy", "--strict", "--cache-dir", str(folder / "cache"), program.name], folder)
     found = re.findall(r'^[\w.]+:(\d+): note: Revealed type is "(.*)"', done.stdout, re.MULTILINE)
     errors = {int(line) for line in re.findall(r"^[\w.]+:(\d+): error:", done.stdout, re.MULTILINE)}
@@ -35,7 +35,7 @@ def mypy(program, folder):
 
 
 def basedpyright(program, folder):
-    """The same, where a result of type Any is an error too."""
+    """Return the same for basedpyright, for which a result of type Any is an error too."""
     done = _run(["basedpyright", "--outputjson", "--pythonpath", sys.executable, program.name], folder)
     revealed, errors = {}, set()
     for each in json.loads(done.stdout)["generalDiagnostics"]:
@@ -62,7 +62,7 @@ CHECKERS = [
 
 
 def check(checker, text, folder):
-    """Assert that `checker` says of the program `text` what its lines say."""
+    """Assert that `checker` finds in the program `text` what its lines say."""
     program = folder / "program.py"
     program.write_text(text)
     revealed, errors, printed = checker(program, folder)
