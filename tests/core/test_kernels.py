@@ -76,6 +76,18 @@ def test_longest_sum(isa, engine, sign):
     assert_same_bits(pre, ref.linear(engine, x, weight, np.zeros(2, f32))[1])
 
 
+@pytest.mark.parametrize("depth", [250, 257, 5000, 16381, 16385, 33000])
+def test_rows_of_many_codes(isa, depth):
+    """More codes than a kernel keeps at once: in one row, and in the rows of a batch."""
+    rng = np.random.default_rng(12)
+    weight, bias = random_weight(rng, 37, depth), random_bias(rng, 37)
+    x = rng.standard_normal((7 if depth > 300 else 70, depth)).astype(f32)
+    want, y = ref.linear("qrnn", x, weight, bias)
+    acc, _, pre = _core._gates(pack_linear("qrnn", weight, bias, isa), x)
+    np.testing.assert_array_equal(acc, want)
+    assert_same_bits(pre, y)
+
+
 @pytest.mark.parametrize("engine", ["qrnn", "fbgemm", "float32"])
 def test_gates_of_more_rows_than_a_block(engine):
     """The door of a linear shows what a call returns, and has memory for it, however many rows there are."""
