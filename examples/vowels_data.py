@@ -10,15 +10,20 @@ CHANNELS, SPEAKERS, LONGEST = 12, 9, 29
 PACKAGES = ("aeon", "sktime")  # both carry the two files
 
 
-def data_directory():
-    """Return the folder of the files in an installed package, found without import, so without its dependencies.
+def package_folders(package):
+    """Return the folders of an installed package, found without import, so without its dependencies.
 
-    ``make demo`` installs the package into a separate directory, so that pip reports no missing dependencies.
+    ``make demo`` installs packages of data into a separate directory, so that pip reports no missing dependencies.
     """
+    spec = PathFinder.find_spec(package, [*sys.path, str(Path(sys.prefix, "data"))])
+    return [Path(location) for location in (spec and spec.submodule_search_locations) or ()]
+
+
+def data_directory():
+    """Return the folder of the files in an installed package."""
     for package in PACKAGES:
-        spec = PathFinder.find_spec(package, [*sys.path, str(Path(sys.prefix, "data"))])
-        for location in (spec and spec.submodule_search_locations) or ():
-            directory = Path(location, "datasets", "data", "JapaneseVowels")
+        for folder in package_folders(package):
+            directory = folder / "datasets" / "data" / "JapaneseVowels"
             if (directory / "JapaneseVowels_TRAIN.ts").exists():
                 return directory
     raise ModuleNotFoundError("the JapaneseVowels files come with a package: pip install --no-deps aeon")

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from support import ROOT
 
@@ -289,3 +290,38 @@ def test_what_an_owner_of_a_machine_sends():
     assert f"digest    {digest}, the same from {', '.join(qrnn.isas())}\n" in printed
     rows = re.findall(r"^(\w+) +(sequence|step) +1 +16 +\S+ / ", printed, re.MULTILINE)
     assert rows == [(kind, mode) for kind in ("RNN", "LSTM", "GRU") for mode in ("sequence", "step")]
+
+
+def tables(path):
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+
+
+def test_trained_models(tmp_path):
+    """bench-tasks: the digits, whose data are there with scikit-learn; every model is checked, and scored alike."""
+    for package in ("sklearn", "torch", "onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason=f"{package.upper()} IS NOT INSTALLED: bench-tasks did not run")
+    written = tmp_path / "tasks.md"
+    command = [sys.executable, FOLDER / "tasks.py", "--tasks", "digits", "--rounds", "1", "--output", written]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in tables(written)[2:]}
+    assert {"PyTorch float32", "torch.ao int8", "ONNX Runtime int8", "qrnn 8 bits, calibrated"} <= set(rows)
+    for name, (accuracy, kept, nbytes, *_) in rows.items():
+        assert float(accuracy.strip(" %")) > 98.5 and float(kept.strip(" %")) > 99, name
+        assert "float32" in name or int(nbytes.replace(",", "")) < 60_000, name
+
+
+def test_the_page_of_trained_models_is_the_last_run():
+    """docs/tasks.md shows the tables of results/tasks.md, all of them."""
+    run = tables(FOLDER / "results" / "tasks.md")
+    assert [line for line in tables(ROOT / "docs/tasks.md") if line in run] == run
+
+
+def test_bands_of_voices(load):
+    """Triangles of area 1, which begin where the one before has its top, and end at the highest frequency."""
+    data = load("task_data")
+    filters = data.mel_filters()
+    area = filters.sum(axis=1) * data.RATE / data.WINDOW
+    assert filters.shape == (data.MELS, data.WINDOW // 2 + 1) and np.abs(area[8:] - 1).max() < 0.1
+    tops = filters.argmax(axis=1)
+    assert (np.diff(tops) > 0).all() and filters[-1, -1] == 0
+    assert len(data.PHONEMES) == 74 and data.PHONEMES[4:7] == ["AA0", "AA1", "AA2"]
