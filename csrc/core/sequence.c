@@ -428,6 +428,7 @@ static size_t capacity_of(const struct group *g)
     const size_t inputs = m->input_size > later ? m->input_size : later;
     const size_t all = g->rows * g->run->steps;
     size_t rows = QRNN_CHUNK_BYTES / row_bytes;
+    rows = rows < QRNN_CHUNK_ROWS ? QRNN_CHUNK_ROWS : rows;
     rows = rows > QRNN_CHUNK_INPUTS / inputs ? QRNN_CHUNK_INPUTS / inputs : rows;
     rows = rows < QRNN_CHUNK_LEAST_ROWS ? QRNN_CHUNK_LEAST_ROWS : rows;
     rows = rows > all ? all : rows;

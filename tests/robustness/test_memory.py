@@ -73,11 +73,11 @@ def peak(**sizes):
 
 
 def bound(kind, inputs, hidden, batch, threads):
-    """csrc/README.md, "Working memory": a chunk of 256 KiB of input products and 128 Ki inputs, or of 16 rows or a
-    step's where that is more; a step; half as much again. A thread more has codes of its own."""
+    """csrc/README.md, "Working memory": a chunk of 256 KiB of input products or 64 rows of them, at most 128 Ki inputs,
+    but at least 16 rows and a step's; a step; half as much again. A thread more has codes of its own."""
     products = GATES[kind] * up(hidden, 16) * 4
     group = min(batch, 64)
-    chunk = max(min((256 << 10) // products, (128 << 10) // inputs), 16, group)
+    chunk = max(min(max((256 << 10) // products, 64), (128 << 10) // inputs), 16, group)
     codes = chunk * (up(inputs, 64) + 64) + group * (up(hidden, 64) + 128)
     return 1.5 * (chunk * products + group * (products + 4 * hidden) + threads * codes + 24 * batch)
 
