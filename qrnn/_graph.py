@@ -151,7 +151,7 @@ class Graph(Module):
         return frame_modules(self)
 
     def _begin_stream(self) -> None:
-        """Leave out what layers of a stream, of which this is a copy, begin with by themselves."""
+        """Drop states of zeros, which are the default of layers; called on the copy of a model in a stream."""
         from ._graph_frames import without_states_of_zeros
 
         self.steps = without_states_of_zeros(self)

@@ -19,7 +19,7 @@ __all__ = ["frame_modules", "without_states_of_zeros"]
 
 #: Functions that return a single frame unchanged, perhaps with other axes.
 _SHAPES = frozenset({"flatten", "gather", "identity", "reshape", "slice", "squeeze", "transpose", "unsqueeze"})
-#: Functions that give nothing but numbers of their first argument.
+#: Functions whose results hold only elements of their first argument.
 _PARTS = _SHAPES | {"expand", "split", "tile"}
 
 
@@ -134,9 +134,9 @@ def _is_default(value: Any) -> bool:
 
 
 def without_states_of_zeros(graph: Any) -> tuple[Any, ...]:
-    """The steps of a ``Graph`` without the zeros that it passes to its layers as states: they begin with zeros anyway.
+    """The steps of a ``Graph`` without the states of zeros that it passes to layers, which are the layers' default.
 
-    Files have such zeros where a framework fills them in: of a constant, or made for the batch of an input.
+    Frameworks write such zeros into files: as a constant, or computed for the batch of an input.
     """
     zeros = {name for name, value in graph._kept_arrays() if value.dtype.kind == "f" and not value.any()}
     steps = []
@@ -157,7 +157,7 @@ def _are_in(name: str | tuple[str, ...], names: set[str]) -> bool:
 
 
 def _gives_zeros(step: Any, zeros: set[str]) -> bool:
-    """Whether a step gives zeros of float32, whatever the inputs of the graph are."""
+    """Whether a step always returns zeros of float32, whatever the graph's inputs are."""
     if step.function == "constant_of_shape":
         options = step.options or {}
         return bool(options.get("value", 0.0) == 0 and options.get("to", "float32") == "float32")
@@ -167,8 +167,8 @@ def _gives_zeros(step: Any, zeros: set[str]) -> bool:
 
 
 def _first_state(graph: Any, step: Any) -> int | None:
-    """The place of the first state among the arguments of a layer; None for what is none."""
+    """The place of the first state among the arguments of a layer; None if the step is no layer."""
     module = graph._child(step.module) if step.module else None
     if isinstance(module, Layer):
         return 1
-    return 2 if isinstance(getattr(module, "layer", None), Layer) else None  # behind the lengths of a `RecurrentNode`
+    return 2 if isinstance(getattr(module, "layer", None), Layer) else None  # after the lengths of a `RecurrentNode`

@@ -69,7 +69,7 @@ struct qrnn_block {
     struct qrnn_extents inner_extents;
     float *unseen_h, *unseen_c; /* the next states that the probe computes */
     struct qrnn_team *team;   /* the threads to wait for between writing and reading; NULL: there are none */
-    int backwards;            /* the order in which a step of a sequence takes its weights (tiled.h) */
+    int backwards;            /* whether this step of a sequence reads its weights backwards (tiled.h) */
     int wants_stop, stop;     /* this slice asks to give up; a slice has asked, and all know it */
 };
 

@@ -210,7 +210,8 @@ qrnn_status qrnn_linear(const qrnn_module *m, size_t batch, const float *x, floa
 qrnn_status qrnn_step(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c, float *h_out,
                       float *c_out);
 
-/* The same by up to `threads` threads, where a call is worth them: each takes some rows. Changes no bit. */
+/* The same calls on up to `threads` threads, if they are long enough to pay for these. Each thread computes some of the
+ * rows; the results are the same, bit for bit. */
 qrnn_status qrnn_linear_threads(const qrnn_module *m, size_t batch, const float *x, float *y, size_t threads);
 qrnn_status qrnn_step_threads(const qrnn_module *m, size_t batch, const float *x, const float *h, const float *c,
                               float *h_out, float *c_out, size_t threads);

@@ -1,8 +1,8 @@
 /* step.c - single calls: a linear, one step of a cell, and the probe that shows their products.
  *
- * A call works through its batch in blocks of rows, which bounds its working memory; threads that share a call take some
- * rows each. Where all rows share a scale, it first reads the range of the whole batch; if that is not finite the call
- * fails, before anything is written. */
+ * A call works through its batch in blocks of rows, which bounds its working memory. Threads that share a call take
+ * some rows each. If all rows share a scale, the call first reads the range of the whole batch; if that is not finite,
+ * the call fails before it writes anything. */
 #include "block.h"
 #include "team.h"
 
@@ -129,8 +129,8 @@ static void run_block(struct qrnn_block *b, size_t rows, size_t row, const struc
 
 /* --- memory --- */
 
-/* The offsets of the rooms for a block of `rows` rows: `made`, or, for one row, those that were computed with the module,
- * which saves some ns in a step. */
+/* Returns the offsets of the rooms for a block of `rows` rows. Those of one row were computed with the module, which
+ * saves some ns in a step; others are computed into `made`. */
 static const struct qrnn_layout *find_layout(const qrnn_module *m, size_t rows, const struct call *call,
                                              struct qrnn_layout *made)
 {
@@ -181,16 +181,16 @@ QRNN_INLINE void run_rows(struct qrnn_block *b, size_t rows, size_t first, size_
 
 /* --- threads --- */
 
-/* A call whose rows are divided: nothing that is computed meets another row, so nobody waits for anybody. */
+/* A call whose rows are divided among threads. No row depends on another, so no thread waits for another. */
 struct divided {
     struct call *whole;
-    const struct qrnn_block *lead; /* member 0's, with the scales that all rows share */
+    const struct qrnn_block *lead; /* the block of member 0, which has the scales that all rows share */
     const struct qrnn_layout *layout;
-    unsigned char *memory;    /* of all members */
-    size_t rows;              /* of a block */
+    unsigned char *memory;    /* for all members */
+    size_t rows;              /* the most rows of a block */
 };
 
-/* Where the rows of a member begin; those of the last member's successor, where all end. */
+/* The first row of a member; for member == members, the number of rows. */
 static size_t first_row(size_t batch, size_t members, size_t member)
 {
     const size_t rest = batch % members;
@@ -210,7 +210,7 @@ static void run_member(void *context, size_t member, struct qrnn_team *team)
     qrnn_fp_leave(fp);
 }
 
-/* Not inlined: a team would be on the stack of every step. */
+/* Not inlined, because otherwise every step would reserve stack for a team. */
 static __attribute__((noinline)) void run_divided(struct divided *d, size_t members)
 {
     struct qrnn_team team;
@@ -219,7 +219,7 @@ static __attribute__((noinline)) void run_divided(struct divided *d, size_t memb
     qrnn_team_end(&team);
 }
 
-/* By how many threads. */
+/* The number of threads for a call. */
 static size_t members_of(const qrnn_module *m, const struct call *call)
 {
     const size_t wanted = call->threads < QRNN_TEAM_MOST ? call->threads : QRNN_TEAM_MOST;

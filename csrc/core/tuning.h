@@ -22,7 +22,8 @@ enum {
     /* The least multiply-adds of a step, and of a call, for which threads pay. */
     QRNN_TEAM_STEP_WORK = 1 << 17,
     QRNN_TEAM_CALL_WORK = 1 << 24,
-    /* The same of a linear or a single step, whose threads divide the rows, and the least rows of a thread. */
+    /* The least multiply-adds for which a linear or a single step is shared among threads, and the fewest rows of a
+     * thread. */
     QRNN_TEAM_ROWS_WORK = 1 << 25,
     QRNN_TEAM_ROWS = 16,
     /* Multiply-adds between two questions to qrnn_run.stop. One of them, as counted, takes at most 9 ns with the

@@ -121,7 +121,7 @@ struct qrnn_product {
     const float *add;
     int32_t *acc; /* the exact sums (q - zp) * w; NULL: not wanted */
     size_t stride; /* elements; a multiple of 16, at least 16 * count */
-    int backwards; /* take groups of panels from the last to the first, where a kernel can; changes no bit */
+    int backwards; /* kernels that can read groups of panels from last to first; the results stay the same */
 };
 
 /* How products become a state, element by element over hidden units (ends.def). Ends know nothing else of a cell. */

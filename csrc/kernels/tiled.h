@@ -17,11 +17,11 @@ struct tiled {
     const struct qrnn_product *out;
 };
 
-/* Which of `count` groups of panels comes i-th. The steps of a sequence take their weights forwards and backwards by
- * turns: a step begins with those that the cache still holds from the step before. Always in one order, a matrix larger
- * than the cache would have lost each line by the time it is read again. A bare loop of one row over 64 KiB of weights
- * takes 0.32 us instead of 0.39, over 2.25 MiB 28 instead of 47, 4 MiB 96 and 150, 12 MiB 403 and 461, 16 MiB 571 and
- * 612 (Xeon with 48 KiB and 2 MiB of cache a core). */
+/* The group of panels, one of `count`, that comes i-th. The steps of a sequence read their weights alternately forwards
+ * and backwards, so that a step begins with the weights that the cache still holds from the step before. Always in one
+ * order, each line of a matrix larger than the cache would be evicted before it is read again. (A bare loop of one row
+ * takes 0.32 us instead of 0.39 over 64 KiB of weights, 28 instead of 47 over 2.25 MiB, 96 instead of 150 over 4 MiB,
+ * 403 instead of 461 over 12 MiB, 571 instead of 612 over 16 MiB; Xeon with 48 KiB and 2 MiB of cache per core.) */
 QRNN_INLINE size_t group_at(const struct qrnn_product *out, size_t count, size_t i)
 {
     return out->backwards ? count - 1 - i : i;

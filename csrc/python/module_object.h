@@ -49,8 +49,9 @@ static inline void callee_release(const struct callee *callee)
     qrnn_module_unref(callee->packed);
 }
 
-/* The same at the start of a call, without a new reference where the GIL keeps other code out. A call that releases the
- * GIL or converts arguments takes a reference meanwhile (callee_keep). Saves two locked instructions a call. */
+/* Like callee_hold, for the start of a call, but takes no reference if the GIL keeps other code from running. A call
+ * that releases the GIL or converts arguments takes a reference for that time (callee_keep). This saves two locked
+ * instructions in a call. */
 static inline int callee_borrow(struct module_object *self, struct callee *callee)
 {
 #ifdef Py_GIL_DISABLED
@@ -61,7 +62,7 @@ static inline int callee_borrow(struct module_object *self, struct callee *calle
 #endif
 }
 
-/* The end of a call that began with callee_borrow. */
+/* Ends a call that began with callee_borrow. */
 static inline void callee_return(const struct callee *callee)
 {
 #ifdef Py_GIL_DISABLED
@@ -71,7 +72,7 @@ static inline void callee_return(const struct callee *callee)
 #endif
 }
 
-/* A reference of its own, which callee_release drops. */
+/* Takes a reference, which callee_release drops. */
 static inline void callee_keep(const struct callee *callee)
 {
     qrnn_module_ref(callee->packed);

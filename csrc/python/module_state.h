@@ -11,7 +11,7 @@ struct module_state {
     PyTypeObject *module_type;
     vectorcallfunc vectorcall; /* for its instances */
     struct signature forward, forward_linear, forward_sequence, apply, gates, quantize, fake_quantize, add_moments;
-    atomic_size_t threads;     /* how many a call may use */
+    atomic_size_t threads;     /* how many threads a call may use */
     /* threading.main_thread().ident in the process `main_of` (0: not asked yet). It is asked again after a fork,
      * because the thread that forks becomes the child's main thread. */
     atomic_ulong main_thread;

@@ -77,7 +77,7 @@ def _to_npz(found: Opened, target: str, data: list[Call] | None) -> None:
 
 
 def _to_onnx(found: Opened, target: str, data: list[Call] | None) -> None:
-    from ..onnx import export  # here: it needs packages of its own
+    from ..onnx import export  # imported here, because it needs further packages
 
     model = _expect_model(found, "written as ONNX")
     example = drawn(model) if data is None else data[0]

@@ -78,7 +78,7 @@ def _reader(package: str, name: str = "load") -> Callable[[str], Any]:
     return read
 
 
-#: How many times its own bytes the arrays of an ``.npz`` may have. Weights hardly get smaller.
+#: The arrays of an ``.npz`` may have this many times its bytes; weights hardly compress at all.
 _EXPANSION = 100
 
 

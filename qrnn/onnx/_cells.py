@@ -271,9 +271,9 @@ def _split_joined(forms: Forms, form: Affine, h: str | None, hidden: int) -> Aff
 
 
 def _rnns(forms: Forms) -> Iterator[tuple[Op, list[int]]]:
-    """Cells whose state is known: the step before gave it by the same weights, or a loop's body takes it and gives it.
+    """RNN cells whose state the step before computed with the same weights, or a loop's body takes and returns.
 
-    Any two values in a tanh would fit the equation alone.
+    The equation alone would fit any two values in a tanh.
     """
     tanhs: dict[str, tuple[int, Affine]] = {}
     for place, op in enumerate(forms.ops):
@@ -292,7 +292,7 @@ def _rnns(forms: Forms) -> Iterator[tuple[Op, list[int]]]:
 
 
 def _states_of(forms: Forms, tanhs: Mapping[str, tuple[int, Affine]]) -> dict[str, str]:
-    """Which value is the state of a step, by the value that the step gives."""
+    """The value that is the state of each step, by the value that the step computes."""
     found: dict[str, str] = {}
     for name, (_, form) in tanhs.items():
         for h in form.parts:
@@ -310,7 +310,7 @@ def _states_of(forms: Forms, tanhs: Mapping[str, tuple[int, Affine]]) -> dict[st
 
 
 def _state_before(form: Affine, h: str, before: Affine) -> str | None:
-    """The state of the step that gave h, if it has the weights of this one."""
+    """The state of the step that computed h, if that step has the weights of this one."""
     if form.parts[h].shape != (form.rows, form.rows):
         return None
     (x,) = (each for each in form.parts if each != h)
@@ -321,7 +321,7 @@ def _state_before(form: Affine, h: str, before: Affine) -> str | None:
     return None
 
 
-# ---- what they share
+# ---- common parts
 
 
 def _stacked(forms: Forms, gates: Sequence[Affine]) -> Affine | None:

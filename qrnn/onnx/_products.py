@@ -1,7 +1,7 @@
-"""Products of 8-bit codes, as ONNX Runtime's tools write them: each is a linear layer with the codes of the file.
+"""Products of 8-bit codes, as ONNX Runtime's tools write them: each becomes a linear layer with the file's codes.
 
-``DynamicQuantizeLinear`` makes codes of a value, and a product takes them: ``MatMulInteger``, whose result is cast and
-multiplied by both scales, ``MatMulIntegerToFloat``, or ``DynamicQuantizeMatMul``, which does all of it.
+``DynamicQuantizeLinear`` makes codes of a value for ``MatMulInteger``, whose result is cast and multiplied by both
+scales, or for ``MatMulIntegerToFloat``. ``DynamicQuantizeMatMul`` does all of this.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MICROSOFT_PRODUCTS", "PRODUCTS", "with_products"]
 
-#: Kinds of operations that are parts of a product, and missing where they are in none.
+#: Kinds of operations that are parts of a product; outside a product they count as missing.
 _CODES, _SUM = "codes", "sum of codes"
 
 
@@ -58,12 +58,12 @@ def _whole(node: Node) -> None:
 
 
 PRODUCTS = {"DynamicQuantizeLinear": _codes_of_value, "MatMulInteger": _integers}
-#: Those of the domain com.microsoft.
+#: Operators of the domain com.microsoft.
 MICROSOFT_PRODUCTS = {"DynamicQuantizeMatMul": _whole, "MatMulIntegerToFloat": _to_floats}
 
 
 def _weight(node: Node, index: int, zero: int) -> NDArray[np.int16]:
-    """The codes of a constant weight less their zero points: (outputs, inputs)."""
+    """The codes of a constant weight, less their zero points: (outputs, inputs)."""
     codes, zero_point = node.constant(index), node.constant(zero)
     if codes is None or (node.given(zero) and zero_point is None):
         raise Unsupported("a weight, or its zero point, that is no constant")
@@ -77,7 +77,7 @@ def _weight(node: Node, index: int, zero: int) -> NDArray[np.int16]:
 
 
 def _of_rows(node: Node, values: NDArray[Any], rows: int) -> NDArray[Any]:
-    """A value for each row of a weight, of one for all or for each."""
+    """Values for each row of a weight, from one value for all rows or one for each."""
     if values.shape not in ((), (1,), (rows,)):
         raise Unsupported(f"scales or zero points of shape {values.shape} for {rows} rows")
     return np.broadcast_to(values.reshape(-1), (rows,))
@@ -94,7 +94,7 @@ def _linear(node: Node, x: str, codes: NDArray[np.int16], scale: NDArray[Any] | 
 
 
 def _options(where: str, codes: NDArray[np.int16], scale: NDArray[Any]) -> dict[str, Any]:
-    """The weight of a linear operation, and its codes where int8 holds them and scales are usual numbers."""
+    """The weight of a linear operation, and its codes if they fit into int8 and no scale is subnormal."""
     if not np.isfinite(scale).all():
         raise FormatError(f"{where}: expected finite scales")
     scale = scale.astype(np.float32)
@@ -110,7 +110,7 @@ def _options(where: str, codes: NDArray[np.int16], scale: NDArray[Any]) -> dict[
 
 
 def with_products(scope: Scope) -> list[Op]:
-    """The operations of a scope with linear ones for products of codes; what is none of these is missing."""
+    """The operations of a scope, with products of codes replaced by linear ones; other uses of codes are missing."""
     if not any(op.kind in (_CODES, _SUM) for op in scope.ops):
         return scope.ops
     made = _made_by(scope.ops)
@@ -128,17 +128,17 @@ def with_products(scope: Scope) -> list[Op]:
 
 
 def _made_by(ops: Sequence[Op], kind: str = "") -> dict[str, Op]:
-    """What gives each value."""
+    """The operation that computes each value."""
     return {name: op for op in ops if not kind or op.kind == kind for name in op.outputs if name}
 
 
 def _takes_codes(op: Op, made: Mapping[str, Op]) -> bool:
-    """Whether an operation computes something of codes, their scale or a sum of them."""
+    """Whether an operation takes codes, their scale or a sum of them."""
     return any(name in made and made[name].kind in (_CODES, _SUM) for name in flat(op.inputs))
 
 
 def _as_linear(scope: Scope, op: Op, made: Mapping[str, Op]) -> Op | None:
-    """Of the product of a sum of codes with both scales a linear operation."""
+    """Make a linear operation of the product of a sum of codes with both scales; None for other operations."""
     if op.kind != "mul" or len(op.inputs) != 2:
         return None
     for total, scales in ((op.inputs[0], op.inputs[1]), (op.inputs[1], op.inputs[0])):

@@ -23,10 +23,10 @@ __all__ = ["File", "Op", "Scope", "expect_texts", "flat"]
 #: How many bytes constants may take beyond eight times the file's size; constants that graphs compute are small.
 _SLACK = 1 << 25
 
-#: The most nodes to read of a small file; of a larger one, one more for each four bytes. Those of functions count at
-#: each call.
+#: The most nodes to read from a small file; a larger file may have one more for each four bytes. The nodes of a
+#: function count at each call.
 _MAX_NODES = 20_000
-#: How many times more than constants the layers may take that are made of them: many nodes may have the same weights.
+#: Layers may take this many times the bytes of constants, as many nodes may use the same weights.
 _TIMES_MADE = 4
 
 #: Functions whose results may be larger than their arguments.
@@ -104,7 +104,7 @@ class File:
             )
 
     def make(self, count: int) -> None:
-        """Count bytes of layers; FormatError where a few constants are to become very many."""
+        """Count bytes of layers; FormatError if they become many times those of the file."""
         self.made += count
         if self.made > _TIMES_MADE * self.most:
             raise FormatError(f"{self.source.name}: its layers take {self.made} bytes, many times those of the file")
@@ -208,7 +208,7 @@ class Scope(Mapping[str, Any]):
         self._constants[name] = array
 
     def make(self, count: int) -> None:
-        """Count bytes that are made of constants."""
+        """Count bytes made from constants."""
         self.file.make(count)
 
     # ---- values

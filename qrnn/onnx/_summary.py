@@ -163,7 +163,7 @@ def _row(scope: Scope, op: Op, around: _Around) -> NodeRow:
 
 
 class _Around:
-    """What gives and takes the values of a scope, by their names."""
+    """The operations that compute and take the values of a scope, by the names of these."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope, self._forms = scope, Forms(scope, scope.ops)

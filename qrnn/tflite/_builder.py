@@ -77,14 +77,14 @@ def scales_of(tensor: QTensor) -> Any:
 
 
 class Names:
-    """Names that are given once each."""
+    """Gives out names, each only once."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
         self._counts: dict[str, int] = {}
 
     def free(self, base: str) -> str:
-        """`base`, with a number where it came before, in a time that does not depend on how often it did."""
+        """Return `base`, with a number if it was used before; the time does not grow with the number of uses."""
         name = base
         while name in self._taken:
             self._counts[base] = self._counts.get(base, 1) + 1
@@ -158,7 +158,7 @@ class Builder:
         return self._kept.get(name)
 
     def make(self, count: int) -> None:
-        """Count bytes that are made of constants."""
+        """Count bytes made from constants."""
         self.constants.make(count)
 
     def known_dims(self, name: str) -> tuple[int, ...] | None:

@@ -42,12 +42,12 @@ class Constants:
         self._computed = _computed(model, graph)
 
     def make(self, count: int) -> None:
-        """Count bytes of what is made of constants, of which operators may take the same ones.
+        """Count bytes made from constants, as many operators may take the same ones.
 
         Raises
         ------
         FormatError
-            If there are many times those of the file.
+            If they become many times those of the file.
         """
         self._model.file.spend(count)
 

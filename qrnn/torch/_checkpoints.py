@@ -19,7 +19,7 @@ _NESTS = ("state_dict", "model_state_dict", "model_state", "model", "module", "n
 #: The deepest nesting of dicts around a state dict; a dict in a file can contain itself.
 _DEEPEST = 8
 
-#: The most bytes of tensors for each byte of the file: with strides of 0 one element stands for any number of them.
+#: The most bytes of tensors for each byte of the file: a stride of 0 repeats one stored element any number of times.
 _MAX_BYTES = 100
 
 #: A pattern for the class or function that a file asks for, in the error text of ``torch.load``.
@@ -94,7 +94,7 @@ def _reason(error: Exception) -> str:
 
 
 def _expect_elements(path: str | os.PathLike[str], state: Mapping[str, torch.Tensor]) -> None:
-    """Raise FormatError if tensors have no elements, or more than a file of this size can hold."""
+    """Raise FormatError if a tensor has no elements in the file, or all take more than this file may hold."""
     room = _MAX_BYTES * os.path.getsize(path)
     for name, value in state.items():
         room -= value.numel() * value.element_size()
