@@ -36,8 +36,8 @@ __all__ = [
 
 #: The error text about the tensors of torch.func, which stand for other tensors.
 TRANSFORMED = (
-    "expected it with memory of its own, which tensors have not inside of torch.func.vmap, grad and jvp: "
-    "call with the whole batch, outside of them"
+    "expected a tensor with its own memory, which tensors inside torch.func.vmap, grad and jvp lack: "
+    "call with the whole batch, outside of these"
 )
 
 
@@ -50,9 +50,9 @@ def is_tensor(obj: Any) -> bool:
 def _tensor_to_numpy(tensor: Any) -> NDArray[Any]:
     """The memory of a tensor as an array; TypeError if it has no memory or does not hold plain numbers."""
     if tensor.device.type != "cpu":
-        raise TypeError(f"expected it on the CPU, not on {tensor.device}")
+        raise TypeError(f"expected a tensor on the CPU, got one on {tensor.device}")
     if tensor.is_quantized or str(tensor.layout) != "torch.strided":
-        raise TypeError(f"expected it dense and not {tensor.dtype if tensor.is_quantized else tensor.layout}")
+        raise TypeError(f"expected a dense tensor, got one of {tensor.dtype if tensor.is_quantized else tensor.layout}")
     if tensor.is_complex():  # also complex32, which NumPy lacks: converted, it would lose its imaginary part
         raise TypeError(f"expected real numbers, not {tensor.dtype}")
     tensor = tensor.detach().resolve_neg()

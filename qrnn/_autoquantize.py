@@ -92,7 +92,7 @@ class ChoiceReport(SensitivityReport):
                 f"Next: a larger max_error, or the model as it is. With {worst.name} float and all others in int8 the "
                 f"error is {percent(worst.cumulative)}, for which max_error={enough:.2g} would do."
             )
-        return "Next: keep the model that was returned, as by qrnn.save: it has these precisions and codes already."
+        return "Next: keep the returned model, as by qrnn.save: it has these precisions and codes already."
 
 
 def autoquantize(

@@ -34,8 +34,8 @@ def _frames(name: str, module: Module) -> Iterator[tuple[str, Module]]:
         children = module._frame_modules()
     elif next((cls for cls in type(module).__mro__ if cls in MADE_IN_C), None) is None:
         raise ValueError(
-            f"model: expected a Sequential of what a frame goes through, got {_shown(name, module)}: put its modules "
-            "into one"
+            f"model: expected a Sequential of the modules that a frame passes, got {_shown(name, module)}: put its "
+            "modules into one"
         )
     else:
         yield name, module
@@ -70,7 +70,7 @@ def _placed(frames: Iterator[tuple[str, Module]]) -> Iterator[Placed]:
         base = next(cls for cls in type(module).__mro__ if cls in MADE_IN_C)
         part = MADE_IN_C[base](module)
         if part.by_index and (size is not None or waiting):
-            raise ValueError(f"model: expected an Embedding at the beginning, got {_shown(name, module)} behind others")
+            raise ValueError(f"model: expected an Embedding at the beginning, got {_shown(name, module)} after others")
         if part.takes is None and size is None:
             waiting.append((name, module))
             continue

@@ -233,7 +233,7 @@ class CalibrationReport(Report[WeightReport]):
 
     def _after(self) -> list[str]:
         few = any(each.alone is None for each in self._rows)
-        lines = ["Too few data to hold some back: what shows no gain stays plain."] if few else []
+        lines = ["Too few data to hold some back: a matrix without a gain keeps plain rounding."] if few else []
         for each in self.models:
             if each.unmeasured:
                 lines.append(f"No error of {_model(each)} as a whole: {each.unmeasured}.")

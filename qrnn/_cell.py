@@ -184,7 +184,7 @@ class Cell(Module):
         if (new.input_size, new.hidden_size, new.states) != (input_size, self.hidden_size, self.states):
             name = type(self).__name__
             raise TypeError(
-                f"{name}: expected input_size as its first argument: else define {name}.another(input_size)"
+                f"{name}: expected input_size as its first argument; otherwise define {name}.another(input_size)"
             )
         return new
 

@@ -16,8 +16,8 @@ def expect_defaults(**arguments: Any) -> None:
     >>> expect_defaults(is_reference=False, prepare_custom_config_dict=None)
     >>> expect_defaults(is_reference=True)
     Traceback (most recent call last):
-    ValueError: is_reference: expected PyTorch's default, as qrnn has nothing else, got True
+    ValueError: is_reference: expected PyTorch's default, as qrnn supports no other value, got True
     """
     for name, value in arguments.items():
         if value is not None and value is not False and not (isinstance(value, Sized) and len(value) == 0):
-            raise ValueError(f"{name}: expected PyTorch's default, as qrnn has nothing else, got {value!r}")
+            raise ValueError(f"{name}: expected PyTorch's default, as qrnn supports no other value, got {value!r}")

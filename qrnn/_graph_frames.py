@@ -98,7 +98,7 @@ class _Chain:
         frame = self._values[step.inputs[0]]
         same = [name for name, value in results.items() if _is_same(value, frame)]
         if step.function not in _SHAPES or not same:
-            raise ValueError(f"model: expected modules, got {_shown(step)}, which computes something else of a frame")
+            raise ValueError(f"model: expected modules, got {_shown(step)}, which computes with a frame outside them")
         self.now.update(same)
         self._all.update(same)
 

@@ -61,7 +61,7 @@ class NumpyFramework(Framework):
 
     def lost_in_conversion(self, module: Any) -> str | None:
         if any(module.__dict__.get(hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks")):
-            return "its hooks are not kept: what it becomes is called in C, which runs none"
+            return "its hooks are not kept: the quantized module is called in C, which runs no hooks"
         return None
 
     @contextmanager

@@ -103,7 +103,7 @@ class SummaryReport(Report[LayerSummary]):
             layers = sum(row.time.median for row in self._rows if row.time is not None)
             said.append(
                 f"A pass over the data took {median:.3g} ms ({low:.3g} to {high:.3g} in half of the rounds), of which "
-                f"the layers, called alone, take {layers:.0%}: what is left of 100% lies between them."
+                f"the layers, called alone, take {layers:.0%}: the rest of 100% is spent between them."
             )
         return said
 

@@ -41,7 +41,7 @@ def compare(target: str, rounds: int = 20) -> Result:
     ours = [row.name for row in report[1:] if _is_ours(given.models[row.name])]
     if not ours:
         names = ", ".join(given.models)
-        raise CommandError(NOT_POSSIBLE, f"{target}: expected a quantized model of qrnn behind the first, got {names}")
+        raise CommandError(NOT_POSSIBLE, f"{target}: expected a quantized model of qrnn after the first, got {names}")
     theirs = [row.name for row in report if row.name not in ours and not _is_numpy(given.models[row.name])]
     behind = list(_behind(report, ours, theirs))
     values = {**report.to_dict(), "behind": behind}

@@ -72,7 +72,7 @@ def _reader(package: str, name: str = "load") -> Callable[[str], Any]:
         loaded = function(path)
         module = getattr(loaded, "module", loaded)
         if module is None:
-            raise CommandError(NOT_POSSIBLE, f"{path}: qrnn has not all that it needs: {'; '.join(loaded.missing)}")
+            raise CommandError(NOT_POSSIBLE, f"{path}: qrnn does not support all of it: {'; '.join(loaded.missing)}")
         return module
 
     return read

@@ -61,7 +61,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except OSError as error:
         return _said(str(error), NO_FILE)
     except ImportError as error:
-        return _said(f"the package {error.name} is not there" if error.name else str(error), MISSING)
+        return _said(f"the package {error.name} is not installed" if error.name else str(error), MISSING)
     except (TypeError, ValueError, RuntimeError, LookupError, MemoryError) as error:
         return _said(str(error) or type(error).__name__, NOT_POSSIBLE)
 
@@ -160,7 +160,7 @@ def convert(**arguments: Any) -> Result:
 @program.command(help="Whether the models in A and B compute the same; of state dicts, whether their arrays are.")
 @click.argument("first", metavar="A", type=click.Path())
 @click.argument("second", metavar="B", type=click.Path())
-@click.option("--data", type=click.Path(), help="Inputs, a .npy or .npz; else one is drawn.")
+@click.option("--data", type=click.Path(), help="Inputs, a .npy or .npz; without it a random one.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
@@ -198,7 +198,7 @@ def compare(**arguments: Any) -> Result:
 @program.command("export-c", help="Write the model in IN as a C header, OUT (docs/embedding.md).")
 @click.argument("source", metavar="IN", type=click.Path())
 @click.argument("target", metavar="OUT", type=click.Path())
-@click.option("--name", help="What names in it begin with; else the name of the file.")
+@click.option("--name", help="How its names begin; without it the name of the file.")
 @_command
 def export_c(**arguments: Any) -> Result:
     return _convert.export(**arguments)

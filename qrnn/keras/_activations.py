@@ -107,7 +107,7 @@ def function_name(value: Any, where: str) -> Any:
 def expect_hard_sigmoid_version(version: int | None, where: str) -> int:
     """`version`; FormatError if it is unknown, because hard_sigmoid needs it."""
     if version is None:
-        raise FormatError(f"{where}: hard_sigmoid: expected version=, as its slope is another in Keras 2 and 3")
+        raise FormatError(f"{where}: hard_sigmoid: expected version=, as its slope differs between Keras 2 and 3")
     return version
 
 

@@ -184,7 +184,7 @@ def _activations(
     if not cudnn:
         for name in names:
             if name not in config:
-                raise FormatError(f"{where}: {name}: expected this entry, whose default goes by Keras' version")
+                raise FormatError(f"{where}: {name}: expected this entry, whose default depends on Keras' version")
         found = [activation(config[name], version, f"{where}: {name}") for name in names]
     return (*found, found[-1]) if family == "LSTM" else tuple(found)
 

@@ -53,7 +53,7 @@ def opened(content: bytes) -> Group:
     while content[start : start + 8] != SIGNATURE:
         start = start * 2 or 512
         if start + 8 > len(content):
-            raise FormatError("expected a file of HDF5, whose signature is not there")
+            raise FormatError("expected a file of HDF5, got no signature of HDF5")
     file = Bytes(content[start:] if start else content)
     version = file.number(8, 1)
     if version in (0, 1):

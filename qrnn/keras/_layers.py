@@ -145,7 +145,7 @@ def _axes(config: Config, where: str) -> tuple[int, ...]:
     value = config.get("axis", -1)
     found = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     if not found or not all(type(each) is int and -8 <= each <= 8 and each for each in found):
-        raise FormatError(f"{where}: axis: expected numbers of dimensions behind that of the batch, got {value!r:.80}")
+        raise FormatError(f"{where}: axis: expected numbers of dimensions after the batch's, got {value!r:.80}")
     return found
 
 
@@ -156,7 +156,7 @@ def _layer_norm(config: Config, weights: Weights, version: int | None, where: st
     axes, eps = _axes(config, where), number(config, "epsilon", 1e-3, where)
     center, scale = flag(config, "center", True, where), flag(config, "scale", True, where)
     if not (center or scale):
-        raise FormatError(f"{where}: center, scale: expected one of them, which says the size, got none")
+        raise FormatError(f"{where}: center, scale: expected one of them, to know the size, got none")
     names = [name for name, there in (("gamma", scale), ("beta", center)) if there]
     dims = (None,) * len(axes)
     found = {name: weight(array, f"{where}: {name}", dims) for name, array in zip(names, weights.take(names, where))}

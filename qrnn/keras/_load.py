@@ -224,7 +224,7 @@ def _read(path: str, config: Any, version: Any) -> tuple[ModelFile, Tree, Sequen
     given = None if config is None else config_of(config)
     file = model_file(path)
     if file.config is None and given is None:
-        raise FormatError("expected config=, as the file has weights alone")
+        raise FormatError("expected config=, as the file has only weights")
     if given is not None:
         file = file._replace(config=given)
     file = file._replace(version=_version(file, version))

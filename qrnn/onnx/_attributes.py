@@ -187,7 +187,7 @@ def _next(values: list[float], default: float | None, where: str) -> float:
     """Remove and return the first of `values`, or return the default if none is left."""
     value = values.pop(0) if values else default
     if value is None:
-        raise FormatError(f"{where}: expected a number, as ONNX has no default, got none")
+        raise FormatError(f"{where}: expected a number, because ONNX has no default, got none")
     if not math.isfinite(value):
         raise FormatError(f"{where}: expected a finite number, got {value}")
     return float(value)

@@ -314,7 +314,7 @@ class Builder:
             If that tensor has a value already.
         """
         if index < 0 or index in self._names:
-            raise FormatError(f"expected outputs that nothing else gives, got tensor {index}")
+            raise FormatError(f"expected outputs that no other operator computes, got tensor {index}")
         self._names[index] = name
         self._dims.setdefault(name, self.tensors[index].shape)
 

@@ -72,7 +72,7 @@ class _Reader:
 
     def expect_none(self, indices: Sequence[int], what: str) -> None:
         if any(self.has(index) for index in indices):
-            raise FormatError(f"{self.where}: {what}: expected none, as layers here have none")
+            raise FormatError(f"{self.where}: {what}: expected none, as layers of qrnn have none")
 
     def function(self) -> str:
         name = self.operator.options["activation"]
@@ -200,7 +200,7 @@ def _lstm_direction(read: _Reader, base: int, name: str, norms: int | None) -> t
         own["weight_hr"] = projection.array
         parts["weight_hr"] = [projection]
         if read.has(base + 16) and read.vector(base + 16, f"{name}projection bias", columns).any():
-            raise FormatError(f"{read.where}: {name}projection bias: expected zeros, as layers here have none")
+            raise FormatError(f"{read.where}: {name}projection bias: expected zeros, as layers of qrnn have none")
     elif columns != hidden:
         raise FormatError(f"{read.where}: {name}projection weights: expected them, as h has {columns} units, got none")
     weights = {key: np.concatenate([each.array for each in parts[key]]) for key in ("weight_ih", "weight_hh")}

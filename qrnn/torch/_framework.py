@@ -82,7 +82,7 @@ class TorchFramework(Framework):
 
     def why_float(self, module: Any) -> str:
         if isinstance(module, NonDynamicallyQuantizableLinear):
-            return "attention reads its weight, which a quantized Linear has not"
+            return "attention reads its weight, which a quantized Linear lacks"
         return super().why_float(module)
 
     def left_for_convert(self, module: Any) -> bool:

@@ -134,7 +134,7 @@ class LayerEntries:
         try:
             self.without_bias = _torch_ao.make_plain(state_dict, self._prefix, self._spec)
         except KeyError as error:
-            self._errors.append(f"{error.args[0]}: expected beside what torch.ao saved here, got no such key")
+            self._errors.append(f"{error.args[0]}: expected this key beside those of torch.ao, got no such key")
         except (TypeError, ValueError) as error:
             self._errors.append(f"{self._prefix}{error}")
         self.without_bias |= says_no_bias(state_dict.get(self._prefix + FORMAT))

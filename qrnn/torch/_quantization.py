@@ -161,7 +161,7 @@ def prepare_qat(
     if not model.training:
         raise AssertionError("prepare_qat only works on models in training mode")
     if mapping is not None:
-        raise ValueError("mapping: expected None: what is trained is what is converted")
+        raise ValueError("mapping: expected None: the trainable modules decide what convert makes")
     return prepare(model, inplace, qconfig=qconfig, engine=engine, isa=isa)
 
 

@@ -134,7 +134,7 @@ def _spec_of(mod: Any) -> LayerSpec:
     name = next(each.__name__ for each in type(mod).__mro__ if each.__module__.startswith(TORCH_AO))
     spec = module_spec(name, mod)
     if not spec.row.states and mod.version is not None and mod.version < 4:
-        raise ValueError("mod: expected one that reduces its range, as PyTorch since version 1.6 does")
+        raise ValueError("mod: expected reduced ranges (reduce_range), as PyTorch has since version 1.6")
     return spec
 
 
@@ -186,5 +186,5 @@ def _products(packed: Any, name: str) -> list[Any]:
     if kind != "quantized_dynamic":
         raise ValueError(f"{name}: expected weights of int8, got {kind}")
     if not flags or not flags[0]:
-        raise ValueError(f"{name}: expected what reduces its range, as PyTorch's since version 1.6 does")
+        raise ValueError(f"{name}: expected reduced ranges (reduce_range), as PyTorch has since version 1.6")
     return list(products)

@@ -114,10 +114,10 @@ def test_torch_ao_is_beside_a_model_of_pytorch(capfd):
         ("models_of_mine.py:", 4, "expected FILE_OR_MODULE:FUNCTION"),
         ("models_of_mine.py:not_there", 4, "has no function not_there"),
         ("not_there.py:f", 3, "not_there.py"),
-        ("not_there:f", 5, "the package not_there is not there"),
+        ("not_there:f", 5, "the package not_there is not installed"),
         ("models_of_mine:nothing", 4, "expected it to return (model, data)"),
         ("models_of_mine:no_model", 4, "got int as the model"),
-        ("models_of_mine:only_theirs", 4, "expected a quantized model of qrnn behind the first, got float, other"),
+        ("models_of_mine:only_theirs", 4, "expected a quantized model of qrnn after the first, got float, other"),
     ],
 )
 def test_mistakes(capfd, target, status, text):

@@ -332,7 +332,7 @@ REFUSED = {
     "a graph with a state": (lambda: graph({"value": 0.5}), "modules that take a frame alone, got lstm with more"),
     "a graph that computes": (
         lambda: graph(extra=[Step(("positive",), ("more",), function="neg")]),
-        "expected modules, got neg, which computes something else",
+        "expected modules, got neg, which computes with a frame outside them",
     ),
     "a graph that goes back": (
         lambda: graph(extra=[Step(("squeezed", "positive"), ("more",), function="add")]),

@@ -139,7 +139,7 @@ def test_texts_and_other_cells():
 
     assert nn.Recurrent(Option(3, input_size=4, scale=2), num_layers=2).l1.scale == 2
     with pytest.raises(
-        TypeError, match="^Option: expected input_size as its first argument: else define Option.another"
+        TypeError, match="^Option: expected input_size as its first argument; otherwise define Option.another"
     ):
         nn.Recurrent(Option(3, 4), num_layers=2)
 

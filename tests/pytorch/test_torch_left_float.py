@@ -193,7 +193,7 @@ def test_a_linear_that_is_named_is_quantized():
         torch.backends.mha.set_fastpath_enabled(True)
     _, got = told(qt.quantize_dynamic, model, {"self_attn.out_proj"})
     assert got == [
-        "qconfig_spec: 'self_attn.out_proj' stays float: attention reads its weight, which a quantized Linear has not"
+        "qconfig_spec: 'self_attn.out_proj' stays float: attention reads its weight, which a quantized Linear lacks"
     ]
 
 

@@ -65,7 +65,7 @@ def test_other_values_are_refused(package, lib, name, value, call):
         "propagate": lambda **k: package.quantization.propagate_qconfig_(model, **k),
         "from_float": lambda **k: package.RNNCell.from_float(lib.RNNCell(4, 3), **k),
     }
-    with pytest.raises(ValueError, match=f"^{name}: expected PyTorch's default, as qrnn has nothing else, got "):
+    with pytest.raises(ValueError, match=f"^{name}: expected PyTorch's default, as qrnn supports no other value, got "):
         calls[call](**{name: value})
 
 

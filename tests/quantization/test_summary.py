@@ -74,7 +74,7 @@ def test_shapes_and_shares_of_the_time(model):
     assert low <= found["rnn"].time.median <= high and report.facts["seconds"].median > 0
     text = str(report)
     assert text.splitlines()[0].split() == ["name", "layer", "parameters", "precision", "bytes", "output", "time"]
-    assert "what is left of 100% lies between them" in " ".join(text.split())
+    assert "the rest of 100% is spent between them" in " ".join(text.split())
     values = report.to_dict()
     assert json.loads(json.dumps(values)) == values and values["rows"][2]["output"] == [2, 40, 200]
 

@@ -199,7 +199,7 @@ def test_all_that_is_not_read_is_named(tmp_path):
 def test_arguments(tagger, tmp_path):
     model, path, _ = tagger
     model.save_weights(tmp_path / "m.weights.h5")
-    with pytest.raises(qrnn.FormatError, match="m.weights.h5: expected config=, as the file has weights alone"):
+    with pytest.raises(qrnn.FormatError, match="m.weights.h5: expected config=, as the file has only weights"):
         qrnn.keras.load(tmp_path / "m.weights.h5")
     (tmp_path / "config.json").write_text(model.to_json())
     for config in (model.to_json(), json.loads(model.to_json()), tmp_path / "config.json"):
