@@ -30,6 +30,9 @@ _VERSION = 1
 #: The most characters of the text, enough for tens of thousands of modules; as objects they take twenty times as much.
 _MAX_TEXT = 1 << 22
 
+#: The deepest nesting of modules: what walks through a model calls itself a few times at each level.
+MAX_DEPTH = 100
+
 _LAYERS = frozenset(row.float_type.__name__ for row in ROWS)
 
 
@@ -81,6 +84,8 @@ def text_of_entries(entries: Entries) -> str:
         If it is too long.
     """
     text = json.dumps({"version": _VERSION, "modules": entries}, separators=(",", ":"))
+    if any(name.count(".") >= MAX_DEPTH for name, _ in entries):
+        raise ValueError(f"model: expected modules at most {MAX_DEPTH} deep, which files can describe")
     if len(text) > _MAX_TEXT:
         raise ValueError(f"model: expected modules that {_MAX_TEXT} characters describe, got {len(text)}")
     return text
@@ -136,6 +141,8 @@ def _expect_earlier(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         for needed in (parent if name else None, same):
             if needed is not None and needed not in known:
                 raise FormatError(f"description of the model: expected {needed!r} before {name!r}")
+        if name.count(".") >= MAX_DEPTH:
+            raise FormatError(f"description of the model: expected modules at most {MAX_DEPTH} deep, got {name!r:.80}")
         known.add(name)
         parents |= {parent} if name else set()
         twice |= set() if same is None else {name, same}

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
     from ._typing import HasForward, P, T_co
 
-__all__ = ["MODEL_CALLS", "Module", "RemovableHandle", "indented"]
+__all__ = ["MODEL_CALLS", "OWN_NAMES", "Module", "RemovableHandle", "indented"]
 
 T = TypeVar("T", bound="Module")
+
+#: Where modules keep what is theirs, once there is some: no child has such a name.
+OWN_NAMES = frozenset({"_kept", "_forward_hooks", "_forward_pre_hooks", "_stream_place", "_done"})
 
 #: The attribute of a prepared model's root that observes its calls as a whole, see ``_model_calls``.
 MODEL_CALLS = "_model_calls"
@@ -253,7 +256,7 @@ class Module(ArrayKeeper):
             raise TypeError(f"module name should be a string. Got {type(name).__name__}")
         if not name or "." in name:
             raise KeyError(f'module name can\'t be empty or contain ".", got: {name!r}')
-        if hasattr(self, name) and not isinstance(self.__dict__.get(name), Module):
+        if name in OWN_NAMES or (hasattr(self, name) and not isinstance(self.__dict__.get(name), Module)):
             raise KeyError(f"attribute '{name}' already exists")
         setattr(self, name, module)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._format_error import FormatError
-from .._module import Module
+from .._module import OWN_NAMES, Module
 from ._config import IDLE, expect_known, layer_config, serialized
 from ._entries import Entry
 from ._layers import ROWS, expect_plain
@@ -99,7 +99,7 @@ def _outputs(module: Module, count: int) -> str | None:
 def _child_name(name: str, taken: Mapping[str, Module]) -> str:
     """A child's name for a layer: without dots, and different from what the model already has."""
     name = name.replace(".", "_") or "layer"
-    while name in taken or hasattr(Model, name) or name in ("training", "_stream_place"):
+    while name in taken or hasattr(Model, name) or name in ("training", *OWN_NAMES):
         name += "_"
     return name
 

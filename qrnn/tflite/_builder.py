@@ -12,6 +12,7 @@ from .._foreign import Direction, quantized_layer, quantized_linear
 from .._format_error import FormatError
 from .._graph import Graph, Step
 from .._graph_functions import FUNCTIONS, TYPES
+from .._module import OWN_NAMES
 from .._qtensor import QTensor
 from .._types import per_channel_affine
 from ..onnx._build import layers_of
@@ -34,7 +35,7 @@ ACTIVATIONS: Mapping[str, Callable[[], Any]] = {
 CLIPS = {"RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0), "RELU_0_TO_1": (0.0, 1.0)}
 
 #: Names of attributes of a `Graph`, which no child may have.
-_TAKEN = frozenset([*dir(Graph), "inputs", "outputs", "steps", "training"])
+_TAKEN = frozenset([*dir(Graph), "inputs", "outputs", "steps", "training", *OWN_NAMES])
 
 #: The most numbers in a constant of axes, sizes or limits.
 _MOST_NUMBERS = 64

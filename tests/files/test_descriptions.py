@@ -59,6 +59,14 @@ BAD = {
     "another kind": (entry(1, kind="Transformer"), "0: expected a kind of this version, got 'Transformer'"),
     "a class": (lambda d: {**d, "modules": [["", {"class": "os.system"}]]}, r"the model \(os.system\)"),
     "a kind that is none": (lambda d: d["modules"].append(["8", {"kind": "__class__"}]), "expected a kind"),
+    "a name that modules keep things under": (
+        lambda d: d["modules"].append(["_kept", {"kind": "Tanh"}]),
+        "_kept: expected the name of a module",
+    ),
+    "a chain of modules": (
+        lambda d: d["modules"].extend([".".join("a" * depth), {"kind": "Sequential"}] for depth in range(1, 120)),
+        "expected modules at most 100 deep, got 'a.a.a",
+    ),
     "an option of no layer": (entry(1, secret=1), r"0: .* expected \{'kind'"),
     "no option": (lambda d: d["modules"][1][1].__delitem__("bias"), "0: .*'bias'"),
     "another type": (entry(1, hidden_size="4"), "0: .*hidden_size"),
@@ -149,3 +157,14 @@ def test_a_format_of_a_layer_that_says_none(path):
     path.write_bytes(content.replace(b'"hidden_size":3,', b'"hidden_sizE":3,'))
     with pytest.raises(qrnn.FormatError, match="format: expected the bytes of {'kind': 'GRU'"):
         qrnn.load(path)
+
+
+def test_deep_models_are_not_written(path):
+    """What a load refuses, and where Python's stack ends soon."""
+    model = nn.Tanh()
+    for _ in range(101):
+        model = nn.Sequential(model)
+    with pytest.raises(ValueError, match="model: expected modules at most 100 deep"):
+        qrnn.save(model, path)
+    qrnn.save(model[0], path)
+    assert repr(qrnn.load(path)) == repr(model[0])
