@@ -23,6 +23,9 @@ __all__ = ["OPTIONS", "Graph", "Model", "Operator", "Quantization", "Tensor", "r
 
 IDENTIFIER = b"TFL3"
 
+#: The most dimensions of a tensor; an array of NumPy can have no more.
+_MAX_DIMENSIONS = 32
+
 #: The types of tensors by their codes; NumPy's names for those whose constants are read.
 TYPES = (
     *("float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8", "float64"),
@@ -217,8 +220,8 @@ def _tensor(table: Table, buffers: int) -> Tensor:
     if buffer >= buffers:
         raise FormatError(f"{where}: expected one of {buffers} buffers, got {buffer}")
     shape = tuple(table.numbers(0, "i4"))
-    if any(each < 0 for each in shape):
-        raise FormatError(f"{where}: expected sizes of 0 or more, got shape {shape}")
+    if len(shape) > _MAX_DIMENSIONS or any(each < 0 for each in shape):
+        raise FormatError(f"{where}: expected at most {_MAX_DIMENSIONS} sizes of 0 or more, got shape {shape!s:.80}")
     given = table.table(4)
     quantization = None if given is None else _quantization(given)
     sparse = table.table(6) is not None

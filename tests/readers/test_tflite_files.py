@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from support.mutated_formats import run
@@ -313,6 +315,44 @@ def test_parts_that_come_again_and_again_are_refused(load):
     assert len(content) > table
     with pytest.raises(qrnn.FormatError, match="one that repeats them without end"):
         load(bytes(content))
+
+
+def test_names_take_linear_time(load):
+    """Thousands of values of one name; and an input that comes twice, which could be as many names."""
+    writer = Writer()
+    inputs = [writer.tensor("x", (1, 4)) for _ in range(5_000)]
+    values = [inputs[0], *(writer.tensor("y", (1, 4)) for _ in range(5_000))]
+    for x, y in itertools.pairwise(values):
+        writer.operator("TANH", [x], [y])
+    writer.ends(inputs, values[-1:])
+    found = load(writer.content())
+    assert list(found.module.inputs)[:3] == ["x", "x_2", "x_3"] and len(found.module.steps) == 5_000
+    writer.ends(inputs[:1] * 2, values[-1:])
+    with pytest.raises(qrnn.FormatError, match="expected each input once, got tensor 0 again"):
+        load(writer.content())
+
+
+def test_a_constant_of_too_many_dimensions(load):
+    writer = Writer()
+    x, y = writer.tensor("x", (1, 4)), writer.tensor("y", (1, 4))
+    writer.operator("ADD", [x, writer.tensor("c", (1,) * 100, np.ones(1, np.float32))], [y])
+    writer.ends([x], [y])
+    with pytest.raises(qrnn.FormatError, match="tensor 'c': expected at most 32 sizes of 0 or more"):
+        load(writer.content())
+
+
+def test_many_layers_of_the_same_weights(load):
+    """An operator of a hundred bytes is a copy of its weights."""
+    writer, rng = Writer(), np.random.default_rng(0)
+    x, weight = writer.tensor("x", (1, 300)), floats(writer, 300, 300)
+    outputs = []
+    for index in range(400):
+        bias = writer.tensor("b", None, rng.standard_normal(300, np.float32))
+        outputs.append(writer.tensor(f"y{index}", (1, 300)))
+        writer.operator("FULLY_CONNECTED", [x, weight, bias], outputs[-1:])
+    writer.ends([x], outputs)
+    found = load(writer.content())
+    assert found.module is None and "whose parts are used a few times" in found.missing[-1]
 
 
 def test_mutated_files(tmp_path):
