@@ -13,7 +13,7 @@ FILES = {
     "files/test_models.py": "test_layers or precisions_of_matrices or test_modules or trees or calibration",
     "files/test_reader_modules.py": "round_trips or calibrated or inside_of_others",
     "files/test_safetensors.py": "",
-    "files/test_corpus.py": "states or pickles or files",
+    "files/test_corpus.py": "not mutated",
 }
 
 
@@ -28,6 +28,6 @@ assert sys.modules["torch"] is None and not any(name.startswith("torch.") for na
 sys.exit(status)
 """
     printed = run_python(program)
-    assert int(re.search(r"(\d+) passed", printed)[1]) > 10
+    assert int(re.search(r"(\d+) passed", printed)[1]) >= 9
     if importlib.util.find_spec("safetensors") is not None:
         assert "SAFETENSORS IS NOT INSTALLED" not in printed
