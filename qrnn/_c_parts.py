@@ -220,7 +220,7 @@ def _batch_norm(norm: Any) -> Part:
 
 
 def _scaled(given: Mapping[str, Any], value: str) -> tuple[dict[str, Any], str]:
-    """Those of the arrays that exist, and `value` with them applied."""
+    """Return the arrays that exist, and `value` with these applied."""
     arrays = {name: array for name, array in given.items() if array is not None}
     value = f"({value}) * {{name}}_weight[i]" if "weight" in arrays else value
     return arrays, f"{value} + {{name}}_bias[i]" if "bias" in arrays else value

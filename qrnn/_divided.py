@@ -45,7 +45,7 @@ def divided(samples: Sequence[Sample], layouts: Sequence[Layout | None]) -> Divi
 
 
 def rows_of_sample(sample: Sample, layout: Layout, rows: slice) -> Sample:
-    """The same call with some rows of the batch; ValueError with a PackedSequence among its arguments."""
+    """Return the call with some rows of the batch; ValueError if an argument is a PackedSequence."""
     return Sample(
         tuple(_rows(each, layout, rows) for each in sample.args),
         {name: _rows(each, layout, rows) for name, each in sample.kwargs.items()},

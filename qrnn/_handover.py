@@ -56,13 +56,13 @@ def folder_for(executor: Executor) -> Iterator[str | None]:
     try:
         yield folder
     finally:
-        # A worker whose task nobody waits for may still write: not into a folder of another name.
+        # A worker whose task was given up may still write. Renamed first, the folder is no longer found by it.
         os.rename(folder, folder + "-over")
         shutil.rmtree(folder + "-over", ignore_errors=True)
 
 
 def pack(value: Any, folder: str | None) -> Any:
-    """What to send in place of `value`: itself where it is small, where no file can be had, or where pickling fails."""
+    """Return `value` as a file to be sent by name; `value` itself if it is small, or if file or pickling fails."""
     if folder is None:
         return value
     from multiprocessing.reduction import ForkingPickler

@@ -110,7 +110,7 @@ def _with_those_above(paths: Iterable[Path]) -> Iterator[tuple[Path, tuple[Any, 
 
 
 def _asked(selection: Selection, module: Any) -> bool:
-    """Whether `module` was selected, or may hold what was selected by its type."""
+    """Whether `module` was selected, or may hold modules that were selected by their type."""
     by_type = any(isinstance(key, type) and value is not None for key, value in selection.spec.qconfigs.items())
     return selection.qconfig(module) is not None or (by_type and not selection.excludes(module))
 

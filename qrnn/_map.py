@@ -194,7 +194,7 @@ def _compute(module: Callable[..., Any], batches: list[_Batch]) -> _Done:
 
 
 def _work(token: str, module: Callable[..., Any] | None, packed: Any, folder: str | None) -> Any:
-    """What a worker does: the results, packed, or `_MISSING` where it has not got the module."""
+    """Compute a task in a worker: return the results, packed, or `_MISSING` if the worker lacks the module."""
     batches: list[_Batch] = unpack(packed)
     with _lock:
         if module is not None:
@@ -262,7 +262,7 @@ def _by(
 
 
 def _result(task: _Task) -> _Done | str:
-    """What a task came to; an error of the executor itself names the task's batches."""
+    """Return the result of a task; BatchError with the task's batches for an error of the executor itself."""
     try:
         done: _Done | str = unpack(task.future.result())
         return done
@@ -271,7 +271,7 @@ def _result(task: _Task) -> _Done | str:
         text = f"{type(error).__name__}: {error}" + (f" (of batches up to {last})" if len(task.batches) > 1 else "")
         raise BatchError(task.batches[0].number, text) from error
     finally:
-        task.future.cancel()  # of one that is not waited for any more
+        task.future.cancel()  # for a task that is no longer waited for
 
 
 def _forget(token: str) -> None:

@@ -9,7 +9,7 @@ from ._computed import computed_elsewhere
 __all__ = ["class_adds", "float_module_adds", "module_adds"]
 
 _CALL = "overrides forward or __call__"
-#: Members that are not missed after a replacement: those that construct a layer, initialize it, or are texts.
+#: Members that a replacement need not keep: they construct or initialize a layer, or only make texts.
 _HARMLESS = frozenset(
     {"__annotate__", "__annotate_func__", "__class_getitem__", "__init__", "__init_subclass__", "__new__", "__repr__"}
     | {"_abc_impl", "extra_repr", "reset_parameters"}
