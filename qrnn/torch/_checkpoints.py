@@ -98,7 +98,7 @@ def _expect_elements(path: str | os.PathLike[str], state: Mapping[str, torch.Ten
     room = _MAX_BYTES * os.path.getsize(path)
     for name, value in state.items():
         room -= value.numel() * value.element_size()
-        if value.device.type != "cpu" or room < 0:
+        if value.device.type != "cpu" or room < 0 or min(value.shape, default=0) < 0:
             what = f"{tuple(value.shape)} on {value.device}"
             raise FormatError(f"{path}: {name}: expected a tensor whose elements are in the file, got {what:.200}")
 

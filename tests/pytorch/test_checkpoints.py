@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -132,3 +134,30 @@ def test_what_would_run_is_refused(tmp_path):
             qt.load_checkpoint(path)
     with pytest.raises(FileNotFoundError):
         qt.load_checkpoint(tmp_path / "none.pt")
+
+
+def negative():
+    """An empty tensor with a size below zero, which only a pickle of one's own can ask for."""
+    content = io.BytesIO()
+    torch.save({"w": torch.zeros(0, 77)}, content)
+    with zipfile.ZipFile(content) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = next(each for each in parts if each.endswith("/data.pkl"))
+    assert parts[name].count(b"K\x00KM\x86") == 1
+    parts[name] = parts[name].replace(b"K\x00KM\x86", b"K\x00J\x00\x00\x00\x80\x86")
+    changed = io.BytesIO()
+    with zipfile.ZipFile(changed, "w") as archive:
+        for each, part in parts.items():
+            archive.writestr(each, part)
+    return changed.getvalue()
+
+
+def test_tensors_without_their_elements(tmp_path):
+    """Of strides of 0 one element is any number of them; others have none, or sizes that cannot be."""
+    path = tmp_path / "last.pt"
+    for tensor in (torch.zeros(1).expand(1 << 40), torch.zeros(3, device="meta"), None):
+        torch.save({"w": tensor}, path)
+        if tensor is None:
+            path.write_bytes(negative())
+        with pytest.raises(qrnn.FormatError, match="w: expected a tensor whose elements are in the file, got"):
+            qt.load_checkpoint(path)
