@@ -16,7 +16,9 @@ SEQUENCES = {
     "gru": ((256, 2.5), (512, 2.0), (ENDLESS, 1.4)),
 }
 STEPS = ((128, 8.0), (256, 5.0), (1024, 1.5), (ENDLESS, 1.0))
-FOUR_ROWS = ((512, 1.4), (ENDLESS, 1.0))
+# Sequences of a few rows; from H = 1536 on their weights come from the third-level cache.
+FEW_ROWS = {2: ((1535, 1.0), (ENDLESS, 1.1)), 4: ((512, 1.4), (1535, 1.0), (ENDLESS, 1.1))}
+FEW_ROWS[8] = FEW_ROWS[2]
 
 
 def asked(kind, mode, batch, size):
@@ -24,8 +26,8 @@ def asked(kind, mode, batch, size):
     table = ((ENDLESS, 1.0),)
     if batch == 1:
         table = STEPS if mode == "step" else SEQUENCES[kind]
-    elif batch == 4 and mode == "sequence":
-        table = FOUR_ROWS
+    elif mode == "sequence":
+        table = FEW_ROWS.get(batch, table)
     return next(ratio for largest, ratio in table if size <= largest)
 
 

@@ -11,7 +11,7 @@ enum {
      * Within them a chunk shares the second-level cache with the weights, and a few panels of it take no longer than a
      * question to stop may wait. QRNN_CHUNK_ROWS are computed at once whatever bytes their products take, since weights
      * beyond that cache are read once for all of them (with 16 rows LSTM sequences of H = 1024 took 1.13 of the time at
-     * batch 4, of 2048 1.03 at batch 1 and 1.12 to 1.18 at 4: Xeon, 2 MiB). The last is the least number of rows. */
+     * batch 4, of 2048 1.03 to 1.05 at batch 1 and 1.02 to 1.12 at 4: Xeon, 2 MiB). The last is the least number of rows. */
     QRNN_CHUNK_BYTES = 262144,
     QRNN_CHUNK_ROWS = 64,
     QRNN_CHUNK_INPUTS = 131072,

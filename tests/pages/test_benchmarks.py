@@ -60,9 +60,11 @@ def test_ratios_asked(load):
     assert row("gru", "sequence", 1) == [2.5] * 5 + [2, 1.4, 1.4]
     assert row("lstm", "sequence", 1) == [2, 2, 2, 1.5, 1.3, 1.3, 1.3, 1.3]
     for kind in ("rnn", "lstm", "gru"):
-        assert row(kind, "sequence", 4) == [1.4] * 6 + [1, 1]
+        assert row(kind, "sequence", 4) == [1.4] * 6 + [1, 1.1]
+        assert row(kind, "sequence", 2) == row(kind, "sequence", 8) == [1] * 7 + [1.1]
+        assert [asked(kind, "sequence", 2, size) for size in (1535, 1536, 4096)] == [1, 1.1, 1.1]
         assert row(kind, "step", 1)[:7] == [8, 8, 8, 8, 5, 1.5, 1.5]
-        for mode, batch in (("sequence", 2), ("sequence", 8), ("sequence", 32), ("step", 32), ("step", 4)):
+        for mode, batch in (("sequence", 32), ("step", 32), ("step", 4)):
             assert row(kind, mode, batch) == [1] * 8
 
 
