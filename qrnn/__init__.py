@@ -58,6 +58,11 @@ DynamicQuantizedLSTM(10, 20, batch_first=True, bidirectional=True)
 >>> output, (h_n, c_n) = lstm(np.ones((3, 7, 10), np.float32), lengths=[7, 2, 5])
 >>> output.shape, h_n.shape
 ((3, 7, 40), (2, 3, 20))
+
+The version, as text:
+
+>>> qnn.__version__.count(".")
+2
 """
 
 try:

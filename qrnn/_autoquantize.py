@@ -45,6 +45,15 @@ class ChoiceReport(SensitivityReport):
         these; ``in_int8``, the part of its weights that is int8; ``smallest_bound`` that keeps 0.9 of int8's speed;
         ``prevents``, the matrix because of which all stays float, or None; ``nbytes`` of weights and scales as
         ``chosen``, all in ``int8``, and all in ``float``; and ``seconds``, the measured times, or None.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> model = qrnn.nn.Sequential(qrnn.nn.Linear(4, 3))
+    >>> data = list(np.random.default_rng(0).standard_normal((20, 2, 4), dtype=np.float32))
+    >>> chosen, report = qrnn.quantization.autoquantize(model, data, max_error=0.5)
+    >>> report[0].name, report[0].choice in ("int8", "int8 by data")
+    ('0.weight', True)
     """
 
     _HEADS = (*SensitivityReport._HEADS, "choice")

@@ -26,6 +26,12 @@ def enable_observer(mod: Any) -> None:
     ----------
     mod : Module or torch.nn.Module
         One that is not prepared is left alone.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> model = qrnn.prepare(qrnn.nn.Sequential(qrnn.nn.Linear(3, 2)), qconfig={})
+    >>> model = model.apply(qrnn.quantization.enable_observer)
     """
     _observe(mod, True)
 

@@ -50,6 +50,16 @@ class WeightReport(NamedTuple):
         each column, as in `measure`. None if there were too few data to hold some back.
     taken : bool
         Whether the layer uses its codes by data, because they showed a gain.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> prepared = qrnn.prepare(qrnn.nn.Sequential(qrnn.nn.Linear(6, 3)), qconfig={})
+    >>> for x in np.random.default_rng(0).standard_normal((40, 8, 6), dtype=np.float32):
+    ...     _ = prepared(x)
+    >>> report = qrnn.quantization.calibration_report(qrnn.convert(prepared))
+    >>> report[0].name, report[0].shape
+    ('0.weight', (3, 6))
     """
 
     name: str
@@ -79,6 +89,16 @@ class LayerReport(NamedTuple):
         column, as in `measure`; with plain codes, and as the layer is now.
     weights : float
         The error in float32 of the weights that its codes stand for.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> prepared = qrnn.prepare(qrnn.nn.Sequential(qrnn.nn.Linear(6, 3)), qconfig={})
+    >>> for x in np.random.default_rng(0).standard_normal((40, 8, 6), dtype=np.float32):
+    ...     _ = prepared(x)
+    >>> report = qrnn.quantization.calibration_report(qrnn.convert(prepared))
+    >>> [layer.name for layer in report.layers]
+    ['0']
     """
 
     name: str
@@ -89,7 +109,7 @@ class LayerReport(NamedTuple):
 
     @property
     def activations(self) -> float:
-        """The part of the squared error that no weights can help: that of the quantized activations."""
+        """The part of the squared error that no weights can help, which is that of the quantized activations."""
         return _activations(self.weights, self.calibrated)
 
 
@@ -115,6 +135,16 @@ class ModelReport(NamedTuple):
         False if layers gained from codes by data but the whole model did not; then all codes are plain.
     unmeasured : str
         Why nothing was measured.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> prepared = qrnn.prepare(qrnn.nn.Sequential(qrnn.nn.Linear(6, 3)), qconfig={})
+    >>> for x in np.random.default_rng(0).standard_normal((40, 8, 6), dtype=np.float32):
+    ...     _ = prepared(x)
+    >>> report = qrnn.quantization.calibration_report(qrnn.convert(prepared))
+    >>> [model.sequences for model in report.models] != [0]
+    True
     """
 
     name: str
@@ -128,7 +158,7 @@ class ModelReport(NamedTuple):
 
     @property
     def activations(self) -> float | None:
-        """The part of the squared error that no weights can help: that of the quantized activations."""
+        """The part of the squared error that no weights can help, which is that of the quantized activations."""
         if self.weights is None or self.calibrated is None:
             return None
         return _activations(self.weights, self.calibrated)
@@ -275,6 +305,16 @@ def calibration_report(model: Module) -> CalibrationReport:
     ------
     TypeError
         If `model` is no Module.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> prepared = qrnn.prepare(qrnn.nn.Sequential(qrnn.nn.Linear(6, 3)), qconfig={})
+    >>> for x in np.random.default_rng(0).standard_normal((40, 8, 6), dtype=np.float32):
+    ...     _ = prepared(x)
+    >>> report = qrnn.quantization.calibration_report(qrnn.convert(prepared))
+    >>> [weight.name for weight in report]
+    ['0.weight']
     """
     if not isinstance(model, Module):
         raise TypeError(f"model: expected a qrnn.nn.Module, got {type(model).__name__}{belongs(model)}")

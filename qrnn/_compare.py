@@ -37,6 +37,17 @@ class CompareReport(Report[Compared]):
     ----------
     facts : dict
         The facts, as given.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> model = qrnn.nn.Sequential(qrnn.nn.Linear(4, 3))
+    >>> data = [np.ones((2, 4), np.float32)]
+    >>> report = qrnn.compare({"float": model, "int8": qrnn.quantize_dynamic(model)}, data, rounds=2)
+    >>> [row.name for row in report]
+    ['float', 'int8']
+    >>> report.row("int8").error < 0.5
+    True
     """
 
     def __init__(self, rows: Any, facts: Mapping[str, Any], times: Mapping[str, list[float]]) -> None:

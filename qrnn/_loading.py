@@ -31,7 +31,17 @@ class _LoadResult(NamedTuple):
 
 @public("qrnn.nn.modules.module")
 class LoadResult(_LoadResult):
-    """What `Module.load_state_dict` returns: ``missing_keys`` and ``unexpected_keys``."""
+    """What `Module.load_state_dict` returns: ``missing_keys`` and ``unexpected_keys``.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> layer = qrnn.nn.Linear(4, 3)
+    >>> layer.load_state_dict(layer.state_dict())
+    <All keys matched successfully>
+    >>> layer.load_state_dict({"weight": layer.weight}, strict=False).missing_keys
+    ['bias']
+    """
 
     __slots__ = ()
 

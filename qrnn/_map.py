@@ -39,6 +39,16 @@ class BatchError(RuntimeError):
     ----------
     index : int
         Which batch, from 0.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> batches = [np.ones((2, 4), np.float32), np.ones((2, 5), np.float32)]
+    >>> try:
+    ...     list(qrnn.map(qrnn.Linear(4, 3), batches))
+    ... except qrnn.BatchError as error:
+    ...     error.index
+    1
     """
 
     def __init__(self, index: int, text: str) -> None:

@@ -18,7 +18,15 @@ FLOAT = "float32"
 
 
 class Matrix(NamedTuple):
-    """One weight matrix as the core takes it."""
+    """One weight matrix as the core takes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qrnn.nn.modules.layer import Matrix
+    >>> Matrix(np.zeros((3, 4), np.float32), None, None).weight.shape
+    (3, 4)
+    """
 
     weight: Any  # ndarray, float32 or int8, (rows, columns)
     scale: Any  # ndarray, float32, () or (rows,); None for float weights

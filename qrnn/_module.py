@@ -29,7 +29,17 @@ MODEL_CALLS = "_model_calls"
 
 @public("qrnn.nn.modules.module")
 class RemovableHandle:
-    """The handle of a registered hook; ``remove()`` unregisters it."""
+    """The handle of a registered hook; ``remove()`` unregisters it.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> model = qrnn.nn.Sequential(qrnn.nn.Linear(4, 3))
+    >>> with model.register_forward_hook(lambda module, args, result: print(result.shape)):
+    ...     y = model(np.ones((2, 4), np.float32))
+    (2, 3)
+    >>> y = model(np.ones((2, 4), np.float32))  # the hook is gone
+    """
 
     def __init__(self, hooks: dict[object, Callable[..., Any]], key: object) -> None:
         self._hooks = hooks

@@ -35,7 +35,15 @@ __all__ = [
 
 @public("qrnn.quantization.observer", "_Factory")
 class Factory:
-    """A class with some arguments of its constructor given; a call gives a new instance."""
+    """A class with some arguments of its constructor given; a call gives a new instance.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> factory = qrnn.quantization.default_weight_observer
+    >>> factory(quant_min=-127, quant_max=127).quant_min  # a new observer, with other arguments
+    -127
+    """
 
     def __init__(self, cls: type, keywords: dict[str, Any]) -> None:
         self.cls = cls
@@ -71,6 +79,12 @@ class ObserverBase(Module):
         The type to which the observed values will be quantized.
     is_dynamic : bool
         Whether each call finds the range anew.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> isinstance(qrnn.quantization.MinMaxObserver(), qrnn.quantization.ObserverBase)
+    True
     """
 
     def __init__(self, dtype: Any, is_dynamic: bool = False) -> None:
@@ -214,7 +228,7 @@ class MinMaxObserver(_RangeObserver):
     Examples
     --------
     >>> import numpy as np, qrnn
-    >>> MinMaxObserver.with_args(dtype=qrnn.qint8, qscheme=qrnn.per_tensor_symmetric)()
+    >>> qrnn.quantization.MinMaxObserver.with_args(dtype=qrnn.qint8, qscheme=qrnn.per_tensor_symmetric)()
     MinMaxObserver(min_val=inf, max_val=-inf)
     >>> observer = qrnn.quantization.default_weight_observer()
     >>> _ = observer(np.float32([[1, -2], [0.5, 0]]))
@@ -349,6 +363,12 @@ class NoopObserver(ObserverBase):
     dtype : dtype
     custom_op_name : str
         Kept, but not used.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> qrnn.quantization.NoopObserver()(3.0)
+    3.0
     """
 
     def __init__(self, dtype: Any = _types.float16, custom_op_name: str = "") -> None:

@@ -23,7 +23,14 @@ __all__ = ["PREPARED_TYPES", "Preparation", "PreparedLayer", "prepared_type"]
 
 @public("qrnn.quantization.prepared")
 class Preparation(_preparation.Preparation):
-    """What a prepared module keeps for its conversion."""
+    """What a prepared module keeps for its conversion.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> qrnn.prepare(qrnn.nn.GRU(4, 3), qconfig={}, engine="qrnn13")._prepared.engine
+    'qrnn13'
+    """
 
     def convert(
         self, mod: FloatLayer, cls: type[QuantizedLayer], qconfig: Any, engine: str | None, isa: str | None
@@ -40,7 +47,15 @@ class Preparation(_preparation.Preparation):
 
 
 class PreparedLayer(FloatLayer):
-    """A float module that ``prepare`` inserts and ``convert`` quantizes."""
+    """A float module that ``prepare`` inserts and ``convert`` quantizes.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> layer = qrnn.prepare(qrnn.nn.GRU(4, 3), qconfig={})
+    >>> isinstance(layer, qrnn.quantization.prepared.PreparedLayer)
+    True
+    """
 
     _prepared: Preparation
     qconfig: Any

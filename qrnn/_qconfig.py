@@ -121,7 +121,7 @@ class LayerQConfig(_LayerQConfig):
     Examples
     --------
     >>> import qrnn
-    >>> from qrnn.quantization import engine_qconfig, float_qconfig
+    >>> from qrnn.quantization import LayerQConfig, engine_qconfig, float_qconfig
     >>> layer = qrnn.nn.LSTM(4, 3)
     >>> layer.qconfig = LayerQConfig(engine_qconfig, {"weight_ih_l0": float_qconfig})
     >>> qrnn.LSTM.from_float(layer)

@@ -42,6 +42,15 @@ class PartReport(NamedTuple):
         Bytes of the matrix in int8, with its scales.
     choice : str or None
         The level that `autoquantize` chose.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> model = qrnn.nn.Sequential(qrnn.nn.Linear(4, 3))
+    >>> data = list(np.random.default_rng(0).standard_normal((20, 2, 4), dtype=np.float32))
+    >>> row = qrnn.quantization.sensitivity(model, data)[0]
+    >>> row.name, row.shape, row.errors["int8"] < 0.1
+    ('0.weight', (3, 4), True)
     """
 
     name: str
@@ -64,6 +73,15 @@ class SensitivityReport(Report[PartReport]):
     facts : mapping
         ``int8``, the error of the model with all matrices in int8; and the data: ``sequences`` in all and
         ``held_back``, the least and the most of ``batch`` and ``steps``.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> model = qrnn.nn.Sequential(qrnn.nn.Linear(4, 3))
+    >>> data = list(np.random.default_rng(0).standard_normal((20, 2, 4), dtype=np.float32))
+    >>> report = qrnn.quantization.sensitivity(model, data)
+    >>> [row.name for row in report], report.to_dict()["held_back"]
+    (['0.weight'], 20)
     """
 
     _HEADS = ("weight", "shape", "weights", "time", "bytes", *(level.name for level in QUANTIZED), "those above float")

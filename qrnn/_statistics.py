@@ -131,7 +131,7 @@ class Moments:
 
     @property
     def samples(self) -> float:
-        """How many rows of equal weight would tell as much: ``(sum w)^2 / sum w^2``; 0 without weights above 0."""
+        """How many rows of equal weight would tell as much, which is ``(sum w)^2 / sum w^2``; 0 without weights above 0."""
         with _LOCK:
             total, squares = self._all().weight
             return float(total * total / squares) if squares else 0.0
@@ -211,6 +211,14 @@ class Statistics:
         A cell's weights, packed as a layer over sequences.
     weights : bytes or None
         The digest of the weights that the statistics belong to, if it is kept.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> prepared = qrnn.prepare(qrnn.nn.Linear(4, 3), qconfig={})
+    >>> _ = prepared(np.ones((2, 4), np.float32))
+    >>> prepared._prepared.statistics.enabled
+    True
     """
 
     __module__ = "qrnn.quantization.statistics"  # the path in pickles

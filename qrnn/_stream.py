@@ -39,6 +39,16 @@ class Stream:
     RuntimeError
         When called: if a layer with a state is called twice, with an explicit state or lengths, in another thread
         than the stream, or with a batch of another size than `rows`.
+
+    Examples
+    --------
+    >>> import numpy as np, qrnn
+    >>> s = qrnn.stream(qrnn.GRU(4, 3, batch_first=True), rows=2)
+    >>> isinstance(s, qrnn.Stream), s.rows
+    (True, (0, 1))
+    >>> output, h_n = s(np.ones((1, 5, 4), np.float32), rows=[1])
+    >>> {name: state.shape for name, state in s.state.items()}
+    {'h': (2, 1, 3)}
     """
 
     def __init__(self, model: Any, rows: int, framework: Framework) -> None:

@@ -43,6 +43,13 @@ class LayerSummary(NamedTuple):
     time : Spread or None
         The time of its calls, repeated by themselves, divided by the time of a pass over the data; over the rounds.
         None if it was not called, or if it has modules below it, which have their own times.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> row = qrnn.summary(qrnn.nn.Sequential(qrnn.Linear(4, 3)))[0]
+    >>> row.name, row.parameters, row.precision
+    ('0', 15, 'int8 x u8')
     """
 
     name: str
@@ -69,6 +76,13 @@ class SummaryReport(Report[LayerSummary]):
     ----------
     facts : dict
         The facts, as given.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> report = qrnn.summary(qrnn.nn.Sequential(qrnn.nn.Linear(4, 3), qrnn.nn.Tanh()))
+    >>> [row.name for row in report], report.facts["parameters"]
+    (['0', '1'], 15)
     """
 
     _EMPTY = "no layers"

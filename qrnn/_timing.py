@@ -30,6 +30,13 @@ class Seconds(NamedTuple):
     ----------
     median, low, high : float
         The median, and the quartiles around it.
+
+    Examples
+    --------
+    >>> import qrnn
+    >>> times = qrnn.quantization.Seconds(median=2e-6, low=1e-6, high=4e-6)
+    >>> times.median
+    2e-06
     """
 
     median: float

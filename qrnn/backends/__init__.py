@@ -1,4 +1,11 @@
-"""``qrnn.backends``, the counterpart of ``torch.backends``."""
+"""``qrnn.backends``, the counterpart of ``torch.backends``.
+
+Examples
+--------
+>>> import qrnn
+>>> qrnn.backends.quantized.engine
+'qrnn'
+"""
 
 from . import quantized
 

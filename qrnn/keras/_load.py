@@ -33,6 +33,12 @@ class LayerSummary(NamedTuple):
         For a recurrent layer, the result of ``describe()`` for its layer of ``qrnn.nn``, and how it is called.
     problem : str or None
         Why it cannot be read.
+
+    Examples
+    --------
+    >>> import qrnn.keras
+    >>> qrnn.keras.LayerSummary("code", "Lambda", None, "Lambda 'code': code is not run").problem
+    "Lambda 'code': code is not run"
     """
 
     name: str
@@ -55,6 +61,14 @@ class Summary(NamedTuple):
         The layers in the order of the config.
     problems : list of str
         The reasons why `load` cannot read the model; empty if it can.
+
+    Examples
+    --------
+    >>> import qrnn.keras
+    >>> gru = qrnn.keras.LayerSummary("gru", "GRU", {"kind": "GRU", "input_size": 4, "hidden_size": 3}, None)
+    >>> print(qrnn.keras.Summary(".keras", "3.9.0", [gru], []))
+    .keras of Keras 3.9.0
+    gru  GRU  kind=GRU, input_size=4, hidden_size=3
     """
 
     kind: str

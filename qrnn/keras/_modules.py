@@ -89,7 +89,7 @@ class Embedding(Masked):
         return _arrays.to_numpy(input, "input") != 0 if self.mask_zero else None
 
     def forward(self, input: Any, mask: Any = None) -> Any:
-        """The row of each integer, shape (*, embedding_dim); other numbers are truncated to integers.
+        """The row of each integer, shape (..., embedding_dim); other numbers are truncated to integers.
 
         Raises
         ------

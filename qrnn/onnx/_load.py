@@ -35,7 +35,13 @@ class LoadedModel:
 
     Examples
     --------
-    See `load`.
+    >>> import numpy as np, onnx, qrnn.onnx
+    >>> W, R = np.zeros((1, 9, 4), np.float32), np.zeros((1, 9, 3), np.float32)
+    >>> graph = onnx.parser.parse_model('''<ir_version: 8, opset_import: ["" : 17]>
+    ... g (float[t, b, 4] x) => (float[t, 1, b, 3] y) { y = GRU <hidden_size = 3> (x, W, R) }''')
+    >>> graph.graph.initializer.extend([onnx.numpy_helper.from_array(W, "W"), onnx.numpy_helper.from_array(R, "R")])
+    >>> list(qrnn.onnx.load(graph).layers), qrnn.onnx.load(graph).missing
+    (['GRU'], [])
     """
 
     def __init__(self, layers: Mapping[str, Module], module: Graph | None, missing: Sequence[str]) -> None:

@@ -65,6 +65,16 @@ class Summary(Report[NodeRow]):
     unsupported : list of str
         All that qrnn lacks, by node, whether it is needed or not: unknown operators and domains, loops.
     opsets : dict of str to int
+
+    Examples
+    --------
+    >>> import numpy as np, onnx, qrnn.onnx
+    >>> W, R = np.zeros((1, 9, 4), np.float32), np.zeros((1, 9, 3), np.float32)
+    >>> graph = onnx.parser.parse_model('''<ir_version: 8, opset_import: ["" : 17]>
+    ... g (float[t, b, 4] x) => (float[t, 1, b, 3] y) { y = GRU <hidden_size = 3> (x, W, R) }''')
+    >>> graph.graph.initializer.extend([onnx.numpy_helper.from_array(W, "W"), onnx.numpy_helper.from_array(R, "R")])
+    >>> [(row.op, row.hidden_size) for row in qrnn.onnx.summary(graph)]
+    [('GRU', 3)]
     """
 
     _HEADS = ("node", "operator", "in", "hidden", "direction", "options", "from", "to")

@@ -1,4 +1,11 @@
-"""``qrnn.quantization``: turns float models into quantized ones, as ``torch.ao.quantization``."""
+"""``qrnn.quantization``: turns float models into quantized ones, as ``torch.ao.quantization``.
+
+Examples
+--------
+>>> from qrnn import nn, quantization
+>>> quantization.quantize_dynamic(nn.GRU(4, 3))
+DynamicQuantizedGRU(4, 3)
+"""
 
 from .. import _observers
 from .._autoquantize import ChoiceReport, autoquantize

@@ -1,4 +1,11 @@
-"""``qrnn.quantized.dynamic``: a short path to ``qrnn.nn.quantized.dynamic``."""
+"""``qrnn.quantized.dynamic``: a short path to ``qrnn.nn.quantized.dynamic``.
+
+Examples
+--------
+>>> import qrnn
+>>> qrnn.quantized.dynamic.LSTM is qrnn.LSTM
+True
+"""
 
 from ..nn.quantized.dynamic import GRU, LSTM, RNN, GRUCell, Linear, LSTMCell, RNNCell
 

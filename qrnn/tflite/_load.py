@@ -39,6 +39,13 @@ class LoadedModel(NamedTuple):
         The whole model, if all of it is supported.
     missing : list of str
         What is not supported, and why; each text begins with the name of the operator's output tensor.
+
+    Examples
+    --------
+    >>> import qrnn, qrnn.tflite
+    >>> found = qrnn.tflite.LoadedModel({"lstm": qrnn.nn.LSTM(4, 3)}, None, ["y: operator CUSTOM is not read"])
+    >>> found.layers["lstm"], found.module is None
+    (LSTM(4, 3), True)
     """
 
     layers: dict[str, Any]
@@ -60,6 +67,13 @@ class OperatorSummary(NamedTuple):
         The result of ``describe()`` for the layer.
     problem : str or None
         Why it is not read.
+
+    Examples
+    --------
+    >>> import qrnn.tflite
+    >>> row = qrnn.tflite.OperatorSummary("lstm", "UNIDIRECTIONAL_SEQUENCE_LSTM", "float32", None, "why it is not read")
+    >>> row.operator
+    'UNIDIRECTIONAL_SEQUENCE_LSTM'
     """
 
     name: str
@@ -80,6 +94,13 @@ class Summary(NamedTuple):
         The other operators, and how often they occur.
     missing : list of str
         As in the result of `load`.
+
+    Examples
+    --------
+    >>> import qrnn.tflite
+    >>> print(qrnn.tflite.Summary([], {"ADD": 2}, []))
+    no recurrent operator
+    others: 2 ADD
     """
 
     recurrent: list[OperatorSummary]
@@ -137,10 +158,15 @@ def load(path: str | os.PathLike[str]) -> LoadedModel:
 
     Examples
     --------
-    >>> import qrnn.tflite
-    >>> found = qrnn.tflite.load("model.tflite")  # doctest: +SKIP
-    >>> found.layers["sequential/lstm"]  # doctest: +SKIP
-    LSTM(40, 64, batch_first=True)
+    >>> import os, tempfile, qrnn, qrnn.tflite
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.tflite")
+    >>> with open(path, "wb") as file:
+    ...     written = file.write(b"no model")
+    >>> try:
+    ...     layers = qrnn.tflite.load(path).layers  # by name: {"sequential/lstm": LSTM(40, 64, batch_first=True)}
+    ... except qrnn.FormatError as error:
+    ...     print("FormatError" + str(error).removeprefix(path)[:1])
+    FormatError:
     """
     found = _read(path)
     layers = {name: read.layer for name, (_, read) in found.read.items()}
@@ -170,7 +196,11 @@ def summary(path: str | os.PathLike[str]) -> Summary:
     Examples
     --------
     >>> import qrnn.tflite
-    >>> print(qrnn.tflite.summary("model.tflite"))  # doctest: +SKIP
+    >>> layer = {"kind": "LSTM", "input_size": 6, "hidden_size": 3}
+    >>> operator = qrnn.tflite.OperatorSummary("lstm", "UNIDIRECTIONAL_SEQUENCE_LSTM", "int8", layer, None)
+    >>> print(qrnn.tflite.Summary([operator], {"MUL": 1, "FULLY_CONNECTED": 2}, []))  # what it returns
+    lstm: UNIDIRECTIONAL_SEQUENCE_LSTM, int8 LSTM, input_size=6, hidden_size=3
+    others: 1 MUL, 2 FULLY_CONNECTED
     """
     found = _read(path)
     recurrent: list[OperatorSummary] = []

@@ -70,42 +70,96 @@ class DynamicConfig:
 
 @public("qrnn.torch")
 class QRNNDynamicConfig(DynamicConfig):
-    """Engine ``qrnn``: 8 bits, a scale for each row of weights and of the batch."""
+    """Engine ``qrnn``: 8 bits, a scale for each row of weights and of the batch.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch as qnn
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    >>> qnn.quantize_(model, qnn.QRNNDynamicConfig())
+    >>> model[0].engine
+    'qrnn'
+    """
 
     _engine = "qrnn"
 
 
 @public("qrnn.torch")
 class QRNN13DynamicConfig(DynamicConfig):
-    """Engine ``qrnn13``: the same weights, activations of 13 bits."""
+    """Engine ``qrnn13``: the same weights, activations of 13 bits.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch as qnn
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    >>> qnn.quantize_(model, qnn.QRNN13DynamicConfig())
+    >>> model[0].engine
+    'qrnn13'
+    """
 
     _engine = "qrnn13"
 
 
 @public("qrnn.torch")
 class FBGEMMDynamicConfig(DynamicConfig):
-    """PyTorch's engine ``fbgemm``."""
+    """PyTorch's engine ``fbgemm``.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch as qnn
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    >>> qnn.quantize_(model, qnn.FBGEMMDynamicConfig())
+    >>> model[0].engine
+    'fbgemm'
+    """
 
     _engine = "fbgemm"
 
 
 @public("qrnn.torch")
 class X86DynamicConfig(DynamicConfig):
-    """PyTorch's engine ``x86``."""
+    """PyTorch's engine ``x86``.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch as qnn
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    >>> qnn.quantize_(model, qnn.X86DynamicConfig())
+    >>> model[0].engine
+    'x86'
+    """
 
     _engine = "x86"
 
 
 @public("qrnn.torch")
 class QNNPACKDynamicConfig(DynamicConfig):
-    """PyTorch's engine ``qnnpack``."""
+    """PyTorch's engine ``qnnpack``.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch as qnn
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    >>> qnn.quantize_(model, qnn.QNNPACKDynamicConfig())
+    >>> model[0].engine
+    'qnnpack'
+    """
 
     _engine = "qnnpack"
 
 
 @public("qrnn.torch")
 class ONEDNNDynamicConfig(DynamicConfig):
-    """PyTorch's engine ``onednn``."""
+    """PyTorch's engine ``onednn``.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch as qnn
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    >>> qnn.quantize_(model, qnn.ONEDNNDynamicConfig())
+    >>> model[0].engine
+    'onednn'
+    """
 
     _engine = "onednn"
 

@@ -56,6 +56,12 @@ class Preparation(_preparation.Preparation):
     was seen. A call in training mode is quantization-aware training of plain codes: it drops the observations and ends
     observing (until ``enable_observer``), and `convert` rounds plainly, so that it changes no bit of what eval mode
     computes. Statistics are also dropped if the weights have changed since in any other way.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch as qnn
+    >>> qnn.prepare(torch.nn.GRU(4, 3), qconfig={}, engine="qrnn13")._prepared.engine
+    'qrnn13'
     """
 
     def __init__(self, engine: str, isa: str | None, original: list[Matrix] | None) -> None:
@@ -141,7 +147,15 @@ def _digest(matrices: list[Matrix]) -> bytes:
 
 
 class PreparedLayer(NotScripted, Described, torch.nn.Module):
-    """A float module that ``prepare`` inserts and ``convert`` quantizes."""
+    """A float module that ``prepare`` inserts and ``convert`` quantizes.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch as qnn
+    >>> layer = qnn.prepare(torch.nn.GRU(4, 3), qconfig={})
+    >>> isinstance(layer, qnn.quantization.prepared.PreparedLayer)
+    True
+    """
 
     _float_type: ClassVar[type[torch.nn.Module]]
     _prepared: Preparation

@@ -30,8 +30,8 @@ class QTensor(_QTensor):
 
     Examples
     --------
-    >>> import torch
-    >>> q = QTensor(torch.tensor([[1, -2]], dtype=torch.int8), torch.tensor(0.5))
+    >>> import torch, qrnn.torch
+    >>> q = qrnn.torch.QTensor(torch.tensor([[1, -2]], dtype=torch.int8), torch.tensor(0.5))
     >>> q.int_repr(), q.q_scale()
     (tensor([[ 1, -2]], dtype=torch.int8), 0.5)
     """

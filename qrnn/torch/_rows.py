@@ -49,5 +49,12 @@ def get_default_dynamic_quant_module_mappings() -> dict[type, Any]:
 
 
 def get_default_qconfig_propagation_list() -> set[type]:
-    """The float types that can be quantized."""
+    """The float types that can be quantized.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch
+    >>> torch.nn.GRU in qrnn.torch.quantization.get_default_qconfig_propagation_list()
+    True
+    """
     return {row.float_type for row in ROWS}

@@ -95,7 +95,14 @@ def export(
 
 
 def translations() -> dict[Any, Callable[..., Any]]:
-    """The functions that translate each operator of ``torch.ops.qrnn``, for ``custom_translation_table``."""
+    """The functions that translate each operator of ``torch.ops.qrnn``, for ``custom_translation_table``.
+
+    Examples
+    --------
+    >>> import torch, qrnn.torch.onnx
+    >>> torch.ops.qrnn.lstm.default in qrnn.torch.onnx.translations()
+    True
+    """
     ops = torch.ops.qrnn
     return {
         ops.linear.default: _in_float32(_linear, 0),

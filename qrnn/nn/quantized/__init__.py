@@ -1,4 +1,11 @@
-"""``qrnn.nn.quantized``, the counterpart of ``torch.ao.nn.quantized``."""
+"""``qrnn.nn.quantized``, the counterpart of ``torch.ao.nn.quantized``.
+
+Examples
+--------
+>>> import qrnn
+>>> qrnn.nn.quantized.dynamic.LSTM is qrnn.LSTM
+True
+"""
 
 from . import dynamic
 

@@ -1,4 +1,11 @@
-"""``qrnn.torch.nn``, the counterpart of ``torch.ao.nn``."""
+"""``qrnn.torch.nn``, the counterpart of ``torch.ao.nn``.
+
+Examples
+--------
+>>> import qrnn.torch as qnn
+>>> qnn.nn.quantized.dynamic.LSTM is qnn.LSTM
+True
+"""
 
 from . import quantized
 

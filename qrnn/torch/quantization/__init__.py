@@ -1,4 +1,11 @@
-"""``qrnn.torch.quantization``: turns float torch models into quantized ones, as ``torch.ao.quantization``."""
+"""``qrnn.torch.quantization``: turns float torch models into quantized ones, as ``torch.ao.quantization``.
+
+Examples
+--------
+>>> import torch, qrnn.torch as qnn
+>>> qnn.quantization.quantize_dynamic(torch.nn.GRU(4, 3))
+DynamicQuantizedGRU(4, 3)
+"""
 
 from ...quantization import (
     CalibrationReport,
