@@ -19,7 +19,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lib demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-here bench-files bench-engines bench-scaling bench-serving bench-precision bench-tasks accuracy calibration check check-quick wheels mutants lint format clean
+.PHONY: help install lib docs demo test test-torch test-all-pythons bench bench-quick bench-peers bench-peers-quick bench-tails bench-start bench-here bench-files bench-engines bench-scaling bench-serving bench-precision bench-tasks accuracy calibration check check-quick wheels mutants lint format clean
 
 help:  ## list the commands
 	@echo "make COMMAND [PYTHON=python3.12] [VENV=.venv] [TORCH=auto|yes|no]"
@@ -29,6 +29,11 @@ install: $(VENV)/.installed  ## install the package into the environment
 
 lib:  ## the core as a C library, in build/lib (docs/embedding.md)
 	$(MAKE) -C csrc/lib
+
+# The script, not `python -m`, which would find the qrnn/ of this folder in place of the installed one.
+docs: $(VENV)/.installed $(VENV)/.docs $(WITH_TORCH)  ## build the pages of docs/ and of the API, into build/docs
+	$(BIN)/sphinx-build -W --keep-going -n -q -j 2 -d build/doctrees -c docs . build/docs
+	@echo 'build/docs/docs/index.html'
 
 demo: $(VENV)/.installed $(VENV)/.demo $(if $(filter yes,$(TORCH)),$(WITH_TORCH))  ## quantize classifiers of digits and of speech
 	$(BIN)/python examples/digits.py
@@ -163,6 +168,11 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml
 
 $(VENV)/.lint: $(VENV)/.made pyproject.toml
 	$(PIP) install $(call extra,lint) $(call extra,types) $(call extra,cli)
+	@touch $@
+
+# onnx, as pages are written of qrnn.onnx too.
+$(VENV)/.docs: $(VENV)/.made pyproject.toml
+	$(PIP) install $(call extra,docs) onnx onnxscript
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made pyproject.toml

@@ -1,11 +1,13 @@
-"""What notebooks show, in Chromium: python pages.py CHROMIUM FOLDER, which gets the pictures. See the script `pages`.
+"""What notebooks show, and built pages, in Chromium: python pages.py CHROMIUM FOLDER [DOCS]; FOLDER gets the pictures.
 
-Modules of PyTorch are shown where it is installed.
+See the script `pages`. Modules of PyTorch are shown where it is installed. DOCS is a folder of HTML.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+import urllib.parse
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +78,40 @@ def findings(page, axe):
             yield f"{each['impact']}: {each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}"
 
 
-def main(chromium, folder):
+def shots(folder, name, scheme, label):
+    return folder / f"{name}-{scheme}-{label}.png"
+
+
+def look_at_objects(page, axe, folder, scheme, label, pages):
+    """What is wrong with what notebooks show."""
+    for name, text in pages:
+        page.set_content(text)
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        yield from (f"{name}, {scheme}, {label}: {each}" for each in findings(page, axe))
+        page.screenshot(path=shots(folder, name, scheme, label))
+
+
+def look_at_docs(page, axe, folder, scheme, label, docs):
+    """What is wrong with built pages, among it links that lead nowhere."""
+    for path in docs:
+        page.goto(path.as_uri())
+        yield from (f"{path.name}, {scheme}, {label}: {each}" for each in findings(page, axe))
+        page.screenshot(path=shots(folder, f"docs-{path.parent.name}-{path.stem}", scheme, label))
+
+
+def lost_links(folder, docs):
+    """Links and pictures of pages, to files of the folder, that are not there."""
+    for path in docs:
+        for target in re.findall(r'(?:href|src|srcset)="([^"#?:]+)[^"]*"', path.read_text(encoding="utf-8")):
+            if not (path.parent / urllib.parse.unquote(target)).exists():
+                yield f"{path.relative_to(folder)}: no {target}"
+
+
+def main(chromium, folder, built=None):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    found, count, axe = [], 0, Axe()
+    docs = sorted(Path(built).resolve().rglob("*.html")) if built else []
+    found, axe = list(lost_links(Path(built).resolve(), docs)) if built else [], Axe()
     pages = [(name, PAGE.format(title=name, body=thing._repr_html_())) for name, thing in shown()]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -87,17 +119,16 @@ def main(chromium, folder):
             for label, width in WIDTHS.items():
                 context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 700})
                 page = context.new_page()
-                for name, text in pages:
-                    page.set_content(text)
-                    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-                    found += [f"{name}, {scheme}, {label}: {each}" for each in findings(page, axe)]
-                    page.screenshot(path=folder / f"{name}-{scheme}-{label}.png")
-                    count += 1
+                found += look_at_objects(page, axe, folder, scheme, label, pages)
+                found += look_at_docs(page, axe, folder, scheme, label, docs)
                 context.close()
         browser.close()
     for each in found:
         print(each)
-    print(f"pages: {count} pages of {len(pages)} objects, {len(found)} findings, pictures in {folder}")
+    count = 2 * len(WIDTHS) * (len(pages) + len(docs))
+    print(
+        f"pages: {count} screenshots of {len(pages)} objects and {len(docs)} pages, {len(found)} findings, in {folder}"
+    )
     return len(found)
 
 
