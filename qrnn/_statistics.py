@@ -131,7 +131,7 @@ class Moments:
 
     @property
     def samples(self) -> float:
-        """How many rows of equal weight would tell as much, which is ``(sum w)^2 / sum w^2``; 0 without weights above 0."""
+        """How many rows of equal weight tell as much, which is ``(sum w)^2 / sum w^2``; 0 without weights above 0."""
         with _LOCK:
             total, squares = self._all().weight
             return float(total * total / squares) if squares else 0.0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from support import HAVE_TORCH, ROOT
+from support import HAVE_TORCH, ROOT, environment
 
 import qrnn
 
@@ -15,6 +17,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "RELEASING.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "benchmarks/README.md",
     "csrc/README.md",
     "examples/README.md",
@@ -22,7 +25,16 @@ PAGES = (
     "examples/web/README.md",
     "tests/check/README.md",
     "tests/emulate/README.md",
-    *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md")),
+    *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md")),
+)
+#: Those whose programs run in order, in one namespace; the guide's and scaling.md's have tests of their own.
+WITH_PROGRAMS = (
+    "docs/compare.md",
+    "docs/custom-cells.md",
+    "docs/files.md",
+    "docs/models-in.md",
+    "docs/precision.md",
+    "docs/streams.md",
 )
 pytestmark = pytest.mark.skipif(
     not (ROOT / "examples").exists(), reason="NO examples/: the programs of the README did not run"
@@ -57,38 +69,74 @@ def shapes(code):
     return [tuple(map(int, found.split(","))) for found in re.findall(r"\((\d+(?:, \d+)+)\)", comments)]
 
 
-def test_programs_of_the_readme_run(in_a_copy, capsys):
+#: A program as if it were typed: a line after the other, and the end at the first error.
+TYPED = """
+import code, sys
+
+class Console(code.InteractiveConsole):
+    def showtraceback(self):
+        super().showtraceback()
+        raise SystemExit(1)
+
+    showsyntaxerror = lambda self, *args, **named: self.showtraceback()
+
+console = Console()
+for line in [*sys.stdin.read().split("\\n"), ""]:
+    waits = console.push(line)
+sys.exit(2 if waits else 0)
+"""
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_program_of_the_readme_runs_line_by_line_in_an_empty_folder(number, tmp_path):
+    line, code = programs("README.md")[number]
+    if "import torch" in code and not HAVE_TORCH:
+        pytest.skip(f"PYTORCH IS NOT INSTALLED: README.md:{line} did not run")
+    done = subprocess.run(
+        [sys.executable, "-c", TYPED], input=code, capture_output=True, text=True, timeout=300, cwd=tmp_path,
+        env=environment(), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"README.md:{line}\n{done.stdout}\n{done.stderr}"
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors"}
+
+
+def test_the_readme_has_no_other_programs_and_fits_a_screen_or_two():
+    text = text_of("README.md")
+    assert len(programs("README.md")) == 2 and "    pip install .\n" in text
+    assert len(re.findall(r"^\|[-:| ]+\|$", text, re.MULTILINE)) == 2  # tables
+    assert len(text.splitlines()) < 110
+
+
+def test_figures_of_the_readme_are_those_of_the_page_they_come_from():
+    rows = re.findall(r"^\|.*\| `make [\w-]+` \|$", text_of("README.md"), re.MULTILINE)
+    figures = re.findall(r"\d[\d.,]*(?= %| µs| \|)", " ".join(rows))
+    measured = set(re.findall(r"\d[\d.,]*\d", text_of("docs/measured.md")))
+    assert len(figures) >= 15 and set(figures) <= measured, set(figures) - measured
+
+
+def test_programs_of_the_guide_run(in_a_copy, capsys):
     """In order, in one namespace, and the shapes in their comments are those of what they made."""
-    found = programs("README.md")
+    page = "docs/guide.md"
+    found = programs(page)
     assert len(found) >= 6 and sum(len(shapes(code)) for _, code in found) >= 3
     names, skipped = {}, []
     for line, code in found:
         if "import torch" in code and not HAVE_TORCH:
             skipped.append(line)
             continue
-        exec(compile("\n" * (line - 1) + code, "README.md", "exec"), names)
+        exec(compile("\n" * (line - 1) + code, page, "exec"), names)
         made = {v.shape for v in names.values() if isinstance(v, np.ndarray)}
-        assert set(shapes(code)) <= made, f"README.md:{line}"
+        assert set(shapes(code)) <= made, f"{page}:{line}"
     assert "rnn.weight_hh_l0" in capsys.readouterr().out  # the report of the calibration
     assert qrnn.get_num_threads() == 2 and names["same_as_pytorch"].rnn.engine == "fbgemm"
     with np.load("model.npz") as saved:
         assert saved["rnn.weight_hh_l0"].dtype == np.int8
         names["quantized"].load_state_dict(saved)
     if skipped:
-        pytest.skip(f"PYTORCH IS NOT INSTALLED: README.md:{skipped[0]} did not run, all else did")
+        pytest.skip(f"PYTORCH IS NOT INSTALLED: {page}:{skipped[0]} did not run, all else did")
 
 
-PAGES = (
-    "docs/compare.md",
-    "docs/custom-cells.md",
-    "docs/files.md",
-    "docs/models-in.md",
-    "docs/precision.md",
-    "docs/streams.md",
-)
-
-
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", WITH_PROGRAMS)
 def test_programs_of_pages_run(page, in_a_copy, capsys):
     names, found = {}, programs(page)
     for line, code in found:
@@ -110,7 +158,7 @@ def named_paths(text):
 
 
 def test_paths_without_an_extension_are_looked_for():
-    assert "tests/check/isas" in named_paths(text_of("README.md"))
+    assert "tests/check/isas" in named_paths(text_of("docs/promises.md"))
     assert "tests/emulate/run" in named_paths(text_of("tests/emulate/README.md"))
 
 
@@ -137,7 +185,7 @@ def test_lines_are_short(page):
 
 
 def test_tables_that_are_replaced_are_marked():
-    marks = re.findall(r"<!-- (table|end)", text_of("README.md"))
+    marks = re.findall(r"<!-- (table|end)", text_of("docs/measured.md"))
     assert len(marks) >= 8 and marks == ["table", "end"] * (len(marks) // 2)
 
 
