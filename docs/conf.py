@@ -52,6 +52,8 @@ napoleon_custom_sections = [("Attributes", "params_style")]  # types of attribut
 
 html_theme = "furo"
 html_title = f"qrnn {version}"
+html_static_path = ["static"]
+html_js_files = ["reach.js"]
 html_copy_source = False
 html_show_sphinx = False
 

@@ -17,9 +17,9 @@ COLORS = {
     "note": ("fill", "#59636e", "#9198a1"),
     "edge": ("stroke", "#59636e", "#9198a1"),
     "float": ("fill", "#ffffff", "#21262d"),
-    "code": ("fill", "#cfe3fb", "#123a66"),
-    "sum": ("fill", "#d3f0d8", "#14482a"),
-    "other": ("fill", "#fbe6c6", "#5a3c07"),
+    "code": ("fill", "#cfe3fb", "#0f2f54"),
+    "sum": ("fill", "#d3f0d8", "#0e3620"),
+    "other": ("fill", "#fbe6c6", "#422b04"),
 }
 FONT = "font-family:-apple-system,Segoe UI,DejaVu Sans,sans-serif;font-size:13px"
 

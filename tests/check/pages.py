@@ -119,6 +119,7 @@ def main(chromium, folder, built=None):
             for label, width in WIDTHS.items():
                 context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 700})
                 page = context.new_page()
+                page.set_default_timeout(600_000)  # of a busy machine
                 found += look_at_objects(page, axe, folder, scheme, label, pages)
                 found += look_at_docs(page, axe, folder, scheme, label, docs)
                 context.close()
