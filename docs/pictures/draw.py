@@ -21,13 +21,13 @@ COLORS = {
     "sum": ("fill", "#d3f0d8", "#0e3620"),
     "other": ("fill", "#fbe6c6", "#422b04"),
 }
-FONT = "font-family:-apple-system,Segoe UI,DejaVu Sans,sans-serif;font-size:13px"
+FONT = "font-family:-apple-system,Segoe UI,DejaVu Sans,sans-serif;font-size:12px"
 
 
 def style():
     light = "".join(f".{name}{{{what}:{color}}}" for name, (what, color, _) in COLORS.items())
     dark = "".join(f".{name}{{{what}:{color}}}" for name, (what, _, color) in COLORS.items())
-    shapes = ".edge{fill:none;stroke-width:1.2}.thin{stroke-width:.5}.head{font-weight:600}.note{font-size:11.5px}"
+    shapes = ".edge{fill:none;stroke-width:1.2}.thin{stroke-width:.5}.head{font-weight:600}.note{font-size:11px}"
     return f"<style>text{{{FONT}}}{shapes}{light}@media (prefers-color-scheme:dark){{{dark}}}</style>"
 
 
@@ -108,7 +108,7 @@ def panels():
     p.text(12, 358, "row 0", "note")
     p.text(316, 358, "row 15", "note", "end")
 
-    p.text(12, 388, "One load of a line meets four codes of x, in all lanes", "head word")
+    p.text(12, 388, "A line meets four codes of x, in all lanes", "head word")
     p.cells(12, 398, 16, 1, 19, 20, "other")
     p.text(322, 413, "q 0 to 3", "note")
     p.arrow((164, 420), (164, 440))
@@ -142,17 +142,16 @@ def step():
         p.arrow((middle, 178), (middle, 200))
         p.box(x, 200, 180, 40, "code", f"q = rint({name} / s) + zp", "codes, 0 to 255")
         p.arrow((middle, 240), (middle, 262))
-        p.box(x, 262, 180, 40, "sum", "acc = sum q w - zp sum w", f"int32, exact; w: codes of {matrix}")
+        p.box(x, 262, 180, 40, "sum", "acc = sum q w - zp sum w", f"int32, exact; w of {matrix}")
         p.arrow((middle, 302), (middle, 324))
-        p.box(x, 324, 180, 40, "float", "y = acc (s sw) + b", "float32; sw: scale of w's row")
+        p.box(x, 324, 180, 40, "float", "y = acc (s sw) + b", "float32; sw: scale of the row")
     p.arrow((102, 364), (102, 392))
     p.arrow((298, 364), (298, 392))
-    p.box(12, 392, 376, 44, "other", "the end of the cell", "all gates of a unit in registers: tanh(y_x + y_h), say")
+    p.box(12, 392, 376, 44, "other", "the end of the cell", "all gates of a unit in registers: tanh(y + y), say")
     p.arrow((200, 436), (200, 462))
     p.box(110, 462, 180, 40, "float", "the next h", "float32")
     p.arrow((290, 482), (394, 482), (394, 96), (388, 96))
-    p.text(384, 500, "its range goes along,", "note", "end")
-    p.text(384, 515, "for the next step", "note", "end")
+    p.text(384, 518, "its range goes along, for the next step", "note", "end")
     return p.svg(528)
 
 
@@ -162,7 +161,7 @@ def threads():
         "A batch is taken in groups of at most 64 rows, one group after the other. Each thread of a call computes a "
         "slice of the hidden units in every step, for all rows of the group. The threads meet once a step.",
     )
-    p.text(12, 24, "A batch of 150 rows: three groups, one after another", "head word")
+    p.text(12, 24, "150 rows: three groups, one after another", "head word")
     for n in range(3):
         p.box(12 + 128 * n, 36, 120, 34, "code" if n == 0 else "float", f"group {n}: 50 rows")
     p.arrow((72, 70), (72, 96))
@@ -172,7 +171,7 @@ def threads():
     for thread in range(2):
         y = 132 + 62 * thread
         p.text(12, y + 22, f"thread {thread}")
-        p.text(12, y + 38, f"units {64 * thread}-{64 * thread + 63}", "note")
+        p.text(12, y + 38, f"{64 * thread} to {64 * thread + 63}", "note")
         for n in range(2):
             left = 88 + 156 * n
             p.box(left, y, 46, 50, "other", "codes", "all h")
@@ -184,8 +183,9 @@ def threads():
         p.text(x if n == 0 else x - 4, 266, "meet", "note", "middle" if n == 0 else "end")
     p.text(160, 284, "step t", "note", "middle")
     p.text(314, 284, "step t + 1", "note", "middle")
-    p.text(12, 312, "The sum of a unit is never split: no bit depends on the number of threads.", "note")
-    return p.svg(326)
+    p.text(12, 310, "The sum of a unit is never split, so no bit depends", "note")
+    p.text(12, 325, "on the number of threads.", "note")
+    return p.svg(338)
 
 
 PICTURES = {"panels.svg": panels, "step.svg": step, "threads.svg": threads}
