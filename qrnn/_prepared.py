@@ -53,7 +53,8 @@ class PreparedLayer(FloatLayer):
     --------
     >>> import qrnn
     >>> layer = qrnn.prepare(qrnn.nn.GRU(4, 3), qconfig={})
-    >>> isinstance(layer, qrnn.quantization.prepared.PreparedLayer)
+    >>> from qrnn.quantization.prepared import PreparedLayer
+    >>> isinstance(layer, PreparedLayer)
     True
     """
 

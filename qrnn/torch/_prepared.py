@@ -153,7 +153,8 @@ class PreparedLayer(NotScripted, Described, torch.nn.Module):
     --------
     >>> import torch, qrnn.torch as qnn
     >>> layer = qnn.prepare(torch.nn.GRU(4, 3), qconfig={})
-    >>> isinstance(layer, qnn.quantization.prepared.PreparedLayer)
+    >>> from qrnn.torch.quantization.prepared import PreparedLayer
+    >>> isinstance(layer, PreparedLayer)
     True
     """
 
