@@ -205,7 +205,7 @@ static int check_sums(PyObject *sums, PyArrayObject *v, PyArrayObject *weights)
 /* The weights of the rows of `v` as a new reference; *weights stays NULL for None. */
 static int take_weights(PyObject *module, PyObject *given, PyArrayObject *v, PyArrayObject **weights)
 {
-    if (!given || given == Py_None) return 0;
+    if (!given) return 0;
     *weights = array_from(PyModule_GetState(module), given, "weights");
     if (!*weights) return -1;
     if (PyArray_NDIM(*weights) == 1 && PyArray_DIM(*weights, 0) == PyArray_DIM(v, 0)) return 0;

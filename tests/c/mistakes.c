@@ -351,6 +351,9 @@ static void check_functions(void)
           NULL);
     tally(qrnn_moments("qrnn", NULL, 0, 2, NULL, NULL, NULL, NULL, NULL, &count) == QRNN_OK && count == 0, "no rows",
           NULL);
+    tally(qrnn_seen("qrnn", NULL, 1, 0, NULL, NULL) == QRNN_OK, "values of no columns", NULL);
+    tally(qrnn_moments("qrnn", NULL, 1, 0, NULL, NULL, NULL, NULL, NULL, &count) == QRNN_OK && count == 0, "no columns",
+          NULL);
     tally(qrnn_apply(QRNN_TANH, NULL, 2, NULL, y) == QRNN_ERR_NULL, "tanh of nothing", NULL);
     tally(qrnn_apply(QRNN_TANH, NULL, 2, v, NULL) == QRNN_ERR_NULL, "tanh to nowhere", NULL);
     tally(qrnn_apply(QRNN_TANH, NULL, 0, NULL, NULL) == QRNN_OK, "tanh of no numbers", NULL);
@@ -440,6 +443,70 @@ static int refuses(const qrnn_options *options, qrnn_kind kind, const char *engi
     qrnn_module *m = NULL;
     const qrnn_status status = qrnn_module_new(&spec, &m, NULL);
     return status == QRNN_ERR_OPTIONS && !m;
+}
+
+/* Rows whose weights are no weights are left out. */
+static void check_row_weights(void)
+{
+    const float v[5] = {1.0f, 1.0f, 1.0f, 1.0f, 1.0f}, weights[5] = {-1.0f, INFINITY, NAN, 4.0f, 0.0f};
+    double weight[2] = {0.0, 0.0}, sum = 0.0, outer = 0.0;
+    size_t count = 0;
+    const qrnn_status status = qrnn_moments("float32", NULL, 5, 1, v, weights, weight, &sum, &outer, &count);
+    tally(status == QRNN_OK && count == 2 && weight[0] == 4.0 && weight[1] == 16.0, "rows that are left out", NULL);
+    tally(sum == 4.0 && outer == 4.0, "sums of the others", NULL);
+}
+
+/* Matrices that options add are floats, without a bias. */
+static void check_added(const char *engine)
+{
+    enum { MATRICES = 5 };
+    static const float floats[64] = {0.5f};
+    static const int8_t codes[64] = {1};
+    const float scale[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const int quantized = qrnn_engine_by_name(engine)->quantized;
+    qrnn_options o;
+    qrnn_options_init(QRNN_LSTM, &o);
+    o.peepholes = o.initial_states = 1;
+    qrnn_weight weights[MATRICES];
+    const qrnn_spec spec = {.kind = QRNN_LSTM,
+                            .engine = engine,
+                            .input_size = 2,
+                            .hidden_size = 2,
+                            .layers = 1,
+                            .directions = 1,
+                            .sequence = 1,
+                            .options = &o,
+                            .weights = weights};
+    tally(qrnn_spec_matrices(&spec) == MATRICES, "matrices of an LSTM with peepholes and learned states", NULL);
+    for (size_t wrong = 0; wrong < 4; wrong++)
+        for (size_t at = 2; at < MATRICES; at++) {
+            for (size_t i = 0; i < MATRICES; i++) {
+                qrnn_matrix_info info;
+                qrnn_spec_matrix(&spec, i, &info);
+                const int coded = quantized && info.multiplies;
+                weights[i] = (qrnn_weight){.values = coded ? NULL : floats,
+                                           .codes = coded ? codes : NULL,
+                                           .scale = coded ? scale : NULL,
+                                           .n_scale = coded ? info.rows : 0};
+            }
+            if (wrong == 1) weights[at].codes = codes;
+            if (wrong == 2) weights[at].bias = floats;
+            if (wrong == 3) weights[at].values = NULL;
+            qrnn_module *m = NULL;
+            size_t matrix = MATRICES;
+            const qrnn_status status = qrnn_module_new(&spec, &m, &matrix);
+            if (wrong)
+                tally(status == QRNN_ERR_FORMAT && !m && matrix == at, "a matrix of an option", NULL);
+            else
+                tally(status == QRNN_OK && m && !qrnn_module_activations(m, MATRICES), "an LSTM with options", NULL);
+            for (size_t i = 0; m && i < MATRICES; i++) {
+                float got[16] = {77.0f};
+                qrnn_module_unpack(m, i, NULL, NULL, NULL, NULL);
+                qrnn_module_unpack(m, i, i < 2 && quantized ? NULL : got, NULL, NULL, NULL);
+                tally(i < 2 ? quantized || got[0] == 0.5f : got[0] == 0.5f, "values of a matrix", NULL);
+            }
+            qrnn_module_unref(m);
+        }
 }
 
 static void check_options(void)
@@ -571,11 +638,13 @@ int main(void)
     check_weights();
     check_codes();
     check_options();
+    check_row_weights();
     check_scales(0);
     check_scales(1);
     for (size_t i = 0; i < 3; i++) {
         check_specs(engines[i]);
         check_past_the_last(engines[i]);
+        if (qrnn_engine_by_name(engines[i])->options) check_added(engines[i]);
         check_linear(engines[i]);
         check_no_units(QRNN_LINEAR, engines[i]);
         check_half_states(engines[i], 0);

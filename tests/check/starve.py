@@ -69,10 +69,14 @@ def calls():
     floats, large = nn.GRU(4, 3, bidirectional=True), qd.RNNCell(200, 90)
     many = qd.GRU(4, 3, engine="fbgemm")
     linear = qd.Linear(4, 3)
+    projected = nn.LSTM(4, 3, proj_size=2)
     codes = (
         (np.ones((3, 4), np.int8), np.ones((), f32), None),
         (np.ones((3, 3), np.int8), np.ones((), f32), None),
     )
+
+    clipped = nn.LSTMCell(4, 3, activations=("hard_sigmoid", "tanh", "elu"), clip=2.0)
+    options, lstm_sizes = clipped.options, ("lstm", 4, 3, 0, (1, 1, False))
 
     def pack():
         module = _core.Module()
@@ -101,6 +105,12 @@ def calls():
         "unpack": lambda: [cell._unpack(0, what) for what in ("weight", "scale", "bias")],
         "names": lambda: [_core.isas(), _core.engines()],
         "properties": lambda: [cell.engine, cell.isa, cell.nbytes, cell.kind, sequence.sequence],
+        "options": lambda: clipped.options,
+        "tables": lambda: [_core.kinds(), _core.activations(), _core.engine_table()],
+        "matrices": lambda: _core.matrices(*lstm_sizes, options),
+        "layers of a sequence": lambda: [_core.Module._forward_layers(each, rows) for each in (sequence, projected)],
+        "checked lengths": lambda: _core.check_call(*lstm_sizes, (5, 2, 4), None, [3, 5]),
+        "fake quantize": lambda: _core.fake_quantize("qrnn", x),
         "wrong size": lambda: refused(lambda: cell(rows), ValueError),
         "wrong columns": lambda: refused(lambda: cell(h), RuntimeError),
         "wrong engine": lambda: refused(lambda: _core.Module()._pack("linear", "no", None, codes[0]), ValueError),
@@ -114,6 +124,10 @@ def calls():
         "wrong out": lambda: refused(lambda: cell(x, h, out=x), ValueError),
         "wrong shape": lambda: refused(
             lambda: _core.Module()._pack("rnn_tanh", "qrnn", None, codes[0], codes[0]), ValueError
+        ),
+        "wrong options": lambda: refused(lambda: _core.matrices(*lstm_sizes, options[1:]), TypeError),
+        "wrong activation": lambda: refused(
+            lambda: _core.matrices(*lstm_sizes, ((*options[0][:2], ("no", 0.0, 0.0)), *options[1:])), ValueError
         ),
         "wrong keyword": lambda: refused(lambda: cell(x, nope=1), TypeError),
         "nan": lambda: refused(lambda: many(np.full((2, 1, 4), np.nan, f32)), ValueError),

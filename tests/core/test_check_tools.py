@@ -126,5 +126,6 @@ def test_reasons_name_lines_that_are_there():
     assert len(rows) > 20
     for file, function, text in rows:
         source = (ROOT / "csrc" / file.split(" (")[0]).read_text()
-        assert function in source, f"{file}: {function}"
+        name = function.removesuffix("_sloped") if file.startswith("kernels/ends.def") else function  # a macro's name
+        assert name in source, f"{file}: {function}"
         assert text == "*" or text in {line.strip() for line in source.splitlines()}, f"{file}: {text}"
