@@ -177,7 +177,7 @@ def test_keras(command, values, keras_file):
     status, printed, _ = command("convert", keras_file, "int8.safetensors", "--calibrate", "words.npy", "--json")
     found = json.loads(printed)  # beside a warning that int8 costs the head much
     assert status == 0 and found["format"] == "Keras" and found["quantized_layers"] == 4
-    assert values("verify", keras_file, "int8.safetensors", *data, "--tolerance", "0.1")["largest"] > 0
+    assert values("verify", keras_file, "int8.safetensors", *data)["same"]  # its last layer is a softmax of one unit
     values("convert", keras_file, "state.npz")
     assert values("verify", "state.npz", "out.safetensors")["same"]
     whole = Path(keras_file).read_bytes()

@@ -59,11 +59,14 @@ BAD_NODES = [
     ({"hidden_size": 5}, "LSTM 'node': hidden_size: expected that of R, 3, got 5"),
     ({"activations": ["Tanh"]}, "LSTM 'node': activations: expected 3 for each of 1 directions, got 1"),
     ({"activations": ["Gelu", "Tanh", "Tanh"]}, "LSTM 'node': activations: expected one of tanh, .*, got 'Gelu'"),
-    ({"activations": ["ScaledTanh", "Tanh", "Tanh"]}, "activation_alpha of ScaledTanh: expected a number, as ONNX has"),
+    (
+        {"activations": ["ScaledTanh", "Tanh", "Tanh"]},
+        "activation_alpha of ScaledTanh: expected a number, because ONNX has no default",
+    ),
     ({"activations": ["Linear", "Tanh", "Tanh"]}, "LSTM 'node': activations: expected one of .*, got 'Linear'"),
     (
         {"activations": ["ScaledTanh", "Tanh", "Tanh"], "activation_alpha": [1.0]},
-        "activation_beta of ScaledTanh: expected a number, as ONNX has no default",
+        "activation_beta of ScaledTanh: expected a number, because ONNX has no default",
     ),
     (
         {"activations": ["Elu", "Tanh", "Tanh"], "activation_alpha": [1.0, 2.0]},
