@@ -98,8 +98,9 @@ int qrnn_choose_scale(const qrnn_module *m, const struct qrnn_activations *activ
                       struct qrnn_act *act);
 
 /* Prepares rows of n values for the product with `matrix`: as codes, or, where it takes floats, as pointers to them.
- * `extents` are those of the rows; NULL if they are not known, or if o->given is set. Returns 0 if all rows share a
- * scale and a value is not finite. */
+ * `extents` are the least and largest values of each row; NULL if they are not known, or if o->given, a scale for all
+ * rows, is set. Returns 1; or 0 in a format whose rows share a scale, if a value is not finite. Where each row has its
+ * own scale, that of a row with such a value becomes NaN. */
 int qrnn_encode(const qrnn_module *m, const struct qrnn_matrix *matrix, struct qrnn_operand *o, size_t rows, size_t n,
                 const float *const *v, const struct qrnn_extents *extents);
 

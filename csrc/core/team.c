@@ -92,9 +92,9 @@ static void *member_main(void *argument)
     }
 }
 
-/* The first meeting ends only when the caller joins it, and before that the caller sets `members` to the number of
- * threads that started. So no other member sees a full count too early, whether it reads the old number or the new
- * one. */
+/* `members` is first the number of threads that are wanted. Where fewer start, the caller sets it to their number, and
+ * only then joins the first meeting. So no thread takes that meeting for complete before the caller has joined, whether
+ * it has read the larger number or the smaller one. */
 void qrnn_team_start(struct qrnn_team *team, size_t members)
 {
     const size_t wanted = members < QRNN_TEAM_MOST ? members : QRNN_TEAM_MOST;

@@ -56,7 +56,8 @@ static unsigned detect(void)
     return qrnn_cpu_features(&cpu);
 }
 
-/* MXCSR without its six sticky exception flags. Default: all exceptions masked, round to nearest, no FTZ, no DAZ. */
+/* Values of MXCSR. The default: all exceptions masked, round to nearest, no FTZ, no DAZ. The flags: its six sticky
+ * exception flags, which no comparison looks at. */
 enum { MXCSR_DEFAULT = 0x1f80, MXCSR_FLAGS = 0x3f };
 
 uint32_t qrnn_fp_enter(void)

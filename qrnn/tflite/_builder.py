@@ -40,7 +40,8 @@ _TAKEN = frozenset([*dir(Graph), "inputs", "outputs", "steps", "training", *OWN_
 #: The most numbers in a constant of axes, sizes or limits.
 _MOST_NUMBERS = 64
 
-#: The most scales of a graph with which rows of a cell's weights are compared.
+#: The most different scales of a graph. Rows of a cell's weights are compared with each of them, to find those that
+#: were quantized together; with more of them none is compared.
 _MOST_SCALES = 64
 
 
