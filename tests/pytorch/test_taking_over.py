@@ -74,7 +74,7 @@ def test_what_torch_ao_saved_is_named_where_it_does_not_fit(torch_engine):
     state = torch_models.Holder(torch_models.ao_dynamic("LSTMCell")).state_dict()
     del state["module._packed_weight_hh"]
     for strict in (True, False):
-        with pytest.raises(RuntimeError, match=r"\tmodule\._packed_weight_hh: expected beside .* no such key"):
+        with pytest.raises(RuntimeError, match=r"\tmodule\._packed_weight_hh: expected this key beside .* no such key"):
             model.load_state_dict(state, strict=strict)
     assert all(torch.equal(value, want[key]) for key, value in model.state_dict().items())
     if torch.backends.quantized.engine in ("fbgemm", "x86"):  # the others have no float16 modules

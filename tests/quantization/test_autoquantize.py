@@ -178,7 +178,10 @@ def test_the_report_says_what_was_done():
     kept = sum(4 * row.shape[0] * row.shape[1] if row.choice == "float" else row.nbytes for row in report)
     int8 = sum(row.nbytes for row in report)
     assert found["nbytes"]["chosen"] == kept and found["nbytes"]["int8"] == int8
-    assert f"Bytes of weights: {kept:,} as chosen; {int8:,} all in int8, " in text and "Next: keep the model" in text
+    assert (
+        f"Bytes of weights: {kept:,} as chosen; {int8:,} all in int8, " in text
+        and "Next: keep the returned model" in text
+    )
     assert len(report[:2]) == 2 and "choice" in report[:2]._repr_html_() and "<script" not in report._repr_html_()
 
 
