@@ -225,7 +225,8 @@ static size_t members_of(const qrnn_module *m, const struct call *call)
     const size_t wanted = call->threads < QRNN_TEAM_MOST ? call->threads : QRNN_TEAM_MOST;
     const size_t most = call->batch / QRNN_TEAM_ROWS;
     const double rows = (double)(m->kind->info.gates * m->hidden_size) * (double)call->batch;
-    const double work = rows * (double)(m->input_size + (m->kind->info.states ? m->state_size : 0));
+    const double columns = (double)(m->input_size + (m->kind->info.states ? m->state_size : 0));
+    const double work = rows * columns * (m->engine->info.quantized ? 1 : QRNN_FLOAT_WORK);
     if (most < 2 || work < QRNN_TEAM_ROWS_WORK) return 1;
     return wanted < most ? wanted : most;
 }

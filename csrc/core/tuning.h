@@ -22,9 +22,11 @@ enum {
     /* The least multiply-adds of a step, and of a call, for which threads pay. */
     QRNN_TEAM_STEP_WORK = 1 << 17,
     QRNN_TEAM_CALL_WORK = 1 << 24,
-    /* The least multiply-adds for which a linear or a single step is shared among threads, and the fewest rows of a
-     * thread. */
-    QRNN_TEAM_ROWS_WORK = 1 << 25,
+    /* The least multiply-adds of codes for which a linear or a single step is shared among threads, and the fewest rows
+     * of a thread. One of floats counts as QRNN_FLOAT_WORK of them. At the bound two threads take 0.81 of the time of one
+     * (Linear(1024, 1024), 128 rows), with half the rows 1.03, with a quarter 1.67; 32 rows of floats take 0.80 (Xeon,
+     * two cores, idle). */
+    QRNN_TEAM_ROWS_WORK = 1 << 27,
     QRNN_TEAM_ROWS = 16,
     /* Multiply-adds between two questions to qrnn_run.stop. One of them, as counted, takes at most 9 ns with the
      * slowest kernels, whatever the sizes, so the questions are at most 20 ms apart. */
@@ -54,6 +56,9 @@ enum {
     QRNN_TEAM_YIELDS = 2
 };
 #endif
+
+/* Multiply-adds of codes that take the time of one of floats. */
+enum { QRNN_FLOAT_WORK = 4 };
 
 /* Work beside the products, in multiply-adds: for a row in a step, and for each value of its products. */
 enum { QRNN_STEP_WORK = 512, QRNN_VALUE_WORK = 32 };

@@ -95,15 +95,15 @@ def test_same_bits_in_groups_of_rows():
 
 
 SINGLE = {
-    "linear": ("Linear", (300, 700)),
-    "rnn": ("RNNCell", (64, 400)),
-    "lstm": ("LSTMCell", (64, 200)),
-    "gru": ("GRUCell", (64, 240)),
+    "linear": ("Linear", (900, 800)),
+    "rnn": ("RNNCell", (64, 840)),
+    "lstm": ("LSTMCell", (64, 400)),
+    "gru": ("GRUCell", (64, 460)),
 }
 
 
 def make_single(kind, engine, isa=None):
-    """A linear or a cell, and arguments of as many rows as are worth several threads."""
+    """A linear or a cell, and arguments of as many rows as are worth several threads: above 2^27 multiply-adds."""
     name, (inputs, hidden) = SINGLE[kind]
     qrnn.manual_seed(95)
     module = getattr(nn, name)(inputs, hidden, isa=isa)
