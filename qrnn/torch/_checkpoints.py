@@ -64,10 +64,10 @@ def load_checkpoint(path: str | os.PathLike[str], key: str | None = None) -> dic
     >>> list(qrnn.torch.load_checkpoint(path))
     ['weight', 'bias']
     """
+    with open(path, "rb"):
+        pass  # errors of the path itself; torch.load raises OSError for what is in a file, too
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:
         raise FormatError(
             f"{path}: expected tensors in dicts, as torch.save writes them, got {_reason(error)}"

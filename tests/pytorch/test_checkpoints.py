@@ -115,6 +115,19 @@ def test_files_without_a_state(tmp_path, what):
         qt.load_checkpoint(tmp_path / "a.pt")
 
 
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.99])
+def test_a_file_that_was_cut_is_refused(tmp_path, part):
+    """PyTorch raises OSError for an archive of more than 4 KiB without its end."""
+    path = tmp_path / "a.pt"
+    torch.save({"weight": torch.ones(200, 30)}, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(qrnn.FormatError, match="a.pt: expected tensors in dicts"):
+        qt.load_checkpoint(path)
+    with pytest.raises(OSError):
+        qt.load_checkpoint(tmp_path)
+
+
 def test_what_would_run_is_refused(tmp_path):
     path = tmp_path / "a.pt"
     for what, name in ((Model(), f"{__name__}.Model"), ({"model": Evil()}, "exec")):
