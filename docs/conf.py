@@ -53,6 +53,7 @@ napoleon_custom_sections = [("Attributes", "params_style")]  # types of attribut
 html_theme = "furo"
 html_title = f"qrnn {version}"
 html_static_path = ["static"]
+html_css_files = ["pages.css"]
 html_js_files = ["reach.js"]
 html_copy_source = False
 html_show_sphinx = False

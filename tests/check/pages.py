@@ -102,7 +102,7 @@ def look_at_docs(page, axe, folder, scheme, label, docs):
 def lost_links(folder, docs):
     """Links and pictures of pages, to files of the folder, that are not there."""
     for path in docs:
-        for target in re.findall(r'(?:href|src|srcset)="([^"#?:]+)[^"]*"', path.read_text(encoding="utf-8")):
+        for target in re.findall(r'(?:href|src|srcset)="([^"#?:]+)(?:[#?][^"]*)?"', path.read_text(encoding="utf-8")):
             if not (path.parent / urllib.parse.unquote(target)).exists():
                 yield f"{path.relative_to(folder)}: no {target}"
 
