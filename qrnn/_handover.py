@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
@@ -63,7 +65,7 @@ def folder_for(executor: Executor) -> Iterator[str | None]:
 
 def pack(value: Any, folder: str | None) -> Any:
     """Return `value` as a file to be sent by name; `value` itself if it is small, or if file or pickling fails."""
-    if folder is None:
+    if folder is None or _bytes_in(value) < _LEAST:
         return value
     from multiprocessing.reduction import ForkingPickler
 
@@ -74,10 +76,25 @@ def pack(value: Any, folder: str | None) -> Any:
         ForkingPickler(written, 5, True, buffers.append).dump(value)
         raw = [buffer.raw() for buffer in buffers]
         if sum(each.nbytes for each in raw) < _LEAST:
-            return value
+            return value  # its arrays are not contiguous, so NumPy put them into the pickle
         return _Packed(written.getvalue(), *_write(raw, folder))
     except Exception:
         return value  # the executor says what is wrong with it
+
+
+def _bytes_in(value: Any) -> int:
+    """Bytes of the arrays in tuples, lists and dicts.
+
+    They are counted without a pickle, which the pool makes anyway, and which for a tensor of PyTorch takes a file
+    descriptor that only its receiver gives back.
+    """
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (tuple, list)):
+        return 0
+    return sum(map(_bytes_in, value))
 
 
 def _write(buffers: list[memoryview], folder: str) -> tuple[str, list[tuple[int, int]]]:

@@ -40,7 +40,7 @@ def memory(monkeypatch, tmp_path):
 def test_large_batches_and_results(pool, memory, chunk):
     """Large and small ones in turn: by a file, by the pipe, or one each way."""
     gru = qrnn.GRU(64, 64, num_layers=2)
-    batches = [LARGE[0], SMALL, LARGE[1], np.asfortranarray(LARGE[2]), LARGE[0][::2]]
+    batches = [LARGE[0], SMALL, LARGE[1], np.asfortranarray(LARGE[2]), np.repeat(LARGE[0], 2, axis=0)[::2]]
     found = list(qrnn.map(gru, batches, pool, chunk=chunk))
     assert len(found) == len(batches)
     for (output, h_n), batch in zip(found, batches, strict=True):
@@ -88,6 +88,26 @@ def test_what_is_packed_comes_back(pool, memory):
     np.testing.assert_array_equal(found["c"], value["c"], strict=True)
     assert found["b"][1] == "text"
     assert all(each.ctypes.data % 64 == 0 and each.flags.writeable for each in (found["a"], found["b"][0], found["c"]))
+
+
+class Counted:
+    """Counts how often it is pickled."""
+
+    times = 0
+
+    def __reduce__(self):
+        Counted.times += 1
+        return Counted, ()
+
+
+def test_what_is_small_is_pickled_by_the_pool_alone(pool, memory):
+    """A pickle that is thrown away would take time, and file descriptors for tensors of PyTorch."""
+    Counted.times = 0
+    with _handover.folder_for(pool) as folder:
+        value = ([SMALL, Counted()], {"x": SMALL, "y": 3}, None)
+        assert _handover.pack(value, folder) is value and Counted.times == 0
+        large = ({"x": [LARGE[0]]}, Counted())
+        assert _handover.pack(large, folder) is not large and Counted.times == 1
 
 
 def test_who_else_gets_no_folder(pool, monkeypatch):
