@@ -67,7 +67,7 @@ def test_every_public_name_has_a_page(load):
             count += 1
     directives = re.findall(r"^\.\. auto\w+:: (\S+)$", "\n".join(pages.values()), re.MULTILINE)
     assert len(directives) == len(set(directives)), "a text stands twice"
-    assert count > 400
+    assert count > (400 if HAVE_TORCH else 250)  # without PyTorch the names of qrnn.torch are left out
 
 
 def text_of(name):
