@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["folder_for", "pack", "unpack"]
 
-#: Where files are memory. Other systems than Linux have no such folder, and use the executor's pipe.
-_MEMORY = "/dev/shm"
+#: Where files are memory. Other systems than Linux have none, and use the executor's pipe.
+_MEMORY = "/dev/shm" if sys.platform == "linux" else ""
 #: Bytes of arrays from which a file takes less time than a pipe does.
 _LEAST = 1 << 18
 _ALIGNMENT = 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import zipfile
@@ -146,7 +147,9 @@ def _head_of(path: str) -> Head:
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise CommandError(NO_FILE, f"{path}: {error}") from error
     except OSError as error:
-        raise CommandError(NO_FILE, f"{path}: {error.strerror or error}") from error
+        # Windows denies the permission to read a folder.
+        reason = os.strerror(errno.EISDIR) if os.path.isdir(path) else error.strerror
+        raise CommandError(NO_FILE, f"{path}: {reason or error}") from error
     return Head(start, names)
 
 

@@ -82,7 +82,7 @@ def _command(function: Callable[..., Result]) -> Callable[..., int]:
         try:
             click.echo(text)
         except OSError as error:
-            if error.errno != errno.EPIPE:
+            if error.errno != (errno.EINVAL if sys.platform == "win32" else errno.EPIPE):
                 raise
             raise _PipeClosed from error  # click would end the process for an OSError
         return result.status

@@ -412,16 +412,16 @@ def test_in_a_pipe():
     done = process("info", "model.safetensors")
     assert done.returncode == 0 and done.stdout.startswith("model.safetensors: ")
     code = "import sys; from qrnn._cli import main; sys.stdin.read(); sys.exit(main(['info', 'model.safetensors']))"
-    reader = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
-    )
-    reader.stdout.close()
-    reader.stdin.close()
-    assert reader.stderr.read() == b"" and reader.wait(60) == 141
+    ) as reader:
+        reader.stdout.close()
+        reader.stdin.close()
+        assert reader.stderr.read() == b"" and reader.wait(60) == 141
 
 
 def test_the_import_of_the_package_brings_no_command_line():
