@@ -63,7 +63,7 @@ bench-quick: bench  ## the same in seconds, at three sizes
 bench-peers: $(VENV)/.installed $(VENV)/.bench $(VENV)/.peers $(WITH_TORCH)  ## time RNN, LSTM and GRU against all peers
 	$(BIN)/python benchmarks/compare.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/compare.py --threads 2 $(BENCH_ARGS)
-	if $(BIN)/python -c 'import qrnn; exit("avx2" not in qrnn.isas()[:-1])'; then \
+	if $(BIN)/python -I -c 'import qrnn; exit("avx2" not in qrnn.isas()[:-1])'; then \
 		QRNN_ISA=avx2 $(BIN)/python benchmarks/compare.py --batches 1 $(BENCH_ARGS); \
 	fi
 

@@ -5,8 +5,13 @@
  * dots_ISA(n)                      n blocks of products u8 * s8, summed in 32 bits; returns how many it made
  * fmas_ISA(n)                      n blocks of products float * float, summed; likewise
  */
+#define _GNU_SOURCE
 #include <stddef.h>
 #include <stdint.h>
+#if defined __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 /* The value may have changed for all that the compiler knows. */
 #define OPAQUE(v) __asm__ volatile("" : "+x"(v))
@@ -129,4 +134,37 @@ PRODUCTS(fmas_avx512vnni, AVX512, __m512, _mm512_setzero_ps(), _mm512_set1_ps(0.
 PRODUCTS(dots_avxvnni, AVXVNNI, __m256i, _mm256_setzero_si256(), _mm256_set1_epi8(3), _mm256_set1_epi8(-2), DOTVEX, 32)
 PRODUCTS(dots_avx2, AVX2, __m256i, _mm256_setzero_si256(), _mm256_set1_epi8(3), _mm256_set1_epi8(-2), DOTAVX2, 32)
 PRODUCTS(fmas_avx2, AVX2, __m256, _mm256_setzero_ps(), _mm256_set1_ps(0.5f), _mm256_set1_ps(0.2f), FMA256, 8)
+
+#if defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+/* Four tiles of sums, from two of codes and two of weights. Linux gives tiles to a process that has asked
+ * (csrc/kernels/isa.c). */
+__attribute__((target("amx-tile,amx-int8"))) size_t dots_amx(size_t n)
+{
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } shapes = {.palette = 1};
+    if (syscall(SYS_arch_prctl, 0x1023, 18) != 0) return dots_avx512vnni(n);
+    for (int i = 0; i < 8; i++) {
+        shapes.bytes[i] = 64;
+        shapes.rows[i] = 16;
+    }
+    __asm__ volatile("" : : "r"(&shapes) : "memory");
+    _tile_loadconfig(&shapes);
+    for (size_t block = 0; block < n; block++) {
+        _tile_dpbusd(0, 4, 6);
+        _tile_dpbusd(1, 4, 7);
+        _tile_dpbusd(2, 5, 6);
+        _tile_dpbusd(3, 5, 7);
+    }
+    _tile_release();
+    return n * 4 * 16 * 16 * 64;
+}
+#else
+size_t dots_amx(size_t n)
+{
+    return dots_avx512vnni(n);
+}
+#endif
 #endif

@@ -22,6 +22,7 @@ LOOPS = {
     "avx2": ("avx2", "avx2", "avx2"),
     "avxvnni": ("avx2", "avxvnni", "avx2"),
     "avx512vnni": ("avx512vnni", "avx512vnni", "avx512vnni"),
+    "amx": ("avx512vnni", "amx", "avx512vnni"),
 }
 
 

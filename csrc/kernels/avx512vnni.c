@@ -13,65 +13,7 @@ QRNN_REGION("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 #include "dequantize.h"
 #include "elementwise.h"
 #include "ends.h"
-
-typedef __m512i s32v;
-typedef __m512i codes4;
-#define DOT_BIAS(form) 0
-
-QRNN_INLINE s32v s_load(const void *p)
-{
-    return _mm512_loadu_si512(p);
-}
-
-QRNN_INLINE void s_store(int32_t *p, s32v v)
-{
-    _mm512_storeu_si512(p, v);
-}
-
-QRNN_INLINE s32v s_set1(int32_t v)
-{
-    return _mm512_set1_epi32(v);
-}
-
-QRNN_INLINE s32v s_add(s32v a, s32v b)
-{
-    return _mm512_add_epi32(a, b);
-}
-
-QRNN_INLINE s32v s_sub(s32v a, s32v b)
-{
-    return _mm512_sub_epi32(a, b);
-}
-
-QRNN_INLINE s32v s_mul(s32v a, s32v b)
-{
-    return _mm512_mullo_epi32(a, b);
-}
-
-QRNN_INLINE s32v s_shift(s32v v)
-{
-    return _mm512_slli_epi32(v, QRNN_PLANE_BITS);
-}
-
-QRNN_INLINE f32v v_from_s32(s32v v)
-{
-    return _mm512_cvtepi32_ps(v);
-}
-
-QRNN_INLINE codes4 codes4_load(int form, const uint8_t *q)
-{
-    int32_t bytes;
-    (void)form;
-    memcpy(&bytes, q, sizeof bytes);
-    return _mm512_set1_epi32(bytes);
-}
-
-QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
-{
-    (void)form;
-    return _mm512_dpbusd_epi32(acc, q, w);
-}
-
+#include "zmm.h"
 #include "sums.h"
 #include "product.h"
 #include "product_f32.h"
@@ -105,7 +47,7 @@ PANELS(2)
 PANELS(3)
 PANELS(4)
 
-static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
+void qrnn_u8s8_avx512vnni(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     const size_t fours = w->count / 4, panel = 4 * fours;
     for (size_t i = 0; i < fours; i++) panels_4(w, x, out, 4 * group_at(out, fours, i));
@@ -124,7 +66,7 @@ static void product_u8s8(const struct qrnn_panels *w, const struct qrnn_inputs *
         if (row + 1 == out->batch) TILE(2, 1, P);                     \
     } while (0)
 
-static void product_s13s8(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
+void qrnn_s13s8_avx512vnni(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out)
 {
     const struct tiled local = tiled_planes(2, w, x, out), *const t = &local;
     const size_t fours = w->count / 4;
@@ -226,8 +168,8 @@ void qrnn_use_avx512vnni(struct qrnn_kernels *k)
     k->quantize = quantize;
     k->encode[QRNN_ACTIVATIONS_U8] = encode_u8;
     k->encode[QRNN_ACTIVATIONS_S13] = encode_s13;
-    k->product[QRNN_PRODUCT_U8S8] = product_u8s8;
-    k->product[QRNN_PRODUCT_S13S8] = product_s13s8;
+    k->product[QRNN_PRODUCT_U8S8] = qrnn_u8s8_avx512vnni;
+    k->product[QRNN_PRODUCT_S13S8] = qrnn_s13s8_avx512vnni;
     k->product[QRNN_PRODUCT_F32] = product_f32;
     k->moments = moments;
     QRNN_USE_ELEMENTWISE(k);

@@ -35,11 +35,31 @@ unsigned qrnn_cpu_features(const struct qrnn_cpu *cpu)
     const unsigned fma = (c >> 12) & 1, osxsave = (c >> 27) & 1, avx = (c >> 28) & 1, avx2 = (b >> 5) & 1;
     const unsigned f = (b >> 16) & 1, dq = (b >> 17) & 1, bw = (b >> 30) & 1, vl = (b >> 31) & 1;
     const unsigned vnni = (cpu->leaf7_ecx >> 11) & 1, avxvnni = (cpu->leaf7_1_eax >> 4) & 1;
+    const unsigned tile = (cpu->leaf7_edx >> 24) & 1, int8 = (cpu->leaf7_edx >> 25) & 1;
     if (!fma || !osxsave || !avx || !avx2 || (cpu->xcr0 & 0x06) != 0x06) return 0;
     unsigned found = QRNN_CPU_AVX2;
     if (avxvnni) found |= QRNN_CPU_AVXVNNI;
-    if (f && dq && bw && vl && vnni && (cpu->xcr0 & 0xe6) == 0xe6) found |= QRNN_CPU_AVX512VNNI;
+    if (!f || !dq || !bw || !vl || !vnni || (cpu->xcr0 & 0xe6) != 0xe6) return found;
+    found |= QRNN_CPU_AVX512VNNI;
+    if (tile && int8 && (cpu->xcr0 & 0x60000) == 0x60000) found |= QRNN_CPU_AMX;
     return found;
+}
+
+/* Asks Linux for tiles, which a process may use only if it has asked; that changes nothing for threads that do not use
+ * them. It is refused where a thread has a signal stack too small for them. */
+static int tiles_granted(void)
+{
+#if QRNN_AMX
+    enum { ARCH_PRCTL = 158, REQUEST_STATE = 0x1023, TILE_DATA = 18 };
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"((long)ARCH_PRCTL), "D"((long)REQUEST_STATE), "S"((long)TILE_DATA)
+                     : "rcx", "r11", "memory");
+    return result == 0;
+#else
+    return 0;
+#endif
 }
 
 static unsigned detect(void)
@@ -52,8 +72,10 @@ static unsigned detect(void)
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     cpu.leaf7_ebx = b;
     cpu.leaf7_ecx = c;
+    cpu.leaf7_edx = d;
     if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) cpu.leaf7_1_eax = a;
-    return qrnn_cpu_features(&cpu);
+    const unsigned found = qrnn_cpu_features(&cpu);
+    return (found & QRNN_CPU_AMX) && !tiles_granted() ? found & ~(unsigned)QRNN_CPU_AMX : found;
 }
 
 /* Values of MXCSR. The default: all exceptions masked, round to nearest, no FTZ, no DAZ. The flags: its six sticky

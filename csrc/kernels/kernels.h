@@ -222,13 +222,14 @@ enum {
     QRNN_CPU_NEON = 8,
     QRNN_CPU_NEONDOT = 16,
     QRNN_CPU_NEONI8MM = 32,
-    QRNN_CPU_WASM = 64
+    QRNN_CPU_WASM = 64,
+    QRNN_CPU_AMX = 128
 };
 
 /* What an x86 CPU reports: registers of cpuid, by leaf and subleaf, and XCR0, which names the register state that the
- * operating system saves (bits 1-2: xmm and ymm, 5-7: k and zmm). */
+ * operating system saves (bits 1-2: xmm and ymm, 5-7: k and zmm, 17-18: tiles). */
 struct qrnn_cpu {
-    uint32_t leaf1_ecx, leaf7_ebx, leaf7_ecx, leaf7_1_eax, xcr0;
+    uint32_t leaf1_ecx, leaf7_ebx, leaf7_ecx, leaf7_edx, leaf7_1_eax, xcr0;
 };
 
 /* The QRNN_CPU_ bits of such a CPU. x86 only. */

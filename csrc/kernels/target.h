@@ -31,6 +31,13 @@
 #define QRNN_X86 0
 #endif
 
+/* AMX, where the operating system is one whose permission isa.c asks for and the compiler knows its intrinsics. */
+#if QRNN_X86 && defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#define QRNN_AMX 1
+#else
+#define QRNN_AMX 0
+#endif
+
 /* 64-bit ARM, where every CPU has NEON. In regions clang declares intrinsics beyond the baseline from version 16 on. */
 #if defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__) && !defined(__AARCH64EB__)
 #define QRNN_ARM 1

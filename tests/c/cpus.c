@@ -8,27 +8,33 @@
 
 #include <stdio.h>
 
+enum { WIDE = QRNN_CPU_AVX512VNNI | QRNN_CPU_AMX, ALL = QRNN_CPU_AVX2 | QRNN_CPU_AVXVNNI | WIDE };
+
 /* Intel's names; what needs each. State is there if the operating system saves it. */
 static const struct {
     const char *name;
     size_t word;              /* of struct qrnn_cpu */
     unsigned bit, needed_by;
 } features[] = {
-    {"FMA", 0, 12, QRNN_CPU_AVX2 | QRNN_CPU_AVXVNNI | QRNN_CPU_AVX512VNNI},
-    {"OSXSAVE", 0, 27, QRNN_CPU_AVX2 | QRNN_CPU_AVXVNNI | QRNN_CPU_AVX512VNNI},
-    {"AVX", 0, 28, QRNN_CPU_AVX2 | QRNN_CPU_AVXVNNI | QRNN_CPU_AVX512VNNI},
-    {"AVX2", 1, 5, QRNN_CPU_AVX2 | QRNN_CPU_AVXVNNI | QRNN_CPU_AVX512VNNI},
-    {"xmm state", 4, 1, QRNN_CPU_AVX2 | QRNN_CPU_AVXVNNI | QRNN_CPU_AVX512VNNI},
-    {"ymm state", 4, 2, QRNN_CPU_AVX2 | QRNN_CPU_AVXVNNI | QRNN_CPU_AVX512VNNI},
-    {"AVX-VNNI", 3, 4, QRNN_CPU_AVXVNNI},
-    {"AVX512F", 1, 16, QRNN_CPU_AVX512VNNI},
-    {"AVX512DQ", 1, 17, QRNN_CPU_AVX512VNNI},
-    {"AVX512BW", 1, 30, QRNN_CPU_AVX512VNNI},
-    {"AVX512VL", 1, 31, QRNN_CPU_AVX512VNNI},
-    {"AVX512_VNNI", 2, 11, QRNN_CPU_AVX512VNNI},
-    {"k state", 4, 5, QRNN_CPU_AVX512VNNI},
-    {"zmm state", 4, 6, QRNN_CPU_AVX512VNNI},
-    {"zmm16-31 state", 4, 7, QRNN_CPU_AVX512VNNI},
+    {"FMA", 0, 12, ALL},
+    {"OSXSAVE", 0, 27, ALL},
+    {"AVX", 0, 28, ALL},
+    {"AVX2", 1, 5, ALL},
+    {"xmm state", 5, 1, ALL},
+    {"ymm state", 5, 2, ALL},
+    {"AVX-VNNI", 4, 4, QRNN_CPU_AVXVNNI},
+    {"AVX512F", 1, 16, WIDE},
+    {"AVX512DQ", 1, 17, WIDE},
+    {"AVX512BW", 1, 30, WIDE},
+    {"AVX512VL", 1, 31, WIDE},
+    {"AVX512_VNNI", 2, 11, WIDE},
+    {"k state", 5, 5, WIDE},
+    {"zmm state", 5, 6, WIDE},
+    {"zmm16-31 state", 5, 7, WIDE},
+    {"AMX-TILE", 3, 24, QRNN_CPU_AMX},
+    {"AMX-INT8", 3, 25, QRNN_CPU_AMX},
+    {"tile shapes' state", 5, 17, QRNN_CPU_AMX},
+    {"tile state", 5, 18, QRNN_CPU_AMX},
 };
 
 enum { COUNT = sizeof features / sizeof *features };
@@ -37,14 +43,14 @@ int main(void)
 {
     unsigned long passed = 0, failed = 0;
     for (uint32_t there = 0; there < (uint32_t)1 << COUNT; there++) {
-        unsigned want = QRNN_CPU_AVX2 | QRNN_CPU_AVXVNNI | QRNN_CPU_AVX512VNNI;
-        uint32_t words[5] = {0};
+        unsigned want = ALL;
+        uint32_t words[6] = {0};
         for (size_t i = 0; i < COUNT; i++)
             if ((there >> i) & 1)
                 words[features[i].word] |= (uint32_t)1 << features[i].bit;
             else
                 want &= ~features[i].needed_by;
-        const struct qrnn_cpu cpu = {words[0], words[1], words[2], words[3], words[4]};
+        const struct qrnn_cpu cpu = {words[0], words[1], words[2], words[3], words[4], words[5]};
         const unsigned got = qrnn_cpu_features(&cpu);
         if (got == want) {
             passed++;

@@ -22,8 +22,9 @@ COMPILER = os.environ.get("CC", "cc").split()[0]
 ROUNDS = "15"
 ENTRY = {
     "avx512vnni": ["-Dqrnn_use_avx512vnni=qrnn_use_avx2"],
-    # Its own set lacks all but the products: those of avx2.c come first.
+    # These sets lack all but the products: those of avx2.c come first.
     "avxvnni": ["-Dqrnn_use_avxvnni=override"],
+    "amx": ["-Dqrnn_use_amx=override", "-DQRNN_SMALL_LIMITS"],
 }
 OVERRIDE = """
 #include "kernels.h"
@@ -39,33 +40,42 @@ def run(*command, cwd):
     return done.stdout
 
 
-def build(isa, folder, kernel):
-    flags = ["-std=c11", "-O1", f"-I{ROOT}/csrc/core", f"-I{ROOT}/csrc/kernels"]
-    shim = [f"-I{ROOT}/tests/emulate/{isa}", *ENTRY[isa]]
-    run(COMPILER, *flags, *shim, "-w", "-c", kernel, "-o", "kernel.o", cwd=folder)
-    sources = [*ROOT.glob("csrc/core/*.c"), *ROOT.glob("csrc/kernels/*.c")]
+FLAGS = ["-std=c11", "-O1", f"-I{ROOT}/csrc/core", f"-I{ROOT}/csrc/kernels"]
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory):
+    """A folder of the core's objects and of the program's, with avx2.c once more under another name."""
+    folder = tmp_path_factory.mktemp("objects")
+    sources = [*ROOT.glob("csrc/core/*.c"), *ROOT.glob("csrc/kernels/*.c"), ROOT / "tests/c/check_kernels.c"]
+    run(COMPILER, *FLAGS, "-c", *sources, cwd=folder)
+    (folder / "override.c").write_text(OVERRIDE)
+    run(COMPILER, *FLAGS, "-c", "override.c", cwd=folder)
+    avx2 = ROOT / "csrc/kernels/avx2.c"
+    run(COMPILER, *FLAGS, "-Dqrnn_use_avx2=real_avx2", "-c", avx2, "-o", "real_avx2.o", cwd=folder)
+    return folder
+
+
+def build(isa, folder, kernel, objects):
+    run(
+        COMPILER,
+        *FLAGS,
+        f"-I{ROOT}/tests/emulate/{isa}",
+        *ENTRY[isa],
+        "-w",
+        "-c",
+        kernel,
+        "-o",
+        "kernel.o",
+        cwd=folder,
+    )
     # The set that is emulated stays out of the table's reach: an empty entry point in its place.
     (folder / "empty.c").write_text(
         f'#include "kernels.h"\nvoid qrnn_use_{isa}(struct qrnn_kernels *k) {{ (void)k; }}\n'
     )
-    left_out = {f"{isa}.c", "avx2.c"}
-    extra = ["empty.c"]
-    if isa == "avxvnni":
-        (folder / "override.c").write_text(OVERRIDE)
-        run(
-            COMPILER,
-            *flags,
-            "-Dqrnn_use_avx2=real_avx2",
-            "-c",
-            ROOT / "csrc/kernels/avx2.c",
-            "-o",
-            "avx2.o",
-            cwd=folder,
-        )
-        extra += ["override.c", "avx2.o"]
-    kept = [str(s) for s in sources if s.name not in left_out]
-    check = str(ROOT / "tests/c/check_kernels.c")
-    run(COMPILER, *flags, check, *kept, *extra, "kernel.o", "-lm", "-lpthread", "-o", "check", cwd=folder)
+    left_out = {f"{isa}.o", "avx2.o"} | ({"override.o", "real_avx2.o"} if isa == "avx512vnni" else set())
+    kept = [o for o in objects.glob("*.o") if o.name not in left_out]
+    run(COMPILER, *FLAGS, "empty.c", "kernel.o", *kept, "-lm", "-lpthread", "-o", "check", cwd=folder)
 
 
 def outcome(folder):
@@ -82,19 +92,28 @@ needs_avx2 = pytest.mark.skipif(
 
 @needs_avx2
 @pytest.mark.parametrize("name", ENTRY)
-def test_emulated_kernels_equal_scalar(name, tmp_path):
-    build(name, tmp_path, ROOT / f"csrc/kernels/{name}.c")
+def test_emulated_kernels_equal_scalar(name, tmp_path, objects):
+    build(name, tmp_path, ROOT / f"csrc/kernels/{name}.c", objects)
     passed, failed, printed = outcome(tmp_path)
     assert failed == 0, printed
     assert passed > 500
 
 
+WRONG = [
+    ("avx512vnni", "_mm512_srli_epi32(code, QRNN_PLANE_BITS)", "_mm512_srli_epi32(code, QRNN_PLANE_BITS + 1)"),
+    # The rows that a tile computes once more are added once more.
+    ("amx", "sums + j * TILE_SUMS + known * LANES", "sums + j * TILE_SUMS"),
+    ("amx", "_tile_dpbusd(SUMS_1, LAST_CODES, LAST_WEIGHTS)", "_tile_dpbusd(SUMS_1, CODES_1, WEIGHTS)"),
+]
+
+
 @needs_avx2
-def test_a_wrong_kernel_is_seen(tmp_path):
-    """Weights taken for codes and codes for weights, planted in a copy of the AVX-512 kernels."""
-    text = (ROOT / "csrc/kernels/avx512vnni.c").read_text()
-    planted = text.replace("_mm512_dpbusd_epi32(acc, q, w)", "_mm512_dpbusd_epi32(acc, w, q)")
+@pytest.mark.parametrize(("name", "right", "wrong"), WRONG)
+def test_a_wrong_kernel_is_seen(name, right, wrong, tmp_path, objects):
+    """Planted in a copy of the kernels."""
+    text = (ROOT / f"csrc/kernels/{name}.c").read_text()
+    planted = text.replace(right, wrong)
     assert planted != text
     (tmp_path / "planted.c").write_text(planted)
-    build("avx512vnni", tmp_path, tmp_path / "planted.c")
+    build(name, tmp_path, tmp_path / "planted.c", objects)
     assert outcome(tmp_path)[1] > 0

@@ -76,6 +76,21 @@ def test_longest_sum(isa, engine, sign):
     assert_same_bits(pre, ref.linear(engine, x, weight, np.zeros(2, f32))[1])
 
 
+@pytest.mark.parametrize("engine", QUANTIZED)
+def test_rows_of_tiles(isa, engine):
+    """Rows and inputs of whole tiles of 16 x 64, one more, one less, and the fewest that tiles multiply."""
+    rng = np.random.default_rng(13)
+    for rows, inputs in ((2, 256), (4, 128), (15, 300), (16, 64), (17, 65), (31, 127), (33, 250), (48, 96), (50, 1000)):
+        weight, bias = random_weight(rng, 35, inputs), random_bias(rng, 35)
+        x = random_rows(rng, rows, inputs)
+        want, y = ref.linear(engine, x, weight, bias)
+        module = pack_linear(engine, weight, bias, isa)
+        acc, _, pre = _core._gates(module, x)
+        np.testing.assert_array_equal(acc, want, f"{rows} rows, {inputs} inputs")
+        assert_same_bits(pre, y, f"{rows} rows, {inputs} inputs")
+        assert_same_bits(module(x), y, f"{rows} rows, {inputs} inputs")
+
+
 @pytest.mark.parametrize("depth", [250, 257, 5000, 16381, 16385, 33000])
 def test_rows_of_many_codes(isa, depth):
     """More codes than a kernel keeps at once: in one row, and in the rows of a batch."""

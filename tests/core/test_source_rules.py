@@ -297,13 +297,15 @@ def test_contracts_that_python_cannot_break(name, objects, tmp_path):
 @needs_compiler
 @needs_binutils
 def test_objects_export_only_the_projects_names(objects):
-    """Names that other files see begin with qrnn_; a kernel file exports one, which fills the table."""
+    """Names that other files see begin with qrnn_; a kernel file exports one, which fills the table, and
+    what another set leaves to it."""
+    left = {"avx512vnni": ["qrnn_s13s8_avx512vnni", "qrnn_u8s8_avx512vnni"]}
     isas = re.findall(r"^QRNN_ISA\((\w+)", (KERNELS / "isa.def").read_text(), re.MULTILINE)
     for path, made in objects.items():
         symbols = [s.split()[-1] for s in run("nm", "--defined-only", "--extern-only", str(made)).stdout.splitlines()]
         assert all(s.startswith("qrnn_") for s in symbols), f"{path.name}: {symbols}"
         if path.parent == KERNELS and path.stem in isas:
-            assert symbols == [f"qrnn_use_{path.stem}"]
+            assert sorted(symbols) == [*left.get(path.stem, []), f"qrnn_use_{path.stem}"]
 
 
 @pytest.mark.core

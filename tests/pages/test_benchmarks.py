@@ -74,6 +74,7 @@ def test_shares_and_gains_asked(load):
     assert [targets.share_asked("sequence", 1, n) for n in sizes] == [None, None, 0.75, 0.75, 0.75, 0.75]
     for batch in (32, 128):
         assert [targets.share_asked("sequence", batch, n) for n in sizes] == [None, None, None, 0.8, 0.8, 0.8]
+    assert targets.share_asked("sequence", 32, 512, "amx") is None
     assert {targets.share_asked(m, b, 512) for m, b in (("step", 1), ("step", 32), ("sequence", 8))} == {None}
     assert [targets.gain_asked(1, n) for n in (256, 512, 1024, 2048)] == [None, None, 1.7, None]
     assert [targets.gain_asked(32, n) for n in (128, 256, 2048)] == [None, 1.7, 1.7]
