@@ -9,7 +9,9 @@ in memory moves its time more than the builds differ: a build against its own co
 the median over the pairs of the median over the rounds of NEW's time over OLD's of the same round. Where the code lies
 moves times too, for as long as a process lives: a build against its own copy stays at 1.04 at a point or two. So points
 above ``--most`` are measured again in processes of their own, which load the builds in changing order: their figure is
-the median over these. Results have to be equal, bit for bit. ``builds.py OLD COPY_OF_OLD`` shows what the machine adds.
+the median over these. Single points prove little even so. What a compiler costs shows in all kinds: the largest median
+over the points of one engine, size and batch is printed at the end. Results have to be equal, bit for bit.
+``builds.py OLD COPY_OF_OLD`` shows what the machine adds.
 """
 
 import machine
@@ -129,6 +131,14 @@ def name_of(point):
     return f"{engine:8} {kind:17} {'sequence' if sequence else 'step':8} {size:5} batch {batch:3}"
 
 
+def largest_group(measured):
+    """Return the largest median over the points of one engine, size and batch, and which these are."""
+    groups = {}
+    for (engine, _, _, size, batch), value in measured:
+        groups.setdefault((engine, size, batch), []).append(value)
+    return max((statistics.median(values), *group) for group, values in groups.items())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("old")
@@ -144,14 +154,13 @@ def main():
     parser.add_argument("--again", type=int, default=5, help="processes for each of them")
     options = parser.parse_args()
     cores = load(options.old), load(options.new)
-    every, above = [], []
+    measured = []
     print(f"{machine.cpu_name()}, {options.isa or cores[0].isas()[-1]}")
     for point in points(options):
         value, once = measure(cores, point, options)
         print(f"{name_of(point)}  {once * 1e6:10.2f} us  {value:.3f}", flush=True)
-        every.append(value)
-        if value > options.most:
-            above.append((point, value))
+        measured.append((point, value))
+    every, above = [value for _, value in measured], [pair for pair in measured if pair[1] > options.most]
     middle, worst = statistics.median(every), max(every)
     print(f"median {middle:.3f}, worst {worst:.3f}, {len(above)} of {len(every)} above {options.most}")
     again = []
@@ -161,6 +170,8 @@ def main():
         again.append(statistics.median(values))
         print(f"{name_of(point)}  {value:.3f}, then {again[-1]:.3f}", flush=True)
     print(f"above {options.most} again: {sum(value > options.most for value in again)}")
+    largest, engine, size, batch = largest_group(measured)
+    print(f"largest median of an engine, size and batch: {largest:.3f}, {engine} {size} batch {batch}")
 
 
 if __name__ == "__main__":
