@@ -7,6 +7,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 NAME=$(basename "$0")
 PYTHON=${PYTHON:-$ROOT/${VENV:-.venv}/bin/python}
 WORK=${QRNN_CHECK_DIR:-$ROOT/build/check}/$NAME
+FREE_THREADED=${XDG_CACHE_HOME:-$HOME/.cache}/qrnn-free-threaded # what the check of this name keeps
 unset QRNN_ISA QRNN_REQUIRE_ISAS PYTEST_ARGS PYTHONPATH
 mkdir -p "$WORK"
 
@@ -87,6 +88,14 @@ debian_root() {
     rm -rf "$folder/apt"
     touch "$folder/unpacked"
 }
+
+# The CPython without a GIL that QRNN_FREE_THREADED names, or the newest that was built for these checks; or nothing.
+free_threaded() {
+    if [ -n "${QRNN_FREE_THREADED:-}" ]; then echo "$QRNN_FREE_THREADED"; else
+        find "$FREE_THREADED/python/bin" -name 'python3.*t' 2>/dev/null | sort -V | tail -n 1 || true
+    fi
+}
+without_gil() { "$1" -c 'import sysconfig, sys; sys.exit(sysconfig.get_config_var("Py_GIL_DISABLED") != 1)'; }
 
 # Tests of tools. compiles COMPILER FLAG ...: the compiler and its linker make the program TOOL with these flags.
 TOOL=$WORK/tool
