@@ -214,6 +214,19 @@ def test_an_interrupted_call_makes_no_short_blocks(load):
     assert timing.repeats(lambda n: 10**9 * n) == 1
 
 
+def test_builds_are_called_equally_often_before_they_are_timed(load, monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # which it sets for itself
+    builds, calls = load("builds"), dict.fromkeys(("old", "new"), 0)
+
+    def seconds(module, args, times):
+        calls[module] += times
+        return 3e-3
+
+    monkeypatch.setattr(builds, "seconds", seconds)
+    assert builds.ratio("old", "new", (), rounds=1) == (1, 1e-3)
+    assert calls == {"old": 16, "new": 16}
+
+
 def test_every_peer_has_a_color():
     """plots.py: of every library that an adapter names."""
     named = {
