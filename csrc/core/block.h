@@ -129,5 +129,8 @@ enum { QRNN_CODED_ROWS = 16 };
 /* cells.c: one step. It takes the input's product `ih`, which it may overwrite, and the encoded states, and makes the
  * next states. */
 void qrnn_cell_step(struct qrnn_block *b, size_t rows, float *ih);
+/* Some steps of one row, for cells with a kernel for them, from the products in b->ih_product. The h of a step lies
+ * h_stride floats behind that of the step before. */
+void qrnn_cell_steps(const struct qrnn_block *b, size_t steps, ptrdiff_t h_stride);
 
 #endif

@@ -99,3 +99,19 @@ void qrnn_cell_step(struct qrnn_block *b, size_t rows, float *ih)
     else
         multiply_and_end(b, rows, ih, kinds_end(b), &e);
 }
+
+void qrnn_cell_steps(const struct qrnn_block *b, size_t steps, ptrdiff_t h_stride)
+{
+    const struct qrnn_few_units few = {
+        .units = b->m->hidden_size,
+        .steps = steps,
+        .ih = b->ih_product,
+        .ih_stride = b->stride,
+        .h = b->h_from[0],
+        .c = b->c_from[0],
+        .h_to = b->h_to[0],
+        .c_to = b->c_to[0],
+        .h_stride = h_stride,
+    };
+    b->cell->steps(b->hh, &few);
+}

@@ -43,6 +43,7 @@ struct qrnn_cell {
     struct qrnn_matrix ih, hh, inner;
     qrnn_row_kernel *row;     /* one kernel for the product of hh and its end, for a single row; NULL: two kernels,
                                  one after the other */
+    qrnn_steps_kernel *steps; /* one kernel for steps of a single row; NULL: step by step */
     struct qrnn_end_options options;
 };
 

@@ -273,6 +273,9 @@ static qrnn_status pack_piece(const qrnn_spec *spec, const struct piece *p, void
     out->panels.most_code = out->activations->most_code;
     m->shares_scale |= qrnn_activations_share_scale(out->activations);
     if (p->role == QRNN_HH && !p->last && m->kernels.row) cell->row = m->kernels.row[product][first_end(m)];
+    if (p->role == QRNN_HH && !m->has_inner && m->kernels.steps && spec->hidden_size <= QRNN_PANEL
+        && out->encode == m->kernels.encode[QRNN_ACTIVATIONS_U8] && out->panels.dequant == QRNN_DEQUANT_FUSED)
+        cell->steps = m->kernels.steps[product][first_end(m)];
     work->memory += qrnn_pack_bytes(&packing, rows.n_scale);
     return QRNN_OK;
 }

@@ -75,6 +75,19 @@ size_t qrnn_group_rows(const qrnn_module *m, size_t batch)
     return m->shares_scale ? batch : (batch + groups - 1) / groups;
 }
 
+size_t qrnn_chunk_rows(const qrnn_module *m, const qrnn_run *run, size_t rows)
+{
+    const size_t row_bytes = m->kind->info.gates * qrnn_round_up(m->hidden_size, QRNN_PANEL) * sizeof(float);
+    const size_t later = m->layers > 1 ? m->directions * m->state_size : 1;
+    const size_t inputs = m->input_size > later ? m->input_size : later, all = rows * run->steps;
+    size_t most = QRNN_CHUNK_BYTES / row_bytes;
+    most = most < QRNN_CHUNK_ROWS ? QRNN_CHUNK_ROWS : most;
+    most = most > QRNN_CHUNK_INPUTS / inputs ? QRNN_CHUNK_INPUTS / inputs : most;
+    most = most < QRNN_CHUNK_LEAST_ROWS ? QRNN_CHUNK_LEAST_ROWS : most;
+    most = most > all ? all : most;
+    return most < rows ? rows : most;
+}
+
 size_t qrnn_members(const qrnn_module *m, const qrnn_run *run, size_t group, size_t rows)
 {
     const size_t blocks = qrnn_round_up(m->hidden_size, QRNN_PANEL) / QRNN_PANEL;

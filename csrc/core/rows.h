@@ -20,4 +20,7 @@ size_t qrnn_group_rows(const qrnn_module *m, size_t batch);
  * step takes less time than a meeting of threads. */
 size_t qrnn_members(const qrnn_module *m, const qrnn_run *run, size_t group, size_t rows);
 
+/* The most input rows of a chunk of steps of `rows` rows: as many as the cache holds, but at least those of a step. */
+size_t qrnn_chunk_rows(const qrnn_module *m, const qrnn_run *run, size_t rows);
+
 #endif

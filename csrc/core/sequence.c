@@ -277,10 +277,27 @@ static qrnn_status share_input_scale(struct walk *w, int of_first_layer, size_t 
     return g->finite ? QRNN_OK : of_first_layer ? QRNN_ERR_INPUT_RANGE : QRNN_ERR_HIDDEN_RANGE;
 }
 
+/* The same steps by one kernel, for a single row of few units. */
+static void walk_few_units(struct walk *w, size_t step, size_t end)
+{
+    struct qrnn_block *b = w->b;
+    const ptrdiff_t stride = (ptrdiff_t)w->out.step_stride;
+    b->h_to[0] = view_at(w->g, &w->out, time_of(w, step), 0);
+    qrnn_cell_steps(b, end - step, w->reverse ? -stride : stride);
+    b->h_from[0] = view_at(w->g, &w->out, time_of(w, end - 1), 0);
+    if (w->g->c) b->c_from[0] = b->c_to[0];
+    ask_stop(w, (end - step) * (QRNN_STEP_WORK + b->stride * (b->m->state_size + QRNN_VALUE_WORK)));
+    b->stop = b->wants_stop;
+}
+
 /* Computes the steps from `step` to `end` - 1, whose input products are ready. */
 static qrnn_status walk_steps(struct walk *w, size_t step, size_t end, size_t *fault)
 {
     size_t active = w->g->rows, done = 0;
+    if (w->b->cell->steps && active == 1 && !w->b->slopes && w->out.times == SIZE_MAX) {
+        walk_few_units(w, step, end);
+        step = end;
+    }
     for (; step < end && !w->b->stop; step++, done += active) {
         active = active_at(w->g, time_of(w, step), active);
         if (!step_once(w, step, active, w->b->ih_product + done * w->b->stride)) {
@@ -419,22 +436,6 @@ static void open_blocks(const struct group *g, size_t slices, const struct qrnn_
     qrnn_block_clear_shared(&g->members[0].block, g->rows);
 }
 
-/* The most input rows of a chunk: as many as the cache holds, but at least those of a step. */
-static size_t capacity_of(const struct group *g)
-{
-    const qrnn_module *m = g->m;
-    const size_t row_bytes = m->kind->info.gates * qrnn_round_up(m->hidden_size, QRNN_PANEL) * sizeof(float);
-    const size_t later = m->layers > 1 ? m->directions * m->state_size : 1;
-    const size_t inputs = m->input_size > later ? m->input_size : later;
-    const size_t all = g->rows * g->run->steps;
-    size_t rows = QRNN_CHUNK_BYTES / row_bytes;
-    rows = rows < QRNN_CHUNK_ROWS ? QRNN_CHUNK_ROWS : rows;
-    rows = rows > QRNN_CHUNK_INPUTS / inputs ? QRNN_CHUNK_INPUTS / inputs : rows;
-    rows = rows < QRNN_CHUNK_LEAST_ROWS ? QRNN_CHUNK_LEAST_ROWS : rows;
-    rows = rows > all ? all : rows;
-    return rows < g->rows ? g->rows : rows;
-}
-
 static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct qrnn_team *team, const size_t *order,
                              const size_t *lengths, size_t rows, size_t *step)
 {
@@ -443,7 +444,7 @@ static qrnn_status run_group(const qrnn_module *m, const qrnn_run *run, struct q
     struct qrnn_rooms rooms;
     struct qrnn_layout layout;
     struct qrnn_arena arena;
-    g.capacity = capacity_of(&g);
+    g.capacity = qrnn_chunk_rows(m, run, rows);
     qrnn_rooms_make(m, slices, QRNN_FOR_SEQUENCE, &rooms);
     qrnn_layout_scale(&rooms, g.capacity, rows, &layout);
     const size_t bytes = place_group(&g, slices, NULL);

@@ -258,7 +258,8 @@ QRNN_INLINE void end_rows(equation *f, int takes, int sloped, int small, size_t 
 
 static void use_ends(struct qrnn_kernels *k)
 {
-    k->row = NULL; /* row kernels contain the ends of another instruction set */
+    k->row = NULL; /* these contain the ends of another instruction set */
+    k->steps = NULL;
 #define QRNN_END(NAME, name, ...)          \
     k->end[QRNN_END_##NAME] = name##_rows; \
     k->sloped[QRNN_END_##NAME] = name##_sloped;

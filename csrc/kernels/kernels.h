@@ -28,6 +28,8 @@
 #ifndef QRNN_KERNELS_H
 #define QRNN_KERNELS_H
 
+#include <stddef.h>
+
 #include "qrnn.h"
 #include "target.h"
 
@@ -167,6 +169,18 @@ typedef void qrnn_end_kernel(const struct qrnn_end_args *e);
 typedef void qrnn_row_kernel(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out,
                              const struct qrnn_end_args *e);
 
+/* Consecutive steps of one row of a layer of at most QRNN_PANEL units, whose input products are known. */
+struct qrnn_few_units {
+    size_t units, steps;
+    const float *ih; /* [steps][ih_stride] */
+    size_t ih_stride;
+    const float *h, *c; /* the states before; c_to may be c */
+    float *h_to, *c_to; /* h of the first step; c of the last one */
+    ptrdiff_t h_stride; /* from a step's h to that of the next */
+};
+
+typedef void qrnn_steps_kernel(const struct qrnn_panels *w, const struct qrnn_few_units *s);
+
 struct qrnn_kernels {
     /* Extents of rows of n values; a v of NULL is a row of zeros. */
     void (*range)(size_t rows, size_t n, const float *const *v, struct qrnn_extent *extent);
@@ -212,6 +226,10 @@ struct qrnn_kernels {
     /* [QRNN_PRODUCTS] kernels that compute the product of one row and its end in turns, a few panels at a time. NULL,
      * here or in an entry: product and end are called one after the other. */
     qrnn_row_kernel *const (*row)[QRNN_ENDS];
+
+    /* [QRNN_PRODUCTS] kernels that compute steps of struct qrnn_few_units in registers, by the same rules as encode,
+     * product and end. NULL, here or in an entry: steps are computed one by one. */
+    qrnn_steps_kernel *const (*steps)[QRNN_ENDS];
 };
 
 /* What an instruction set may need from the CPU, one bit each (isa.def). */

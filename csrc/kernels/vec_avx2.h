@@ -117,15 +117,18 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return _mm256_blendv_ps(b, a, m);
 }
 
-/* One reduction for both: `least` in the lower half, `most`, negated, in the upper. */
+/* One reduction for -least, in the lower half, and most, in the upper. Floats that are not negative are ordered like
+ * integers, whose maximum takes 1 cycle instead of 4. */
 QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 {
-    const __m256 down = _mm256_xor_ps(most, _mm256_set1_ps(-0.0f));
-    __m256 both = _mm256_min_ps(_mm256_permute2f128_ps(least, down, 0x20), _mm256_permute2f128_ps(least, down, 0x31));
-    both = _mm256_min_ps(both, _mm256_permute_ps(both, 0x4e));
-    both = _mm256_min_ps(both, _mm256_permute_ps(both, 0xb1));
-    *lo = _mm256_cvtss_f32(both);
-    *hi = -_mm_cvtss_f32(_mm256_extractf128_ps(both, 1));
+    const __m256i minus = _mm256_castps_si256(_mm256_xor_ps(least, _mm256_set1_ps(-0.0f)));
+    const __m256i plus = _mm256_castps_si256(most);
+    __m256i both =
+        _mm256_max_epi32(_mm256_permute2x128_si256(minus, plus, 0x20), _mm256_permute2x128_si256(minus, plus, 0x31));
+    both = _mm256_max_epi32(both, _mm256_shuffle_epi32(both, 0x4e));
+    both = _mm256_max_epi32(both, _mm256_shuffle_epi32(both, 0xb1));
+    *lo = -_mm256_cvtss_f32(_mm256_castsi256_ps(both));
+    *hi = _mm_cvtss_f32(_mm_castsi128_ps(_mm256_extracti128_si256(both, 1)));
 }
 
 QRNN_INLINE float v_total(f32v a)

@@ -110,16 +110,23 @@ QRNN_INLINE f32v v_select(m32v m, f32v a, f32v b)
     return _mm512_mask_blend_ps(m, b, a);
 }
 
-/* One reduction for both: `least` in the lower half, `most`, negated, in the upper. */
+/* The largest of 16 integers each, of `low` in the lower eight lanes and of `high` in the upper eight. Floats that are
+ * not negative are ordered like integers, whose maximum takes 1 cycle instead of 4. */
+QRNN_INLINE __m512i largest_of_both(__m512i low, __m512i high)
+{
+    __m512i both = _mm512_max_epi32(_mm512_shuffle_i32x4(low, high, 0x44), _mm512_shuffle_i32x4(low, high, 0xee));
+    both = _mm512_max_epi32(both, _mm512_shuffle_i32x4(both, both, 0xb1));
+    both = _mm512_max_epi32(both, _mm512_shuffle_epi32(both, (_MM_PERM_ENUM)0x4e));
+    return _mm512_max_epi32(both, _mm512_shuffle_epi32(both, (_MM_PERM_ENUM)0xb1));
+}
+
+/* One reduction for -least and most. */
 QRNN_INLINE void v_extremes(f32v least, f32v most, float *lo, float *hi)
 {
-    const __m512 down = _mm512_xor_ps(most, _mm512_set1_ps(-0.0f));
-    __m512 both = _mm512_min_ps(_mm512_shuffle_f32x4(least, down, 0x44), _mm512_shuffle_f32x4(least, down, 0xee));
-    both = _mm512_min_ps(both, _mm512_shuffle_f32x4(both, both, 0xb1));
-    both = _mm512_min_ps(both, _mm512_permute_ps(both, 0x4e));
-    both = _mm512_min_ps(both, _mm512_permute_ps(both, 0xb1));
-    *lo = _mm512_cvtss_f32(both);
-    *hi = -_mm_cvtss_f32(_mm512_extractf32x4_ps(both, 2));
+    const __m512i minus = _mm512_xor_si512(_mm512_castps_si512(least), _mm512_set1_epi32(INT32_MIN));
+    const __m512i both = largest_of_both(minus, _mm512_castps_si512(most));
+    *lo = -_mm512_cvtss_f32(_mm512_castsi512_ps(both));
+    *hi = _mm512_cvtss_f32(_mm512_castsi512_ps(_mm512_shuffle_i32x4(both, both, 0xee)));
 }
 
 QRNN_INLINE float v_total(f32v a)

@@ -148,6 +148,31 @@ def test_a_padded_row_is_the_short_one_alone(isa, kind, proj, engine):
         assert_same(permuted[1], tuple(v[:, order] for v in as_tuple(final)), "permuted")
 
 
+@every_engine
+@every_kind
+def test_a_row_of_few_units_is_that_row_alone(isa, kind, proj, engine):
+    """Up to a panel of units, whose steps a kernel may keep in registers: rows that end, vanish and are not finite."""
+    rng = np.random.default_rng(97)
+    for hidden in (proj + 1, *(n for n in (1, 2, 3, 5, 8, 13, 15, 16, 17) if n > proj + 1)):
+        units = random_units(rng, kind, engine, 4, hidden, 1, hidden % 2 + 1, proj=proj, bias=hidden % 3 > 0)
+        module = pack_units(units, isa)
+        x = random_rows(rng, 30 * 8, 4).reshape(30, 8, 4)
+        x[:, 1] = 0
+        x[10:, 2] *= f32(1e-39)
+        x[12, 3], x[13, 3] = f32(1e30), f32(-1e30)
+        x[5, 4, 1], x[7, 5, 2] = np.nan, np.inf
+        state = random_state(rng, units, 8)
+        state[0][:, 6] = 0
+        state[0][:, 7] = f32(1e-40)
+        lengths = [30, 30, 30, 30, 30, 30, 30, 23]
+        out, final = module(x, as_hx(state), lengths=lengths)
+        for row, length in enumerate(lengths):
+            hx = tuple(np.ascontiguousarray(v[:, row : row + 1]) for v in state)
+            alone = module(np.ascontiguousarray(x[:length, row : row + 1]), as_hx(hx))
+            assert_same_bits(alone[0], out[:length, row : row + 1], f"{hidden} units, row {row}")
+            assert_same(alone[1], tuple(v[:, row : row + 1] for v in as_tuple(final)), f"{hidden} units, row {row}")
+
+
 # ---------------------------------------------------------------------------------------------------
 # Rows that are not finite
 # ---------------------------------------------------------------------------------------------------

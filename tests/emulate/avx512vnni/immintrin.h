@@ -7,6 +7,7 @@
 #include <emmintrin.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #undef QRNN_REGION
@@ -341,6 +342,70 @@ E __m128i _mm512_cvtusepi32_epi8(__m512i a)
     uint8_t bytes[16];
     EACH(16) bytes[i] = a.u[i] > 255 ? 255 : (uint8_t)a.u[i];
     return _mm_loadu_si128((const __m128i *)(const void *)bytes);
+}
+E __m512i _mm512_xor_si512(__m512i a, __m512i b)
+{
+    return e_xor(a, b);
+}
+/* Lane 0 everywhere. */
+E __m512i _mm512_broadcastd_epi32(__m128i a)
+{
+    __m512i r;
+    EACH(16) r.s[i] = _mm_cvtsi128_si32(a);
+    return r;
+}
+E __m512 _mm512_broadcastss_ps(__m128 a)
+{
+    return _mm512_set1_ps(_mm_cvtss_f32(a));
+}
+E __m128i _mm512_extracti32x4_epi32(__m512i a, int quarter)
+{
+    __m128i r;
+    memcpy(&r, &a.s[4 * quarter], sizeof r);
+    return r;
+}
+E __m128i _mm512_castsi512_si128(__m512i a)
+{
+    return _mm512_extracti32x4_epi32(a, 0);
+}
+E __m512i _mm512_shuffle_i32x4(__m512i a, __m512i b, int which)
+{
+    return _mm512_castps_si512(_mm512_shuffle_f32x4(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), which));
+}
+typedef int _MM_PERM_ENUM;
+E __m512i _mm512_shuffle_epi32(__m512i a, _MM_PERM_ENUM which)
+{
+    return _mm512_castps_si512(_mm512_permute_ps(_mm512_castsi512_ps(a), which));
+}
+E int e_within(int x, int most)
+{
+    return x < 0 ? 0 : x > most ? most : x;
+}
+/* In each quarter, four numbers of a and four of b, with saturation. */
+E __m512i _mm512_packus_epi32(__m512i a, __m512i b)
+{
+    uint16_t words[32];
+    __m512i r;
+    EACH(32) words[i] = (uint16_t)e_within((i & 4 ? b : a).s[i / 8 * 4 + i % 4], 65535);
+    memcpy(&r, words, sizeof r);
+    return r;
+}
+E __m512i _mm512_packus_epi16(__m512i a, __m512i b)
+{
+    int16_t words[2][32];
+    __m512i r;
+    memcpy(words[0], &a, sizeof a);
+    memcpy(words[1], &b, sizeof b);
+    EACH(64) r.c[i] = (uint8_t)e_within(words[i >> 3 & 1][i / 16 * 8 + i % 8], 255);
+    return r;
+}
+/* For 0x99: NaN or infinite. */
+E __mmask16 _mm512_fpclass_ps_mask(__m512 a, int classes)
+{
+    unsigned m = 0;
+    if (classes != 0x99) abort();
+    EACH(16) m |= (unsigned)!isfinite(a.f[i]) << i;
+    return (__mmask16)m;
 }
 /* acc[i] + sum of four products of unsigned bytes of `a` with signed bytes of `b`, wrapping. */
 E __m512i _mm512_dpbusd_epi32(__m512i acc, __m512i a, __m512i b)
