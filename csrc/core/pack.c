@@ -19,7 +19,7 @@ static size_t element_int8(const struct qrnn_panels *w, size_t r, size_t k)
 
 static size_t element_float32(const struct qrnn_panels *w, size_t r, size_t k)
 {
-    return (r / QRNN_PANEL * w->cols + k) * QRNN_PANEL + r % QRNN_PANEL;
+    return (r / QRNN_PANEL * w->cols + qrnn_float_line(w->cols, k)) * QRNN_PANEL + r % QRNN_PANEL;
 }
 
 static size_t panel_bytes_int8(size_t cols)

@@ -16,6 +16,7 @@ QRNN_REGION("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 #include "zmm.h"
 #include "sums.h"
 #include "product.h"
+#define PAIRS_F32
 #include "product_f32.h"
 
 /* Divides the rows of P panels into tiles of at most 6 x 4 (24 sums, 4 weights and 1 broadcast, in 32 registers). Tiles

@@ -12,8 +12,13 @@
  *           ...
  *
  * so one 64-byte load (one zmm, two ymm or four q registers) is multiplied by one broadcast of four activation codes. A
- * panel of floats has one line of 16 floats for each column: line k holds column k of the 16 rows. Padding rows and
- * columns hold zero codes (or zero floats), with sum 0, scale 1 and bias 0.
+ * panel of floats has one line of 16 floats for each column, which holds that column of the 16 rows: first the columns
+ * that the partial sums 0 and 1 take, then those of 2 and 3 (qrnn_float_line)
+ *
+ *           | column 0 | column 1 | column 4 | column 5 | ... | column 2 | column 3 | column 6 | ... |
+ *
+ * because a tile of several rows and panels has registers for two partial sums, and each of its two passes then reads
+ * lines in order. Padding rows and columns hold zero codes (or zero floats), with sum 0, scale 1 and bias 0.
  *
  * The rows of a matrix with several gates are interleaved by 16 units. So all gates of a unit lie beside one another in
  * a product, and consecutive units are consecutive panels:
@@ -261,6 +266,17 @@ const char *qrnn_kernels_init(struct qrnn_kernels *k, const char *isa);
  * it differs; qrnn_fp_leave restores it. */
 uint32_t qrnn_fp_enter(void);
 void qrnn_fp_leave(uint32_t saved);
+
+/* How many of so many columns partial sums 0 and 1 take; the line of column k in a panel of floats. */
+QRNN_INLINE size_t qrnn_float_half(size_t cols)
+{
+    return (cols + 3) / 4 + (cols + 2) / 4;
+}
+
+QRNN_INLINE size_t qrnn_float_line(size_t cols, size_t k)
+{
+    return k / 4 * 2 + k % 2 + (k % 4 < 2 ? 0 : qrnn_float_half(cols));
+}
 
 /* Rounds half to even, for |v| < 2^22: the last bit of the sum is worth 1. */
 QRNN_INLINE float qrnn_rint(float v)

@@ -64,8 +64,8 @@ static __attribute__((noinline)) void finish_stored(int bias, size_t R, size_t P
 /* The same for codes in two planes with so many columns that sums need more than 32 bits: 128 * high + low, minus the
  * zero point's share. `sums` has R rows of each plane. The exact integer is below 2^53 and becomes a float by one
  * rounding. */
-static __attribute__((noinline)) void finish_deep(size_t R, size_t P, const struct tiled *t, size_t panel,
-                                                  const int32_t *sums, size_t row)
+static QRNN_SMALL void finish_deep(size_t R, size_t P, const struct tiled *t, size_t panel, const int32_t *sums,
+                                   size_t row)
 {
     const struct qrnn_panels *const w = t->w;
     const struct qrnn_product *const out = t->out;

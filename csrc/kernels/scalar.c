@@ -91,7 +91,10 @@ static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x
         for (size_t r = 0; r < w->count * QRNN_PANEL; r++) {
             const float *const column = (const float *)w->data + r / QRNN_PANEL * w->cols * QRNN_PANEL + r % QRNN_PANEL;
             float s[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-            for (size_t k = 0; k < w->cols; k++) s[k % 4] = qrnn_fma(row[k], column[k * QRNN_PANEL], s[k % 4]);
+            for (size_t k = 0; k < w->cols; k++) {
+                const float value = column[qrnn_float_line(w->cols, k) * QRNN_PANEL];
+                s[k % 4] = qrnn_fma(row[k], value, s[k % 4]);
+            }
             const size_t to = i * out->stride + r;
             out->y[to] = with_bias((s[0] + s[1]) + (s[2] + s[3]), w->bias[r], out->add ? out->add + to : NULL);
         }

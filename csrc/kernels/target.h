@@ -79,6 +79,9 @@
 #define QRNN_IN_REGISTER(vector) ((void)0)
 #endif
 
+/* For an array that a loop writes in its first turn, which gcc 12 does not see and warns of. */
+#define QRNN_WRITTEN(array) __asm__("" : "=m"(array))
+
 /* The compiler does not move loads across this. */
 #define QRNN_LOADS_STAY() __asm__ volatile("" : : : "memory")
 

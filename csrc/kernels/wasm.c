@@ -153,9 +153,10 @@ static void product_f32(const struct qrnn_panels *w, const struct qrnn_inputs *x
             f32v sum[4][VECS];
             for (size_t j = 0; j < 4; j++) {
                 for (int v = 0; v < VECS; v++) sum[j][v] = v_set1(0.0f);
-                for (size_t k = j; k < w->cols; k += 4)
+                size_t at = qrnn_float_line(w->cols, j) * QRNN_PANEL;
+                for (size_t k = j; k < w->cols; k += 4, at += (size_t)(2 * QRNN_PANEL))
                     for (int v = 0; v < VECS; v++)
-                        sum[j][v] = v_fma(v_set1(values[k]), v_load(line + k * QRNN_PANEL + v * LANES), sum[j][v]);
+                        sum[j][v] = v_fma(v_set1(values[k]), v_load(line + at + v * LANES), sum[j][v]);
             }
             const size_t to = row * out->stride + panel * QRNN_PANEL;
             for (int v = 0; v < VECS; v++)
