@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+QRNN_NO_VECTORS
+
 #include "vec_scalar.h"
 #include "poly.h"
 #include "dequantize.h"
@@ -125,3 +127,5 @@ void qrnn_use_scalar(struct qrnn_kernels *k)
     QRNN_USE_ELEMENTWISE(k);
     use_ends(k);
 }
+
+QRNN_NO_VECTORS_END
