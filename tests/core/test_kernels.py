@@ -135,6 +135,14 @@ def test_float32_products(isa):
         assert_same_bits(got, ref.linear_float32(x, w, bias), f"{(batch, inputs, hidden)}")
 
 
+@pytest.mark.parametrize("batch", [11, 13, 24, 33])
+def test_float32_products_of_a_large_matrix(isa, batch):
+    """Above 1.5 MiB tiles of 6 rows, of which there are 1, none, 4 and 3, prefetch what comes next."""
+    rng = np.random.default_rng(14)
+    w, x = rng.standard_normal((610, 651)).astype(f32), rng.standard_normal((batch, 651)).astype(f32)
+    assert_same_bits(pack_float("linear", (w, None), isa=isa)(x), ref.linear_float32(x, w, None))
+
+
 # ---------------------------------------------------------------------------------------------------
 # Activation codes
 # ---------------------------------------------------------------------------------------------------
