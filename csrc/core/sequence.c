@@ -294,7 +294,7 @@ static void walk_few_units(struct walk *w, size_t step, size_t end)
 static qrnn_status walk_steps(struct walk *w, size_t step, size_t end, size_t *fault)
 {
     size_t active = w->g->rows, done = 0;
-    if (w->b->cell->steps && active == 1 && !w->b->slopes && w->out.times == SIZE_MAX) {
+    if (w->b->cell->steps && active == 1 && !w->b->slopes && !w->b->stop && w->out.times == SIZE_MAX) {
         walk_few_units(w, step, end);
         step = end;
     }
