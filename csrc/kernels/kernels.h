@@ -294,4 +294,7 @@ QRNN_INLINE size_t qrnn_round_up(size_t n, size_t to)
 #include "isa.def"
 #undef QRNN_ISA
 
+/* The products of avx512vnni.c. amx.c leaves few rows to them. */
+qrnn_multiply_kernel qrnn_u8s8_avx512vnni, qrnn_s13s8_avx512vnni;
+
 #endif

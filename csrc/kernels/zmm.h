@@ -63,8 +63,4 @@ QRNN_INLINE s32v dot(int form, s32v acc, s32v w, codes4 q)
     return _mm512_dpbusd_epi32(acc, q, w);
 }
 
-/* The products of avx512vnni.c. amx.c leaves few rows to them. */
-void qrnn_u8s8_avx512vnni(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out);
-void qrnn_s13s8_avx512vnni(const struct qrnn_panels *w, const struct qrnn_inputs *x, const struct qrnn_product *out);
-
 #endif
