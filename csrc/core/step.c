@@ -121,14 +121,13 @@ static void run_block(struct qrnn_block *b, size_t rows, size_t row, const struc
     for (size_t i = 1; i < rows; i++) b->x_from[i] = b->x_from[i - 1] + m->input_size;
     qrnn_encode(m, &cell->ih, &b->x, rows, m->input_size, b->x_from, NULL);
     set_states(b, rows, row, call);
-    if (rows == 1 && cell->steps && !call->pre) {
-        cell->ih.multiply(b->ih, qrnn_inputs_of(&b->x, &cell->ih), &out);
-        qrnn_cell_steps(b, 1, 0);
-        return;
-    }
-    if (m->kind->info.states) qrnn_encode(m, &cell->hh, &b->h, rows, m->state_size, b->h_from, NULL);
+    const int in_registers = rows == 1 && cell->steps && !call->pre;
+    if (m->kind->info.states && !in_registers) qrnn_encode(m, &cell->hh, &b->h, rows, m->state_size, b->h_from, NULL);
     cell->ih.multiply(b->ih, qrnn_inputs_of(&b->x, &cell->ih), &out);
-    qrnn_cell_step(b, rows, b->ih_product);
+    if (in_registers)
+        qrnn_cell_steps(b, 1, 0);
+    else
+        qrnn_cell_step(b, rows, b->ih_product);
     if (call->pre) show_block(b, rows, row, call);
 }
 

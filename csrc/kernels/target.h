@@ -25,8 +25,8 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
-/* In the region between them gcc makes no vectors of loops. By that scalar.c has 51 kB of code instead of 64, and steps and sequences of
- * 16 and 64 units take the same time. */
+/* In the region between them gcc makes no vectors of loops. By that scalar.c has 51 kB of code instead of 64, and steps
+ * and sequences of 16 and 64 units take the same time. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define QRNN_NO_VECTORS _Pragma("GCC push_options") _Pragma("GCC optimize(\"no-tree-vectorize\")")
 #define QRNN_NO_VECTORS_END _Pragma("GCC pop_options")
